@@ -1,0 +1,49 @@
+"""Fixtures: one LocalStack with the extension for the whole session, and its DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack import Daemon, LocalStack, dynamodb_server, free_port, install_extension
+
+
+@pytest.fixture(scope="session")
+def extension(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installed extension: the folder that goes on PYTHONPATH."""
+    return install_extension(tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture(scope="session")
+def dynamodb_port() -> int:
+    """Where LocalStack forwards DynamoDB calls to, whether a server runs there or not."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def localstack(
+    tmp_path_factory: pytest.TempPathFactory, extension: Path, dynamodb_port: int
+) -> Iterator[LocalStack]:
+    """The LocalStack that all tests share; those that stop one start their own."""
+    stack = LocalStack(
+        directory=tmp_path_factory.mktemp("localstack"),
+        extension=extension,
+        environment={
+            "PROVIDER_OVERRIDE_DYNAMODB": "dynoxide",
+            "DYNOXIDE_URL": f"http://127.0.0.1:{dynamodb_port}",
+        },
+    )
+    stack.start()
+    yield stack
+    stack.stop()
+
+
+@pytest.fixture(scope="session")
+def dynamodb(tmp_path_factory: pytest.TempPathFactory, dynamodb_port: int) -> Iterator[Daemon]:
+    """The running DynamoDB server behind `localstack`."""
+    server = dynamodb_server(tmp_path_factory.mktemp("dynamodb"), dynamodb_port)
+    server.start()
+    yield server
+    server.end()

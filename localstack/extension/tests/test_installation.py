@@ -1,0 +1,9 @@
+"""The extension is found by LocalStack."""
+
+from stack import LocalStack
+
+
+def test_localstack_starts_with_the_extension(localstack: LocalStack) -> None:
+    """The shared LocalStack answers, and fell back to none of its own defaults."""
+    assert localstack.client("sts").get_caller_identity()["Account"] == "000000000000"
+    assert "Falling back" not in localstack.log

@@ -1,0 +1,142 @@
+"""Deploys a REST API with SAM's own constructs, and calls it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from stack import REGION, LocalStack, archive, python_function
+
+# Answers with what its token asks for, so that a test writes an authorizer's answer down itself.
+# `callId` shows whether an answer came from the cache, `event` what the function was given.
+AUTHORIZER = python_function(
+    """
+import base64, uuid
+headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
+token = event.get("authorizationToken") or headers.get("authorization")
+wanted = json.loads(base64.urlsafe_b64decode(token.removeprefix("Bearer ")))
+if "fail" in wanted:
+    raise RuntimeError(wanted["fail"])
+if "hang" in wanted:
+    time.sleep(wanted["hang"])
+if "raw" in wanted:
+    return wanted["raw"]
+statements = json.loads(json.dumps(wanted["statements"]).replace("$METHOD", event["methodArn"]))
+document = {"Version": "2012-10-17", "Statement": statements}
+known = {"callId": uuid.uuid4().hex, "event": json.dumps(event), **wanted.get("context", {})}
+return {"principalId": "the-principal", "policyDocument": document, "context": known}
+"""
+)
+
+# Shows what the integration was given.
+BACKEND = python_function(
+    """
+shown = {"authorizer": event["requestContext"].get("authorizer"), "path": event["path"]}
+return {"statusCode": 200, "body": json.dumps(shown)}
+"""
+)
+
+
+def token(**wanted: Any) -> str:
+    """A token that makes `AUTHORIZER` answer this."""
+    return "Bearer " + base64.urlsafe_b64encode(json.dumps(wanted).encode()).decode()
+
+
+def allow(*resources: str, **context: Any) -> str:
+    """A token that allows invoking these resources; `unique` keeps two apart in the cache."""
+    statement = statement_for("Allow", *(resources or ("*",)))
+    return token(statements=[statement], context=context, unique=uuid.uuid4().hex)
+
+
+def statement_for(effect: str, *resources: str, **parts: Any) -> dict[str, Any]:
+    """A policy statement about invoking these resources."""
+    return {
+        "Effect": effect,
+        "Action": "execute-api:Invoke",
+        "Resource": list(resources),
+        **parts,
+    }
+
+
+@dataclass
+class RestApi:
+    """A deployed API."""
+
+    localstack: LocalStack
+    api_id: str
+    stage: str = "test"
+
+    @property
+    def url(self) -> str:
+        """The URL of the stage."""
+        return f"{self.localstack.url}/_aws/execute-api/{self.api_id}/{self.stage}"
+
+    def get(self, path: str, authorization: str | None = None, **settings: Any) -> Any:
+        """Call a route with GET."""
+        return self.call("GET", path, authorization, **settings)
+
+    def call(
+        self, method: str, path: str, authorization: str | None = None, **settings: Any
+    ) -> requests.Response:
+        """Call a route."""
+        headers = settings.pop("headers", {})
+        if authorization is not None:
+            headers = {**headers, "Authorization": authorization}
+        return requests.request(method, self.url + path, headers=headers, timeout=30, **settings)
+
+
+def deploy(localstack: LocalStack, template: dict[str, Any]) -> dict[str, str]:
+    """Deploy a SAM template whose functions have their package in `CODE`; return its outputs."""
+    formation = localstack.client("cloudformation")
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+    formation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(template),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    formation.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    stack = formation.describe_stacks(StackName=name)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def upload(localstack: LocalStack, bootstrap: str) -> dict[str, str]:
+    """Put a deployment package where a template can name it."""
+    storage = localstack.client("s3")
+    bucket = f"packages-{uuid.uuid4().hex}"
+    storage.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    storage.put_object(Bucket=bucket, Key="package.zip", Body=archive(bootstrap))
+    return {"Bucket": bucket, "Key": "package.zip"}
+
+
+def function(code: dict[str, str], **properties: Any) -> dict[str, Any]:
+    """A function resource."""
+    return {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {
+            "CodeUri": code,
+            "Handler": "bootstrap",
+            "Runtime": "provided.al2023",
+            "Timeout": 10,
+            **properties,
+        },
+    }
+
+
+def route(path: str, authorizer: str = "NONE", method: str = "any") -> dict[str, Any]:
+    """An event that calls a function for a path."""
+    return {
+        "Type": "Api",
+        "Properties": {
+            "RestApiId": {"Ref": "Api"},
+            "Path": path,
+            "Method": method,
+            "Auth": {"Authorizer": authorizer},
+        },
+    }

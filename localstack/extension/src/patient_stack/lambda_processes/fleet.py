@@ -1,0 +1,74 @@
+"""All environments of this LocalStack: its threads call in here, an event loop does the work."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections import defaultdict
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from localstack.runtime.shutdown import SHUTDOWN_HANDLERS
+
+from patient_stack.lambda_processes.environment import Environment, FunctionSettings
+from patient_stack.lambda_processes.guardian import Guardian
+
+Result = TypeVar("Result")
+
+
+class VersionRetired(Exception):
+    """The version was updated or deleted: nothing may be started for it any more."""
+
+
+class Fleet:
+    """Knows every environment, so that none is left when its version or LocalStack ends."""
+
+    def __init__(self) -> None:
+        """Run the event loop in a thread of its own."""
+        self._loop = asyncio.new_event_loop()
+        self._guardian = Guardian()
+        self._environments: defaultdict[str, set[Environment]] = defaultdict(set)
+        self._retired_versions: set[str] = set()
+        self._shut_down = False
+        thread = threading.Thread(target=self._loop.run_forever, name="lambda-processes")
+        thread.daemon = True
+        thread.start()
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine in the event loop, called from a thread of LocalStack's."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def start(self, version: str, settings: FunctionSettings) -> Environment:
+        """Start an environment of the version; raises `VersionRetired`."""
+        if self._shut_down or version in self._retired_versions:
+            raise VersionRetired(f"{version} is shutting down")
+        environment = Environment(settings, self._guardian)
+        self._environments[version].add(environment)
+        await environment.start()
+        return environment
+
+    async def stop(self, version: str, environment: Environment) -> None:
+        """Stop one environment."""
+        self._environments[version].discard(environment)
+        await environment.stop()
+
+    async def retire(self, version: str) -> None:
+        """Stop what the version has left, also what was being started meanwhile."""
+        self._retired_versions.add(version)
+        for environment in self._environments.pop(version, ()):
+            await environment.stop()
+
+    async def shut_down(self) -> None:
+        """Kill everything, running invocations included."""
+        self._shut_down = True
+        everything = [one for some in self._environments.values() for one in some]
+        await asyncio.gather(*(environment.kill() for environment in everything))
+
+
+@functools.cache
+def fleet() -> Fleet:
+    """The fleet of this process; LocalStack's shutdown ends it."""
+    started = Fleet()
+    SHUTDOWN_HANDLERS.register(lambda: started.run(started.shut_down()))
+    return started

@@ -1,0 +1,85 @@
+"""What goes into a function, what comes out, and the words of AWS for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of a function."""
+
+    request_id: str
+    function_arn: str
+    trace_id: str
+    payload: bytes
+    client_context: str | None = None
+    """The caller's context as JSON text, if there is one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer to an invocation."""
+
+    payload: bytes
+    error_type: str | None = None
+    """None means success."""
+    log_lines: tuple[str, ...] = ()
+    """What the platform, not the function, says about a failure."""
+    status: str | None = None
+    """The `Status` of the report: None, `error` or `timeout`."""
+
+
+def _failure(
+    error_type: str, message: str, *, log_lines: tuple[str, ...], status: str = "error"
+) -> Outcome:
+    payload = json.dumps({"errorType": error_type, "errorMessage": message}).encode()
+    return Outcome(payload, error_type=error_type, log_lines=log_lines, status=status)
+
+
+def function_error(payload: bytes) -> Outcome:
+    """The function reported an error itself: its own words are the answer."""
+    try:
+        error_type = json.loads(payload).get("errorType") or "Unhandled"
+    except (ValueError, AttributeError):
+        error_type = "Unhandled"
+    return Outcome(payload, error_type=str(error_type))
+
+
+def exited(request_id: str, return_code: int) -> Outcome:
+    """The process ended before it answered."""
+    if return_code == 0:
+        reason = "Runtime exited without providing a reason"
+    elif return_code > 0:
+        reason = f"Runtime exited with error: exit status {return_code}"
+    else:
+        name = signal.strsignal(-return_code) or f"signal {-return_code}"
+        reason = f"Runtime exited with error: signal: {name.lower()}"
+    message = f"RequestId: {request_id} Error: {reason}"
+    return _failure("Runtime.ExitError", message, log_lines=(message, "Runtime.ExitError"))
+
+
+def not_startable(request_id: str, reason: str) -> Outcome:
+    """The process could not even be started."""
+    message = f"RequestId: {request_id} Error: {reason}"
+    log_lines = (message, "Runtime.InvalidEntrypoint")
+    return _failure("Runtime.InvalidEntrypoint", message, log_lines=log_lines)
+
+
+def timed_out(request_id: str, seconds: float) -> Outcome:
+    """The process did not answer in time."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    message = f"{now} {request_id} Task timed out after {seconds:.2f} seconds"
+    return _failure("Sandbox.Timedout", message, log_lines=(message,), status="timeout")
+
+
+def too_large(size: int, limit: int) -> Outcome:
+    """The answer is larger than Lambda passes on. Sizes are in bytes."""
+    message = (
+        f"Response payload size ({size} bytes) exceeded maximum allowed payload size "
+        f"({limit} bytes)."
+    )
+    return _failure("Function.ResponseSizeTooLarge", message, log_lines=(message,))

@@ -1,0 +1,194 @@
+"""One process of a function, with the Runtime API that it polls and the pipe it prints to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from patient_stack.lambda_processes import invocation as outcomes
+from patient_stack.lambda_processes import runtime_api
+from patient_stack.lambda_processes.guardian import Guardian
+from patient_stack.lambda_processes.invocation import Invocation, Outcome
+from patient_stack.lambda_processes.log import FunctionLog
+
+READ_BYTES = 64 * 1024
+"""The capacity of a pipe: one read empties it."""
+
+
+class NotStartable(Exception):
+    """The function has no `bootstrap` that this machine can run."""
+
+
+class FunctionProcess:
+    """A running `bootstrap`. All methods belong to the event loop's thread."""
+
+    def __init__(self, log: FunctionLog, guardian: Guardian, response_limit: int) -> None:
+        """Prepare; `start` runs the process. `response_limit` is in bytes."""
+        loop = asyncio.get_running_loop()
+        self.idle: asyncio.Future[None] = loop.create_future()
+        """Done while the process waits for an invocation."""
+        self.ended: asyncio.Future[int] = loop.create_future()
+        """Done when the process has ended, with its return code."""
+        self.init_error: bytes | None = None
+        """What the process reported instead of asking for its first invocation."""
+        self.initialized = False
+        """Whether the process has asked for an invocation yet."""
+        self._started_at = time.monotonic()
+        self._init_seconds: float | None = None
+        self._log = log
+        self._guardian = guardian
+        self._response_limit = response_limit
+        self._api: asyncio.Server | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._output: int | None = None
+        self._waiting: asyncio.Task[None] | None = None
+        self._poll: asyncio.Future[tuple[Invocation, float]] | None = None
+        self._pending: tuple[Invocation, float] | None = None
+        self._current: str | None = None
+        self._answer: asyncio.Future[Outcome] = loop.create_future()
+
+    async def start(self, code: Path, environment: Mapping[str, str]) -> None:
+        """Run `bootstrap` in the unzipped code; raises `NotStartable`."""
+        bootstrap = code / "bootstrap"
+        self._api = await runtime_api.serve(self)
+        host, port = self._api.sockets[0].getsockname()
+        read_end, write_end = os.pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                str(bootstrap),
+                cwd=code,
+                env={**environment, "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(read_end)
+            self._api.close()
+            if not bootstrap.exists():
+                raise NotStartable(f"Couldn't find valid bootstrap(s): [{bootstrap}]") from error
+            reason = (error.strerror or str(error)).lower()
+            raise NotStartable(f"fork/exec {bootstrap}: {reason}") from error
+        finally:
+            os.close(write_end)
+        self._guardian.add(self._process.pid)
+        os.set_blocking(read_end, False)
+        self._output = read_end
+        asyncio.get_running_loop().add_reader(read_end, self._read_output)
+        self._waiting = asyncio.create_task(self._wait_for_end())
+
+    def take_init_seconds(self) -> float | None:
+        """How long the initialization took; None if that was told before."""
+        seconds, self._init_seconds = self._init_seconds, None
+        return seconds
+
+    async def run(self, invocation: Invocation, seconds: float) -> Outcome | None:
+        """Hand the invocation to the idle process; None if it neither answers nor ends in time."""
+        loop = asyncio.get_running_loop()
+        self.idle = loop.create_future()
+        self._answer = loop.create_future()
+        self._current = invocation.request_id
+        self._pending = (invocation, time.time() + seconds)
+        self._hand_over()
+        await asyncio.wait(
+            {self._answer, self.ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        self._current = self._pending = None
+        # What the process printed before its answer is in the pipe by now.
+        self._read_output()
+        if self._answer.done():
+            return self._answer.result()
+        if self.ended.done():
+            return outcomes.exited(invocation.request_id, self.ended.result())
+        return None
+
+    async def kill(self) -> None:
+        """End the process, and what it may have started, and wait until it is gone."""
+        if self._waiting is not None:
+            self._kill_group()
+            await self._waiting
+
+    def peak_memory(self) -> int | None:
+        """The largest resident size so far, in MB, where the platform tells it."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+        return None
+
+    def poll(self) -> asyncio.Future[tuple[Invocation, float]]:
+        """The process asks for an invocation: from now on it is idle."""
+        if not self.initialized:
+            self.initialized = True
+            self._init_seconds = time.monotonic() - self._started_at
+        if self._poll is not None:
+            self._poll.cancel()
+        poll = self._poll = asyncio.get_running_loop().create_future()
+        if not self.idle.done():
+            self.idle.set_result(None)
+        self._hand_over()
+        return poll
+
+    def respond(self, request_id: str, payload: bytes) -> bool:
+        """The process answers."""
+        if (size := len(payload)) > self._response_limit:
+            return self._settle(request_id, outcomes.too_large(size, self._response_limit))
+        return self._settle(request_id, Outcome(payload))
+
+    def fail(self, request_id: str, payload: bytes) -> bool:
+        """The process answers with an error."""
+        return self._settle(request_id, outcomes.function_error(payload))
+
+    def fail_init(self, payload: bytes) -> None:
+        """The process gives up before its first invocation."""
+        self.init_error = payload
+        self._kill_group()
+
+    def _hand_over(self) -> None:
+        # A poll is cancelled when its connection is lost: the invocation is left for the next one.
+        if self._pending is not None and self._poll is not None and not self._poll.done():
+            self._poll.set_result(self._pending)
+            self._poll = self._pending = None
+
+    def _settle(self, request_id: str, outcome: Outcome) -> bool:
+        if request_id != self._current or self._answer.done():
+            return False
+        self._answer.set_result(outcome)
+        return True
+
+    def _read_output(self) -> None:
+        if self._output is None:
+            return
+        try:
+            output = os.read(self._output, READ_BYTES)
+        except BlockingIOError:
+            return
+        if output:
+            self._log.write(output)
+        else:
+            self._close_output()
+
+    def _close_output(self) -> None:
+        if self._output is not None:
+            asyncio.get_running_loop().remove_reader(self._output)
+            os.close(self._output)
+            self._output = None
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _wait_for_end(self) -> None:
+        return_code = await self._process.wait()
+        # The process led a group: nothing that it started outlives it.
+        self._kill_group()
+        self._guardian.remove(self._process.pid)
+        self._read_output()
+        self._close_output()
+        self._api.close()
+        self.ended.set_result(return_code)

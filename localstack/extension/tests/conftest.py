@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kafka import KafkaBroker
 from stack import Daemon, LocalStack, dynamodb_server, free_port, install_extension
 
 
@@ -47,3 +48,12 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory, dynamodb_port: int) -> It
     server.start()
     yield server
     server.end()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """The broker that the tests share; those that stop one start their own."""
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.kill()

@@ -155,6 +155,7 @@ class LocalStack:
                 "SKIP_SSL_CERT_DOWNLOAD": "1",
                 "LAMBDA_RUNTIME_EXECUTOR": "process",
                 "LAMBDA_PROCESS_LOG_DIR": str(self.function_logs),
+                "LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT": "4",
                 "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0.05",
                 "NOT_FOR_FUNCTIONS": "a variable of the host that no function may see",
                 **self.environment,
@@ -212,6 +213,7 @@ class LocalStack:
         name: str | None = None,
         timeout: int = 10,
         environment: Mapping[str, str] | None = None,
+        file_name: str = "bootstrap",
         **settings: Any,
     ) -> str:
         """Deploy a function whose `bootstrap` is this script or binary; return its name."""
@@ -223,7 +225,7 @@ class LocalStack:
             Handler="bootstrap",
             Role=ROLE,
             Timeout=timeout,
-            Code={"ZipFile": archive(bootstrap)},
+            Code={"ZipFile": archive(bootstrap, file_name)},
             Environment={"Variables": dict(environment or {})},
             **settings,
         )
@@ -233,10 +235,10 @@ class LocalStack:
         return name
 
 
-def archive(bootstrap: str | bytes) -> bytes:
-    """A deployment package with one executable, `bootstrap`."""
+def archive(bootstrap: str | bytes, file_name: str = "bootstrap") -> bytes:
+    """A deployment package with one executable."""
     content = bootstrap.encode() if isinstance(bootstrap, str) else bootstrap
-    entry = zipfile.ZipInfo("bootstrap")
+    entry = zipfile.ZipInfo(file_name)
     entry.external_attr = (stat.S_IFREG | 0o755) << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     packed = io.BytesIO()
@@ -250,8 +252,8 @@ def python_function(handler: str, *, at_start: str = "") -> str:
 
     `context` has the headers of the invocation. `at_start` runs before the first poll.
     """
-    body = "\n".join(f"    {line}" for line in handler.strip().splitlines())
-    return f"""#!{sys.executable} -IS
+    body = "\n".join(f"    {line}" for line in (handler.strip() or "pass").splitlines())
+    return f"""#!{sys.executable} -ISu
 import http.client, json, os, sys, time
 {at_start}
 def handle(event, context):

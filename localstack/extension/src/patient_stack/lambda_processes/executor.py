@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from localstack import config
@@ -17,10 +18,11 @@ from localstack.services.lambda_.invocation.runtime_executor import (
     LambdaRuntimeException,
     RuntimeExecutor,
 )
+from localstack.services.plugins import ServiceContainer, ServiceStateException
 from localstack.utils.patch import patch
 
 from patient_stack.lambda_processes.environment import Environment, FunctionSettings
-from patient_stack.lambda_processes.fleet import fleet
+from patient_stack.lambda_processes.fleet import Fleet
 from patient_stack.lambda_processes.invocation import Invocation
 
 LOG = logging.getLogger(__name__)
@@ -29,6 +31,11 @@ LOOPBACK = "127.0.0.1"
 
 PLATFORM_VARIABLES = ("AWS_", "LAMBDA_", "_HANDLER", "TZ")
 """Prefixes of what LocalStack sets and AWS has too; the rest is for LocalStack's own containers."""
+
+FLEET = Fleet()
+"""One for this LocalStack. Importing this module means that it was chosen as the executor."""
+
+SHUTDOWN_HANDLERS.register(lambda: FLEET.run(FLEET.shut_down()))
 
 FIXED_VARIABLES = {"PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin", "LANG": "en_US.UTF-8"}
 
@@ -46,12 +53,12 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
     def start(self, env_vars: dict[str, str]) -> None:
         """Start the process; see `Environment.start` for what this does not wait for."""
         settings = self._settings(env_vars)
-        self._environment = fleet().run(fleet().start(self._version, settings))
+        self._environment = FLEET.run(FLEET.start(self._version, settings))
 
     def stop(self) -> None:
         """End the process."""
         if self._environment is not None:
-            fleet().run(fleet().stop(self._version, self._environment))
+            FLEET.run(FLEET.stop(self._version, self._environment))
 
     def invoke(self, payload: dict[str, str]) -> models.InvocationResult:
         """Hand one invocation to the process and wait for its outcome."""
@@ -62,7 +69,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             payload=payload["payload"].encode(),
             client_context=_decoded(self.client_context),
         )
-        outcome, log = fleet().run(self._environment.invoke(invocation))
+        outcome, log = FLEET.run(self._environment.invoke(invocation))
         return models.InvocationResult(
             request_id=invocation.request_id,
             payload=outcome.payload,
@@ -104,7 +111,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
     @classmethod
     def cleanup_version(cls, function_version: models.FunctionVersion) -> None:
         """End what is left of the version. LocalStack deletes the code when nobody uses it."""
-        fleet().run(fleet().retire(_version_key(function_version)))
+        FLEET.run(FLEET.retire(_version_key(function_version)))
 
     def _settings(self, env_vars: dict[str, str]) -> FunctionSettings:
         function, identity = self.function_version.config, self.function_version.id
@@ -128,12 +135,27 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
 @patch(ExecutionEnvironment.invoke)
 def _pass_client_context(
-    invoke: object, self: ExecutionEnvironment, invocation: models.Invocation
+    invoke: Callable[..., models.InvocationResult],
+    self: ExecutionEnvironment,
+    invocation: models.Invocation,
 ) -> models.InvocationResult:
     """LocalStack does not tell its executors the client context: hand it over on the side."""
     if isinstance(self.runtime_executor, ProcessRuntimeExecutor):
         self.runtime_executor.client_context = invocation.client_context
     return invoke(self, invocation)
+
+
+@patch(ServiceContainer.start)
+def _start_unless_shutting_down(start: Callable[..., bool], self: ServiceContainer) -> bool:
+    """Keep a call that ends during the shutdown from bringing a service back to life.
+
+    Such a call still reports its metrics. LocalStack would start CloudWatch again for that, and
+    then never end, because CloudWatch's thread keeps the process alive.
+    """
+    if FLEET.has_shut_down:
+        self.errors.append(ServiceStateException("LocalStack is shutting down"))
+        return False
+    return start(self)
 
 
 def _version_key(function_version: models.FunctionVersion) -> str:

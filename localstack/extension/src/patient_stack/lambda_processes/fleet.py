@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any, TypeVar
-
-from localstack.runtime.shutdown import SHUTDOWN_HANDLERS
 
 from patient_stack.lambda_processes.environment import Environment, FunctionSettings
 from patient_stack.lambda_processes.guardian import Guardian
@@ -30,7 +27,7 @@ class Fleet:
         self._guardian = Guardian()
         self._environments: defaultdict[str, set[Environment]] = defaultdict(set)
         self._retired_versions: set[str] = set()
-        self._shut_down = False
+        self.has_shut_down = False
         thread = threading.Thread(target=self._loop.run_forever, name="lambda-processes")
         thread.daemon = True
         thread.start()
@@ -41,7 +38,7 @@ class Fleet:
 
     async def start(self, version: str, settings: FunctionSettings) -> Environment:
         """Start an environment of the version; raises `VersionRetired`."""
-        if self._shut_down or version in self._retired_versions:
+        if self.has_shut_down or version in self._retired_versions:
             raise VersionRetired(f"{version} is shutting down")
         environment = Environment(settings, self._guardian)
         self._environments[version].add(environment)
@@ -61,14 +58,6 @@ class Fleet:
 
     async def shut_down(self) -> None:
         """Kill everything, running invocations included."""
-        self._shut_down = True
+        self.has_shut_down = True
         everything = [one for some in self._environments.values() for one in some]
         await asyncio.gather(*(environment.kill() for environment in everything))
-
-
-@functools.cache
-def fleet() -> Fleet:
-    """The fleet of this process; LocalStack's shutdown ends it."""
-    started = Fleet()
-    SHUTDOWN_HANDLERS.register(lambda: started.run(started.shut_down()))
-    return started

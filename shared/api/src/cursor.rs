@@ -1,0 +1,99 @@
+//! Keyset pages: where the last page ended, as an opaque value, and how much comes next.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Error as _};
+
+/// Where the last page ended. Opaque to clients, so that what a page is sorted by can
+/// change without breaking them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor<K>(pub K);
+
+impl<K: Serialize> Cursor<K> {
+    /// The text that a client hands back for the next page.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&self.0).unwrap_or_default())
+    }
+}
+
+impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|json| serde_json::from_slice(&json).ok())
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("not a cursor that this API gave out"))
+    }
+}
+
+/// How many items a page has: 1 to 100, 20 where the client does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(u16);
+
+impl Limit {
+    /// The largest page.
+    pub const MAX: u16 = 100;
+
+    /// One more than the page has: reading it tells whether there is a next page.
+    #[must_use]
+    pub fn and_one_more(self) -> i64 {
+        i64::from(self.0) + 1
+    }
+
+    /// The number of items.
+    #[must_use]
+    pub fn items(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(20)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .ok()
+            .filter(|items| (1..=Self::MAX).contains(items))
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("must be a number from 1 to 100"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::{IntoDeserializer, value};
+
+    use super::*;
+
+    fn deserialize<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, value::Error> {
+        T::deserialize(text.into_deserializer())
+    }
+
+    #[test]
+    fn a_cursor_survives_the_round_trip() {
+        let cursor = Cursor("Zoë".to_owned());
+        assert_eq!(deserialize::<Cursor<String>>(&cursor.encode()), Ok(cursor));
+    }
+
+    #[test]
+    fn a_made_up_cursor_is_refused() {
+        for text in ["", "ü", "e30", "bm90IGpzb24"] {
+            assert!(deserialize::<Cursor<String>>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_bounded() {
+        assert!(deserialize::<Limit>("0").is_err());
+        assert!(deserialize::<Limit>("101").is_err());
+        assert!(deserialize::<Limit>("-1").is_err());
+        assert_eq!(deserialize::<Limit>("100"), Ok(Limit(100)));
+    }
+}

@@ -1,0 +1,54 @@
+//! What PostgreSQL's refusal means to a client of ours.
+
+use sqlx::Error;
+
+use crate::Problem;
+
+/// The classes of SQLSTATE that pass by themselves: connection exceptions, insufficient
+/// resources, operator intervention (which includes a statement's time-out) and
+/// serialisation failures
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+const PASSING: [&str; 4] = ["08", "53", "57", "40"];
+
+/// SQLSTATE of a lock that was not to be had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// A database that is down, starting or saturated is unavailable for the moment.
+/// Anything else is a fault of ours.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let passing = match &error {
+            Error::PoolTimedOut | Error::PoolClosed | Error::Io(_) | Error::Tls(_) => true,
+            Error::Database(refusal) => refusal.code().is_some_and(|code| {
+                code == LOCK_NOT_AVAILABLE || PASSING.iter().any(|class| code.starts_with(class))
+            }),
+            _ => false,
+        };
+        if passing {
+            Self::unavailable(1, error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+/// Lets the database decide: a violated constraint becomes the problem it stands for.
+pub trait OnConstraint<T> {
+    /// The problem for a violation of the constraint of this name; every other error as
+    /// it is.
+    ///
+    /// # Errors
+    /// Whatever the statement failed with.
+    fn on_constraint(self, name: &str, problem: impl FnOnce() -> Problem) -> Result<T, Problem>;
+}
+
+impl<T> OnConstraint<T> for Result<T, Error> {
+    fn on_constraint(self, name: &str, problem: impl FnOnce() -> Problem) -> Result<T, Problem> {
+        self.map_err(|error| match &error {
+            Error::Database(refusal) if refusal.constraint() == Some(name) => {
+                problem().caused_by(error)
+            }
+            _ => error.into(),
+        })
+    }
+}

@@ -1,0 +1,231 @@
+//! What comes in from a client, parsed at the edge and bounded in size.
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+};
+use http::{HeaderMap, header, request::Parts};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::{FieldErrors, Problem, ProblemType};
+
+/// The largest body that the API takes, in bytes. No resource comes near it.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Input<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(
+                ProblemType::UnsupportedMediaType,
+                "The body must be JSON, with Content-Type: application/json",
+            ));
+        }
+        let body = read(request.into_body()).await?;
+        let json = &mut serde_json::Deserializer::from_slice(&body);
+        let input = serde_path_to_error::deserialize(&mut *json).map_err(|error| {
+            let field = error.path().to_string();
+            let reason = error.into_inner();
+            if reason.is_data() && field != "." {
+                Problem::invalid_field(&field, expectation(&reason))
+            } else {
+                Problem::new(
+                    ProblemType::InvalidInput,
+                    "The body must be a JSON object in UTF-8",
+                )
+            }
+        })?;
+        json.end().map_err(|_| {
+            Problem::new(
+                ProblemType::InvalidInput,
+                "There is something behind the JSON object",
+            )
+        })?;
+        Ok(Self(input))
+    }
+}
+
+/// What was expected in the place of what came. serde's own message repeats the value,
+/// which may be a patient's, so only its second half is used.
+fn expectation(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let expected = message
+        .rsplit_once("expected ")
+        .map(|(_, expected)| expected)
+        .and_then(|expected| expected.split(" at line ").next());
+    match expected {
+        Some(expected) => format!("Must be {expected}"),
+        None => "Has a wrong value".to_owned(),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|essence| essence.trim().to_ascii_lowercase());
+    essence.is_some_and(|essence| {
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
+            ProblemType::BodyTooLarge,
+            "The body must not be larger than 64 KiB",
+        )),
+        Err(error) => Err(
+            Problem::new(ProblemType::InvalidInput, "The body did not arrive whole")
+                .caused_by(error),
+        ),
+    }
+}
+
+/// The parameters behind the question mark.
+#[derive(Debug)]
+pub struct QueryInput<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryInput<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(query)) => Ok(Self(query)),
+            Err(rejection) => Err(Problem::new(
+                ProblemType::InvalidInput,
+                format!("The query string is invalid: {}", query_reason(&rejection)),
+            )),
+        }
+    }
+}
+
+/// The innermost reason, which names the parameter and what it must be.
+fn query_reason(rejection: &axum::extract::rejection::QueryRejection) -> String {
+    let mut reason: &dyn std::error::Error = rejection;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason.to_string()
+}
+
+/// An id in the path.
+#[derive(Debug, Clone, Copy)]
+pub struct PathId(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        match Path::<Uuid>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(_) => Err(Problem::invalid_field("id", "The id must be a UUID")),
+        }
+    }
+}
+
+/// Collects what is wrong with the fields of an input, so that a client is told of all
+/// of it at once.
+#[derive(Debug, Default)]
+pub struct InputErrors(FieldErrors);
+
+impl InputErrors {
+    /// The parsed field, or `None` after noting what is wrong with it.
+    pub fn field<T, E: std::fmt::Display>(
+        &mut self,
+        name: &str,
+        parsed: Result<T, E>,
+    ) -> Option<T> {
+        match parsed {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.0.insert(name.to_owned(), error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The problem that lists everything noted.
+    #[must_use]
+    pub fn into_problem(self) -> Problem {
+        Problem::invalid_input(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Named {
+        #[expect(dead_code, reason = "only whether it can be read is of interest")]
+        name: Option<String>,
+    }
+
+    async fn input(content_type: &str, body: impl Into<Body>) -> Result<Input<Named>, Problem> {
+        let request = Request::builder()
+            .header(header::CONTENT_TYPE, content_type)
+            .body(body.into())
+            .unwrap();
+        Input::from_request(request, &()).await
+    }
+
+    async fn refusal(content_type: &str, body: impl Into<Body>) -> String {
+        let problem = input(content_type, body).await.unwrap_err();
+        let response = problem.to_response(None);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_field_of_the_wrong_type_is_named_and_not_repeated() {
+        let refusal = refusal("application/json", r#"{"name": 424242}"#).await;
+        assert!(
+            refusal.contains(r#""name":"Must be a string""#),
+            "{refusal}"
+        );
+        assert!(!refusal.contains("424242"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_json_is_refused() {
+        for body in ["", "[1", "\u{1}", "nope", r#"{"name":"a"} more"#] {
+            let refusal = refusal("application/json", body).await;
+            assert!(refusal.contains("invalid-input"), "{body}: {refusal}");
+        }
+        let invalid_utf8 = refusal("application/json", vec![b'{', b'"', 0xff, b'"']).await;
+        assert!(invalid_utf8.contains("invalid-input"), "{invalid_utf8}");
+        assert!(
+            refusal("text/plain", "{}")
+                .await
+                .contains("unsupported-media-type")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_is_bounded() {
+        let huge = format!(r#"{{"name":"{}"}}"#, "x".repeat(MAX_BODY_BYTES));
+        assert!(
+            refusal("application/json", huge)
+                .await
+                .contains("body-too-large")
+        );
+    }
+
+    #[tokio::test]
+    async fn json_with_parameters_is_json() {
+        assert!(input("application/json; charset=utf-8", "{}").await.is_ok());
+    }
+}

@@ -1,0 +1,30 @@
+//! What every HTTP route shares.
+//!
+//! [`Problem`] is the one shape of an error for clients, [`Input`] the one way a body
+//! comes in, [`EntityTag`] and [`Cursor`] the two opaque values that clients hand back,
+//! and [`serve`] what turns a router into a Lambda function: request id, trace, log
+//! line, metrics, deadline and the headers that every answer carries.
+
+#[cfg(feature = "aws")]
+mod aws;
+mod cursor;
+#[cfg(feature = "postgres")]
+mod database;
+mod entity_tag;
+mod gateway;
+mod input;
+mod observe;
+mod origins;
+mod problem;
+mod serve;
+
+#[cfg(feature = "postgres")]
+pub use database::OnConstraint;
+
+pub use cursor::{Cursor, Limit};
+pub use entity_tag::{EntityTag, IfMatch};
+pub use gateway::{Gateway, request_context};
+pub use input::{Input, InputErrors, MAX_BODY_BYTES, PathId, QueryInput};
+pub use origins::AllowedOrigins;
+pub use problem::{FieldErrors, Problem, ProblemDocument, ProblemType};
+pub use serve::{layers, serve};

@@ -1,0 +1,144 @@
+//! One log line and one set of metrics per request, and the ids that everything else
+//! about the request is found by.
+
+use std::{sync::OnceLock, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use lambda_http::{Context, aws_lambda_events::apigw::ApiGatewayProxyRequestContext};
+use telemetry::{Metrics, TraceContext, Unit};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::{AllowedOrigins, Problem, gateway::request_context, serve::REQUEST_DEADLINE};
+
+/// What the layer knows before the first request.
+#[derive(Debug, Clone)]
+pub(crate) struct Observed {
+    pub(crate) function: &'static str,
+    pub(crate) origins: AllowedOrigins,
+}
+
+/// Whether this is the first request of the process: a cold start.
+static STARTED: OnceLock<()> = OnceLock::new();
+
+/// Runs the request in its trace and under its deadline, answers problems with the
+/// request id, sets the headers that every answer carries, and writes the request's log
+/// line and metrics.
+pub(crate) async fn observe(
+    State(observed): State<Observed>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let cold = STARTED.set(()).is_ok();
+    let request_id = request_id(&request);
+    let trace = trace(&request);
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str)
+        .to_owned();
+    let request_headers = request.headers().clone();
+    let span = tracing::info_span!(
+        "request",
+        requestId = %request_id,
+        traceId = %trace.trace_id(),
+        function = observed.function,
+        route = %route,
+    );
+
+    let work = trace.scope(next.run(request)).instrument(span.clone());
+    let mut response = match tokio::time::timeout(REQUEST_DEADLINE, work).await {
+        Ok(response) => response,
+        Err(elapsed) => Problem::unavailable(1, elapsed).into_response(),
+    };
+
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        log_cause(&span, &problem);
+        response = problem.to_response(Some(&request_id));
+    }
+    let headers = response.headers_mut();
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        headers.insert("x-request-id", id);
+    }
+    observed.origins.allow(&request_headers, headers);
+
+    let status = response.status();
+    Metrics::new()
+        .dimension("Function", observed.function)
+        .metric("Requests", Unit::Count, 1.0)
+        .metric("ServerErrors", Unit::Count, count(status.is_server_error()))
+        .metric("ClientErrors", Unit::Count, count(status.is_client_error()))
+        .metric("ColdStarts", Unit::Count, count(cold))
+        .metric(
+            "Duration",
+            Unit::Milliseconds,
+            started.elapsed().as_secs_f64() * 1000.0,
+        )
+        .property(
+            "level",
+            if status.is_server_error() {
+                "ERROR"
+            } else {
+                "INFO"
+            },
+        )
+        .property("message", "request")
+        .property("requestId", request_id)
+        .property("traceId", trace.trace_id())
+        .property("method", method.as_str())
+        .property("route", route)
+        .property("status", status.as_u16())
+        .emit();
+    response
+}
+
+fn count(yes: bool) -> f64 {
+    if yes { 1.0 } else { 0.0 }
+}
+
+fn log_cause(span: &tracing::Span, problem: &Problem) {
+    let Some(causes) = problem.causes() else {
+        return;
+    };
+    span.in_scope(|| {
+        if problem.kind().status() == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(cause = %causes, "the request failed");
+        } else {
+            tracing::warn!(cause = %causes, "the request was not served");
+        }
+    });
+}
+
+/// API Gateway's id of the request, which its access log has too; Lambda's where there
+/// is no gateway.
+fn request_id(request: &Request) -> String {
+    let extensions = request.extensions();
+    let from_gateway = |context: &ApiGatewayProxyRequestContext| context.request_id.clone();
+    request_context(extensions)
+        .and_then(from_gateway)
+        .or_else(|| Some(extensions.get::<Context>()?.request_id.clone()))
+        .unwrap_or_else(|| Uuid::now_v7().to_string())
+}
+
+/// The caller's trace, else the one that API Gateway started, else a new one.
+fn trace(request: &Request) -> TraceContext {
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    header(contracts::TRACEPARENT)
+        .and_then(|text| text.parse().ok())
+        .or_else(|| TraceContext::from_xray(header("x-amzn-trace-id")?).ok())
+        .unwrap_or_else(TraceContext::start)
+}

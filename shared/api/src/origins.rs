@@ -1,0 +1,84 @@
+//! Which web sites may call the API from a browser (CORS,
+//! <https://fetch.spec.whatwg.org/#http-cors-protocol>).
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// The origins that browsers are told may call the API, such as
+/// `https://clinic.example`.
+///
+/// Tokens travel in a header that scripts set themselves, never in cookies, so
+/// credentials are not allowed for any origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedOrigins {
+    any: bool,
+    origins: Vec<HeaderValue>,
+}
+
+impl AllowedOrigins {
+    /// Reads `ALLOWED_ORIGINS`: origins separated by commas, or `*` for any. None where
+    /// it is not set.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::parse(&std::env::var("ALLOWED_ORIGINS").unwrap_or_default())
+    }
+
+    /// Reads origins separated by commas; what cannot be a header value is left out.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let origins = || {
+            text.split(',')
+                .map(str::trim)
+                .filter(|origin| !origin.is_empty())
+        };
+        Self {
+            any: origins().any(|origin| origin == "*"),
+            origins: origins().filter_map(|origin| origin.parse().ok()).collect(),
+        }
+    }
+
+    /// Tells the browser on the answer to this request whether the page may read it.
+    pub fn allow(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        if self.any {
+            response.insert(
+                header::ACCESS_CONTROL_ALLOW_ORIGIN,
+                HeaderValue::from_static("*"),
+            );
+        } else {
+            response.append(header::VARY, HeaderValue::from_static("Origin"));
+            let origin = request.get(header::ORIGIN);
+            let Some(origin) = origin.filter(|origin| self.origins.contains(origin)) else {
+                return;
+            };
+            response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+        response.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(origins: &str, origin: &'static str) -> Option<HeaderValue> {
+        let request = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(origin))]);
+        let mut response = HeaderMap::new();
+        AllowedOrigins::parse(origins).allow(&request, &mut response);
+        response.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+    }
+
+    #[test]
+    fn only_a_listed_origin_is_allowed() {
+        let list = "https://clinic.example, http://localhost:3000";
+        assert_eq!(
+            allowed(list, "http://localhost:3000").unwrap(),
+            "http://localhost:3000"
+        );
+        assert_eq!(allowed(list, "https://evil.example"), None);
+        assert_eq!(allowed(list, "https://clinic.example.evil.example"), None);
+        assert_eq!(allowed("", "https://clinic.example"), None);
+        assert_eq!(allowed("*", "https://evil.example").unwrap(), "*");
+    }
+}

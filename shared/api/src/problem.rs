@@ -1,0 +1,315 @@
+//! What a client is told when something is wrong: one problem document
+//! (RFC 9457) for every route, with a stable type.
+
+use std::{collections::BTreeMap, error::Error, sync::Arc};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What is wrong with which field of the input; the key is the field's name in the API.
+pub type FieldErrors = BTreeMap<String, String>;
+
+/// Every kind of problem that a client can be told of. The name is stable: clients may
+/// branch on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemType {
+    /// The input breaks a rule; `errors` says which field breaks which.
+    InvalidInput,
+    /// No valid access token came with the request.
+    Unauthorized,
+    /// The caller's role does not allow this.
+    Forbidden,
+    /// There is no such thing.
+    NotFound,
+    /// The route exists, but not with this method.
+    MethodNotAllowed,
+    /// The change collides with something that is already there.
+    Conflict,
+    /// The thing was changed since the client read it.
+    PreconditionFailed,
+    /// The body is larger than the API takes.
+    BodyTooLarge,
+    /// The body is not JSON.
+    UnsupportedMediaType,
+    /// The system cannot answer right now; trying again later helps.
+    Unavailable,
+    /// A fault of ours.
+    Internal,
+}
+
+impl ProblemType {
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::InvalidInput => (StatusCode::BAD_REQUEST, "invalid-input", "Invalid input"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+            ),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
+            Self::PreconditionFailed => (
+                StatusCode::PRECONDITION_FAILED,
+                "precondition-failed",
+                "Precondition failed",
+            ),
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body-too-large",
+                "Body too large",
+            ),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "Unsupported media type",
+            ),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Temporarily unavailable",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Internal error",
+            ),
+        }
+    }
+
+    /// The HTTP status that goes with the type.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// The stable identifier, a URN.
+    #[must_use]
+    pub fn uri(self) -> String {
+        format!("urn:patient-management:problem:{}", self.parts().1)
+    }
+}
+
+/// An error on its way to the client.
+///
+/// What the client reads and why it happened are two things from the first line: the
+/// [`source`](Self::caused_by) goes to the log, never into the answer.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    kind: ProblemType,
+    detail: String,
+    errors: FieldErrors,
+    retry_after_seconds: Option<u32>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Problem {
+    /// A problem of this type, said in one sentence to the reader.
+    pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: FieldErrors::new(),
+            retry_after_seconds: None,
+            source: None,
+        }
+    }
+
+    /// 400, with what is wrong with each field.
+    #[must_use]
+    pub fn invalid_input(errors: FieldErrors) -> Self {
+        let detail = match errors.values().next() {
+            Some(only) if errors.len() == 1 => only.clone(),
+            _ => "The request has invalid fields".to_owned(),
+        };
+        Self {
+            errors,
+            ..Self::new(ProblemType::InvalidInput, detail)
+        }
+    }
+
+    /// 400 for one field.
+    #[must_use]
+    pub fn invalid_field(field: &str, message: impl Into<String>) -> Self {
+        Self::invalid_input(FieldErrors::from([(field.to_owned(), message.into())]))
+    }
+
+    /// 401: the caller has to log in (again).
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(
+            ProblemType::Unauthorized,
+            "A valid access token is required",
+        )
+    }
+
+    /// 403: logging in again does not help.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::new(
+            ProblemType::Forbidden,
+            "Your role does not allow this operation",
+        )
+    }
+
+    /// 404, such as "Patient not found".
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(ProblemType::NotFound, detail)
+    }
+
+    /// 409, with the field that collides.
+    #[must_use]
+    pub fn conflict(field: &str, message: &str) -> Self {
+        Self {
+            errors: FieldErrors::from([(field.to_owned(), message.to_owned())]),
+            ..Self::new(ProblemType::Conflict, message)
+        }
+    }
+
+    /// 412: the entity tag of `If-Match` is not the current one.
+    #[must_use]
+    pub fn precondition_failed() -> Self {
+        Self::new(
+            ProblemType::PreconditionFailed,
+            "The resource was changed since you read it",
+        )
+    }
+
+    /// 503: a dependency is down, slow or saturated. Clients are asked to come back in
+    /// `retry_after_seconds`.
+    pub fn unavailable(
+        retry_after_seconds: u32,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            retry_after_seconds: Some(retry_after_seconds),
+            ..Self::new(
+                ProblemType::Unavailable,
+                "The service cannot answer right now, please try again",
+            )
+        }
+        .caused_by(source)
+    }
+
+    /// 500. The client learns nothing but the request id.
+    pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(
+            ProblemType::Internal,
+            "Something went wrong on our side; the request id helps us to find out what",
+        )
+        .caused_by(source)
+    }
+
+    /// Keeps the cause for the log.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// The type of the problem.
+    #[must_use]
+    pub const fn kind(&self) -> ProblemType {
+        self.kind
+    }
+
+    /// The cause and its own causes in one line, for the log.
+    pub(crate) fn causes(&self) -> Option<String> {
+        let source = self.source.as_deref()?;
+        let mut line = source.to_string();
+        let mut next = source.source();
+        while let Some(cause) = next {
+            line.push_str(": ");
+            line.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        Some(line)
+    }
+
+    /// The answer, for the request with this id.
+    pub(crate) fn to_response(&self, request_id: Option<&str>) -> Response {
+        let (status, _, title) = self.kind.parts();
+        let document = ProblemDocument {
+            kind: self.kind.uri(),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            errors: self.errors.clone(),
+            request_id: request_id.map(ToOwned::to_owned),
+        };
+        let mut response = (status, axum::Json(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if self.kind == ProblemType::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Answers the document, and hands the problem on to the layer that logs it and knows
+/// the request id.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.to_response(None);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// What is wrong, as `application/problem+json` (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(title = "Problem", example = json!({
+    "type": "urn:patient-management:problem:invalid-input",
+    "title": "Invalid input",
+    "status": 400,
+    "detail": "Name is required",
+    "errors": { "name": "Name is required" },
+    "requestId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa"
+}))]
+pub struct ProblemDocument {
+    /// Stable identifier of the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this request.
+    pub detail: String,
+    /// What is wrong with which field of the request.
+    #[serde(skip_serializing_if = "FieldErrors::is_empty")]
+    #[schema(required = false)]
+    pub errors: FieldErrors,
+    /// Names this request in the logs; quote it when you ask for help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_for_the_log_alone() {
+        let problem = Problem::internal("password of the database is hunter2");
+        assert!(problem.causes().unwrap().contains("hunter2"));
+        assert!(!problem.detail.contains("hunter2"));
+    }
+
+    #[test]
+    fn one_invalid_field_is_said_in_the_detail() {
+        let problem = Problem::invalid_field("name", "Name is required");
+        assert_eq!(problem.detail, "Name is required");
+    }
+}

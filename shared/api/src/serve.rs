@@ -1,0 +1,42 @@
+//! From a router to a Lambda function.
+
+use std::time::Duration;
+
+use axum::{Router, middleware};
+
+use crate::{
+    AllowedOrigins, Problem, ProblemType,
+    observe::{Observed, observe},
+};
+
+/// How long a request may take before the client is told to try again. Below the 29
+/// seconds after which API Gateway gives up with an answer of its own, and below the
+/// functions' own time-out.
+pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The router with everything that each route of ours has in common.
+pub fn layers(function: &'static str, routes: Router) -> Router {
+    routes
+        .fallback(|| async { Problem::not_found("There is no such route") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                ProblemType::MethodNotAllowed,
+                "The route does not have this method",
+            )
+        })
+        .layer(middleware::from_fn_with_state(
+            Observed {
+                function,
+                origins: AllowedOrigins::from_env(),
+            },
+            observe,
+        ))
+}
+
+/// Serves the routes as the Lambda function of this name, until Lambda stops it.
+///
+/// # Errors
+/// If the Lambda runtime API cannot be reached.
+pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_http::Error> {
+    lambda_http::run(layers(function, routes)).await
+}

@@ -1,0 +1,19 @@
+//! Compiles `proto/` with protox, so that nobody has to install protoc.
+
+use std::{env, fs, path::PathBuf};
+
+use prost::Message;
+
+const PROTO_ROOT: &str = "../../proto";
+const FILES: [&str; 2] = ["billing/v1/billing.proto", "patient/v1/patient_event.proto"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed={PROTO_ROOT}");
+    let descriptors = protox::compile(FILES, [PROTO_ROOT])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .build_transport(true)
+        .compile_fds(descriptors)?;
+    Ok(())
+}

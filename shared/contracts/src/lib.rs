@@ -1,0 +1,34 @@
+//! What crosses a wire between the services: generated from `proto/`, the only
+//! definition of it, plus the names that both ends must agree on.
+
+/// The billing service's gRPC interface, version 1.
+pub mod billing {
+    /// Generated from `proto/billing/v1`.
+    #[allow(missing_docs, clippy::pedantic)]
+    pub mod v1 {
+        tonic::include_proto!("billing.v1");
+    }
+}
+
+/// What others hear of patients, version 1.
+pub mod patient {
+    /// Generated from `proto/patient/v1`.
+    #[allow(missing_docs, clippy::pedantic)]
+    pub mod v1 {
+        tonic::include_proto!("patient.v1");
+    }
+}
+
+/// Every message and service above as an encoded `FileDescriptorSet`, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The Kafka topic that carries [`patient::v1::PatientEvent`], keyed by patient id.
+pub const PATIENT_EVENTS_TOPIC: &str = "patient.events.v1";
+
+/// The Kafka header and gRPC metadata key of the W3C trace context
+/// (<https://www.w3.org/TR/trace-context/>).
+pub const TRACEPARENT: &str = "traceparent";
+
+/// The Kafka header that repeats [`patient::v1::PatientEvent::event_id`], so that a
+/// consumer can name a record that it cannot decode.
+pub const EVENT_ID_HEADER: &str = "event-id";

@@ -1,0 +1,12 @@
+//! Patient events on their way: the typed [`PatientEvent`], the [`Producer`] that puts
+//! them on Kafka, and [`consume`], the frame that every consumer runs in.
+
+mod consumer;
+mod dead_letter;
+mod patient_event;
+mod producer;
+
+pub use consumer::{Effect, consume};
+pub use dead_letter::{DeadLetter, DeadLetterQueue};
+pub use patient_event::{Change, Patient, PatientEvent, Undecodable};
+pub use producer::{Producer, ProducerError};

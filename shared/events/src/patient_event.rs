@@ -1,0 +1,216 @@
+//! What happened to a patient, as the rest of the system hears of it.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use contracts::patient::v1;
+use prost::Message as _;
+use prost_types::Timestamp;
+use uuid::Uuid;
+
+/// Something that happened to a patient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatientEvent {
+    /// Consumers have an effect once per id.
+    pub id: Uuid,
+    /// When the change was committed, to the microsecond.
+    pub occurred_at: DateTime<Utc>,
+    /// Whom it happened to.
+    pub patient_id: Uuid,
+    /// The patient's version after the change: 1 on creation, then without gaps.
+    pub patient_version: i64,
+    /// What happened.
+    pub change: Change,
+}
+
+/// What happened, with the patient as they are afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The patient was registered.
+    Created(Patient),
+    /// The patient's data changed.
+    Updated(Patient),
+    /// The patient was removed.
+    Deleted,
+}
+
+impl Change {
+    /// The kind of change in one word, for logs and counters.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Created(_) => "created",
+            Self::Updated(_) => "updated",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// A patient's data.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Patient {
+    /// Full name.
+    pub name: String,
+    /// E-mail address.
+    pub email: String,
+    /// Postal address.
+    pub address: String,
+    /// Date of birth.
+    pub date_of_birth: NaiveDate,
+    /// When the clinic registered them.
+    pub registered_date: NaiveDate,
+}
+
+/// Keeps a patient's data out of logs.
+impl std::fmt::Debug for Patient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Patient").finish_non_exhaustive()
+    }
+}
+
+/// Bytes that are no patient event, or one of a kind that we do not know yet. The reason
+/// names the field and never its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a patient event: {0}")]
+pub struct Undecodable(pub &'static str);
+
+impl PatientEvent {
+    /// The event as protobuf.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        use v1::patient_event::Change as Wire;
+        let change = match &self.change {
+            Change::Created(patient) => Wire::Created(v1::PatientCreated {
+                patient: Some(patient.into()),
+            }),
+            Change::Updated(patient) => Wire::Updated(v1::PatientUpdated {
+                patient: Some(patient.into()),
+            }),
+            Change::Deleted => Wire::Deleted(v1::PatientDeleted {}),
+        };
+        v1::PatientEvent {
+            event_id: self.id.to_string(),
+            occurred_at: Some(Timestamp {
+                seconds: self.occurred_at.timestamp(),
+                nanos: self.occurred_at.timestamp_subsec_nanos().cast_signed(),
+            }),
+            patient_id: self.patient_id.to_string(),
+            patient_version: self.patient_version.cast_unsigned(),
+            change: Some(change),
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// If anything about it is not as [`encode`](Self::encode) writes it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        use v1::patient_event::Change as Wire;
+        let event = v1::PatientEvent::decode(bytes).map_err(|_| Undecodable("not protobuf"))?;
+        let time = event.occurred_at.ok_or(Undecodable("occurred_at"))?;
+        let change = match event.change.ok_or(Undecodable("change"))? {
+            Wire::Created(created) => Change::Created(patient(created.patient)?),
+            Wire::Updated(updated) => Change::Updated(patient(updated.patient)?),
+            Wire::Deleted(v1::PatientDeleted {}) => Change::Deleted,
+        };
+        Ok(Self {
+            id: event
+                .event_id
+                .parse()
+                .map_err(|_| Undecodable("event_id"))?,
+            occurred_at: u32::try_from(time.nanos)
+                .ok()
+                .and_then(|nanos| DateTime::from_timestamp(time.seconds, nanos))
+                .ok_or(Undecodable("occurred_at"))?,
+            patient_id: event
+                .patient_id
+                .parse()
+                .map_err(|_| Undecodable("patient_id"))?,
+            patient_version: i64::try_from(event.patient_version)
+                .ok()
+                .filter(|version| *version > 0)
+                .ok_or(Undecodable("patient_version"))?,
+            change,
+        })
+    }
+}
+
+fn patient(patient: Option<v1::Patient>) -> Result<Patient, Undecodable> {
+    let patient = patient.ok_or(Undecodable("patient"))?;
+    Ok(Patient {
+        date_of_birth: patient
+            .date_of_birth
+            .parse()
+            .map_err(|_| Undecodable("date_of_birth"))?,
+        registered_date: patient
+            .registered_date
+            .parse()
+            .map_err(|_| Undecodable("registered_date"))?,
+        name: patient.name,
+        email: patient.email,
+        address: patient.address,
+    })
+}
+
+impl From<&Patient> for v1::Patient {
+    fn from(patient: &Patient) -> Self {
+        Self {
+            name: patient.name.clone(),
+            email: patient.email.clone(),
+            address: patient.address.clone(),
+            date_of_birth: patient.date_of_birth.to_string(),
+            registered_date: patient.registered_date.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(change: Change) -> PatientEvent {
+        PatientEvent {
+            id: Uuid::now_v7(),
+            occurred_at: DateTime::from_timestamp(1_700_000_000, 123_456_000).unwrap(),
+            patient_id: Uuid::now_v7(),
+            patient_version: 2,
+            change,
+        }
+    }
+
+    fn zoe() -> Patient {
+        Patient {
+            name: "Zoë 🩺".to_owned(),
+            email: "zoe@clinic.example".to_owned(),
+            address: "1 Main St".to_owned(),
+            date_of_birth: NaiveDate::from_ymd_opt(2000, 2, 29).unwrap(),
+            registered_date: NaiveDate::from_ymd_opt(2024, 1, 1).unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_event_survives_the_wire() {
+        for change in [
+            Change::Created(zoe()),
+            Change::Updated(zoe()),
+            Change::Deleted,
+        ] {
+            let event = event(change);
+            assert_eq!(PatientEvent::decode(&event.encode()), Ok(event));
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let bytes = event(Change::Created(zoe())).encode();
+        for length in 0..bytes.len() {
+            assert!(PatientEvent::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        assert!(PatientEvent::decode(b"{\"json\": true}").is_err());
+    }
+
+    #[test]
+    fn a_log_line_shows_nothing_of_the_patient() {
+        let shown = format!("{:?}", event(Change::Created(zoe())));
+        assert!(!shown.contains("Zoë") && !shown.contains("2000"), "{shown}");
+    }
+}

@@ -1,0 +1,263 @@
+//! Access tokens: JWTs as RFC 9068 and RFC 8725 want them, signed with ES256.
+
+use jsonwebtoken::{Algorithm, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{KeyError, PublicKeys, Role, SigningKey};
+
+/// How long an access token is valid, in seconds.
+pub const LIFETIME_SECONDS: i64 = 15 * 60;
+
+/// How far the clocks of two machines may be apart, in seconds.
+const CLOCK_SKEW_SECONDS: u64 = 30;
+
+/// Who signs, and for whom.
+pub const ISSUER: &str = "patient-management";
+const AUDIENCE: &str = "patient-management-api";
+
+/// The explicit type of RFC 9068, which keeps other tokens of ours from being taken for
+/// an access token.
+const TOKEN_TYPE: &str = "at+jwt";
+
+/// The longest token that is looked at, in bytes; ours have about 500.
+const MAX_TOKEN_BYTES: usize = 4096;
+
+/// What an access token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// Audience.
+    pub aud: String,
+    /// Whose token this is: the id of the user.
+    pub sub: Uuid,
+    /// What they may do.
+    pub role: Role,
+    /// Names this token.
+    pub jti: Uuid,
+    /// Issued at, in seconds since 1970.
+    pub iat: i64,
+    /// Expires at, in seconds since 1970.
+    pub exp: i64,
+}
+
+/// The token is not one of ours, or not any more. Why is for the log: the client is
+/// told the same in every case.
+#[derive(Debug, thiserror::Error)]
+#[error("the access token is invalid: {0}")]
+pub struct InvalidToken(&'static str);
+
+/// Issues access tokens.
+#[derive(Debug)]
+pub struct AccessTokens {
+    key: SigningKey,
+}
+
+impl AccessTokens {
+    /// Signs with this key.
+    #[must_use]
+    pub const fn new(key: SigningKey) -> Self {
+        Self { key }
+    }
+
+    /// A token for this user, valid from now on for [`LIFETIME_SECONDS`].
+    ///
+    /// # Errors
+    /// If the key cannot sign.
+    pub fn issue(&self, user: Uuid, role: Role) -> Result<String, KeyError> {
+        let now = chrono::Utc::now().timestamp();
+        self.sign(&Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: user,
+            role,
+            jti: Uuid::new_v4(),
+            iat: now,
+            exp: now + LIFETIME_SECONDS,
+        })
+    }
+
+    fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
+        let header = Header {
+            typ: Some(TOKEN_TYPE.to_owned()),
+            kid: Some(self.key.id.clone()),
+            ..Header::new(Algorithm::ES256)
+        };
+        jsonwebtoken::encode(&header, claims, &self.key.encoding).map_err(|_| KeyError::SigningKey)
+    }
+}
+
+/// Verifies a token: algorithm, type, key, signature, issuer, audience and time.
+///
+/// # Errors
+/// If any of it is not exactly as [`AccessTokens::issue`] makes it.
+pub fn verify(token: &str, keys: &PublicKeys) -> Result<Claims, InvalidToken> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(InvalidToken("too long"));
+    }
+    let header = jsonwebtoken::decode_header(token).map_err(|_| InvalidToken("no JWT header"))?;
+    if header.alg != Algorithm::ES256 {
+        return Err(InvalidToken("another algorithm"));
+    }
+    if header.typ.as_deref() != Some(TOKEN_TYPE) {
+        return Err(InvalidToken("another type"));
+    }
+    let key = header
+        .kid
+        .and_then(|id| keys.find(&id))
+        .ok_or(InvalidToken("an unknown key"))?;
+
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.leeway = CLOCK_SKEW_SECONDS;
+    rules.validate_nbf = true;
+    rules.set_issuer(&[ISSUER]);
+    rules.set_audience(&[AUDIENCE]);
+    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    let token = jsonwebtoken::decode::<Claims>(token, &key, &rules)
+        .map_err(|_| InvalidToken("a wrong signature or claim"))?;
+
+    let claims = token.claims;
+    let now = chrono::Utc::now().timestamp();
+    if claims.iat > now.saturating_add_unsigned(CLOCK_SKEW_SECONDS) {
+        return Err(InvalidToken("issued in the future"));
+    }
+    if claims.exp.saturating_sub(claims.iat) > LIFETIME_SECONDS {
+        return Err(InvalidToken("too long a lifetime"));
+    }
+    Ok(claims)
+}
+
+/// The key that a token says it was signed with, before anything about it is verified:
+/// good for nothing but deciding whether to look for newer public keys.
+pub(crate) fn claimed_key(token: &str) -> Option<String> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return None;
+    }
+    jsonwebtoken::decode_header(token).ok()?.kid
+}
+
+impl PublicKeys {
+    /// Whether the token names a key that is not in this set: keys may have been rotated.
+    #[must_use]
+    pub fn lack_the_key_of(&self, token: &str) -> bool {
+        claimed_key(token).is_some_and(|id| !self.contains(&id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::EncodingKey;
+
+    use super::*;
+
+    fn tokens() -> (AccessTokens, PublicKeys) {
+        let (key, _) = SigningKey::generate().unwrap();
+        let keys = key.public_keys();
+        (AccessTokens::new(key), keys)
+    }
+
+    fn claims() -> Claims {
+        let now = chrono::Utc::now().timestamp();
+        Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: Uuid::now_v7(),
+            role: Role::Clinician,
+            jti: Uuid::new_v4(),
+            iat: now,
+            exp: now + LIFETIME_SECONDS,
+        }
+    }
+
+    #[test]
+    fn an_issued_token_is_valid() {
+        let (tokens, keys) = tokens();
+        let user = Uuid::now_v7();
+        let claims = verify(&tokens.issue(user, Role::Auditor).unwrap(), &keys).unwrap();
+        assert_eq!((claims.sub, claims.role), (user, Role::Auditor));
+    }
+
+    #[test]
+    fn a_claim_out_of_order_makes_it_invalid() {
+        let (tokens, keys) = tokens();
+        let valid = claims();
+        let twisted = [
+            Claims {
+                iss: "somebody-else".to_owned(),
+                ..valid.clone()
+            },
+            Claims {
+                aud: "another-api".to_owned(),
+                ..valid.clone()
+            },
+            Claims {
+                iat: valid.iat - 3600,
+                exp: valid.iat - 3000,
+                ..valid.clone()
+            },
+            Claims {
+                iat: valid.iat + 3600,
+                exp: valid.iat + 3660,
+                ..valid.clone()
+            },
+            Claims {
+                exp: valid.iat + 10 * 3600,
+                ..valid.clone()
+            },
+        ];
+        assert!(verify(&tokens.sign(&valid).unwrap(), &keys).is_ok());
+        for claims in twisted {
+            let token = tokens.sign(&claims).unwrap();
+            assert!(verify(&token, &keys).is_err(), "{claims:?}");
+        }
+    }
+
+    #[test]
+    fn another_key_makes_it_invalid() {
+        let (_, keys) = tokens();
+        let (others, _) = tokens();
+        let mut token = others.issue(Uuid::now_v7(), Role::Admin).unwrap();
+        assert!(verify(&token, &keys).is_err());
+        assert!(keys.lack_the_key_of(&token));
+        token.push('ü');
+        assert!(verify(&token, &keys).is_err());
+    }
+
+    #[test]
+    fn another_algorithm_or_type_makes_it_invalid() {
+        let (tokens, keys) = tokens();
+        let kid = Some(tokens.key.id.clone());
+        let sign = |header: &Header, key: &EncodingKey| {
+            jsonwebtoken::encode(header, &claims(), key).unwrap()
+        };
+
+        let typ = Some(TOKEN_TYPE.to_owned());
+        let hs256 = Header {
+            typ,
+            kid: kid.clone(),
+            ..Header::new(Algorithm::HS256)
+        };
+        let secret = EncodingKey::from_secret(keys.to_json().as_bytes());
+        assert!(verify(&sign(&hs256, &secret), &keys).is_err());
+
+        let plain_jwt = Header {
+            kid,
+            ..Header::new(Algorithm::ES256)
+        };
+        assert!(verify(&sign(&plain_jwt, &tokens.key.encoding), &keys).is_err());
+    }
+
+    #[test]
+    fn an_unsigned_token_is_invalid() {
+        let (tokens, keys) = tokens();
+        let token = tokens.issue(Uuid::now_v7(), Role::Admin).unwrap();
+        let payload = token.split('.').nth(1).unwrap();
+        // {"alg":"none","typ":"at+jwt"}
+        let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.{payload}.");
+        assert!(verify(&none, &keys).is_err());
+        for garbage in ["", ".", "..", "a.b.c", &"x".repeat(1 << 20)] {
+            assert!(verify(garbage, &keys).is_err());
+        }
+    }
+}

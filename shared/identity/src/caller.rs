@@ -1,0 +1,52 @@
+//! The caller of a request, as the authorizer found them.
+
+use api::{Problem, request_context};
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{Permission, Role};
+
+/// Somebody whose access token the authorizer verified.
+///
+/// A handler that takes a `Caller` is closed to everybody else: without the
+/// authorizer's result the answer is 401, however the function was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The id of the user.
+    pub user: Uuid,
+    /// What they may do.
+    pub role: Role,
+}
+
+impl Caller {
+    /// Lets only callers with this permission on.
+    ///
+    /// # Errors
+    /// 403 for everybody else. The authorizer's policy has already said so to callers
+    /// that come through the gateway; this holds for those that do not.
+    pub fn must(self, permission: Permission) -> Result<(), Problem> {
+        if self.role.may(permission) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden())
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let authorizer = request_context(&parts.extensions).map(|context| &context.authorizer);
+        let field = |name: &str| authorizer?.fields.get(name).and_then(Value::as_str);
+        let caller = || {
+            Some(Self {
+                user: field("sub")?.parse().ok()?,
+                role: field("role")?.parse().ok()?,
+            })
+        };
+        caller().ok_or_else(Problem::unauthorized)
+    }
+}

@@ -1,0 +1,15 @@
+//! Who is calling and what they may do.
+//!
+//! [`Role`] and [`Permission`] with the one table that connects them, the access tokens
+//! that carry a role from the login to the authorizer ([`AccessTokens`], [`PublicKeys`]),
+//! and the [`Caller`] of a request, from whom every use case demands its permission.
+
+mod access_token;
+mod caller;
+mod keys;
+mod permission;
+
+pub use access_token::{AccessTokens, Claims, ISSUER, InvalidToken, LIFETIME_SECONDS, verify};
+pub use caller::Caller;
+pub use keys::{KeyError, PublicKeys, SigningKey};
+pub use permission::{Permission, ROUTES, Role, Route, UnknownRole};

@@ -1,0 +1,197 @@
+//! The permission table: the one place that says which role may do what, and which
+//! route needs which permission.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What somebody works as, and thereby what they may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Role {
+    /// Runs the system: everything.
+    Admin,
+    /// Treats patients: their records, not the bookkeeping about them.
+    Clinician,
+    /// Registers patients and keeps their data up to date.
+    Receptionist,
+    /// Looks, and changes nothing.
+    Auditor,
+}
+
+/// There is no role of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such role")]
+pub struct UnknownRole;
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [
+        Self::Admin,
+        Self::Clinician,
+        Self::Receptionist,
+        Self::Auditor,
+    ];
+
+    /// The name in tokens, the database and the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "ADMIN",
+            Self::Clinician => "CLINICIAN",
+            Self::Receptionist => "RECEPTIONIST",
+            Self::Auditor => "AUDITOR",
+        }
+    }
+
+    /// What the role allows.
+    #[must_use]
+    pub const fn permissions(self) -> &'static [Permission] {
+        use Permission::{
+            CreatePatient, DeletePatient, ListPatients, ReadAnalytics, ReadBillingAccount,
+            ReadNotifications, ReadPatient, UpdatePatient,
+        };
+        match self {
+            Self::Admin => &[
+                ListPatients,
+                ReadPatient,
+                CreatePatient,
+                UpdatePatient,
+                DeletePatient,
+                ReadBillingAccount,
+                ReadAnalytics,
+                ReadNotifications,
+            ],
+            Self::Clinician => &[
+                ListPatients,
+                ReadPatient,
+                CreatePatient,
+                UpdatePatient,
+                ReadAnalytics,
+            ],
+            Self::Receptionist => &[
+                ListPatients,
+                ReadPatient,
+                CreatePatient,
+                UpdatePatient,
+                ReadBillingAccount,
+                ReadNotifications,
+            ],
+            Self::Auditor => &[
+                ListPatients,
+                ReadPatient,
+                ReadBillingAccount,
+                ReadAnalytics,
+                ReadNotifications,
+            ],
+        }
+    }
+
+    /// Whether the role allows it.
+    #[must_use]
+    pub fn may(self, permission: Permission) -> bool {
+        self.permissions().contains(&permission)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.name() == name)
+            .ok_or(UnknownRole)
+    }
+}
+
+/// Something that a use case lets only some roles do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// See the list of patients.
+    ListPatients,
+    /// See one patient.
+    ReadPatient,
+    /// Register a patient.
+    CreatePatient,
+    /// Change a patient's data.
+    UpdatePatient,
+    /// Remove a patient.
+    DeletePatient,
+    /// See a patient's billing account.
+    ReadBillingAccount,
+    /// See the counts of what happened to patients.
+    ReadAnalytics,
+    /// See which messages were sent to a patient.
+    ReadNotifications,
+}
+
+/// A route that only callers with a permission get through to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path as in `template.yaml`, parameters in braces.
+    pub path: &'static str,
+    /// What it takes.
+    pub permission: Permission,
+}
+
+const fn route(method: &'static str, path: &'static str, permission: Permission) -> Route {
+    Route {
+        method,
+        path,
+        permission,
+    }
+}
+
+/// Every route behind the authorizer. The authorizer's policies are made from this, and
+/// a test holds it against `template.yaml`.
+pub const ROUTES: &[Route] = &[
+    route("GET", "/api/patients", Permission::ListPatients),
+    route("POST", "/api/patients", Permission::CreatePatient),
+    route("GET", "/api/patients/{id}", Permission::ReadPatient),
+    route("PUT", "/api/patients/{id}", Permission::UpdatePatient),
+    route("DELETE", "/api/patients/{id}", Permission::DeletePatient),
+    route(
+        "GET",
+        "/api/patients/{id}/billing-account",
+        Permission::ReadBillingAccount,
+    ),
+    route("GET", "/api/analytics/patients", Permission::ReadAnalytics),
+    route("GET", "/api/notifications", Permission::ReadNotifications),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_read_by_its_exact_name() {
+        for role in Role::ALL {
+            assert_eq!(role.name().parse(), Ok(role));
+        }
+        for name in ["", "admin", "ADMIN ", "ROOT", "АDMIN"] {
+            assert_eq!(name.parse::<Role>(), Err(UnknownRole), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_auditor_changes_nothing() {
+        for permission in Role::Auditor.permissions() {
+            let routes = ROUTES
+                .iter()
+                .filter(|route| route.permission == *permission);
+            for route in routes {
+                assert_eq!(route.method, "GET", "{permission:?}");
+            }
+        }
+    }
+}

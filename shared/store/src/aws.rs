@@ -1,0 +1,27 @@
+//! How AWS services are called: with time-outs, and retries within them.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use tokio::sync::OnceCell;
+
+static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
+
+/// Region, credentials and time-outs for the clients of AWS services, loaded once per
+/// process. `AWS_ENDPOINT_URL` leads them to LocalStack.
+pub async fn aws_config() -> &'static SdkConfig {
+    CONFIG
+        .get_or_init(|| {
+            aws_config::defaults(BehaviorVersion::latest())
+                .retry_config(RetryConfig::standard().with_max_attempts(3))
+                .timeout_config(
+                    TimeoutConfig::builder()
+                        .connect_timeout(Duration::from_secs(1))
+                        .operation_attempt_timeout(Duration::from_secs(2))
+                        .operation_timeout(Duration::from_secs(5))
+                        .build(),
+                )
+                .load()
+        })
+        .await
+}

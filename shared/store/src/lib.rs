@@ -1,0 +1,12 @@
+//! How a function reaches what is stored: opened lazily, so that a cold start pays for
+//! nothing that the first request does not need.
+
+mod aws;
+mod dynamodb;
+mod postgres;
+mod setting;
+
+pub use aws::aws_config;
+pub use dynamodb::Table;
+pub use postgres::pool;
+pub use setting::{MissingSetting, setting};

@@ -1,0 +1,60 @@
+//! A pool of connections to PostgreSQL, bounded in number and in patience.
+
+use std::time::Duration;
+
+use sqlx::{
+    Connection as _,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+};
+
+use crate::{MissingSetting, setting};
+
+/// A function serves one request at a time; the second connection is for work that the
+/// request does beside its own transaction.
+const CONNECTIONS: u32 = 2;
+
+/// How long a request waits for a connection before it is told to come back later.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// After this long without use a connection is tried before it is trusted: Lambda may
+/// have frozen the process, and the server or a proxy may have closed the connection.
+const TRUSTED_FOR: Duration = Duration::from_secs(5);
+
+/// `DATABASE_URL` is missing, or is not the URL of a PostgreSQL database.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// It is missing.
+    #[error(transparent)]
+    Missing(#[from] MissingSetting),
+    /// It cannot be read. The value holds a password, so it is not repeated.
+    #[error("DATABASE_URL is not the URL of a PostgreSQL database")]
+    Invalid,
+}
+
+/// The pool of the database at `DATABASE_URL`. Nothing is connected yet.
+///
+/// # Errors
+/// If the setting is missing or cannot be read.
+pub fn pool(application: &str) -> Result<PgPool, PoolError> {
+    let options: PgConnectOptions = setting("DATABASE_URL")?
+        .parse()
+        .map_err(|_| PoolError::Invalid)?;
+    let options = options.application_name(application).options([
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "15s"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move {
+                if state.idle_for > TRUSTED_FOR {
+                    return Ok(connection.ping().await.is_ok());
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options))
+}

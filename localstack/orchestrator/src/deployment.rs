@@ -1,0 +1,251 @@
+//! Deploying to LocalStack: everything with SAM where it has to be, otherwise only the
+//! functions that have changed.
+
+mod aws;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+
+pub use self::aws::{Aws, REGION, environment};
+use crate::build::Code;
+use crate::files;
+use crate::fingerprint::Fingerprint;
+use crate::progress::Step;
+use crate::services::localstack;
+use crate::settings::Settings;
+use crate::stack::Endpoints;
+use crate::template::{Function, Template};
+use crate::tool::Tool;
+
+/// What is deployed right now, as far as this program knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// The LocalStack it was deployed to. It forgets everything when it ends.
+    session: String,
+    /// The template and its parameters.
+    template: String,
+    /// The code of each function, by program.
+    functions: BTreeMap<String, String>,
+    /// Where the API is.
+    pub api_url: String,
+    /// What the stack was provisioned with, once it has been.
+    pub provisioned: Option<String>,
+}
+
+/// What has to be done to get from what is deployed to what should be.
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    /// Nothing.
+    Keep(Deployed),
+    /// New code for some functions, by program.
+    Update(Deployed, Vec<String>),
+    /// All of it.
+    Deploy,
+}
+
+/// Deploys what is different from what is deployed.
+///
+/// # Errors
+/// If SAM or LocalStack refuses.
+pub fn deploy(
+    settings: &Settings,
+    step: &Step<'_>,
+    aws: &Aws<'_>,
+    endpoints: &Endpoints,
+    template: &Template,
+    functions: &[Function],
+    code: &BTreeMap<String, Code>,
+) -> Result<Deployed> {
+    let session = localstack::session(&endpoints.localstack_url)?;
+    let rendered = template.with_code(&settings.repository, |binary| {
+        code.get(binary)
+            .map(|code| code.folder.display().to_string())
+            .unwrap_or_default()
+    });
+    let parameters = parameters(template, endpoints, settings);
+    let mut fingerprint = Fingerprint::default()
+        .with(&rendered)
+        .with(&settings.stack_name);
+    for (name, value) in &parameters {
+        fingerprint = fingerprint.with(name).with(value);
+    }
+    let wanted = Deployed {
+        session,
+        template: fingerprint.finish(),
+        functions: code
+            .iter()
+            .map(|(binary, code)| (binary.clone(), code.fingerprint.clone()))
+            .collect(),
+        api_url: String::new(),
+        provisioned: None,
+    };
+
+    let state = state_file(settings);
+    match plan(files::read_json(&state)?, &wanted) {
+        Plan::Keep(deployed) => {
+            step.result("nothing has changed");
+            Ok(deployed)
+        }
+        Plan::Update(mut deployed, binaries) => {
+            let tool = Tool::new(step, &settings.log("deploy"))?;
+            for binary in &binaries {
+                let (Some(function), Some(code)) = (
+                    functions.iter().find(|known| known.binary == *binary),
+                    code.get(binary),
+                ) else {
+                    bail!("{binary} was not built");
+                };
+                step.doing(format!("updating {}", function.name));
+                aws.update_code(&tool, &function.name, &code.folder)?;
+                deployed
+                    .functions
+                    .insert(binary.clone(), code.fingerprint.clone());
+                files::replace_json(&state, &deployed)?;
+            }
+            step.result(format!("updated {}", binaries.join(", ")));
+            Ok(deployed)
+        }
+        Plan::Deploy => {
+            // Until it is done, nothing is known about what is deployed.
+            files::remove(&state)?;
+            let path = settings.directory.join("deploy/template.json");
+            files::replace(&path, rendered.as_bytes())?;
+            let tool = Tool::new(step, &settings.log("deploy"))?;
+            aws.sam_deploy(&tool, &path, &settings.stack_name, &parameters)?;
+            let outputs = aws.stack_outputs(&tool, &settings.stack_name)?;
+            let api_url = outputs
+                .get("ApiUrl")
+                .context("the template has no output ApiUrl")?
+                .trim_end_matches('/')
+                .to_owned();
+            let deployed = Deployed { api_url, ..wanted };
+            files::replace_json(&state, &deployed)?;
+            step.result(format!("{} functions", functions.len()));
+            Ok(deployed)
+        }
+    }
+}
+
+/// Remembers that the stack was provisioned.
+///
+/// # Errors
+/// If that cannot be written down.
+pub fn remember_provisioning(
+    settings: &Settings,
+    deployed: &mut Deployed,
+    with: String,
+) -> Result<()> {
+    deployed.provisioned = Some(with);
+    files::replace_json(&state_file(settings), deployed)
+}
+
+/// Makes the next deployment a whole one.
+///
+/// # Errors
+/// If what is remembered cannot be removed.
+pub fn forget(settings: &Settings) -> Result<()> {
+    files::remove(&state_file(settings))
+}
+
+impl Deployed {
+    /// Changes with the code of a program.
+    #[must_use]
+    pub fn code_of(&self, binary: &str) -> Option<&str> {
+        self.functions.get(binary).map(String::as_str)
+    }
+}
+
+fn plan(deployed: Option<Deployed>, wanted: &Deployed) -> Plan {
+    match deployed {
+        Some(deployed)
+            if deployed.session == wanted.session && deployed.template == wanted.template =>
+        {
+            let changed: Vec<String> = wanted
+                .functions
+                .iter()
+                .filter(|(binary, code)| deployed.functions.get(*binary) != Some(code))
+                .map(|(binary, _)| binary.clone())
+                .collect();
+            if changed.is_empty() {
+                Plan::Keep(deployed)
+            } else {
+                Plan::Update(deployed, changed)
+            }
+        }
+        _ => Plan::Deploy,
+    }
+}
+
+/// Those of the stack's values that the template wants to know.
+fn parameters(
+    template: &Template,
+    endpoints: &Endpoints,
+    settings: &Settings,
+) -> Vec<(&'static str, String)> {
+    let known = [
+        ("BillingToken", endpoints.billing_token.clone()),
+        ("BillingUrl", endpoints.billing_url.clone()),
+        ("DatabaseUrl", endpoints.database_url.clone()),
+        ("Environment", "local".to_owned()),
+        (
+            "KafkaBootstrapServers",
+            endpoints.kafka_bootstrap_servers.clone(),
+        ),
+        ("LogLevel", settings.log_level.clone()),
+    ];
+    known
+        .into_iter()
+        .filter(|(name, _)| template.has_parameter(name))
+        .collect()
+}
+
+fn state_file(settings: &Settings) -> PathBuf {
+    settings.directory.join("deploy/deployed.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deployed(session: &str, template: &str, functions: &[(&str, &str)]) -> Deployed {
+        Deployed {
+            session: session.to_owned(),
+            template: template.to_owned(),
+            functions: functions
+                .iter()
+                .map(|(binary, code)| ((*binary).to_owned(), (*code).to_owned()))
+                .collect(),
+            api_url: String::new(),
+            provisioned: None,
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_when_nothing_has_changed() {
+        let now = deployed("a", "t", &[("login", "1"), ("get-patient", "1")]);
+        assert_eq!(plan(Some(now.clone()), &now.clone()), Plan::Keep(now));
+    }
+
+    #[test]
+    fn only_changed_functions_are_updated() {
+        let before = deployed("a", "t", &[("login", "1"), ("get-patient", "1")]);
+        let wanted = deployed("a", "t", &[("login", "1"), ("get-patient", "2")]);
+        let expected = Plan::Update(before.clone(), vec!["get-patient".to_owned()]);
+        assert_eq!(plan(Some(before), &wanted), expected);
+    }
+
+    #[test]
+    fn a_new_template_or_a_new_localstack_needs_everything() {
+        let wanted = deployed("a", "t", &[("login", "1")]);
+        for before in [
+            None,
+            Some(deployed("b", "t", &[("login", "1")])),
+            Some(deployed("a", "u", &[("login", "1")])),
+        ] {
+            assert_eq!(plan(before, &wanted), Plan::Deploy);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Running a program with everything in its environment to work with the stack.
+
+use std::env;
+use std::ffi::OsString;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use local_stack::cache::Cache;
+use local_stack::settings::Settings;
+use local_stack::stack::Context;
+use local_stack::stack_file::StackFile;
+use rustix::process::{Pid, Signal, kill_process};
+
+const POLL: Duration = Duration::from_millis(25);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The command, with the stack's environment and its build tools on the path.
+pub(crate) fn command(
+    settings: &Settings,
+    stack: &StackFile,
+    command: &[OsString],
+) -> Result<Command> {
+    let (program, arguments) = command.split_first().context("no command was given")?;
+    let path = env::var_os("PATH").unwrap_or_default();
+    let tools = Cache::new(settings).installed_programs()?;
+    let path = env::join_paths(env::split_paths(&path).chain(tools))?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .envs(stack.environment(settings))
+        .env("PATH", path);
+    Ok(command)
+}
+
+/// Runs the command to its end, or to the end of the user's patience.
+pub(crate) fn run(
+    context: &Context,
+    stack: &StackFile,
+    arguments: &[OsString],
+) -> Result<ExitCode> {
+    let mut command = command(&context.settings, stack, arguments)?;
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let mut deadline: Option<Instant> = None;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(exit_code(status));
+        }
+        match deadline {
+            None => {
+                if context.progress.cancellation().check().is_err() {
+                    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                        let _ = kill_process(pid, Signal::TERM);
+                    }
+                    deadline = Some(Instant::now() + PATIENCE);
+                }
+            }
+            Some(deadline) if Instant::now() > deadline => child.kill()?,
+            Some(_) => {}
+        }
+        thread::sleep(POLL);
+    }
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from)
+}

@@ -1,0 +1,209 @@
+//! Waiting until a service that has been started can be used.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::processes::{ServiceCommand, Started, Supervisor};
+use crate::progress::Step;
+use crate::services::Service;
+use crate::tool::LoggedFailure;
+
+const POLL: Duration = Duration::from_millis(50);
+const TIME_PER_QUESTION: Duration = Duration::from_secs(2);
+
+/// Says why the service cannot be used yet.
+pub type Probe<'a> = &'a dyn Fn() -> Result<(), String>;
+
+/// A service as it should be running.
+pub struct Wanted<'a> {
+    /// Which one.
+    pub service: Service,
+    /// The port it listens on.
+    pub port: u16,
+    /// How it is started.
+    pub command: ServiceCommand,
+    /// How to see that it can be used.
+    pub probe: Probe<'a>,
+    /// How long it may take until then.
+    pub patience: Duration,
+}
+
+/// Leaves the service alone if it is running as wanted, and starts it otherwise.
+/// Returns whether it had to be started.
+///
+/// # Errors
+/// If the service ends, or does not get ready in time; it has been stopped then.
+pub fn ensure(supervisor: &Supervisor, step: &Step<'_>, wanted: &Wanted<'_>) -> Result<bool> {
+    let service = wanted.service;
+    if supervisor.running_as(service, &wanted.command)?.is_some() && (wanted.probe)().is_ok() {
+        return Ok(false);
+    }
+    if supervisor.stop(service)? {
+        step.doing("starting again");
+    }
+    let started = supervisor.start(service, wanted.port, &wanted.command)?;
+    let ready = wait(step, started, wanted);
+    if ready.is_err() {
+        supervisor.stop(service)?;
+    }
+    ready.map(|()| true)
+}
+
+fn wait(step: &Step<'_>, mut started: Started, wanted: &Wanted<'_>) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        step.check()?;
+        if let Some(status) = started.exit()? {
+            let reason = format!("{} ended while starting ({status})", wanted.service);
+            return Err(LoggedFailure::new(reason, &started.log).into());
+        }
+        match (wanted.probe)() {
+            Ok(()) => return Ok(()),
+            Err(reason) if begin.elapsed() >= wanted.patience => {
+                let reason = format!(
+                    "{} was not ready within {} s: {reason}",
+                    wanted.service,
+                    wanted.patience.as_secs()
+                );
+                return Err(LoggedFailure::new(reason, &started.log).into());
+            }
+            Err(reason) => step.doing(reason),
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Whether something accepts connections at `host:port`.
+///
+/// # Errors
+/// Why not.
+pub fn accepts_connections(address: &str) -> Result<(), String> {
+    connect(address).map(drop)
+}
+
+/// Whether a Kafka broker answers at `host:port`: asks it for the versions it speaks.
+///
+/// # Errors
+/// Why not.
+pub fn speaks_kafka(address: &str) -> Result<(), String> {
+    const CORRELATION: [u8; 4] = *b"prob";
+    // Length, request 18 (ApiVersions) in version 0, correlation id, no client id.
+    let mut question = vec![0, 0, 0, 10, 0, 18, 0, 0];
+    question.extend(CORRELATION);
+    question.extend([0xff, 0xff]);
+
+    let mut connection = connect(address)?;
+    let mut answer = [0_u8; 10];
+    connection
+        .write_all(&question)
+        .and_then(|()| connection.read_exact(&mut answer))
+        .map_err(|error| format!("{address} does not answer as a Kafka broker: {error}"))?;
+    // Length, the same correlation id, error code 0.
+    if answer[4..8] == CORRELATION && answer[8..10] == [0, 0] {
+        Ok(())
+    } else {
+        Err(format!("{address} does not answer as a Kafka broker"))
+    }
+}
+
+/// Whether an HTTP server answers at the URL, whatever it answers.
+///
+/// # Errors
+/// Why not.
+pub fn answers_http(url: &str) -> Result<(), String> {
+    match agent().get(url).call() {
+        Ok(_) | Err(ureq::Error::StatusCode(_)) => Ok(()),
+        Err(error) => Err(format!("{url} does not answer: {error}")),
+    }
+}
+
+/// The JSON document at the URL.
+///
+/// # Errors
+/// Why there is none.
+pub fn get_json(url: &str) -> Result<serde_json::Value, String> {
+    agent()
+        .get(url)
+        .call()
+        .and_then(|mut response| response.body_mut().read_json())
+        .map_err(|error| format!("{url} does not answer: {error}"))
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(TIME_PER_QUESTION))
+        .proxy(None)
+        .build()
+        .into()
+}
+
+fn connect(address: &str) -> Result<TcpStream, String> {
+    let not_reached = |error: std::io::Error| format!("nothing answers at {address}: {error}");
+    let mut last = format!("{address} is not an address");
+    for candidate in address.to_socket_addrs().map_err(not_reached)? {
+        match TcpStream::connect_timeout(&candidate, TIME_PER_QUESTION) {
+            Ok(connection) => {
+                connection
+                    .set_read_timeout(Some(TIME_PER_QUESTION))
+                    .map_err(not_reached)?;
+                connection
+                    .set_write_timeout(Some(TIME_PER_QUESTION))
+                    .map_err(not_reached)?;
+                return Ok(connection);
+            }
+            Err(error) => last = not_reached(error),
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_port_is_not_ready() {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        assert!(accepts_connections(&port.to_string()).is_err());
+    }
+
+    #[test]
+    fn a_server_that_is_no_broker_is_not_taken_for_one() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap().to_string();
+        let other = thread::spawn(move || {
+            let (mut connection, _) = server.accept().unwrap();
+            let mut question = [0_u8; 14];
+            connection.read_exact(&mut question).unwrap();
+            connection
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .unwrap();
+        });
+        assert!(speaks_kafka(&address).is_err());
+        other.join().unwrap();
+    }
+
+    #[test]
+    fn an_http_server_is_ready_whatever_it_answers() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", server.local_addr().unwrap());
+        let other = thread::spawn(move || {
+            let (mut connection, _) = server.accept().unwrap();
+            let _ = connection.read(&mut [0_u8; 1024]).unwrap();
+            connection
+                .write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+        });
+        assert_eq!(answers_http(&url), Ok(()));
+        other.join().unwrap();
+    }
+}

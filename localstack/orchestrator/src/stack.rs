@@ -1,0 +1,384 @@
+//! A stack as a whole: bringing it up, and taking it down.
+
+mod lock;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use self::lock::Lock;
+use crate::build::{self, Code};
+use crate::cache::{Cache, PythonEnvironment};
+use crate::cancellation::Cancelled;
+use crate::deployment::{self, Aws};
+use crate::files;
+use crate::ports::Ports;
+use crate::processes::Supervisor;
+use crate::progress::Progress;
+use crate::provisioning;
+use crate::readiness;
+use crate::services::localstack::{self, Extension};
+use crate::services::{Service, billing, dynamodb, kafka, postgres};
+use crate::settings::Settings;
+use crate::stack_file::StackFile;
+use crate::template::{Function, Template};
+
+/// What every part of a run needs.
+pub struct Context {
+    /// What was set from outside.
+    pub settings: Settings,
+    /// The background processes.
+    pub supervisor: Supervisor,
+    /// What is shown.
+    pub progress: Progress,
+}
+
+/// Where the parts of the stack are, whoever started them.
+pub struct Endpoints {
+    /// The database, with its password.
+    pub database_url: String,
+    /// The brokers, separated by commas.
+    pub kafka_bootstrap_servers: String,
+    /// The gRPC service.
+    pub billing_url: String,
+    /// The token that it wants.
+    pub billing_token: String,
+    /// AWS.
+    pub localstack_url: String,
+}
+
+/// How much of a deployment to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What has changed.
+    Changes,
+    /// Everything, with SAM.
+    Everything,
+}
+
+struct Prepared {
+    localstack: PythonEnvironment,
+    tools: PythonEnvironment,
+    code: BTreeMap<String, Code>,
+    billing: PathBuf,
+}
+
+/// Installs, starts, builds, deploys and provisions whatever is not as it should be.
+///
+/// # Errors
+/// If a step fails: it has been shown then, and what this call had started is stopped.
+pub fn up(context: &Context, scope: Scope) -> Result<StackFile> {
+    let _lock = Lock::take(&context.settings)?;
+    let result = bring_up(context, scope);
+    if result.is_err() {
+        let stopped = context.supervisor.stop_started()?;
+        if !stopped.is_empty() {
+            let names: Vec<&str> = stopped.iter().map(|service| service.title()).collect();
+            context
+                .progress
+                .line(format!("  stopped again: {}", names.join(", ")));
+        }
+    }
+    result
+}
+
+fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
+    let settings = &context.settings;
+    let ports = Ports::choose(settings, &context.supervisor)?;
+    let endpoints = Endpoints::new(settings, &ports)?;
+    let template = Template::read(&settings.repository.join("template.yaml"))?;
+    let functions = template.functions(&settings.stack_name)?;
+
+    let prepared = prepare(context, &ports, &functions)?;
+    let progress = &context.progress;
+    progress.step(Service::Billing.title(), |step| {
+        billing::start(context, step, &ports, &endpoints, &prepared.billing)
+    })?;
+
+    let aws = Aws {
+        endpoint: &endpoints.localstack_url,
+        localstack: &prepared.localstack,
+        tools: &prepared.tools,
+    };
+    if scope == Scope::Everything {
+        deployment::forget(settings)?;
+    }
+    let mut deployed = progress.step("Deployment", |step| {
+        deployment::deploy(
+            settings,
+            step,
+            &aws,
+            &endpoints,
+            &template,
+            &functions,
+            &prepared.code,
+        )
+    })?;
+    progress.step("Provisioning", |step| {
+        provisioning::provision(settings, step, &aws, &functions, &mut deployed)
+    })?;
+
+    let mut pids = BTreeMap::new();
+    for service in Service::ALL {
+        if let Some(record) = context.supervisor.running(service)? {
+            pids.insert(service, record.identity.pid);
+        }
+    }
+    let stack = StackFile::new(settings, &endpoints, &deployed.api_url, &pids);
+    stack.write(settings)?;
+    Ok(stack)
+}
+
+/// Everything that can be done at the same time, in one line of steps for each thing
+/// that has to be installed first.
+fn prepare(context: &Context, ports: &Ports, functions: &[Function]) -> Result<Prepared> {
+    let settings = &context.settings;
+    let progress = &context.progress;
+    let cache = Cache::new(settings);
+
+    let localstack = || -> Result<PythonEnvironment> {
+        let (python, extension) = progress.step("LocalStack packages", |step| {
+            let python = cache.python_environment(step, "localstack")?;
+            let extension = localstack::install_extension(settings, step, &python)?;
+            Ok((python, extension))
+        })?;
+        start_localstack(context, ports, &python, &extension)?;
+        Ok(python)
+    };
+    let tools = || -> Result<_> {
+        let tools = progress.step("Build tools", |step| {
+            cache.python_environment(step, "tools")
+        })?;
+        start_postgres(context, ports, &tools)?;
+        let code = progress.step("Functions", |step| {
+            let code = build::functions(settings, step, &tools, functions)?;
+            step.result(format!(
+                "{} built, profile {}",
+                code.len(),
+                settings.profile
+            ));
+            Ok(code)
+        })?;
+        let billing = progress.step("Billing service build", |step| {
+            build::billing_service(settings, step)
+        })?;
+        Ok((tools, code, billing))
+    };
+    let kafka = || start_kafka(context, ports, &cache);
+    let dynamodb = || start_dynamodb(context, ports, &cache);
+
+    let (localstack, tools, kafka, dynamodb) = thread::scope(|scope| {
+        let localstack = scope.spawn(localstack);
+        let tools = scope.spawn(tools);
+        let kafka = scope.spawn(kafka);
+        let dynamodb = scope.spawn(dynamodb);
+        (
+            localstack.join(),
+            tools.join(),
+            kafka.join(),
+            dynamodb.join(),
+        )
+    });
+    // The error that is reported is the one that made the others give up.
+    let mut failures = Vec::new();
+    let localstack = settle(localstack, &mut failures);
+    let tools = settle(tools, &mut failures);
+    settle(kafka, &mut failures);
+    settle(dynamodb, &mut failures);
+    failures.sort_by_key(|failure| failure.downcast_ref() == Some(&Cancelled::Abandoned));
+    if let Some(failure) = failures.into_iter().next() {
+        return Err(failure);
+    }
+    let (localstack, (tools, code, billing)) = localstack
+        .zip(tools)
+        .context("a step ended without a result")?;
+    Ok(Prepared {
+        localstack,
+        tools,
+        code,
+        billing,
+    })
+}
+
+fn settle<T>(outcome: thread::Result<Result<T>>, failures: &mut Vec<anyhow::Error>) -> Option<T> {
+    match outcome {
+        Ok(Ok(value)) => return Some(value),
+        Ok(Err(failure)) => failures.push(failure),
+        Err(_) => failures.push(anyhow!("a step ended unexpectedly; see above")),
+    }
+    None
+}
+
+fn start_postgres(context: &Context, ports: &Ports, tools: &PythonEnvironment) -> Result<()> {
+    let title = Service::Postgres.title();
+    context
+        .progress
+        .step(title, |step| match &context.settings.database_url {
+            None => postgres::start(context, step, ports, tools),
+            Some(url) => {
+                let address =
+                    host_and_port(url, 5432).context("DATABASE_URL is not a URL with a host")?;
+                readiness::accepts_connections(&address)
+                    .map_err(|reason| anyhow!("DATABASE_URL: {reason}"))?;
+                step.result(format!("yours, at {address}"));
+                Ok(())
+            }
+        })
+}
+
+fn start_kafka(context: &Context, ports: &Ports, cache: &Cache<'_>) -> Result<()> {
+    let title = Service::Kafka.title();
+    if let Some(servers) = &context.settings.kafka_bootstrap_servers {
+        return context.progress.step(title, |step| {
+            let mut reasons = Vec::new();
+            for server in servers.split(',') {
+                match readiness::speaks_kafka(server.trim()) {
+                    Ok(()) => {
+                        step.result(format!("yours, at {servers}"));
+                        return Ok(());
+                    }
+                    Err(reason) => reasons.push(reason),
+                }
+            }
+            Err(anyhow!("KAFKA_BOOTSTRAP_SERVERS: {}", reasons.join("; ")))
+        });
+    }
+    let program = context.progress.step("Kafka broker", |step| {
+        cache.cargo_program(step, &kafka::BROKER)
+    })?;
+    context
+        .progress
+        .step(title, |step| kafka::start(context, step, ports, &program))
+}
+
+fn start_dynamodb(context: &Context, ports: &Ports, cache: &Cache<'_>) -> Result<()> {
+    if !context.settings.starts(Service::Dynamodb) {
+        return Ok(());
+    }
+    let program = context.progress.step("DynamoDB server", |step| {
+        cache.cargo_program(step, &dynamodb::SERVER)
+    })?;
+    context.progress.step(Service::Dynamodb.title(), |step| {
+        dynamodb::start(context, step, ports, &program)
+    })
+}
+
+fn start_localstack(
+    context: &Context,
+    ports: &Ports,
+    python: &PythonEnvironment,
+    extension: &Extension,
+) -> Result<()> {
+    let title = Service::Localstack.title();
+    context
+        .progress
+        .step(title, |step| match &context.settings.localstack_endpoint {
+            None => localstack::start(context, step, ports, python, extension),
+            Some(endpoint) => {
+                localstack::session(endpoint).context("LOCALSTACK_ENDPOINT")?;
+                step.result(format!("yours, at {endpoint}"));
+                Ok(())
+            }
+        })
+}
+
+/// Stops everything that belongs to the stack. Returns what was running.
+///
+/// # Errors
+/// If a process does not end.
+pub fn down(context: &Context) -> Result<Vec<Service>> {
+    let _lock = Lock::take(&context.settings)?;
+    files::remove(&StackFile::path(&context.settings))?;
+    let mut stopped = Vec::new();
+    for service in Service::ALL.into_iter().rev() {
+        if context.supervisor.running(service)?.is_none() {
+            continue;
+        }
+        context.progress.step(service.title(), |step| {
+            step.doing("stopping");
+            context.supervisor.stop(service)?;
+            step.result("stopped");
+            Ok(())
+        })?;
+        stopped.push(service);
+    }
+    Ok(stopped)
+}
+
+/// Stops the stack and removes its data, logs and state. Installed tools stay, and so
+/// does whatever else is in the folder.
+///
+/// # Errors
+/// If something cannot be removed.
+pub fn clean(context: &Context) -> Result<()> {
+    const OWN: [&str; 10] = [
+        "deploy",
+        "dynamodb",
+        "extension",
+        "kafka",
+        "localstack",
+        "logs",
+        "postgres",
+        "postgres.new",
+        "secrets",
+        "ports.json",
+    ];
+    down(context)?;
+    let _lock = Lock::take(&context.settings)?;
+    for name in OWN.into_iter().chain(["processes"]) {
+        files::remove(&context.settings.directory.join(name))?;
+    }
+    Ok(())
+}
+
+impl Endpoints {
+    fn new(settings: &Settings, ports: &Ports) -> Result<Self> {
+        Ok(Self {
+            database_url: match &settings.database_url {
+                Some(url) => url.clone(),
+                None => postgres::url(settings, ports)?,
+            },
+            kafka_bootstrap_servers: settings
+                .kafka_bootstrap_servers
+                .clone()
+                .unwrap_or_else(|| ports.address_of(Service::Kafka)),
+            billing_url: format!("http://{}", ports.address_of(Service::Billing)),
+            billing_token: files::secret(&settings.secret("billing-token"))?,
+            localstack_url: settings
+                .localstack_endpoint
+                .clone()
+                .unwrap_or_else(|| localstack::url(ports)),
+        })
+    }
+}
+
+fn host_and_port(url: &str, default_port: u16) -> Option<String> {
+    let url: ureq::http::Uri = url.parse().ok()?;
+    url.scheme()?;
+    Some(format!(
+        "{}:{}",
+        url.host()?,
+        url.port_u16().unwrap_or(default_port)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_is_checked_at_its_host_and_port() {
+        let address = |url| host_and_port(url, 5432);
+        assert_eq!(
+            address("postgres://me:secret@db.example:6000/patients?sslmode=require").as_deref(),
+            Some("db.example:6000")
+        );
+        assert_eq!(
+            address("postgresql://db.example/patients").as_deref(),
+            Some("db.example:5432")
+        );
+        assert_eq!(address("patients"), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! The SAM template: which functions there are, and how it looks with their built code.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value, json};
+use serde_yaml_ng::Value as Yaml;
+
+/// The template of the whole deployment.
+pub struct Template {
+    document: Value,
+}
+
+/// A function of the template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// The program that it runs.
+    pub binary: String,
+    /// Its name in AWS.
+    pub name: String,
+}
+
+impl Template {
+    /// Reads `template.yaml`.
+    ///
+    /// # Errors
+    /// If it is not there or not a template.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{} is not a template", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let document = to_json(serde_yaml_ng::from_str(text)?)?;
+        if !document["Resources"].is_object() {
+            bail!("there are no Resources");
+        }
+        Ok(Self { document })
+    }
+
+    /// All functions, by their names in the template.
+    ///
+    /// # Errors
+    /// If one does not say which program it runs.
+    pub fn functions(&self, stack_name: &str) -> Result<Vec<Function>> {
+        let resources = self.document["Resources"].as_object().into_iter().flatten();
+        resources
+            .filter(|(_, resource)| is_function(resource))
+            .map(|(logical_id, resource)| {
+                let binary = resource["Metadata"]["BuildProperties"]["Binary"]
+                    .as_str()
+                    .with_context(|| {
+                        format!("{logical_id} has no Metadata.BuildProperties.Binary")
+                    })?;
+                let name = &resource["Properties"]["FunctionName"];
+                let name = name
+                    .as_str()
+                    .or_else(|| name["Fn::Sub"].as_str())
+                    .with_context(|| format!("{logical_id} has no FunctionName"))?;
+                Ok(Function {
+                    logical_id: logical_id.clone(),
+                    binary: binary.to_owned(),
+                    name: name.replace("${AWS::StackName}", stack_name),
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the template has this parameter.
+    #[must_use]
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.document["Parameters"].get(name).is_some()
+    }
+
+    /// The template with the functions' code where it has been built, as JSON, which
+    /// has no two opinions about what is a date or a boolean. Other files that it names
+    /// are looked for in `folder`.
+    #[must_use]
+    pub fn with_code(&self, folder: &Path, code_of: impl Fn(&str) -> String) -> String {
+        let mut document = self.document.clone();
+        if let Some(resources) = document["Resources"].as_object_mut() {
+            for resource in resources
+                .values_mut()
+                .filter(|resource| is_function(resource))
+            {
+                let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
+                let code = code_of(binary.unwrap_or_default());
+                resource["Properties"]["CodeUri"] = json!(code);
+            }
+        }
+        make_absolute(&mut document, folder);
+        document.to_string()
+    }
+}
+
+fn is_function(resource: &Value) -> bool {
+    resource["Type"] == "AWS::Serverless::Function"
+}
+
+/// Local files that a template may name, apart from code.
+fn make_absolute(value: &mut Value, folder: &Path) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                let path = value.as_str().map(|path| folder.join(path));
+                match path {
+                    Some(path)
+                        if matches!(key.as_str(), "DefinitionUri" | "Location")
+                            && path.is_file() =>
+                    {
+                        *value = json!(path);
+                    }
+                    _ => make_absolute(value, folder),
+                }
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                make_absolute(value, folder);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// YAML has short forms for what `CloudFormation` calls intrinsic functions; JSON has not.
+fn to_json(yaml: Yaml) -> Result<Value> {
+    Ok(match yaml {
+        Yaml::Null => Value::Null,
+        Yaml::Bool(value) => json!(value),
+        Yaml::Number(number) => serde_json::to_value(number)?,
+        Yaml::String(text) => json!(text),
+        Yaml::Sequence(values) => values
+            .into_iter()
+            .map(to_json)
+            .collect::<Result<Vec<_>>>()?
+            .into(),
+        Yaml::Mapping(mapping) => {
+            let mut object = Map::new();
+            for (key, value) in mapping {
+                let key = match key {
+                    Yaml::String(key) => key,
+                    Yaml::Number(key) => key.to_string(),
+                    Yaml::Bool(key) => key.to_string(),
+                    other => bail!("a key that is no text: {other:?}"),
+                };
+                object.insert(key, to_json(value)?);
+            }
+            object.into()
+        }
+        Yaml::Tagged(tagged) => {
+            let tag = tagged.tag.to_string();
+            let tag = tag.trim_start_matches('!');
+            let value = to_json(tagged.value)?;
+            match (tag, value) {
+                ("Ref" | "Condition", value) => json!({ tag: value }),
+                ("GetAtt", Value::String(path)) => {
+                    let parts: Vec<&str> = path.splitn(2, '.').collect();
+                    json!({ "Fn::GetAtt": parts })
+                }
+                (_, value) => json!({ (format!("Fn::{tag}")): value }),
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = r#"
+AWSTemplateFormatVersion: 2010-09-09
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  DatabaseUrl: { Type: String, NoEcho: true }
+Resources:
+  LoginFunction:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: login } }
+    Properties:
+      FunctionName: !Sub "${AWS::StackName}-login"
+      CodeUri: .
+      Environment:
+        Variables:
+          DATABASE_URL: !Ref DatabaseUrl
+          TABLE: !GetAtt Sessions.Arn.Of
+  Sessions:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      Policy: { Version: "2012-10-17", Enabled: "yes" }
+  CreatePatientFunction:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildProperties: { Binary: create-patient } }
+    Properties:
+      FunctionName: !Sub "${AWS::StackName}-create-patient"
+"#;
+
+    #[test]
+    fn functions_come_with_their_programs_and_names() {
+        let functions = Template::parse(TEMPLATE)
+            .unwrap()
+            .functions("clinic")
+            .unwrap();
+        assert_eq!(functions[0].binary, "create-patient");
+        assert_eq!(
+            functions[1],
+            Function {
+                logical_id: "LoginFunction".to_owned(),
+                binary: "login".to_owned(),
+                name: "clinic-login".to_owned(),
+            }
+        );
+        assert_eq!(functions.len(), 2);
+    }
+
+    #[test]
+    fn a_function_without_a_program_is_refused_by_name() {
+        let text = TEMPLATE.replace("Binary: login", "Other: login");
+        let error = Template::parse(&text)
+            .unwrap()
+            .functions("clinic")
+            .unwrap_err();
+        assert!(error.to_string().contains("LoginFunction"), "{error}");
+    }
+
+    #[test]
+    fn the_code_is_where_it_was_built_and_the_rest_stays() {
+        let template = Template::parse(TEMPLATE).unwrap();
+        let text = template.with_code(Path::new("/nowhere"), |binary| format!("/built/{binary}"));
+        let rendered: Value = serde_json::from_str(&text).unwrap();
+        let function = &rendered["Resources"]["LoginFunction"]["Properties"];
+        assert_eq!(function["CodeUri"], "/built/login");
+        assert_eq!(
+            function["FunctionName"],
+            json!({ "Fn::Sub": "${AWS::StackName}-login" })
+        );
+        let variables = &function["Environment"]["Variables"];
+        assert_eq!(variables["DATABASE_URL"], json!({ "Ref": "DatabaseUrl" }));
+        assert_eq!(
+            variables["TABLE"],
+            json!({ "Fn::GetAtt": ["Sessions", "Arn.Of"] })
+        );
+        let other = &rendered["Resources"]["CreatePatientFunction"]["Properties"];
+        assert_eq!(other["CodeUri"], "/built/create-patient");
+    }
+
+    #[test]
+    fn texts_that_look_like_something_else_stay_texts() {
+        let template = Template::parse(TEMPLATE).unwrap();
+        let text = template.with_code(Path::new("/nowhere"), str::to_owned);
+        assert!(
+            text.contains(r#""AWSTemplateFormatVersion":"2010-09-09""#),
+            "{text}"
+        );
+        assert!(text.contains(r#""Version":"2012-10-17""#), "{text}");
+        assert!(text.contains(r#""Enabled":"yes""#), "{text}");
+    }
+
+    #[test]
+    fn parameters_are_known() {
+        let template = Template::parse(TEMPLATE).unwrap();
+        assert!(template.has_parameter("DatabaseUrl"));
+        assert!(!template.has_parameter("BillingUrl"));
+    }
+}

@@ -21,6 +21,8 @@ mod serve;
 #[cfg(feature = "postgres")]
 pub use database::OnConstraint;
 
+pub use lambda_http::Error;
+
 pub use cursor::{Cursor, Limit};
 pub use entity_tag::{EntityTag, IfMatch};
 pub use gateway::{Gateway, request_context};

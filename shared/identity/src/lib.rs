@@ -8,6 +8,8 @@ mod access_token;
 mod caller;
 mod keys;
 mod permission;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use access_token::{AccessTokens, Claims, ISSUER, InvalidToken, LIFETIME_SECONDS, verify};
 pub use caller::Caller;

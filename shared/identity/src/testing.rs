@@ -1,0 +1,51 @@
+//! Requests as they arrive in tests: with what API Gateway and the authorizer put there.
+
+use http::Request;
+use lambda_http::{
+    aws_lambda_events::apigw::ApiGatewayProxyRequestContext, request::RequestContext,
+};
+use uuid::Uuid;
+
+use crate::Role;
+
+/// The user that [`as_caller`] lets call.
+pub const CALLER: Uuid = Uuid::from_u128(0x0199_f7a2_6c1e_7c35_9b6c_0d2a_54f3_c1aa);
+
+/// The request as it comes through API Gateway from [`CALLER`], after the authorizer
+/// found that they have this role. Every other request of a test has no caller.
+#[must_use]
+pub fn as_caller<B>(mut request: Request<B>, role: Role) -> Request<B> {
+    let mut context = ApiGatewayProxyRequestContext::default();
+    context.request_id = Some(Uuid::now_v7().to_string());
+    context.stage = Some("test".to_owned());
+    context.path = Some(format!("/test{}", request.uri().path()));
+    context.http_method = request.method().clone();
+    context.authorizer.fields.extend([
+        ("sub".to_owned(), CALLER.to_string().into()),
+        ("role".to_owned(), role.name().into()),
+        ("jti".to_owned(), Uuid::now_v7().to_string().into()),
+    ]);
+    request
+        .extensions_mut()
+        .insert(RequestContext::ApiGatewayV1(context));
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::FromRequestParts as _;
+
+    use super::*;
+    use crate::Caller;
+
+    #[tokio::test]
+    async fn the_caller_is_who_the_authorizer_found() {
+        let request = as_caller(Request::new(()), Role::Clinician);
+        let (mut parts, ()) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, &()).await.unwrap();
+        assert_eq!((caller.user, caller.role), (CALLER, Role::Clinician));
+
+        let (mut parts, ()) = Request::new(()).into_parts();
+        assert!(Caller::from_request_parts(&mut parts, &()).await.is_err());
+    }
+}

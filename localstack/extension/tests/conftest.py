@@ -24,8 +24,17 @@ def dynamodb_port() -> int:
 
 
 @pytest.fixture(scope="session")
+def kafka_port() -> int:
+    """Where the brokers of an MSK cluster are for LocalStack, whether one runs there or not."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
 def localstack(
-    tmp_path_factory: pytest.TempPathFactory, extension: Path, dynamodb_port: int
+    tmp_path_factory: pytest.TempPathFactory,
+    extension: Path,
+    dynamodb_port: int,
+    kafka_port: int,
 ) -> Iterator[LocalStack]:
     """The LocalStack that all tests share; those that stop one start their own."""
     stack = LocalStack(
@@ -34,6 +43,7 @@ def localstack(
         environment={
             "PROVIDER_OVERRIDE_DYNAMODB": "dynoxide",
             "DYNOXIDE_URL": f"http://127.0.0.1:{dynamodb_port}",
+            "KAFKA_BOOTSTRAP_SERVERS_FOR_MSK": f"127.0.0.1:{kafka_port}",
         },
     )
     stack.start()
@@ -51,9 +61,9 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory, dynamodb_port: int) -> It
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+def kafka(tmp_path_factory: pytest.TempPathFactory, kafka_port: int) -> Iterator[KafkaBroker]:
     """The broker that the tests share; those that stop one start their own."""
-    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), kafka_port)
     broker.start()
     yield broker
     broker.kill()

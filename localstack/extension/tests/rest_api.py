@@ -1,4 +1,4 @@
-"""Deploys a REST API with SAM's own constructs, and calls it."""
+"""Calls a REST API whose authorizer answers what a test wants."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from stack import REGION, LocalStack, archive, python_function
+from stack import LocalStack, python_function
 
 # Answers with what its token asks for, so that a test writes an authorizer's answer down itself.
 # `callId` shows whether an answer came from the cache, `event` what the function was given.
@@ -88,45 +88,6 @@ class RestApi:
         if authorization is not None:
             headers = {**headers, "Authorization": authorization}
         return requests.request(method, self.url + path, headers=headers, timeout=30, **settings)
-
-
-def deploy(localstack: LocalStack, template: dict[str, Any]) -> dict[str, str]:
-    """Deploy a SAM template whose functions have their package in `CODE`; return its outputs."""
-    formation = localstack.client("cloudformation")
-    name = f"stack-{uuid.uuid4().hex[:8]}"
-    formation.create_stack(
-        StackName=name,
-        TemplateBody=json.dumps(template),
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    )
-    formation.get_waiter("stack_create_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-    )
-    stack = formation.describe_stacks(StackName=name)["Stacks"][0]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-
-
-def upload(localstack: LocalStack, bootstrap: str) -> dict[str, str]:
-    """Put a deployment package where a template can name it."""
-    storage = localstack.client("s3")
-    bucket = f"packages-{uuid.uuid4().hex}"
-    storage.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-    storage.put_object(Bucket=bucket, Key="package.zip", Body=archive(bootstrap))
-    return {"Bucket": bucket, "Key": "package.zip"}
-
-
-def function(code: dict[str, str], **properties: Any) -> dict[str, Any]:
-    """A function resource."""
-    return {
-        "Type": "AWS::Serverless::Function",
-        "Properties": {
-            "CodeUri": code,
-            "Handler": "bootstrap",
-            "Runtime": "provided.al2023",
-            "Timeout": 10,
-            **properties,
-        },
-    }
 
 
 def route(path: str, authorizer: str = "NONE", method: str = "any") -> dict[str, Any]:

@@ -14,13 +14,11 @@ from rest_api import (
     BACKEND,
     RestApi,
     allow,
-    deploy,
-    function,
     route,
     statement_for,
     token,
-    upload,
 )
+from sam import deploy, function, upload
 from stack import REGION, LocalStack, wait_until
 
 DENIED = {"Message": "User is not authorized to access this resource"}
@@ -33,66 +31,61 @@ DENIED_EXPLICITLY = {
 def api(localstack: LocalStack) -> RestApi:
     """An API as SAM describes it, with one authorizer of each kind."""
     authorizer_arn = {"Fn::GetAtt": ["Authorizer", "Arn"]}
-    template = {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Transform": "AWS::Serverless-2016-10-31",
-        "Resources": {
-            "Authorizer": function(upload(localstack, AUTHORIZER), Timeout=2),
-            "Backend": function(
-                upload(localstack, BACKEND),
-                Events={
-                    "Open": route("/open"),
-                    "Token": route("/token", "ByToken"),
-                    "TokenBelow": route("/token/{proxy+}", "ByToken"),
-                    "Uncached": route("/uncached", "Uncached"),
-                    "Short": route("/short", "Short"),
-                    "Request": route("/request/{item}", "ByRequest"),
+    resources = {
+        "Authorizer": function(upload(localstack, AUTHORIZER), Timeout=2),
+        "Backend": function(
+            upload(localstack, BACKEND),
+            Events={
+                "Open": route("/open"),
+                "Token": route("/token", "ByToken"),
+                "TokenBelow": route("/token/{proxy+}", "ByToken"),
+                "Uncached": route("/uncached", "Uncached"),
+                "Short": route("/short", "Short"),
+                "Request": route("/request/{item}", "ByRequest"),
+            },
+        ),
+        "Api": {
+            "Type": "AWS::Serverless::Api",
+            "Properties": {
+                "StageName": "test",
+                "Variables": {"tenant": "the-tenant"},
+                "Cors": {
+                    "AllowOrigin": "'https://front.example'",
+                    "AllowHeaders": "'authorization,content-type'",
+                    "AllowMethods": "'GET,POST'",
                 },
-            ),
-            "Api": {
-                "Type": "AWS::Serverless::Api",
-                "Properties": {
-                    "StageName": "test",
-                    "Variables": {"tenant": "the-tenant"},
-                    "Cors": {
-                        "AllowOrigin": "'https://front.example'",
-                        "AllowHeaders": "'authorization,content-type'",
-                        "AllowMethods": "'GET,POST'",
-                    },
-                    "Auth": {
-                        "DefaultAuthorizer": "ByToken",
-                        "AddDefaultAuthorizerToCorsPreflight": False,
-                        "Authorizers": {
-                            "ByToken": {
-                                "FunctionArn": authorizer_arn,
-                                "Identity": {"ValidationExpression": "Bearer [-0-9A-Za-z_.=]+"},
-                            },
-                            "Uncached": {
-                                "FunctionArn": authorizer_arn,
-                                "Identity": {"ReauthorizeEvery": 0},
-                            },
-                            "Short": {
-                                "FunctionArn": authorizer_arn,
-                                "Identity": {"ReauthorizeEvery": 1},
-                            },
-                            "ByRequest": {
-                                "FunctionArn": authorizer_arn,
-                                "FunctionPayloadType": "REQUEST",
-                                "Identity": {
-                                    "Headers": ["Authorization"],
-                                    "QueryStrings": ["clinic"],
-                                    "StageVariables": ["tenant"],
-                                    "Context": ["identity.sourceIp"],
-                                },
+                "Auth": {
+                    "DefaultAuthorizer": "ByToken",
+                    "AddDefaultAuthorizerToCorsPreflight": False,
+                    "Authorizers": {
+                        "ByToken": {
+                            "FunctionArn": authorizer_arn,
+                            "Identity": {"ValidationExpression": "Bearer [-0-9A-Za-z_.=]+"},
+                        },
+                        "Uncached": {
+                            "FunctionArn": authorizer_arn,
+                            "Identity": {"ReauthorizeEvery": 0},
+                        },
+                        "Short": {
+                            "FunctionArn": authorizer_arn,
+                            "Identity": {"ReauthorizeEvery": 1},
+                        },
+                        "ByRequest": {
+                            "FunctionArn": authorizer_arn,
+                            "FunctionPayloadType": "REQUEST",
+                            "Identity": {
+                                "Headers": ["Authorization"],
+                                "QueryStrings": ["clinic"],
+                                "StageVariables": ["tenant"],
+                                "Context": ["identity.sourceIp"],
                             },
                         },
                     },
                 },
             },
         },
-        "Outputs": {"ApiId": {"Value": {"Ref": "Api"}}},
     }
-    return RestApi(localstack, deploy(localstack, template)["ApiId"])
+    return RestApi(localstack, deploy(localstack, resources, ApiId={"Ref": "Api"})["ApiId"])
 
 
 def authorizer_context(response: Any) -> dict[str, Any]:

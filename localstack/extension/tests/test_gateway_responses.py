@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
-from rest_api import AUTHORIZER, BACKEND, RestApi, allow, deploy, function, route, token, upload
+from rest_api import AUTHORIZER, BACKEND, RestApi, allow, route, token
+from sam import deploy, function, upload
 from stack import LocalStack
 
 PROBLEM = "application/problem+json"
@@ -27,59 +27,54 @@ def problem(title: str) -> str:
 @pytest.fixture(scope="module")
 def api(localstack: LocalStack) -> RestApi:
     """An API with gateway responses as SAM writes them."""
-    template: dict[str, Any] = {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Transform": "AWS::Serverless-2016-10-31",
-        "Resources": {
-            "Authorizer": function(upload(localstack, AUTHORIZER)),
-            "Backend": function(
-                upload(localstack, BACKEND),
-                Events={"Closed": route("/closed", "ByToken"), "Open": route("/open")},
-            ),
-            "Api": {
-                "Type": "AWS::Serverless::Api",
-                "Properties": {
-                    "StageName": "test",
-                    "Variables": {"tenant": "the-tenant"},
-                    "Auth": {
-                        "DefaultAuthorizer": "ByToken",
-                        "Authorizers": {
-                            "ByToken": {"FunctionArn": {"Fn::GetAtt": ["Authorizer", "Arn"]}}
+    resources = {
+        "Authorizer": function(upload(localstack, AUTHORIZER)),
+        "Backend": function(
+            upload(localstack, BACKEND),
+            Events={"Closed": route("/closed", "ByToken"), "Open": route("/open")},
+        ),
+        "Api": {
+            "Type": "AWS::Serverless::Api",
+            "Properties": {
+                "StageName": "test",
+                "Variables": {"tenant": "the-tenant"},
+                "Auth": {
+                    "DefaultAuthorizer": "ByToken",
+                    "Authorizers": {
+                        "ByToken": {"FunctionArn": {"Fn::GetAtt": ["Authorizer", "Arn"]}}
+                    },
+                },
+                "GatewayResponses": {
+                    "UNAUTHORIZED": {
+                        "StatusCode": 401,
+                        "ResponseTemplates": {PROBLEM: problem("Unauthorized")},
+                        "ResponseParameters": {
+                            "Headers": {
+                                "WWW-Authenticate": "'Bearer realm=\"patients\"'",
+                                "Access-Control-Allow-Origin": "method.request.header.Origin",
+                                "X-Request": "context.requestId",
+                                "X-Missing": "method.request.header.Nothing",
+                            }
                         },
                     },
-                    "GatewayResponses": {
-                        "UNAUTHORIZED": {
-                            "StatusCode": 401,
-                            "ResponseTemplates": {PROBLEM: problem("Unauthorized")},
-                            "ResponseParameters": {
-                                "Headers": {
-                                    "WWW-Authenticate": "'Bearer realm=\"patients\"'",
-                                    "Access-Control-Allow-Origin": "method.request.header.Origin",
-                                    "X-Request": "context.requestId",
-                                    "X-Missing": "method.request.header.Nothing",
-                                }
-                            },
+                    "MISSING_AUTHENTICATION_TOKEN": {
+                        "StatusCode": 404,
+                        "ResponseParameters": {
+                            "Headers": {"Content-Type": f"'{PROBLEM}'"},
                         },
-                        "MISSING_AUTHENTICATION_TOKEN": {
-                            "StatusCode": 404,
-                            "ResponseParameters": {
-                                "Headers": {"Content-Type": f"'{PROBLEM}'"},
-                            },
-                            "ResponseTemplates": {"application/json": problem("Not Found")},
-                        },
-                        "DEFAULT_5XX": {
-                            "ResponseTemplates": {PROBLEM: problem("Server Error")},
-                        },
-                        "DEFAULT_4XX": {
-                            "ResponseParameters": {"Headers": {"X-Default": "'4xx'"}},
-                        },
+                        "ResponseTemplates": {"application/json": problem("Not Found")},
+                    },
+                    "DEFAULT_5XX": {
+                        "ResponseTemplates": {PROBLEM: problem("Server Error")},
+                    },
+                    "DEFAULT_4XX": {
+                        "ResponseParameters": {"Headers": {"X-Default": "'4xx'"}},
                     },
                 },
             },
         },
-        "Outputs": {"ApiId": {"Value": {"Ref": "Api"}}},
     }
-    return RestApi(localstack, deploy(localstack, template)["ApiId"])
+    return RestApi(localstack, deploy(localstack, resources, ApiId={"Ref": "Api"})["ApiId"])
 
 
 def test_a_problem_document_instead_of_the_default_body(api: RestApi) -> None:

@@ -1,0 +1,103 @@
+"""A real Kafka broker, and what tests do with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from stack import CACHE, binary, free_port, wait_until
+
+
+@dataclass
+class KafkaBroker:
+    """A broker whose data is in `directory`; it can be taken away and brought back."""
+
+    directory: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def servers(self) -> str:
+        """The bootstrap servers."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the broker and wait until it answers."""
+        program = binary("KAFKA_BROKER_BINARY", CACHE / "nisshi-0.8.1" / "bin" / "nisshi")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        url = f"tcp://{self.servers}"
+        with (self.directory / "broker.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(str(program), "broker", "--silent"),
+                    *("--group-initial-rebalance-delay", "0s"),
+                    *("--listener-url", url, "--advertised-listener-url", url),
+                    *("--storage-engine", f"sqlite:///{self.directory.absolute() / 'kafka.db'}"),
+                ],
+                env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(self._answers, f"the broker answers; see {self.directory}/broker.log")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, f"the broker ended; see {self.directory}/broker.log"
+        try:
+            self._admin().list_topics(timeout=1)
+        except KafkaException:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """Take the broker away without a chance to clean up."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(timeout=10)
+
+    def create_topic(self, partitions: int = 1, name: str | None = None) -> str:
+        """Create a topic and return its name."""
+        name = name or f"topic.{uuid.uuid4().hex[:8]}"
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1)
+        admin = self._admin()
+        admin.create_topics([topic])[name].result(10)
+        return name
+
+    def produce(
+        self, topic: str, *values: str | bytes | None, partition: int = 0, **fields: Any
+    ) -> None:
+        """Write records and wait until the broker has them."""
+        producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 0})
+        refused: list[Any] = []
+
+        def delivered(error: Any, _message: Any) -> None:
+            if error:
+                refused.append(error)
+
+        for value in values:
+            producer.produce(
+                topic, value=value, partition=partition, on_delivery=delivered, **fields
+            )
+        assert producer.flush(20) == 0, "the broker did not take all records"
+        assert not refused, refused
+
+    def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
+        """The offset a consumer group goes on from."""
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": group})
+        try:
+            found = consumer.committed([TopicPartition(topic, partition)], timeout=10)[0]
+        finally:
+            consumer.close()
+        return found.offset if found.offset >= 0 else None
+
+    def _admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.servers, "log_level": 0})

@@ -1,0 +1,56 @@
+"""Deploys SAM templates."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from stack import REGION, LocalStack, archive
+
+
+def deploy(localstack: LocalStack, resources: dict[str, Any], **outputs: Any) -> dict[str, str]:
+    """Deploy a template as a stack of its own; return the stack's outputs and its name."""
+    formation = localstack.client("cloudformation")
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+    formation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(
+            {
+                "AWSTemplateFormatVersion": "2010-09-09",
+                "Transform": "AWS::Serverless-2016-10-31",
+                "Resources": resources,
+                "Outputs": {key: {"Value": value} for key, value in outputs.items()},
+            }
+        ),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    formation.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    stack = formation.describe_stacks(StackName=name)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    return {"StackName": name, **outputs}
+
+
+def upload(localstack: LocalStack, bootstrap: str) -> dict[str, str]:
+    """Put a deployment package where a template can name it."""
+    storage = localstack.client("s3")
+    bucket = f"packages-{uuid.uuid4().hex}"
+    storage.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    storage.put_object(Bucket=bucket, Key="package.zip", Body=archive(bootstrap))
+    return {"Bucket": bucket, "Key": "package.zip"}
+
+
+def function(code: dict[str, str], **properties: Any) -> dict[str, Any]:
+    """A function resource."""
+    return {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {
+            "CodeUri": code,
+            "Handler": "bootstrap",
+            "Runtime": "provided.al2023",
+            "Timeout": 10,
+            **properties,
+        },
+    }

@@ -1,0 +1,924 @@
+"""Kafka event source mappings hand every record to the function as AWS does."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from kafka import KafkaBroker
+from sam import deploy, function, upload
+from stack import REGION, LocalStack, python_function, wait_until
+
+# Writes down each event, then does what the test planned for it.
+RECORDER = python_function(
+    """
+folder = os.environ["FOLDER"]
+with open(folder + "/events", "a") as log:
+    log.write(json.dumps({"event": event, "began": time.time(), "pid": os.getpid()}) + "\\n")
+try:
+    with open(folder + "/plan") as file:
+        plan = json.load(file)
+except FileNotFoundError:
+    plan = {}
+import base64
+records = [record for group in event["records"].values() for record in group]
+values = [base64.b64decode(record["value"] or "").decode("utf-8", "replace") for record in records]
+time.sleep(plan.get("sleep", 0))
+if "fail" in plan and (not plan["fail"] or set(plan["fail"]) & set(values)):
+    raise RuntimeError("as planned")
+with open(folder + "/done", "a") as log:
+    log.write("".join(json.dumps(value) + "\\n" for value in values))
+return plan.get("answer")
+"""
+)
+
+
+@dataclass
+class Recorder:
+    """A deployed function that keeps what it got, and fails when told so."""
+
+    localstack: LocalStack
+    folder: Path
+    name: str
+
+    def plan(self, **behaviour: Any) -> None:
+        """Behave like this from now on."""
+        file = self.folder / "plan.new"
+        file.write_text(json.dumps(behaviour))
+        file.rename(self.folder / "plan")
+
+    @property
+    def invocations(self) -> list[dict[str, Any]]:
+        """The invocations so far."""
+        return self._lines("events")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events so far."""
+        return [invocation["event"] for invocation in self.invocations]
+
+    @property
+    def batches(self) -> list[list[str]]:
+        """The values of each event so far."""
+        return [
+            [decoded(record["value"]) for group in event["records"].values() for record in group]
+            for event in self.events
+        ]
+
+    @property
+    def done(self) -> list[str]:
+        """The values that were taken without an error, in their order."""
+        return self._lines("done")
+
+    def _lines(self, name: str) -> list[Any]:
+        file = self.folder / name
+        if not file.exists():
+            return []
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    def wait_for(self, *values: str, seconds: float = 30) -> None:
+        """Wait until exactly these values were taken, in this order."""
+        wait_until(
+            lambda: len(self.done) >= len(values), f"{values}, not {self.done}", seconds=seconds
+        )
+        assert self.done == list(values)
+
+
+def decoded(content: str) -> str:
+    """What a record's key or value says."""
+    return base64.b64decode(content).decode()
+
+
+@pytest.fixture
+def recorder(localstack: LocalStack, tmp_path: Path) -> Recorder:
+    """A function of its own for each test."""
+    return deploy_recorder(localstack, tmp_path / "recorder")
+
+
+def deploy_recorder(localstack: LocalStack, folder: Path, timeout: int = 30) -> Recorder:
+    """Deploy a function that writes to this folder."""
+    folder.mkdir()
+    name = localstack.create_function(
+        RECORDER, timeout=timeout, environment={"FOLDER": str(folder)}
+    )
+    return Recorder(localstack, folder, name)
+
+
+class Mappings:
+    """Creates mappings, and deletes them after the test."""
+
+    def __init__(self, localstack: LocalStack, kafka: KafkaBroker) -> None:
+        """Use this cluster unless a test says otherwise."""
+        self.api = localstack.client("lambda")
+        self._servers = kafka.servers
+        self._created: list[str] = []
+
+    def create(self, recorder: Recorder, topic: str, **settings: Any) -> str:
+        """Create a mapping, wait until it is enabled, and return its UUID."""
+        defaults: dict[str, Any] = {"StartingPosition": "TRIM_HORIZON"}
+        if "EventSourceArn" not in settings:
+            endpoints = {"KAFKA_BOOTSTRAP_SERVERS": [self._servers]}
+            defaults["SelfManagedEventSource"] = {"Endpoints": endpoints}
+            defaults["SourceAccessConfigurations"] = []
+        mapping = self.api.create_event_source_mapping(
+            FunctionName=recorder.name, Topics=[topic], **{**defaults, **settings}
+        )
+        self._created.append(mapping["UUID"])
+        if settings.get("Enabled", True):
+            self.wait_for_state(mapping["UUID"], "Enabled")
+        return mapping["UUID"]
+
+    def get(self, uuid: str) -> dict[str, Any]:
+        """The mapping as the API shows it."""
+        return self.api.get_event_source_mapping(UUID=uuid)
+
+    def wait_for_state(self, uuid: str, state: str) -> None:
+        """Wait until the mapping is in this state."""
+        wait_until(lambda: self.get(uuid)["State"] == state, f"the mapping is {state}")
+
+    def wait_for_result(self, uuid: str, result: str) -> None:
+        """Wait until this is the mapping's last result."""
+        wait_until(
+            lambda: self.get(uuid)["LastProcessingResult"] == result, f"the result is {result}"
+        )
+
+    def update(self, uuid: str, **changes: Any) -> dict[str, Any]:
+        """Change a mapping."""
+        return self.api.update_event_source_mapping(UUID=uuid, **changes)
+
+    def delete(self, uuid: str) -> dict[str, Any]:
+        """Delete a mapping."""
+        self._created.remove(uuid)
+        return self.api.delete_event_source_mapping(UUID=uuid)
+
+    def listed(self, recorder: Recorder) -> list[str]:
+        """The mappings of a function."""
+        found = self.api.list_event_source_mappings(FunctionName=recorder.name)
+        return [mapping["UUID"] for mapping in found["EventSourceMappings"]]
+
+    def delete_all(self) -> None:
+        """Clean up."""
+        for uuid in list(self._created):
+            self.delete(uuid)
+
+
+@pytest.fixture
+def mappings(localstack: LocalStack, kafka: KafkaBroker) -> Iterator[Mappings]:
+    """The mappings of a test."""
+    created = Mappings(localstack, kafka)
+    yield created
+    created.delete_all()
+
+
+def commits(kafka: KafkaBroker, group: str, topic: str, offset: int, partition: int = 0) -> None:
+    """Wait until the group has committed this offset, and not more."""
+    wait_until(
+        lambda: (kafka.committed(group, topic, partition) or 0) >= offset,
+        f"{group} commits {offset}",
+    )
+    assert kafka.committed(group, topic, partition) == offset
+
+
+def test_the_event_of_a_self_managed_cluster(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """Every field as AWS has it, bytes of headers signed."""
+    topic = kafka.create_topic()
+    mappings.create(recorder, topic)
+    kafka.produce(
+        topic,
+        b"\x00\xffvalue",
+        key=b"patient-1",
+        headers=[("trace", b"ab\xff\x80"), ("trace", b"c")],
+        timestamp=1_545_084_650_987,
+    )
+    kafka.produce(topic, None)
+    wait_until(lambda: recorder.events, "the first record")
+    first = recorder.events[0]
+    assert first == {
+        "eventSource": "SelfManagedKafka",
+        "bootstrapServers": kafka.servers,
+        "records": {f"{topic}-0": first["records"][f"{topic}-0"]},
+    }
+    assert first["records"][f"{topic}-0"][0] == {
+        "topic": topic,
+        "partition": 0,
+        "offset": 0,
+        "timestamp": 1_545_084_650_987,
+        "timestampType": "CREATE_TIME",
+        "key": base64.b64encode(b"patient-1").decode(),
+        "value": base64.b64encode(b"\x00\xffvalue").decode(),
+        "headers": [{"trace": [97, 98, -1, -128]}, {"trace": [99]}],
+    }
+    wait_until(lambda: len(recorder.done) >= 2, "the record without key and value")
+    last = recorder.events[-1]["records"][f"{topic}-0"][-1]
+    assert (last["key"], last["value"], last["headers"]) == (None, None, [])
+
+
+def test_the_event_of_an_msk_cluster(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """The brokers are those of KAFKA_BOOTSTRAP_SERVERS_FOR_MSK."""
+    topic = kafka.create_topic()
+    arn = f"arn:aws:kafka:{REGION}:000000000000:cluster/patients/{'0' * 8}-1"
+    uuid = mappings.create(recorder, topic, EventSourceArn=arn)
+    kafka.produce(topic, "a")
+    recorder.wait_for("a")
+    event = recorder.events[0]
+    assert event["eventSource"] == "aws:kafka"
+    assert event["eventSourceArn"] == arn
+    assert event["bootstrapServers"] == kafka.servers
+    assert mappings.get(uuid)["AmazonManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": uuid}
+
+
+def test_a_new_mapping_has_the_defaults_of_aws(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """As GetEventSourceMapping shows them; CloudFormation's name for the brokers is understood."""
+    topic = kafka.create_topic()
+    uuid = mappings.create(
+        recorder,
+        topic,
+        SelfManagedEventSource={"Endpoints": {"KafkaBootstrapServers": [kafka.servers]}},
+    )
+    mapping = mappings.get(uuid)
+    assert mapping["BatchSize"] == 100
+    assert mapping["MaximumBatchingWindowInSeconds"] == 0
+    assert mapping["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": uuid}
+    assert mapping["SelfManagedEventSource"] == {
+        "Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [kafka.servers]}
+    }
+    assert mapping["Topics"] == [topic]
+    assert mapping["StateTransitionReason"] == "USER_INITIATED"
+    assert mapping["LastProcessingResult"] == "No records processed"
+    kafka.produce(topic, "a")
+    recorder.wait_for("a")
+    mappings.wait_for_result(uuid, "OK")
+
+
+def test_a_record_arrives_soon(recorder: Recorder, mappings: Mappings, kafka: KafkaBroker) -> None:
+    """From producing to the function takes little longer than a call of the function."""
+    topic = kafka.create_topic()
+    mappings.create(recorder, topic)
+    kafka.produce(topic, "warm")
+    recorder.wait_for("warm")
+    ways, calls = [], []
+    for number in range(9):
+        sent = time.time()
+        kafka.produce(topic, str(number))
+        wait_until(lambda count=number + 2: len(recorder.done) == count, "it arrives")
+        ways.append(recorder.invocations[-1]["began"] - sent)
+    for _ in range(9):
+        called = time.time()
+        mappings.api.invoke(FunctionName=recorder.name, Payload=json.dumps(recorder.events[-1]))
+        calls.append(time.time() - called)
+    way, call = statistics.median(ways), statistics.median(calls)
+    print(f"record to function: {way * 1000:.0f} ms, call: {call * 1000:.0f} ms")
+    assert way < 25 * call
+
+
+def test_a_batch_has_no_more_records_than_its_size(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """What waits is handed on in portions, in order."""
+    topic = kafka.create_topic()
+    values = [str(number) for number in range(25)]
+    kafka.produce(topic, *values)
+    mappings.create(recorder, topic, BatchSize=10)
+    recorder.wait_for(*values)
+    assert all(len(batch) <= 10 for batch in recorder.batches)
+    assert max(len(batch) for batch in recorder.batches) == 10
+
+
+def test_large_records_make_smaller_batches(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """An event stays below the 6 MB that an invocation may have."""
+    topic = kafka.create_topic()
+    large = "x" * 900_000
+    kafka.produce(topic, *[large] * 8)
+    mappings.create(recorder, topic)
+    wait_until(lambda: len(recorder.done) == 8, "all records")
+    assert all(len(json.dumps(event)) < 6 * 1024 * 1024 for event in recorder.events)
+
+
+def test_a_batch_that_is_too_large_is_split(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """The bytes of headers become up to six characters each."""
+    topic = kafka.create_topic()
+    for value in "abcdefghi":
+        kafka.produce(topic, value, headers=[("large", b"\x80" * 120_000)])
+    mappings.create(recorder, topic, BatchSize=9, MaximumBatchingWindowInSeconds=1)
+    recorder.wait_for(*"abcdefghi")
+    assert [len(batch) for batch in recorder.batches] == [4, 5]
+
+
+def test_filters_choose_records(recorder: Recorder, mappings: Mappings, kafka: KafkaBroker) -> None:
+    """The others count as done."""
+    topic = kafka.create_topic()
+    wanted = {"value": {"kind": ["created"]}}
+    uuid = mappings.create(
+        recorder, topic, FilterCriteria={"Filters": [{"Pattern": json.dumps(wanted)}]}
+    )
+    kafka.produce(topic, '{"kind":"created"}', '{"kind":"deleted"}', "text")
+    recorder.wait_for('{"kind":"created"}')
+    commits(kafka, uuid, topic, 3)
+    assert len(recorder.done) == 1
+
+
+def test_the_batching_window_collects_records(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """Records one after another come together, if the window is open for long enough."""
+    topic = kafka.create_topic()
+    mappings.create(recorder, topic, BatchSize=4, MaximumBatchingWindowInSeconds=3)
+    began = time.time()
+    for value in "abc":
+        kafka.produce(topic, value)
+    recorder.wait_for("a", "b", "c")
+    assert recorder.batches == [["a", "b", "c"]]
+    assert recorder.invocations[0]["began"] - began >= 2.9
+    began = time.time()
+    kafka.produce(topic, *"defg")
+    recorder.wait_for(*"abcdefg")
+    assert recorder.batches[1:] == [["d", "e", "f", "g"]]
+    assert recorder.invocations[1]["began"] - began < 2.9, "a full batch must not wait"
+
+
+def test_starting_positions(
+    localstack: LocalStack, mappings: Mappings, kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    """All there is, what comes, and what came since a moment."""
+    topic = kafka.create_topic(partitions=2)
+    kafka.produce(topic, "old", timestamp=1_000_000_000_000)
+    kafka.produce(topic, "recent", timestamp=1_600_000_000_000)
+    recorders = {
+        name: deploy_recorder(localstack, tmp_path / name)
+        for name in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP")
+    }
+    moment = datetime.datetime.fromtimestamp(1_500_000_000, datetime.UTC)
+    mappings.create(recorders["TRIM_HORIZON"], topic)
+    latest = mappings.create(recorders["LATEST"], topic, StartingPosition="LATEST")
+    mappings.create(
+        recorders["AT_TIMESTAMP"],
+        topic,
+        StartingPosition="AT_TIMESTAMP",
+        StartingPositionTimestamp=moment,
+    )
+    commits(kafka, latest, topic, 2)
+    kafka.produce(topic, "new")
+    recorders["TRIM_HORIZON"].wait_for("old", "recent", "new")
+    recorders["LATEST"].wait_for("new")
+    recorders["AT_TIMESTAMP"].wait_for("recent", "new")
+
+
+def test_a_topic_may_come_after_its_mapping(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """A deployment makes the mapping first; even LATEST misses none of the later records."""
+    uuid = mappings.create(recorder, "topic.of.later", StartingPosition="LATEST")
+    mappings.wait_for_result(uuid, "PROBLEM: Topic not found: topic.of.later")
+    kafka.create_topic(name="topic.of.later")
+    kafka.produce("topic.of.later", "first")
+    recorder.wait_for("first")
+    mappings.wait_for_result(uuid, "OK")
+
+
+def test_a_mapping_goes_on_where_its_consumer_group_was(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """A new mapping with the same group takes over."""
+    topic = kafka.create_topic()
+    group = {"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": f"group.{topic}"}}
+    first = mappings.create(recorder, topic, **group)
+    kafka.produce(topic, "a", "b")
+    recorder.wait_for("a", "b")
+    commits(kafka, f"group.{topic}", topic, 2)
+    mappings.delete(first)
+    wait_until(lambda: first not in mappings.listed(recorder), "the mapping is gone")
+    kafka.produce(topic, "c")
+    mappings.create(recorder, topic, **group)
+    recorder.wait_for("a", "b", "c")
+
+
+def test_two_functions_on_one_topic_both_get_every_record(
+    localstack: LocalStack, mappings: Mappings, kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    """Each mapping has a group of its own."""
+    topic = kafka.create_topic()
+    both = [deploy_recorder(localstack, tmp_path / name) for name in ("one", "two")]
+    for each in both:
+        mappings.create(each, topic)
+    kafka.produce(topic, *"abc")
+    for each in both:
+        each.wait_for(*"abc")
+
+
+def test_the_order_within_a_partition(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """Slow, failing or quick: a partition's records come one batch after another."""
+    topic = kafka.create_topic(partitions=3)
+    mappings.create(recorder, topic, BatchSize=3)
+    recorder.plan(fail=["1-4"], sleep=0.02)
+    for number in range(12):
+        for partition in range(3):
+            kafka.produce(topic, f"{partition}-{number}", partition=partition)
+    wait_until(lambda: len([v for v in recorder.done if v[0] != "1"]) == 24, "two partitions")
+    recorder.plan()
+    wait_until(lambda: len(recorder.done) == 36, "the third one")
+    for partition in range(3):
+        own = [value for value in recorder.done if value.startswith(f"{partition}-")]
+        assert own == [f"{partition}-{number}" for number in range(12)]
+
+
+def test_offsets_are_committed_only_after_success(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """Not while the function works, and not when it failed."""
+    topic = kafka.create_topic()
+    uuid = mappings.create(recorder, topic)
+    kafka.produce(topic, "good")
+    recorder.wait_for("good")
+    commits(kafka, uuid, topic, 1)
+    recorder.plan(fail=[], sleep=0.5)
+    kafka.produce(topic, "bad")
+    wait_until(lambda: len(recorder.batches) >= 3, "a second attempt")
+    assert kafka.committed(uuid, topic) == 1
+    recorder.plan()
+    recorder.wait_for("good", "bad")
+    commits(kafka, uuid, topic, 2)
+
+
+def test_a_failed_batch_is_tried_again_with_growing_delays(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """The same records, until the function takes them."""
+    topic = kafka.create_topic()
+    recorder.plan(fail=[])
+    kafka.produce(topic, *"abc")
+    uuid = mappings.create(recorder, topic)
+    wait_until(lambda: len(recorder.batches) >= 5, "five attempts")
+    mappings.wait_for_result(uuid, "PROBLEM: Function call failed")
+    recorder.plan()
+    recorder.wait_for(*"abc")
+    mappings.wait_for_result(uuid, "OK")
+    assert all(batch == ["a", "b", "c"] for batch in recorder.batches)
+    began = [invocation["began"] for invocation in recorder.invocations]
+    # Delays double, and each is at least half of its longest.
+    assert began[1] - began[0] >= 0.12
+    assert began[4] - began[3] >= 0.99
+
+
+def test_a_time_out_fails_the_batch(
+    localstack: LocalStack, mappings: Mappings, kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    """Not only an error that the function reports itself."""
+    recorder = deploy_recorder(localstack, tmp_path / "slow", timeout=1)
+    topic = kafka.create_topic()
+    recorder.plan(sleep=60)
+    uuid = mappings.create(recorder, topic)
+    kafka.produce(topic, "a")
+    mappings.wait_for_result(uuid, "PROBLEM: Function call failed")
+    assert kafka.committed(uuid, topic) is None
+    recorder.plan()
+    recorder.wait_for("a")
+
+
+def test_retries_end_when_the_mapping_says_so(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """Without a destination the batch is skipped."""
+    topic = kafka.create_topic()
+    recorder.plan(fail=["bad"])
+    uuid = mappings.create(recorder, topic, MaximumRetryAttempts=1, BatchSize=1)
+    kafka.produce(topic, "bad", "good")
+    recorder.wait_for("good")
+    assert recorder.batches == [["bad"], ["bad"], ["good"]]
+    commits(kafka, uuid, topic, 2)
+
+
+def test_a_discarded_batch_is_told_to_a_queue(
+    localstack: LocalStack, recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """In the form of AWS, without the records."""
+    queues = localstack.client("sqs")
+    url = queues.create_queue(QueueName=f"failed-{recorder.name}")["QueueUrl"]
+    attributes = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    topic = kafka.create_topic()
+    recorder.plan(fail=[])
+    uuid = mappings.create(
+        recorder,
+        topic,
+        MaximumRetryAttempts=2,
+        DestinationConfig={"OnFailure": {"Destination": attributes["Attributes"]["QueueArn"]}},
+    )
+    kafka.produce(topic, "a", "b", timestamp=1_545_084_650_987)
+    message = json.loads(received(queues, url))
+    assert message["requestContext"].pop("requestId")
+    assert message["requestContext"] == {
+        "functionArn": mappings.get(uuid)["FunctionArn"],
+        "condition": "RetryAttemptsExhausted",
+        "approximateInvokeCount": 3,
+    }
+    assert message["responseContext"] == {
+        "statusCode": 200,
+        "executedVersion": "$LATEST",
+        "functionError": "Unhandled",
+    }
+    assert message["version"] == "1.0"
+    assert message["timestamp"].endswith("Z")
+    assert message["KafkaBatchInfo"].pop("payloadSize") > 100
+    assert message["KafkaBatchInfo"] == {
+        "batchSize": 2,
+        "bootstrapServers": kafka.servers,
+        "recordsInfo": {
+            f"{topic}-0": {
+                "firstRecordOffset": "0",
+                "lastRecordOffset": "1",
+                "firstRecordTimestamp": "2018-12-17T22:10:50.987Z",
+                "lastRecordTimestamp": "2018-12-17T22:10:50.987Z",
+            }
+        },
+    }
+    assert "payload" not in message
+    commits(kafka, uuid, topic, 2)
+    recorder.plan()
+    kafka.produce(topic, "c")
+    recorder.wait_for("c")
+
+
+def received(queues: Any, url: str) -> str:
+    """The body of the next message."""
+    answer = wait_until(
+        lambda: queues.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"),
+        "a message",
+    )
+    return answer[0]["Body"]
+
+
+def test_a_discarded_batch_is_told_to_a_topic(
+    localstack: LocalStack, recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """Records that are too old are given up before the function sees them."""
+    notifications, queues = localstack.client("sns"), localstack.client("sqs")
+    arn = notifications.create_topic(Name=f"failed-{recorder.name}")["TopicArn"]
+    url = queues.create_queue(QueueName=f"notified-{recorder.name}")["QueueUrl"]
+    attributes = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    notifications.subscribe(
+        TopicArn=arn,
+        Protocol="sqs",
+        Endpoint=attributes["Attributes"]["QueueArn"],
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    topic = kafka.create_topic()
+    kafka.produce(topic, "too old", timestamp=1_545_084_650_987)
+    kafka.produce(topic, "young")
+    mappings.create(
+        recorder,
+        topic,
+        MaximumRecordAgeInSeconds=60,
+        DestinationConfig={"OnFailure": {"Destination": arn}},
+    )
+    recorder.wait_for("young")
+    message = json.loads(received(queues, url))
+    assert message["requestContext"]["condition"] == "RecordAgeExceeded"
+    assert message["requestContext"]["approximateInvokeCount"] == 0
+    assert message["responseContext"] is None
+    assert message["KafkaBatchInfo"]["batchSize"] == 1
+    assert recorder.batches == [["young"]]
+
+
+def test_a_discarded_batch_is_kept_in_a_bucket(
+    localstack: LocalStack, recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """With the whole event; the batch waits for as long as the bucket does not exist."""
+    storage = localstack.client("s3")
+    bucket = f"failed-{recorder.name}"
+    topic = kafka.create_topic()
+    recorder.plan(fail=["bad"])
+    uuid = mappings.create(
+        recorder,
+        topic,
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}},
+    )
+    kafka.produce(topic, "bad")
+    wait_until(lambda: f"arn:aws:s3:::{bucket} cannot be reached" in localstack.log, "an attempt")
+    assert kafka.committed(uuid, topic) is None
+    storage.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    found = wait_until(lambda: storage.list_objects_v2(Bucket=bucket).get("Contents"), "an object")
+    assert found[0]["Key"].startswith(f"aws/lambda/{uuid}/{topic}-0/")
+    document = json.load(storage.get_object(Bucket=bucket, Key=found[0]["Key"])["Body"])
+    event = json.loads(document["payload"])
+    assert event == recorder.events[0]
+    assert document["KafkaBatchInfo"]["payloadSize"] == len(document["payload"])
+    commits(kafka, uuid, topic, 1)
+
+
+def test_a_split_batch_leads_to_the_record_to_blame(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """Its neighbours are taken, and only it is given up."""
+    topic = kafka.create_topic()
+    recorder.plan(fail=["c"])
+    kafka.produce(topic, *"abcdefgh")
+    uuid = mappings.create(recorder, topic, BisectBatchOnFunctionError=True, MaximumRetryAttempts=1)
+    recorder.wait_for(*"abdefgh")
+    commits(kafka, uuid, topic, 8)
+
+
+def test_a_report_of_failed_records(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """What was taken before the first failed record is not handed on again."""
+    topic = kafka.create_topic()
+    kafka.produce(topic, *"abcd")
+    recorder.plan(answer={"batchItemFailures": [failed(topic, 3), failed(topic, 2)]})
+    uuid = mappings.create(recorder, topic, FunctionResponseTypes=["ReportBatchItemFailures"])
+    wait_until(lambda: len(recorder.batches) >= 3, "retries")
+    assert recorder.batches[:3] == [list("abcd"), list("cd"), list("cd")]
+    commits(kafka, uuid, topic, 2)
+    recorder.plan(answer={"batchItemFailures": []})
+    commits(kafka, uuid, topic, 4)
+
+
+def failed(topic: str, offset: int, partition: int = 0) -> dict[str, Any]:
+    """An item of a report."""
+    return {"itemIdentifier": {"partition": f"{topic}-{partition}", "offset": offset}}
+
+
+@pytest.mark.parametrize("kind", ["unknown offset", "unknown partition", "no report", "broken"])
+def test_a_report_that_makes_no_sense_fails_the_batch(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker, kind: str
+) -> None:
+    """All of it is tried again."""
+    topic = kafka.create_topic()
+    answer = {
+        "unknown offset": {"batchItemFailures": [failed(topic, 1), failed(topic, 99)]},
+        "unknown partition": {"batchItemFailures": [failed(topic, 1, partition=7)]},
+        "no report": "done",
+        "broken": {"batchItemFailures": [{"itemIdentifier": "1"}]},
+    }[kind]
+    kafka.produce(topic, *"ab")
+    recorder.plan(answer=answer)
+    mappings.create(recorder, topic, FunctionResponseTypes=["ReportBatchItemFailures"])
+    wait_until(lambda: len(recorder.batches) >= 2, "another attempt")
+    assert recorder.batches[:2] == [["a", "b"], ["a", "b"]]
+
+
+def test_an_answer_is_no_report_unless_the_mapping_says_so(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """The function succeeded, whatever it says."""
+    topic = kafka.create_topic()
+    kafka.produce(topic, *"ab")
+    recorder.plan(answer={"batchItemFailures": [failed(topic, 0)]})
+    uuid = mappings.create(recorder, topic)
+    commits(kafka, uuid, topic, 2)
+    assert recorder.batches == [["a", "b"]]
+
+
+def test_disabling_and_enabling(recorder: Recorder, mappings: Mappings, kafka: KafkaBroker) -> None:
+    """Nothing comes while it is disabled, and nothing is missed or repeated after."""
+    topic = kafka.create_topic()
+    uuid = mappings.create(recorder, topic)
+    kafka.produce(topic, "a")
+    recorder.wait_for("a")
+    assert mappings.update(uuid, Enabled=False)["State"] == "Disabling"
+    mappings.wait_for_state(uuid, "Disabled")
+    kafka.produce(topic, "b")
+    assert kafka.committed(uuid, topic) == 1
+    assert mappings.update(uuid, Enabled=True)["State"] == "Enabling"
+    mappings.wait_for_state(uuid, "Enabled")
+    recorder.wait_for("a", "b")
+    assert recorder.batches == [["a"], ["b"]]
+
+
+def test_disabling_lets_the_batch_under_way_end(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """Its offset is committed before the mapping is disabled."""
+    topic = kafka.create_topic()
+    recorder.plan(sleep=1.5)
+    uuid = mappings.create(recorder, topic)
+    kafka.produce(topic, "a")
+    wait_until(lambda: recorder.batches, "the function has it")
+    mappings.update(uuid, Enabled=False)
+    assert mappings.get(uuid)["State"] == "Disabling"
+    mappings.wait_for_state(uuid, "Disabled")
+    assert recorder.done == ["a"]
+    assert kafka.committed(uuid, topic) == 1
+
+
+def test_a_mapping_that_starts_disabled(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """It can be enabled, and deleted before that."""
+    topic = kafka.create_topic()
+    kafka.produce(topic, "a")
+    uuid = mappings.create(recorder, topic, Enabled=False)
+    mappings.wait_for_state(uuid, "Disabled")
+    mappings.delete(uuid)
+    wait_until(lambda: uuid not in mappings.listed(recorder), "the mapping is gone")
+    again = mappings.create(recorder, topic, Enabled=False)
+    mappings.update(again, Enabled=True)
+    recorder.wait_for("a")
+
+
+def test_deletion(recorder: Recorder, mappings: Mappings, kafka: KafkaBroker) -> None:
+    """Nothing comes after it, and nothing is left in the list."""
+    topic = kafka.create_topic()
+    uuid = mappings.create(recorder, topic)
+    kafka.produce(topic, "a")
+    recorder.wait_for("a")
+    assert mappings.delete(uuid)["State"] == "Deleting"
+    wait_until(lambda: uuid not in mappings.listed(recorder), "the mapping is gone")
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        mappings.get(uuid)
+    kafka.produce(topic, "b")
+    # A mapping made after the record gets it: had the old one still been there, it had, too.
+    successor = mappings.create(recorder, topic)
+    commits(kafka, successor, topic, 2)
+    assert recorder.done == ["a", "a", "b"]
+
+
+def test_a_change_of_the_mapping_takes_effect(
+    localstack: LocalStack,
+    recorder: Recorder,
+    mappings: Mappings,
+    kafka: KafkaBroker,
+    tmp_path: Path,
+) -> None:
+    """Another size and another function, in the middle of the work."""
+    other = deploy_recorder(localstack, tmp_path / "other")
+    topic = kafka.create_topic()
+    uuid = mappings.create(recorder, topic, BatchSize=1)
+    kafka.produce(topic, *"ab")
+    recorder.wait_for("a", "b")
+    mappings.update(uuid, BatchSize=10, FunctionName=other.name, MaximumBatchingWindowInSeconds=1)
+    mappings.wait_for_state(uuid, "Enabled")
+    kafka.produce(topic, *"cde")
+    other.wait_for(*"cde")
+    assert other.batches == [["c", "d", "e"]]
+    assert recorder.batches == [["a"], ["b"]]
+    changed = mappings.get(uuid)
+    assert (changed["BatchSize"], changed["MaximumBatchingWindowInSeconds"]) == (10, 1)
+
+
+def test_a_change_does_not_hand_on_a_batch_twice(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """The changed mapping starts when the function is done with what it has."""
+    topic = kafka.create_topic()
+    recorder.plan(sleep=1.5)
+    uuid = mappings.create(recorder, topic)
+    kafka.produce(topic, "a")
+    wait_until(lambda: recorder.batches, "the function has it")
+    mappings.update(uuid, BatchSize=10)
+    assert mappings.get(uuid)["State"] == "Updating"
+    recorder.plan()
+    kafka.produce(topic, "b")
+    recorder.wait_for("a", "b")
+    assert recorder.batches == [["a"], ["b"]]
+
+
+def test_a_function_that_is_missing_for_a_while(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """The batch waits for it, and no retry is used up."""
+    topic = kafka.create_topic()
+    api = mappings.api
+    mappings.create(recorder, topic, MaximumRetryAttempts=0)
+    api.put_function_concurrency(FunctionName=recorder.name, ReservedConcurrentExecutions=0)
+    kafka.produce(topic, "a")
+    wait_until(
+        lambda: f"for {function_arn(recorder)} has to wait" in recorder.localstack.log,
+        "an attempt that is throttled",
+    )
+    api.delete_function_concurrency(FunctionName=recorder.name)
+    recorder.wait_for("a")
+
+
+def function_arn(recorder: Recorder) -> str:
+    """The ARN of a function."""
+    return f"arn:aws:lambda:{REGION}:000000000000:function:{recorder.name}"
+
+
+def test_a_mapping_of_a_sam_template(
+    localstack: LocalStack, kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    """Made, and gone again, with its stack."""
+    topic = kafka.create_topic()
+    event = {
+        "Type": "SelfManagedKafka",
+        "Properties": {
+            "KafkaBootstrapServers": [kafka.servers],
+            "Topics": [topic],
+            "BatchSize": 5,
+            "ConsumerGroupId": f"group.{topic}",
+            "StartingPosition": "TRIM_HORIZON",
+            "SourceAccessConfigurations": [
+                {"Type": "VPC_SUBNET", "URI": "subnet:subnet-1"},
+                {"Type": "VPC_SECURITY_GROUP", "URI": "security_group:sg-1"},
+            ],
+        },
+    }
+    consumer = function(
+        upload(localstack, RECORDER),
+        Environment={"Variables": {"FOLDER": str(tmp_path)}},
+        Events={"Records": event},
+    )
+    stack = deploy(localstack, {"Consumer": consumer}, Name={"Ref": "Consumer"})
+    recorder = Recorder(localstack, tmp_path, stack["Name"])
+    kafka.produce(topic, *"ab")
+    recorder.wait_for("a", "b")
+    commits(kafka, f"group.{topic}", topic, 2)
+    listed = Mappings(localstack, kafka).listed
+    assert len(listed(recorder)) == 1
+    formation = localstack.client("cloudformation")
+    formation.delete_stack(StackName=stack["StackName"])
+    wait_until(lambda: not listed(recorder), "the mapping is gone")
+
+
+@pytest.mark.parametrize("is_gone_at_start", [False, True])
+def test_a_broker_that_goes_away_and_comes_back(
+    localstack: LocalStack,
+    recorder: Recorder,
+    mappings: Mappings,
+    tmp_path: Path,
+    is_gone_at_start: bool,
+) -> None:
+    """Nothing is lost or repeated, and the log says what happened in a few lines."""
+    broker = KafkaBroker(tmp_path / "broker")
+    broker.start()
+    topic = broker.create_topic()
+    if is_gone_at_start:
+        broker.kill()
+    cluster = {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [broker.servers]}}
+    uuid = mappings.create(recorder, topic, SelfManagedEventSource=cluster)
+    if not is_gone_at_start:
+        broker.produce(topic, "a")
+        recorder.wait_for("a")
+        commits(broker, uuid, topic, 1)
+        broker.kill()
+    mappings.wait_for_result(
+        uuid,
+        "PROBLEM: Connection error. Please check your event source connection configuration.",
+    )
+    broker.start()
+    if is_gone_at_start:
+        broker.produce(topic, "a")
+    broker.produce(topic, "b")
+    recorder.wait_for("a", "b")
+    mappings.wait_for_result(uuid, "OK")
+    commits(broker, uuid, topic, 2)
+    about_it = [line for line in localstack.log.splitlines() if broker.servers in line]
+    assert len(about_it) <= 4, about_it
+    mappings.delete(uuid)
+    broker.kill()
+
+
+def test_a_mapping_can_be_deleted_while_its_broker_is_gone(
+    recorder: Recorder, mappings: Mappings, tmp_path: Path
+) -> None:
+    """Nobody waits for a broker that may never come back."""
+    broker = KafkaBroker(tmp_path / "broker")
+    broker.start()
+    topic = broker.create_topic()
+    cluster = {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [broker.servers]}}
+    uuid = mappings.create(recorder, topic, SelfManagedEventSource=cluster)
+    broker.produce(topic, "a")
+    recorder.wait_for("a")
+    broker.kill()
+    mappings.delete(uuid)
+    wait_until(lambda: uuid not in mappings.listed(recorder), "the mapping is gone", seconds=15)
+
+
+def test_a_cluster_nobody_knows(extension: Path, tmp_path: Path, kafka: KafkaBroker) -> None:
+    """Without KAFKA_BOOTSTRAP_SERVERS_FOR_MSK the mapping says what is missing."""
+    localstack = LocalStack(tmp_path / "localstack", extension)
+    localstack.start()
+    try:
+        recorder = deploy_recorder(localstack, tmp_path / "recorder")
+        mappings = Mappings(localstack, kafka)
+        arn = f"arn:aws:kafka:{REGION}:000000000000:cluster/nobody/{'0' * 8}-1"
+        uuid = mappings.create(recorder, kafka.create_topic(), EventSourceArn=arn)
+        mappings.wait_for_result(
+            uuid,
+            "PROBLEM: Connection error. Please check your event source connection configuration.",
+        )
+        assert "name them in KAFKA_BOOTSTRAP_SERVERS_FOR_MSK" in localstack.log
+    finally:
+        localstack.stop()

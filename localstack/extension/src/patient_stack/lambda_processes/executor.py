@@ -8,10 +8,12 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 
 from localstack import config
 from localstack.aws.api.lambda_ import PackageType
 from localstack.runtime.shutdown import SHUTDOWN_HANDLERS
+from localstack.services.lambda_.invocation import execution_environment
 from localstack.services.lambda_.invocation import lambda_models as models
 from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment
 from localstack.services.lambda_.invocation.runtime_executor import (
@@ -156,6 +158,21 @@ def _start_unless_shutting_down(start: Callable[..., bool], self: ServiceContain
         self.errors.append(ServiceStateException("LocalStack is shutting down"))
         return False
     return start(self)
+
+
+class _DaemonTimer(Timer):
+    """A timer that does not keep the process alive.
+
+    LocalStack gives each environment ten minutes of idleness with a timer, and at its end has
+    five seconds for stopping all functions: with many of them it would wait for those timers.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.daemon = True
+
+
+execution_environment.Timer = _DaemonTimer
 
 
 def _version_key(function_version: models.FunctionVersion) -> str:

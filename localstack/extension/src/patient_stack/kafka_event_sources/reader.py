@@ -33,6 +33,8 @@ CONNECTION_FAILED = (
 )
 RECORDS_PER_ROUND = 1000
 CALL_SECONDS = 3.0
+LOOK_SECONDS = 1.0
+CLOSING_SECONDS = 1.0
 DISCOVERY_SECONDS = 5.0
 DISCOVERY_SECONDS_WITH_TROUBLE = 0.5
 
@@ -100,10 +102,10 @@ class PartitionReader:
         self._paused = set(full)
 
     def close(self) -> None:
-        """Commit what was stored and leave; without a broker the commit is left behind."""
+        """Commit what was stored and leave; nobody waits for a broker that is gone."""
         closing = threading.Thread(target=self._consumer.close, name="kafka-close", daemon=True)
         closing.start()
-        closing.join(CALL_SECONDS)
+        closing.join(0 if self.trouble else CLOSING_SECONDS)
 
     def _on_error(self, error: KafkaError) -> None:
         # Whatever it is, looking at the cluster tells whether it can be reached.
@@ -135,7 +137,7 @@ class PartitionReader:
         self.trouble = trouble
 
     def _discover(self) -> list[str]:
-        known = self._consumer.list_topics(timeout=CALL_SECONDS).topics
+        known = self._consumer.list_topics(timeout=LOOK_SECONDS).topics
         missing = [topic for topic in self._settings.topics if topic not in known]
         new = [
             TopicPartition(topic, partition)

@@ -12,7 +12,8 @@ help: orchestrator ## Show what can be done
 	@$(LOCAL_STACK) --help | sed -n '/^Settings/,$$p'
 
 orchestrator:
-	@test -x target/debug/local-stack || { echo 'Compiling the orchestrator first (about a minute)'; cargo build --package local-stack; }
+	$(if $(wildcard target/debug/local-stack target/*/debug/local-stack),,\
+	  @echo 'Compiling the orchestrator first (about a minute)' && cargo build --package local-stack)
 .PHONY: orchestrator
 
 up: orchestrator ## Set everything up, deploy, and print the API's URL
@@ -22,7 +23,7 @@ down: orchestrator ## Stop everything; the data stays
 	@$(LOCAL_STACK) down
 
 status: orchestrator ## Show what is running
-	@-$(LOCAL_STACK) status
+	@$(LOCAL_STACK) status || true
 
 logs: orchestrator ## List the logs; with NAME=kafka (or a function's name) follow one
 	@$(LOCAL_STACK) logs $(if $(NAME),--follow $(NAME))

@@ -118,9 +118,8 @@ pub fn deploy(
             let outputs = aws.stack_outputs(&tool, &settings.stack_name)?;
             let api_url = outputs
                 .get("ApiUrl")
-                .context("the template has no output ApiUrl")?
-                .trim_end_matches('/')
-                .to_owned();
+                .context("the template has no output ApiUrl")?;
+            let api_url = api_url_on(&endpoints.localstack_url, api_url);
             let deployed = Deployed { api_url, ..wanted };
             files::replace_json(&state, &deployed)?;
             step.result(format!("{} functions", functions.len()));
@@ -179,13 +178,36 @@ fn plan(deployed: Option<Deployed>, wanted: &Deployed) -> Plan {
     }
 }
 
+/// The address of the API on this LocalStack, whatever port it is on: the template can
+/// only say it for the usual one.
+fn api_url_on(localstack_url: &str, output: &str) -> String {
+    let output = output.trim_end_matches('/');
+    let path = match output.split_once("/_aws/execute-api/") {
+        Some((_, path)) => Some(path.to_owned()),
+        // https://<api>.execute-api.<region>.amazonaws.com/<stage>
+        None => output
+            .strip_prefix("https://")
+            .and_then(|rest| rest.split_once(".execute-api."))
+            .and_then(|(api, rest)| Some(format!("{api}/{}", rest.split_once('/')?.1))),
+    };
+    path.map_or_else(
+        || output.to_owned(),
+        |path| format!("{localstack_url}/_aws/execute-api/{path}"),
+    )
+}
+
 /// Those of the stack's values that the template wants to know.
 fn parameters(
     template: &Template,
     endpoints: &Endpoints,
     settings: &Settings,
 ) -> Vec<(&'static str, String)> {
+    let architecture = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
     let known = [
+        ("Architecture", architecture.to_owned()),
         ("BillingToken", endpoints.billing_token.clone()),
         ("BillingUrl", endpoints.billing_url.clone()),
         ("DatabaseUrl", endpoints.database_url.clone()),
@@ -227,6 +249,21 @@ mod tests {
     fn nothing_is_done_when_nothing_has_changed() {
         let now = deployed("a", "t", &[("login", "1"), ("get-patient", "1")]);
         assert_eq!(plan(Some(now.clone()), &now.clone()), Plan::Keep(now));
+    }
+
+    #[test]
+    fn the_api_is_on_this_localstack_whatever_the_template_says() {
+        for output in [
+            "http://localhost:4566/_aws/execute-api/a1b2/v1",
+            "https://a1b2.execute-api.us-east-1.amazonaws.com/v1/",
+        ] {
+            assert_eq!(
+                api_url_on("http://localhost:40123", output),
+                "http://localhost:40123/_aws/execute-api/a1b2/v1"
+            );
+        }
+        let own = "https://api.clinic.example";
+        assert_eq!(api_url_on("http://localhost:40123", own), own);
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl<'a> Step<'a> {
                     "… {:<28} {:>8}  {}",
                     self.title,
                     seconds(self.started.elapsed()),
-                    state.doing
+                    console::truncate_str(&state.doing, 80, "…")
                 );
                 drop(state);
                 self.progress.line(line);

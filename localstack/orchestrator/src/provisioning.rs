@@ -13,8 +13,9 @@ use crate::settings::Settings;
 use crate::template::Function;
 use crate::tool::Tool;
 
-/// The program of the function that does it.
-const PROVISION: &str = "provision";
+/// The programs of the functions that do it, in this order. Both get the same payload,
+/// and doing it again changes nothing.
+const PROGRAMS: [&str; 2] = ["provision", "create-users"];
 
 /// Somebody who may log in to a local stack. The passwords are no secrets: they are in
 /// the repository, and the stack is on this machine only.
@@ -52,11 +53,11 @@ pub const DEMO_USERS: [DemoUser; 4] = [
     },
 ];
 
-/// Calls the function, unless that has been done with the same code since the last
+/// Calls the functions, unless that has been done with the same code since the last
 /// deployment.
 ///
 /// # Errors
-/// If the function fails, with its own words.
+/// If a function fails, with its own words.
 pub fn provision(
     settings: &Settings,
     step: &Step<'_>,
@@ -64,14 +65,13 @@ pub fn provision(
     functions: &[Function],
     deployed: &mut Deployed,
 ) -> Result<()> {
-    let function = functions
-        .iter()
-        .find(|function| function.binary == PROVISION)
-        .with_context(|| format!("the template has no function that runs {PROVISION}"))?;
     let payload = serde_json::to_vec(&json!({ "users": DEMO_USERS }))?;
-    let with = Fingerprint::default()
-        .with(&payload)
-        .with(deployed.code_of(PROVISION).unwrap_or_default())
+    let with = PROGRAMS
+        .iter()
+        .fold(
+            Fingerprint::default().with(&payload),
+            |fingerprint, program| fingerprint.with(deployed.code_of(program).unwrap_or_default()),
+        )
         .finish();
     if deployed.provisioned.as_ref() == Some(&with) {
         step.result("done before");
@@ -80,7 +80,19 @@ pub fn provision(
     let path = settings.directory.join("deploy/provision.json");
     files::replace(&path, &payload)?;
     let tool = Tool::new(step, &settings.log("provision"))?;
-    let answer = aws.invoke(&tool, &function.name, &path)?;
-    step.result(answer.to_string());
+    for program in PROGRAMS {
+        let function = functions
+            .iter()
+            .find(|function| function.binary == program)
+            .with_context(|| format!("the template has no function that runs {program}"))?;
+        step.doing(format!("calling {}", function.name));
+        let answer = aws.invoke(&tool, &function.name, &path)?;
+        tool.note(&format!("{} answered {answer}", function.name))?;
+    }
+    step.result(format!(
+        "{} users; details in {}",
+        DEMO_USERS.len(),
+        tool.log().display()
+    ));
     deployment::remember_provisioning(settings, deployed, with)
 }

@@ -107,13 +107,32 @@ impl<'a> Tool<'a> {
         LoggedFailure::new(reason, &self.log)
     }
 
-    /// The log begins each program with its name only: arguments may be secret.
-    fn open_log(&self, command: &Command) -> Result<fs::File> {
-        let mut log = OpenOptions::new()
+    /// Adds a line to the log.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn note(&self, line: &str) -> Result<()> {
+        Ok(writeln!(self.append()?, "{line}")?)
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    fn append(&self) -> Result<fs::File> {
+        OpenOptions::new()
             .append(true)
             .create(true)
             .mode(0o600)
-            .open(&self.log)?;
+            .open(&self.log)
+            .with_context(|| format!("cannot write {}", self.log.display()))
+    }
+
+    /// The log begins each program with its name only: arguments may be secret.
+    fn open_log(&self, command: &Command) -> Result<fs::File> {
+        let mut log = self.append()?;
         writeln!(log, "--- {}", program_name(command))?;
         Ok(log)
     }

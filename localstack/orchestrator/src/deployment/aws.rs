@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cache::{PythonEnvironment, python_command};
@@ -14,6 +15,17 @@ use crate::tool::Tool;
 
 /// The region that everything is deployed to.
 pub const REGION: &str = "us-east-1";
+
+/// Where SAM puts the code and the template for `CloudFormation`.
+const BUCKET: &str = "deployments";
+
+#[derive(Deserialize)]
+struct Output {
+    #[serde(rename = "OutputKey")]
+    key: String,
+    #[serde(rename = "OutputValue")]
+    value: String,
+}
 
 /// Runs `aws` and `sam` against one LocalStack.
 pub struct Aws<'a> {
@@ -49,42 +61,28 @@ impl Aws<'_> {
         stack_name: &str,
         parameters: &[(&str, String)],
     ) -> Result<()> {
-        let folder = template.parent().unwrap_or(Path::new("."));
-        let mut command = self.command(&self.tools.program("sam"));
-        command
-            .arg("deploy")
+        // SAM could create one, with a stack of its own, and would wait long for it.
+        tool.run(self.aws("s3api create-bucket --bucket").arg(BUCKET))?;
+        let mut deploy = self.command(&self.tools.program("sam"));
+        deploy
+            .args("deploy --no-confirm-changeset --no-fail-on-empty-changeset".split(' '))
+            .args("--no-progressbar --capabilities CAPABILITY_IAM".split(' '))
+            .args(["--region", REGION, "--stack-name", stack_name])
+            .args(["--s3-bucket", BUCKET, "--s3-prefix", stack_name])
+            .args(["--template-file".as_ref(), template.as_os_str()])
             // Away from the repository, whose samconfig.toml is for people.
-            .current_dir(folder)
+            .current_dir(template.parent().unwrap_or(Path::new(".")))
             .env("SAM_CLI_TELEMETRY", "0")
             .env("SAM_CLI_CHECK_LATEST_VERSION", "0")
-            .args(["--template-file".as_ref(), template.as_os_str()])
-            .args([
-                "--stack-name",
-                stack_name,
-                "--region",
-                REGION,
-                "--resolve-s3",
-            ])
-            .args([
-                "--capabilities",
-                "CAPABILITY_IAM",
-                "CAPABILITY_NAMED_IAM",
-                "CAPABILITY_AUTO_EXPAND",
-            ])
-            .args([
-                "--no-confirm-changeset",
-                "--no-fail-on-empty-changeset",
-                "--no-progressbar",
-            ]);
+            // Seconds between two looks at what is being created.
+            .env("SAM_CLI_POLL_DELAY", "1");
         if !parameters.is_empty() {
-            command.arg("--parameter-overrides");
-            command.args(
-                parameters
-                    .iter()
-                    .map(|(name, value)| format!("{name}={value}")),
-            );
+            let overrides = parameters
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"));
+            deploy.arg("--parameter-overrides").args(overrides);
         }
-        tool.run(&mut command)
+        tool.run(&mut deploy)
     }
 
     /// The outputs of the stack.
@@ -96,25 +94,12 @@ impl Aws<'_> {
         tool: &Tool<'_>,
         stack_name: &str,
     ) -> Result<BTreeMap<String, String>> {
-        let answer = tool.capture(&mut self.aws([
-            "cloudformation",
-            "describe-stacks",
-            "--stack-name",
-            stack_name,
-        ]))?;
-        let answer: Value =
-            serde_json::from_str(&answer).context("aws did not answer with JSON")?;
-        let outputs = answer["Stacks"][0]["Outputs"]
-            .as_array()
-            .into_iter()
-            .flatten();
-        Ok(outputs
-            .filter_map(|output| {
-                let key = output["OutputKey"].as_str()?;
-                let value = output["OutputValue"].as_str()?;
-                Some((key.to_owned(), value.to_owned()))
-            })
-            .collect())
+        let mut describe = self.aws("cloudformation describe-stacks --query Stacks[0].Outputs");
+        let answer = tool.capture(describe.args(["--stack-name", stack_name]))?;
+        let outputs: Vec<Output> =
+            serde_json::from_str(&answer).context("the stack has no outputs")?;
+        let outputs = outputs.into_iter();
+        Ok(outputs.map(|output| (output.key, output.value)).collect())
     }
 
     /// Replaces the code of a function by what is in the folder, and waits until new
@@ -124,30 +109,16 @@ impl Aws<'_> {
     /// If the function is not there, or does not take the code.
     pub fn update_code(&self, tool: &Tool<'_>, function: &str, folder: &Path) -> Result<()> {
         let archive = folder.with_extension("zip");
-        tool.run(
-            python_command(&self.localstack.python())
-                .args(["-m", "zipfile", "-c"])
-                .arg(&archive)
-                .arg(folder.join("bootstrap")),
-        )?;
-        let mut update = self.aws([
-            "lambda",
-            "update-function-code",
-            "--function-name",
-            function,
-        ]);
-        update
-            .arg("--zip-file")
-            .arg(format!("fileb://{}", archive.display()));
-        tool.run(&mut update)?;
+        let mut zip = python_command(&self.localstack.python());
+        zip.args(["-m", "zipfile", "-c"]);
+        tool.run(zip.arg(&archive).arg(folder.join("bootstrap")))?;
+        // Of the answer, which has the function's environment and so secrets, one field.
+        let mut update = self.aws("lambda update-function-code --query CodeSha256");
+        update.args(["--function-name", function, "--zip-file"]);
+        tool.run(update.arg(format!("fileb://{}", archive.display())))?;
         files::remove(&archive)?;
-        tool.run(&mut self.aws([
-            "lambda",
-            "wait",
-            "function-updated-v2",
-            "--function-name",
-            function,
-        ]))
+        let mut wait = self.aws("lambda wait function-updated-v2");
+        tool.run(wait.args(["--function-name", function]))
     }
 
     /// Calls a function and returns what it answers.
@@ -156,16 +127,9 @@ impl Aws<'_> {
     /// If the function fails, with its own words.
     pub fn invoke(&self, tool: &Tool<'_>, function: &str, payload: &Path) -> Result<Value> {
         let answer = payload.with_extension("answer.json");
-        let mut invoke = self.aws([
-            "lambda",
-            "invoke",
-            "--cli-read-timeout",
-            "300",
-            "--function-name",
-            function,
-        ]);
+        let mut invoke = self.aws("lambda invoke --cli-read-timeout 300");
         invoke
-            .arg("--payload")
+            .args(["--function-name", function, "--payload"])
             .arg(format!("file://{}", payload.display()))
             .arg(&answer);
         let outcome = tool.capture(&mut invoke);
@@ -182,9 +146,9 @@ impl Aws<'_> {
         Ok(content)
     }
 
-    fn aws<const N: usize>(&self, arguments: [&str; N]) -> Command {
+    fn aws(&self, words: &str) -> Command {
         let mut command = self.command(&self.localstack.program("aws"));
-        command.args(arguments).args(["--output", "json"]);
+        command.args(words.split(' ')).args(["--output", "json"]);
         command
     }
 

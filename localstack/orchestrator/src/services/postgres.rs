@@ -1,6 +1,8 @@
 //! PostgreSQL, from a Python package that carries its programs.
 
-use std::os::unix::fs::{PermissionsExt, chown};
+mod account;
+
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 
+use self::account::Account;
 use super::Service;
 use crate::cache::PythonEnvironment;
 use crate::files;
@@ -21,10 +24,6 @@ use crate::tool::Tool;
 
 const DATABASE: &str = "patient_management";
 const USER: &str = "patient_management";
-
-/// Owner of the data and of the processes where this program runs as root, whom
-/// PostgreSQL refuses to serve. Every Linux system has `nobody`.
-const NOBODY: u32 = 65_534;
 
 /// Where the functions find the database that [`start`] starts.
 ///
@@ -55,6 +54,7 @@ pub fn start(
         data: context.settings.directory.join("postgres"),
         port: ports.of(Service::Postgres),
         password: password(&context.settings)?,
+        account: Account::choose()?,
     };
     let tool = Tool::new(step, &context.settings.log("postgres-setup"))?;
     if !server.data.join("PG_VERSION").exists() {
@@ -85,6 +85,7 @@ struct Server {
     data: PathBuf,
     port: u16,
     password: String,
+    account: Account,
 }
 
 impl Server {
@@ -94,11 +95,11 @@ impl Server {
         files::remove(&fresh)?;
         files::create_folder(&fresh)?;
         fs::set_permissions(&fresh, fs::Permissions::from_mode(0o700))?;
-        if is_root() {
-            chown(&fresh, Some(NOBODY), Some(NOBODY))?;
-        }
-        let mut command = unprivileged_command(&self.programs.join("initdb"));
+        self.account.give(&fresh)?;
+        let (program, arguments) = self.account.run(&self.programs.join("initdb"));
+        let mut command = Command::new(program);
         command
+            .args(arguments)
             .args([
                 "--username",
                 USER,
@@ -119,15 +120,9 @@ impl Server {
     }
 
     fn command(&self) -> ServiceCommand {
-        let program = self.programs.join("postgres");
-        let command = if is_root() {
-            ServiceCommand::new("setpriv")
-                .args(UNPRIVILEGED)
-                .args([program.as_os_str()])
-        } else {
-            ServiceCommand::new(&program)
-        };
-        command
+        let (program, arguments) = self.account.run(&self.programs.join("postgres"));
+        ServiceCommand::new(program)
+            .args(arguments)
             .args(["-D".as_ref(), self.data.as_os_str()])
             .args(["-p", &self.port.to_string()])
             .args([
@@ -190,31 +185,6 @@ impl Server {
             .env("PGPASSWORD", &self.password);
         command
     }
-}
-
-/// As nobody, but still allowed to pass through folders that only root may enter, for
-/// that is where the programs and the data of a root user are.
-const UNPRIVILEGED: [&str; 6] = [
-    "--reuid=65534",
-    "--regid=65534",
-    "--clear-groups",
-    "--inh-caps=+dac_override",
-    "--ambient-caps=+dac_override",
-    "--",
-];
-
-fn unprivileged_command(program: &Path) -> Command {
-    if is_root() {
-        let mut command = Command::new("setpriv");
-        command.args(UNPRIVILEGED).arg(program);
-        command
-    } else {
-        Command::new(program)
-    }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 fn password(settings: &Settings) -> Result<String> {

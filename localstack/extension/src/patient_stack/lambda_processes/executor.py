@@ -8,21 +8,19 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from threading import Timer
 
 from localstack import config
 from localstack.aws.api.lambda_ import PackageType
 from localstack.runtime.shutdown import SHUTDOWN_HANDLERS
-from localstack.services.lambda_.invocation import execution_environment
 from localstack.services.lambda_.invocation import lambda_models as models
 from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment
 from localstack.services.lambda_.invocation.runtime_executor import (
     LambdaRuntimeException,
     RuntimeExecutor,
 )
-from localstack.services.plugins import ServiceContainer, ServiceStateException
 from localstack.utils.patch import patch
 
+from patient_stack.lambda_processes import clean_end, metrics
 from patient_stack.lambda_processes.environment import Environment, FunctionSettings
 from patient_stack.lambda_processes.fleet import Fleet
 from patient_stack.lambda_processes.invocation import Invocation
@@ -34,12 +32,13 @@ LOOPBACK = "127.0.0.1"
 PLATFORM_VARIABLES = ("AWS_", "LAMBDA_", "_HANDLER", "TZ")
 """Prefixes of what LocalStack sets and AWS has too; the rest is for LocalStack's own containers."""
 
-FLEET = Fleet()
-"""One for this LocalStack. Importing this module means that it was chosen as the executor."""
-
-SHUTDOWN_HANDLERS.register(lambda: FLEET.run(FLEET.shut_down()))
-
 FIXED_VARIABLES = {"PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin", "LANG": "en_US.UTF-8"}
+
+# This module is imported once, and only if LocalStack was told to use this executor.
+FLEET = Fleet()
+SHUTDOWN_HANDLERS.register(lambda: FLEET.run(FLEET.shut_down()))
+clean_end.install()
+metrics.install()
 
 
 class ProcessRuntimeExecutor(RuntimeExecutor):
@@ -145,34 +144,6 @@ def _pass_client_context(
     if isinstance(self.runtime_executor, ProcessRuntimeExecutor):
         self.runtime_executor.client_context = invocation.client_context
     return invoke(self, invocation)
-
-
-@patch(ServiceContainer.start)
-def _start_unless_shutting_down(start: Callable[..., bool], self: ServiceContainer) -> bool:
-    """Keep a call that ends during the shutdown from bringing a service back to life.
-
-    Such a call still reports its metrics. LocalStack would start CloudWatch again for that, and
-    then never end, because CloudWatch's thread keeps the process alive.
-    """
-    if FLEET.has_shut_down:
-        self.errors.append(ServiceStateException("LocalStack is shutting down"))
-        return False
-    return start(self)
-
-
-class _DaemonTimer(Timer):
-    """A timer that does not keep the process alive.
-
-    LocalStack gives each environment ten minutes of idleness with a timer, and at its end has
-    five seconds for stopping all functions: with many of them it would wait for those timers.
-    """
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self.daemon = True
-
-
-execution_environment.Timer = _DaemonTimer
 
 
 def _version_key(function_version: models.FunctionVersion) -> str:

@@ -27,7 +27,7 @@ class Fleet:
         self._guardian = Guardian()
         self._environments: defaultdict[str, set[Environment]] = defaultdict(set)
         self._retired_versions: set[str] = set()
-        self.has_shut_down = False
+        self._shut_down = False
         thread = threading.Thread(target=self._loop.run_forever, name="lambda-processes")
         thread.daemon = True
         thread.start()
@@ -38,7 +38,7 @@ class Fleet:
 
     async def start(self, version: str, settings: FunctionSettings) -> Environment:
         """Start an environment of the version; raises `VersionRetired`."""
-        if self.has_shut_down or version in self._retired_versions:
+        if self._shut_down or version in self._retired_versions:
             raise VersionRetired(f"{version} is shutting down")
         environment = Environment(settings, self._guardian)
         self._environments[version].add(environment)
@@ -58,6 +58,6 @@ class Fleet:
 
     async def shut_down(self) -> None:
         """Kill everything, running invocations included."""
-        self.has_shut_down = True
+        self._shut_down = True
         everything = [one for some in self._environments.values() for one in some]
         await asyncio.gather(*(environment.kill() for environment in everything))

@@ -1,1 +1,27 @@
-//! Placeholder
+//! Patient records: the routes, and how the rest of the system hears of every change.
+//!
+//! One file per use case; [`outbox`] is how a change reaches billing and Kafka, and
+//! [`relay_outbox`] what makes up for the deliveries that did not work at once.
+
+pub mod create_patient;
+pub mod delete_patient;
+pub mod get_patient;
+pub mod list_patients;
+pub mod outbox;
+pub mod patient;
+pub mod relay_outbox;
+pub mod update_patient;
+
+/// The service's part of the API's documentation.
+#[derive(Debug, utoipa::OpenApi)]
+#[openapi(
+    paths(
+        list_patients::list_patients,
+        create_patient::create_patient,
+        get_patient::get_patient,
+        update_patient::update_patient,
+        delete_patient::delete_patient,
+    ),
+    tags((name = "patients", description = "Patient records"))
+)]
+pub struct Documentation;

@@ -1,0 +1,94 @@
+//! `POST /api/patients`: registers a patient, and has a billing account opened for them.
+
+use api::{EntityTag, Input, OnConstraint as _, Problem, ProblemDocument};
+use axum::{Json, Router, extract::State, routing::post};
+use chrono::Utc;
+use events::Change;
+use http::{StatusCode, header};
+use identity::{Caller, Permission};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    outbox::{self, Delivery},
+    patient::{EMAIL_UNIQUE, Patient, PatientInput, email_taken},
+};
+
+/// The route.
+pub fn routes(database: PgPool, delivery: Delivery) -> Router {
+    Router::new()
+        .route("/api/patients", post(create_patient))
+        .with_state((database, delivery))
+}
+
+/// Register a patient
+///
+/// The answer comes as soon as the patient is stored. Their billing account, the event
+/// and everything that follows from it are certain from then on.
+#[utoipa::path(
+    post, path = "/api/patients", tag = "patients", operation_id = "createPatient",
+    request_body = PatientInput,
+    responses(
+        (status = 201, description = "The patient is registered", body = Patient,
+         headers(("ETag" = String, description = "The version, for If-Match"),
+                 ("Location" = String, description = "Where the patient is"))),
+        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Another patient has the e-mail address", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn create_patient(
+    caller: Caller,
+    State((database, delivery)): State<(PgPool, Delivery)>,
+    Input(input): Input<PatientInput>,
+) -> Result<
+    (
+        StatusCode,
+        [(header::HeaderName, String); 1],
+        EntityTag,
+        Json<Patient>,
+    ),
+    Problem,
+> {
+    caller.must(Permission::CreatePatient)?;
+    let details = input.parse()?;
+
+    let mut transaction = database.begin().await?;
+    let patient = sqlx::query_as!(
+        Patient,
+        "INSERT INTO patients.patient
+             (id, version, name, email, address, date_of_birth, registered_date)
+         VALUES ($1, 1, $2, $3, $4, $5, $6)
+         RETURNING id, version, name, email, address, date_of_birth, registered_date,
+                   created_at, updated_at",
+        Uuid::now_v7(),
+        details.name.as_str(),
+        details.email.as_str(),
+        details.address.as_str(),
+        details.date_of_birth,
+        details
+            .registered_date
+            .unwrap_or_else(|| Utc::now().date_naive()),
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .on_constraint(EMAIL_UNIQUE, email_taken)?;
+    outbox::open_billing_account(&mut transaction, &patient).await?;
+    outbox::announce(
+        &mut transaction,
+        &patient,
+        Change::Created((&patient).into()),
+    )
+    .await?;
+    transaction.commit().await?;
+
+    delivery.deliver_now(&database, patient.id).await;
+    // Relative to the request's own URL, so that it is right behind any stage or domain.
+    let location = [(header::LOCATION, format!("patients/{}", patient.id))];
+    Ok((
+        StatusCode::CREATED,
+        location,
+        patient.entity_tag(),
+        Json(patient),
+    ))
+}

@@ -1,0 +1,63 @@
+//! `DELETE /api/patients/{id}`: removes a patient.
+
+use api::{IfMatch, PathId, Problem, ProblemDocument};
+use axum::{Router, extract::State, routing::delete};
+use events::Change;
+use http::StatusCode;
+use identity::{Caller, Permission};
+use sqlx::PgPool;
+
+use crate::{
+    outbox::{self, Delivery},
+    patient::{Patient, not_found},
+};
+
+/// The route.
+pub fn routes(database: PgPool, delivery: Delivery) -> Router {
+    Router::new()
+        .route("/api/patients/{id}", delete(delete_patient))
+        .with_state((database, delivery))
+}
+
+/// Delete a patient
+#[utoipa::path(
+    delete, path = "/api/patients/{id}", tag = "patients", operation_id = "deletePatient",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The patient's id"),
+        ("If-Match" = Option<String>, Header, description = "Delete the patient only if this is still their ETag"),
+    ),
+    responses(
+        (status = 204, description = "The patient is gone"),
+        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn delete_patient(
+    caller: Caller,
+    State((database, delivery)): State<(PgPool, Delivery)>,
+    PathId(id): PathId,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    caller.must(Permission::DeletePatient)?;
+
+    let mut transaction = database.begin().await?;
+    // The deletion is the last version, and happens now.
+    let patient = sqlx::query_as!(
+        Patient,
+        r#"DELETE FROM patients.patient
+         WHERE id = $1
+         RETURNING id, version + 1 AS "version!", name, email, address, date_of_birth,
+                   registered_date, created_at, now() AS "updated_at!""#,
+        id,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or_else(not_found)?;
+    if_match.check(patient.version - 1)?;
+    outbox::announce(&mut transaction, &patient, Change::Deleted).await?;
+    transaction.commit().await?;
+
+    delivery.deliver_now(&database, id).await;
+    Ok(StatusCode::NO_CONTENT)
+}

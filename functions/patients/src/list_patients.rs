@@ -1,0 +1,84 @@
+//! `GET /api/patients`: the list of patients, oldest record first, a page at a time.
+
+use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use axum::{Json, Router, extract::State, routing::get};
+use identity::{Caller, Permission};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::patient::Patient;
+
+/// The route.
+pub fn routes(database: PgPool) -> Router {
+    Router::new()
+        .route("/api/patients", get(list_patients))
+        .with_state(database)
+}
+
+/// Which page.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Page {
+    /// `nextCursor` of the page before; the first page without it.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<Uuid>>,
+    /// How many patients, 1 to 100.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
+    limit: Limit,
+}
+
+/// A page of patients.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PatientList {
+    patients: Vec<Patient>,
+    /// Hand it back as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// List patients
+#[utoipa::path(
+    get, path = "/api/patients", tag = "patients", operation_id = "listPatients",
+    params(Page),
+    responses(
+        (status = 200, description = "A page of patients", body = PatientList),
+        (status = 400, description = "The cursor or the limit is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn list_patients(
+    caller: Caller,
+    State(database): State<PgPool>,
+    QueryInput(page): QueryInput<Page>,
+) -> Result<Json<PatientList>, Problem> {
+    caller.must(Permission::ListPatients)?;
+
+    let after = page.cursor.map_or(Uuid::nil(), |cursor| cursor.0);
+    let mut patients = sqlx::query_as!(
+        Patient,
+        "SELECT id, version, name, email, address, date_of_birth, registered_date,
+                created_at, updated_at
+         FROM patients.patient
+         WHERE id > $1
+         ORDER BY id
+         LIMIT $2",
+        after,
+        page.limit.and_one_more(),
+    )
+    .fetch_all(&database)
+    .await?;
+
+    let more = patients.len() > page.limit.items();
+    patients.truncate(page.limit.items());
+    let next_cursor = patients
+        .last()
+        .filter(|_| more)
+        .map(|last| Cursor(last.id).encode());
+    Ok(Json(PatientList {
+        patients,
+        next_cursor,
+    }))
+}

@@ -1,0 +1,395 @@
+//! A patient: what clients send, the types that cannot be wrong, what clients get.
+
+use std::fmt;
+
+use api::{EntityTag, InputErrors, Problem};
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A patient as a client sends them. Every field may be missing or wrong:
+/// [`parse`](Self::parse) tells.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "name": "Milo Feil",
+    "email": "milo.feil@example.com",
+    "address": "422 Farrell Path Unit 69, Somerville, Massachusetts 02143",
+    "dateOfBirth": "1983-11-14",
+    "registeredDate": "2024-01-10"
+}))]
+pub struct PatientInput {
+    /// Full name, at most 100 characters.
+    #[schema(required, nullable = false, max_length = 100)]
+    name: Option<String>,
+    /// E-mail address; no two patients have the same.
+    #[schema(required, nullable = false, format = Email, max_length = 254)]
+    email: Option<String>,
+    /// Postal address, at most 300 characters.
+    #[schema(required, nullable = false, max_length = 300)]
+    address: Option<String>,
+    /// Date of birth, `YYYY-MM-DD`.
+    #[schema(required, nullable = false, format = Date)]
+    date_of_birth: Option<String>,
+    /// When the clinic registered the patient, `YYYY-MM-DD`. Today on creation where it
+    /// is missing, unchanged on update.
+    #[schema(format = Date)]
+    registered_date: Option<String>,
+}
+
+/// What is wrong with a field, in the words that clients know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidField {
+    /// It is missing or blank.
+    #[error("{0} is required")]
+    Required(&'static str),
+    /// It is too long.
+    #[error("{0} cannot exceed {1} characters")]
+    TooLong(&'static str, usize),
+    /// It has characters that no text has.
+    #[error("{0} cannot contain control characters")]
+    ControlCharacters(&'static str),
+    /// It is no e-mail address.
+    #[error("Email should be valid")]
+    Email,
+    /// It is no date.
+    #[error("{0} should be a date in the form YYYY-MM-DD")]
+    Date(&'static str),
+    /// It is a date that has not come yet.
+    #[error("{0} cannot be in the future")]
+    Future(&'static str),
+    /// It is a date before anybody alive was born.
+    #[error("{0} cannot be before 1900")]
+    Past(&'static str),
+}
+
+/// A patient's data, all of it valid.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PatientDetails {
+    /// Full name.
+    pub name: PatientName,
+    /// E-mail address.
+    pub email: EmailAddress,
+    /// Postal address.
+    pub address: PostalAddress,
+    /// Date of birth.
+    pub date_of_birth: NaiveDate,
+    /// When the clinic registered them, if the client said so.
+    pub registered_date: Option<NaiveDate>,
+}
+
+impl PatientInput {
+    /// The valid data.
+    ///
+    /// # Errors
+    /// 400, with everything that is wrong.
+    pub fn parse(self) -> Result<PatientDetails, Problem> {
+        let mut errors = InputErrors::default();
+        let name = errors.field("name", PatientName::parse(self.name));
+        let email = errors.field("email", EmailAddress::parse(self.email));
+        let address = errors.field("address", PostalAddress::parse(self.address));
+        let date_of_birth = errors.field(
+            "dateOfBirth",
+            self.date_of_birth
+                .filter(|date| !date.trim().is_empty())
+                .ok_or(InvalidField::Required("Date of birth"))
+                .and_then(|date| past_date("Date of birth", &date)),
+        );
+        let registered_date = errors.field(
+            "registeredDate",
+            self.registered_date
+                .map(|date| past_date("Registered date", &date))
+                .transpose(),
+        );
+        match (name, email, address, date_of_birth, registered_date) {
+            (
+                Some(name),
+                Some(email),
+                Some(address),
+                Some(date_of_birth),
+                Some(registered_date),
+            ) => Ok(PatientDetails {
+                name,
+                email,
+                address,
+                date_of_birth,
+                registered_date,
+            }),
+            _ => Err(errors.into_problem()),
+        }
+    }
+}
+
+/// A full name: 1 to 100 characters without control characters or space around them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PatientName(String);
+
+impl PatientName {
+    fn parse(name: Option<String>) -> Result<Self, InvalidField> {
+        text("Name", name, 100).map(Self)
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A postal address: 1 to 300 characters; lines may be broken.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostalAddress(String);
+
+impl PostalAddress {
+    fn parse(address: Option<String>) -> Result<Self, InvalidField> {
+        let one_line = address.map(|address| address.replace("\r\n", "\n"));
+        let checked = one_line.clone().map(|address| address.replace('\n', " "));
+        text("Address", checked, 300)?;
+        Ok(Self(one_line.unwrap_or_default().trim().to_owned()))
+    }
+
+    /// The address as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An e-mail address (RFC 5321: at most 254 characters).
+#[derive(Clone, PartialEq, Eq)]
+pub struct EmailAddress(String);
+
+impl EmailAddress {
+    fn parse(email: Option<String>) -> Result<Self, InvalidField> {
+        let email = text("Email", email, 254)?;
+        let options = email_address::Options::default()
+            .with_required_tld()
+            .without_display_text()
+            .without_domain_literal();
+        email_address::EmailAddress::parse_with_options(&email, options)
+            .map_err(|_| InvalidField::Email)?;
+        Ok(Self(email))
+    }
+
+    /// The address as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn text(field: &'static str, value: Option<String>, max: usize) -> Result<String, InvalidField> {
+    let value = value.unwrap_or_default();
+    let value = value.trim();
+    if value.is_empty() {
+        return Err(InvalidField::Required(field));
+    }
+    if value.chars().count() > max {
+        return Err(InvalidField::TooLong(field, max));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(InvalidField::ControlCharacters(field));
+    }
+    Ok(value.to_owned())
+}
+
+fn past_date(field: &'static str, text: &str) -> Result<NaiveDate, InvalidField> {
+    const FORM: &str = "YYYY-MM-DD";
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .ok()
+        .filter(|_| text.len() == FORM.len())
+        .ok_or(InvalidField::Date(field))?;
+    // East of Greenwich it may be tomorrow already.
+    let last = Utc::now().date_naive() + Days::new(1);
+    if date > last {
+        return Err(InvalidField::Future(field));
+    }
+    let first = NaiveDate::from_ymd_opt(1900, 1, 1).unwrap_or(NaiveDate::MIN);
+    if date < first {
+        return Err(InvalidField::Past(field));
+    }
+    Ok(date)
+}
+
+/// A patient as clients get them.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(title = "Patient", as = Patient, example = json!({
+    "id": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
+    "version": 1,
+    "name": "Milo Feil",
+    "email": "milo.feil@example.com",
+    "address": "422 Farrell Path Unit 69, Somerville, Massachusetts 02143",
+    "dateOfBirth": "1983-11-14",
+    "registeredDate": "2024-01-10",
+    "createdAt": "2024-01-10T09:30:00.123456Z",
+    "updatedAt": "2024-01-10T09:30:00.123456Z"
+}))]
+pub struct Patient {
+    /// Names the patient; never changes.
+    pub id: Uuid,
+    /// 1 on creation, one more with every change; the number in the `ETag`.
+    pub version: i64,
+    /// Full name.
+    pub name: String,
+    /// E-mail address.
+    pub email: String,
+    /// Postal address.
+    pub address: String,
+    /// Date of birth.
+    pub date_of_birth: NaiveDate,
+    /// When the clinic registered the patient.
+    pub registered_date: NaiveDate,
+    /// When the record was made.
+    pub created_at: DateTime<Utc>,
+    /// When the record was changed last.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Patient {
+    /// The version as `ETag`.
+    #[must_use]
+    pub const fn entity_tag(&self) -> EntityTag {
+        EntityTag(self.version)
+    }
+}
+
+/// What other services hear of the patient.
+impl From<&Patient> for events::Patient {
+    fn from(patient: &Patient) -> Self {
+        Self {
+            name: patient.name.clone(),
+            email: patient.email.clone(),
+            address: patient.address.clone(),
+            date_of_birth: patient.date_of_birth,
+            registered_date: patient.registered_date,
+        }
+    }
+}
+
+/// Keeps a patient's data out of logs.
+impl fmt::Debug for Patient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patient")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// 404.
+#[must_use]
+pub fn not_found() -> Problem {
+    Problem::not_found("Patient not found")
+}
+
+/// 409.
+#[must_use]
+pub fn email_taken() -> Problem {
+    Problem::conflict("email", "Email address already exists")
+}
+
+/// The unique index that decides it.
+pub const EMAIL_UNIQUE: &str = "patient_email_unique";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid() -> PatientInput {
+        PatientInput {
+            name: Some("Zoë Ωmega".to_owned()),
+            email: Some("zoe@clinic.example".to_owned()),
+            address: Some("1 Main St\nBoston".to_owned()),
+            date_of_birth: Some("2000-02-29".to_owned()),
+            registered_date: None,
+        }
+    }
+
+    #[test]
+    fn what_is_valid_is_kept_as_it_is() {
+        let details = valid().parse().unwrap_or_else(|_| panic!("is valid"));
+        assert_eq!(details.name.as_str(), "Zoë Ωmega");
+        assert_eq!(details.address.as_str(), "1 Main St\nBoston");
+        assert_eq!(details.registered_date, None);
+    }
+
+    #[test]
+    fn a_text_field_says_what_is_wrong() {
+        let refusal = |name: &str| {
+            PatientName::parse(Some(name.to_owned()))
+                .err()
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(refusal(" \u{3000} "), "Name is required");
+        assert_eq!(
+            refusal(&"é".repeat(101)),
+            "Name cannot exceed 100 characters"
+        );
+        assert_eq!(refusal("a\0b"), "Name cannot contain control characters");
+        assert!(PatientName::parse(Some("é".repeat(100))).is_ok());
+        assert_eq!(
+            PatientName::parse(None).err(),
+            Some(InvalidField::Required("Name"))
+        );
+    }
+
+    #[test]
+    fn an_email_address_has_to_be_one() {
+        for email in [
+            "nobody",
+            "@clinic.example",
+            "a@b@c.example",
+            "a b@c.example",
+            "a@localhost",
+            "Zoë <zoe@clinic.example>",
+            "zoe@[127.0.0.1]",
+            "a@clinic.example\nbcc: b@evil.example",
+        ] {
+            assert!(
+                EmailAddress::parse(Some(email.to_owned())).is_err(),
+                "{email}"
+            );
+        }
+        for email in [
+            "zoe@clinic.example",
+            "o'brien+tag@sub.clinic.example",
+            "用户@例子.广告",
+        ] {
+            assert!(
+                EmailAddress::parse(Some(email.to_owned())).is_ok(),
+                "{email}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_date_has_one_form_and_has_been() {
+        for text in [
+            "",
+            "29.02.2000",
+            "2001-02-29",
+            "2000-2-29",
+            "20000-01-01",
+            "2000-01-01T00:00:00Z",
+            "٢٠٠٠-٠١-٠١",
+        ] {
+            assert_eq!(
+                past_date("Date of birth", text),
+                Err(InvalidField::Date("Date of birth")),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            past_date("Date of birth", "2999-01-01"),
+            Err(InvalidField::Future("Date of birth"))
+        );
+        assert_eq!(
+            past_date("Date of birth", "1899-12-31"),
+            Err(InvalidField::Past("Date of birth"))
+        );
+        assert!(past_date("Date of birth", "2000-02-29").is_ok());
+    }
+}

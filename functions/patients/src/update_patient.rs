@@ -1,0 +1,86 @@
+//! `PUT /api/patients/{id}`: replaces a patient's data.
+
+use api::{EntityTag, IfMatch, Input, OnConstraint as _, PathId, Problem, ProblemDocument};
+use axum::{Json, Router, extract::State, routing::put};
+use events::Change;
+use identity::{Caller, Permission};
+use sqlx::PgPool;
+
+use crate::{
+    outbox::{self, Delivery},
+    patient::{EMAIL_UNIQUE, Patient, PatientInput, email_taken, not_found},
+};
+
+/// The route.
+pub fn routes(database: PgPool, delivery: Delivery) -> Router {
+    Router::new()
+        .route("/api/patients/{id}", put(update_patient))
+        .with_state((database, delivery))
+}
+
+/// Update a patient
+#[utoipa::path(
+    put, path = "/api/patients/{id}", tag = "patients", operation_id = "updatePatient",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The patient's id"),
+        ("If-Match" = Option<String>, Header, description = "Change the patient only if this is still their ETag"),
+    ),
+    request_body = PatientInput,
+    responses(
+        (status = 200, description = "The patient as they are now", body = Patient,
+         headers(("ETag" = String, description = "The new version"))),
+        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Another patient has the e-mail address", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn update_patient(
+    caller: Caller,
+    State((database, delivery)): State<(PgPool, Delivery)>,
+    PathId(id): PathId,
+    if_match: IfMatch,
+    Input(input): Input<PatientInput>,
+) -> Result<(EntityTag, Json<Patient>), Problem> {
+    caller.must(Permission::UpdatePatient)?;
+    let details = input.parse()?;
+
+    let mut transaction = database.begin().await?;
+    let version = sqlx::query_scalar!(
+        "SELECT version FROM patients.patient WHERE id = $1 FOR UPDATE",
+        id,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or_else(not_found)?;
+    if_match.check(version)?;
+    let patient = sqlx::query_as!(
+        Patient,
+        "UPDATE patients.patient
+         SET version = version + 1, name = $2, email = $3, address = $4, date_of_birth = $5,
+             registered_date = COALESCE($6, registered_date), updated_at = now()
+         WHERE id = $1
+         RETURNING id, version, name, email, address, date_of_birth, registered_date,
+                   created_at, updated_at",
+        id,
+        details.name.as_str(),
+        details.email.as_str(),
+        details.address.as_str(),
+        details.date_of_birth,
+        details.registered_date,
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .on_constraint(EMAIL_UNIQUE, email_taken)?;
+    outbox::announce(
+        &mut transaction,
+        &patient,
+        Change::Updated((&patient).into()),
+    )
+    .await?;
+    transaction.commit().await?;
+
+    delivery.deliver_now(&database, patient.id).await;
+    Ok((patient.entity_tag(), Json(patient)))
+}

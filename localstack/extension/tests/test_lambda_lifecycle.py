@@ -139,6 +139,27 @@ def test_a_stopped_localstack_leaves_nothing(own_localstack: LocalStack, tmp_pat
     assert not list(own_localstack.directory.glob("tmp/lambda/*/*/code"))
 
 
+def test_a_stop_does_not_wait_for_a_call_of_an_old_version(
+    own_localstack: LocalStack, tmp_path: Path
+) -> None:
+    """A call that outlives an update of its function must not hold up the stop of LocalStack."""
+    name = own_localstack.create_function(WAITING, timeout=900)
+    event = {"begun": str(tmp_path / "begun"), "go_on": str(tmp_path / "never")}
+    client = own_localstack.client("lambda")
+
+    with ThreadPoolExecutor(1) as caller:
+        call = caller.submit(client.invoke, FunctionName=name, Payload=json.dumps(event))
+        wait_until((tmp_path / "begun").exists, "the call has begun")
+        client.update_function_code(FunctionName=name, ZipFile=archive(PID))
+        client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+        invoke(own_localstack, name)
+        children = psutil.Process(own_localstack.pid).children(recursive=True)
+        own_localstack.stop()
+        call.exception()
+
+    wait_until_gone(*(child.pid for child in children))
+
+
 def test_a_killed_localstack_leaves_no_process(own_localstack: LocalStack) -> None:
     """Not even `kill -9` strands processes, nor what a function has started."""
     name = own_localstack.create_function(

@@ -47,6 +47,11 @@ class Environment:
         self._busy = False
         self._stopped = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was stopped and no invocation runs in it any more."""
+        return self._stopped and not self._busy
+
     async def start(self) -> None:
         """Start the first process, without waiting until it is initialized."""
         try:
@@ -54,6 +59,8 @@ class Environment:
         except NotStartable:
             # Only an invocation has an answer and a log to tell this in; it will try again.
             return
+        if self._stopped:
+            await self.kill()
 
     async def invoke(self, invocation: Invocation) -> tuple[Outcome, str]:
         """Answer the invocation, and return its log with it."""

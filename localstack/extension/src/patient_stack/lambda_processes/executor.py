@@ -70,7 +70,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             payload=payload["payload"].encode(),
             client_context=_decoded(self.client_context),
         )
-        outcome, log = FLEET.run(self._environment.invoke(invocation))
+        outcome, log = FLEET.run(FLEET.invoke(self._version, self._environment, invocation))
         return models.InvocationResult(
             request_id=invocation.request_id,
             payload=outcome.payload,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from patient_stack.lambda_processes.environment import Environment, FunctionSettings
 from patient_stack.lambda_processes.guardian import Guardian
+from patient_stack.lambda_processes.invocation import Invocation, Outcome
 
 Result = TypeVar("Result")
 
@@ -45,19 +46,34 @@ class Fleet:
         await environment.start()
         return environment
 
+    async def invoke(
+        self, version: str, environment: Environment, invocation: Invocation
+    ) -> tuple[Outcome, str]:
+        """Run one invocation; see `Environment.invoke`."""
+        try:
+            return await environment.invoke(invocation)
+        finally:
+            self._forget_if_ended(version, environment)
+
     async def stop(self, version: str, environment: Environment) -> None:
-        """Stop one environment."""
-        self._environments[version].discard(environment)
+        """Stop one environment, as soon as the invocation that runs in it is finished."""
         await environment.stop()
+        self._forget_if_ended(version, environment)
 
     async def retire(self, version: str) -> None:
         """Stop what the version has left, also what was being started meanwhile."""
         self._retired_versions.add(version)
-        for environment in self._environments.pop(version, ()):
-            await environment.stop()
+        for environment in list(self._environments[version]):
+            await self.stop(version, environment)
 
     async def shut_down(self) -> None:
         """Kill everything, running invocations included."""
         self._shut_down = True
         everything = [one for some in self._environments.values() for one in some]
         await asyncio.gather(*(environment.kill() for environment in everything))
+
+    def _forget_if_ended(self, version: str, environment: Environment) -> None:
+        if environment.ended:
+            self._environments[version].discard(environment)
+        if not self._environments[version]:
+            del self._environments[version]

@@ -1,0 +1,253 @@
+//! The client itself.
+
+use std::{future::Future, time::Duration};
+
+use contracts::billing::v1::{
+    CreateBillingAccountRequest, GetBillingAccountRequest,
+    billing_service_client::BillingServiceClient,
+};
+use telemetry::TraceContext;
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, ClientTlsConfig, Endpoint, Uri},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use uuid::Uuid;
+
+use crate::{Account, BillingError, SettingsError, error::connection_was_lost, settings::setting};
+
+/// How long a connection may take to come about.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a call may take, connecting included. The service is told, and stops
+/// working for nobody.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A connection that is silent for this long under a call is asked for a sign of life.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// How long that sign may take before the connection is given up. Together with
+/// [`SILENCE`] it leaves time for the call to try another connection.
+const LAST_CHANCE: Duration = Duration::from_millis(500);
+
+/// An answer is one account; anything near this size is none, in bytes.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// The service's name in the health protocol.
+const SERVICE: &str = "billing.v1.BillingService";
+
+/// Calls the billing service.
+///
+/// Connects with the first call, and again when the connection was lost. Cheap to
+/// clone; clones share the connection.
+#[derive(Debug, Clone)]
+pub struct BillingClient {
+    billing: BillingServiceClient<Channel>,
+    health: HealthClient<Channel>,
+    authorization: MetadataValue<Ascii>,
+}
+
+impl BillingClient {
+    /// The client of the service at `BILLING_URL`, with the token `BILLING_TOKEN`.
+    /// To be called inside a Tokio runtime. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// If a setting is missing or cannot be used.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::new(&setting("BILLING_URL")?, &setting("BILLING_TOKEN")?)
+    }
+
+    /// The client of the service at this `http://` or `https://` URL, with this token.
+    /// To be called inside a Tokio runtime. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// If one of them cannot be used.
+    pub fn new(url: &str, token: &str) -> Result<Self, SettingsError> {
+        let channel = endpoint(url)?.connect_lazy();
+        let mut authorization: MetadataValue<Ascii> = format!("Bearer {token}")
+            .parse()
+            .map_err(|_| SettingsError::Token)?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            billing: BillingServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            health: HealthClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES),
+            authorization,
+        })
+    }
+
+    /// Opens the patient's account, or answers the one that is already there: calling
+    /// again is safe. Invoices go to `name` at `email`.
+    ///
+    /// # Errors
+    /// See [`BillingError`].
+    pub async fn create_account(
+        &self,
+        patient_id: Uuid,
+        name: &str,
+        email: &str,
+    ) -> Result<Account, BillingError> {
+        let answer = bounded(|| {
+            let mut billing = self.billing.clone();
+            let request = self.request(CreateBillingAccountRequest {
+                patient_id: patient_id.to_string(),
+                name: name.to_owned(),
+                email: email.to_owned(),
+            });
+            async move { billing.create_billing_account(request).await }
+        })
+        .await?;
+        answer.account.try_into()
+    }
+
+    /// The patient's account, or `None` if there is none.
+    ///
+    /// # Errors
+    /// See [`BillingError`].
+    pub async fn get_account(&self, patient_id: Uuid) -> Result<Option<Account>, BillingError> {
+        let answer = bounded(|| {
+            let mut billing = self.billing.clone();
+            let request = self.request(GetBillingAccountRequest {
+                patient_id: patient_id.to_string(),
+            });
+            async move { billing.get_billing_account(request).await }
+        })
+        .await;
+        match answer {
+            Ok(answer) => answer.account.try_into().map(Some),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status.into()),
+        }
+    }
+
+    /// Whether the service can be reached and serves calls, its database included.
+    ///
+    /// # Errors
+    /// [`BillingError::Unavailable`] if not.
+    pub async fn check_health(&self) -> Result<(), BillingError> {
+        let answer = bounded(|| {
+            let mut health = self.health.clone();
+            let request = self.request(HealthCheckRequest {
+                service: SERVICE.to_owned(),
+            });
+            async move { health.check(request).await }
+        })
+        .await?;
+        match answer.status() {
+            ServingStatus::Serving => Ok(()),
+            _ => Err(Status::unavailable("the service says that it is not serving").into()),
+        }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(CALL_DEADLINE);
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", self.authorization.clone());
+        let trace = TraceContext::current().next_step().to_string();
+        if let Ok(trace) = trace.parse() {
+            metadata.insert(contracts::TRACEPARENT, trace);
+        }
+        request
+    }
+}
+
+/// How the service is reached.
+fn endpoint(url: &str) -> Result<Endpoint, SettingsError> {
+    let uri: Uri = url.parse().map_err(|_| SettingsError::Url)?;
+    let tls = match (uri.scheme_str(), uri.host()) {
+        (Some("http"), Some(_)) => false,
+        (Some("https"), Some(_)) => true,
+        _ => return Err(SettingsError::Url),
+    };
+    let endpoint = Endpoint::from(uri)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(CALL_DEADLINE)
+        .http2_keep_alive_interval(SILENCE)
+        .keep_alive_timeout(LAST_CHANCE);
+    if !tls {
+        return Ok(endpoint);
+    }
+    let certificates = ClientTlsConfig::new()
+        .with_webpki_roots()
+        .timeout(CONNECT_TIMEOUT);
+    endpoint
+        .tls_config(certificates)
+        .map_err(SettingsError::Tls)
+}
+
+/// The answer to a call, in time or not at all. Both calls of the service may be
+/// repeated safely, so one that lost its connection gets another.
+async fn bounded<Answer, Call>(call: impl Fn() -> Call) -> Result<Answer, Status>
+where
+    Call: Future<Output = Result<Response<Answer>, Status>>,
+{
+    let calls = async {
+        match call().await {
+            Err(status) if connection_was_lost(&status) => call().await,
+            outcome => outcome,
+        }
+    };
+    tokio::time::timeout(CALL_DEADLINE, calls)
+        .await
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
+        .map(Response::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_token_is_not_in_the_debug_output() {
+        let client = BillingClient::new("http://127.0.0.1:9", "hunter2").unwrap();
+        assert!(!format!("{client:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_refused() {
+        for url in [
+            "",
+            "127.0.0.1:9001",
+            "ftp://billing",
+            "unix:/tmp/socket",
+            "http://",
+        ] {
+            let refusal = BillingClient::new(url, "token");
+            assert!(matches!(refusal, Err(SettingsError::Url)), "{url}");
+        }
+        assert!(BillingClient::new("https://billing.example", "token").is_ok());
+        let refusal = BillingClient::new("http://billing.example", "line\nbreak");
+        assert!(matches!(refusal, Err(SettingsError::Token)));
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_unavailable() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let client = BillingClient::new(&format!("http://{address}"), "token").unwrap();
+        let outcome = client.check_health().await;
+        assert!(
+            matches!(outcome, Err(BillingError::Unavailable(_))),
+            "{outcome:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn silence_ends_with_the_deadline() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = BillingClient::new(&format!("http://{address}"), "token").unwrap();
+        let outcome = tokio::time::timeout(CALL_DEADLINE * 5, client.get_account(Uuid::now_v7()))
+            .await
+            .expect("the client gives up by itself");
+        assert!(
+            matches!(outcome, Err(BillingError::Unavailable(_))),
+            "{outcome:?}"
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! How the rest of the system calls the billing service.
+//!
+//! [`BillingClient`] adds to the generated client what every call needs: the service
+//! token, the trace, a deadline, and a new connection in place of one that was lost.
+//! Its errors say what a caller can do about them.
+
+mod account;
+mod client;
+mod error;
+mod settings;
+
+pub use account::{Account, AccountStatus};
+pub use client::{BillingClient, CALL_DEADLINE, CONNECT_TIMEOUT};
+pub use error::BillingError;
+pub use settings::SettingsError;

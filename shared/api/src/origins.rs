@@ -36,6 +36,13 @@ impl AllowedOrigins {
         }
     }
 
+    /// Whether pages of the origin that sent this request may call the API.
+    #[must_use]
+    pub fn contain(&self, request: &HeaderMap) -> bool {
+        let origin = request.get(header::ORIGIN);
+        origin.is_some_and(|origin| self.any || self.origins.contains(origin))
+    }
+
     /// Tells the browser on the answer to this request whether the page may read it.
     pub fn allow(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if self.any {
@@ -44,7 +51,10 @@ impl AllowedOrigins {
                 HeaderValue::from_static("*"),
             );
         } else {
-            response.append(header::VARY, HeaderValue::from_static("Origin"));
+            let vary = HeaderValue::from_static("Origin");
+            if !response.get_all(header::VARY).iter().any(|v| v == vary) {
+                response.append(header::VARY, vary);
+            }
             let origin = request.get(header::ORIGIN);
             let Some(origin) = origin.filter(|origin| self.origins.contains(origin)) else {
                 return;

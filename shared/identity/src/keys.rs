@@ -57,6 +57,12 @@ impl SigningKey {
         })
     }
 
+    /// Which key it is: what tokens name it by.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The public half, alone in a set.
     #[must_use]
     pub fn public_keys(&self) -> PublicKeys {
@@ -141,6 +147,17 @@ impl PublicKeys {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// These keys and those of `others` that are not among them.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        for key in others.keys {
+            if !self.contains(&key.kid) {
+                self.keys.push(key);
+            }
+        }
+        self
+    }
+
     /// The key of this id.
     pub(crate) fn find(&self, id: &str) -> Option<DecodingKey> {
         let key = self.keys.iter().find(|key| key.kid == id)?;
@@ -166,6 +183,15 @@ mod tests {
 
         let json = key.public_keys().to_json();
         assert_eq!(PublicKeys::from_json(&json).unwrap(), key.public_keys());
+    }
+
+    #[test]
+    fn two_sets_are_one_without_doubles() {
+        let keys = || SigningKey::generate().unwrap().0.public_keys();
+        let (old, new) = (keys(), keys());
+        let both = old.clone().and(new.clone());
+        assert_eq!(both.keys.len(), 2);
+        assert_eq!(both.clone().and(new).and(old), both);
     }
 
     #[test]

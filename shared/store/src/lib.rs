@@ -6,7 +6,8 @@ mod dynamodb;
 mod postgres;
 mod setting;
 
+pub use ::aws_config::SdkConfig;
 pub use aws::aws_config;
 pub use dynamodb::Table;
-pub use postgres::pool;
+pub use postgres::{PoolError, connect_options, pool};
 pub use setting::{MissingSetting, setting};

@@ -36,10 +36,7 @@ pub enum PoolError {
 /// # Errors
 /// If the setting is missing or cannot be read.
 pub fn pool(application: &str) -> Result<PgPool, PoolError> {
-    let options: PgConnectOptions = setting("DATABASE_URL")?
-        .parse()
-        .map_err(|_| PoolError::Invalid)?;
-    let options = options.application_name(application).options([
+    let options = connect_options(application)?.options([
         ("statement_timeout", "5s"),
         ("lock_timeout", "2s"),
         ("idle_in_transaction_session_timeout", "15s"),
@@ -57,4 +54,15 @@ pub fn pool(application: &str) -> Result<PgPool, PoolError> {
             })
         })
         .connect_lazy_with(options))
+}
+
+/// How to connect to the database at `DATABASE_URL`, without the pool's time limits.
+///
+/// # Errors
+/// If the setting is missing or cannot be read.
+pub fn connect_options(application: &str) -> Result<PgConnectOptions, PoolError> {
+    let options: PgConnectOptions = setting("DATABASE_URL")?
+        .parse()
+        .map_err(|_| PoolError::Invalid)?;
+    Ok(options.application_name(application))
 }

@@ -1,17 +1,20 @@
 //! Running a program with everything in its environment to work with the stack.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use local_stack::cache::Cache;
+use local_stack::readiness;
 use local_stack::settings::Settings;
 use local_stack::stack::Context;
 use local_stack::stack_file::StackFile;
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
 
 const POLL: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,9 +32,51 @@ pub(crate) fn command(
     let mut command = Command::new(program);
     command
         .args(arguments)
+        .envs(function_settings(stack)?)
         .envs(stack.environment(settings))
+        .env("LOCAL_STACK", env::current_exe()?)
         .env("PATH", path);
     Ok(command)
+}
+
+/// What the deployed functions have in their environments, names of tables and queues
+/// included, so that a function also works outside of LocalStack. A setting has the same
+/// value in every function that has it.
+fn function_settings(stack: &StackFile) -> Result<BTreeMap<String, String>> {
+    let url = format!(
+        "{}/2015-03-31/functions/?MaxItems=10000",
+        stack.localstack_url
+    );
+    let answer = readiness::get_json(&url).map_err(|reason| anyhow!(reason))?;
+    let list: FunctionList = serde_json::from_value(answer)
+        .context("LocalStack does not say which functions there are")?;
+    let prefix = format!("{}-", stack.stack_name);
+    Ok(list
+        .functions
+        .into_iter()
+        .filter(|function| function.name.starts_with(&prefix))
+        .flat_map(|function| function.environment.variables)
+        .collect())
+}
+
+#[derive(Deserialize)]
+struct FunctionList {
+    #[serde(rename = "Functions")]
+    functions: Vec<DeployedFunction>,
+}
+
+#[derive(Deserialize)]
+struct DeployedFunction {
+    #[serde(rename = "FunctionName")]
+    name: String,
+    #[serde(rename = "Environment", default)]
+    environment: FunctionEnvironment,
+}
+
+#[derive(Default, Deserialize)]
+struct FunctionEnvironment {
+    #[serde(rename = "Variables", default)]
+    variables: BTreeMap<String, String>,
 }
 
 /// Runs the command to its end, or to the end of the user's patience.

@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 use local_stack::cancellation::{Cancellation, Cancelled};
 use local_stack::processes::{Supervisor, launch};
 use local_stack::progress::{Progress, Shown};
+use local_stack::services::Service;
 use local_stack::settings::Settings;
 use local_stack::stack::{self, Context, Scope};
 use local_stack::stack_file::StackFile;
@@ -36,6 +37,11 @@ enum Action {
     Up,
     /// Stop everything that was started; the data stays
     Down,
+    /// Stop one service and start it again, with the data it has
+    Restart {
+        /// `postgres`, `kafka`, `dynamodb` or `billing`
+        service: Service,
+    },
     /// Show what is running
     Status,
     /// Show the end of the log of a service or a function, or list all logs
@@ -103,6 +109,10 @@ fn perform(action: Action) -> Result<ExitCode> {
             if stack::down(&context)?.is_empty() {
                 context.progress.line("nothing was running");
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Restart { service } => {
+            stack::restart(&context()?, service)?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Status => {

@@ -7,6 +7,7 @@ pub mod localstack;
 pub mod postgres;
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,21 @@ impl Service {
             Self::Localstack => 4566,
             Self::Billing => 9001,
         }
+    }
+}
+
+/// Reads the name on the command line.
+impl FromStr for Service {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|service| service.name() == name)
+            .ok_or_else(|| {
+                let names = Self::ALL.map(Self::name).join(", ");
+                format!("there is no such service; there are {names}")
+            })
     }
 }
 

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::lock::Lock;
 use crate::build::{self, Code};
 use crate::cache::{Cache, PythonEnvironment};
 use crate::cancellation::Cancelled;
-use crate::deployment::{self, Aws};
+use crate::deployment::{self, Aws, Deployment};
 use crate::files;
 use crate::ports::Ports;
 use crate::processes::Supervisor;
@@ -60,6 +60,7 @@ pub enum Scope {
 
 struct Prepared {
     localstack: PythonEnvironment,
+    extension: Extension,
     tools: PythonEnvironment,
     code: BTreeMap<String, Code>,
     billing: PathBuf,
@@ -91,6 +92,9 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
     let template = Template::read(&settings.repository.join("template.yaml"))?;
     let functions = template.functions(&settings.stack_name)?;
 
+    if scope == Scope::Everything {
+        deployment::discard(settings)?;
+    }
     let prepared = prepare(context, &ports, &functions)?;
     let progress = &context.progress;
     progress.step(Service::Billing.title(), |step| {
@@ -102,33 +106,71 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
         localstack: &prepared.localstack,
         tools: &prepared.tools,
     };
-    if scope == Scope::Everything {
-        deployment::forget(settings)?;
+    let deployment = Deployment::new(settings, &endpoints, &template, &functions, &prepared.code);
+    if settings.starts(Service::Localstack) && deployment.replaces_another()? {
+        deployment::discard(settings)?;
+        start_localstack(context, &ports, &prepared.localstack, &prepared.extension)?;
     }
-    let mut deployed = progress.step("Deployment", |step| {
-        deployment::deploy(
-            settings,
-            step,
-            &aws,
-            &endpoints,
-            &template,
-            &functions,
-            &prepared.code,
-        )
-    })?;
+    let mut deployed = progress.step("Deployment", |step| deployment.deploy(step, &aws))?;
     progress.step("Provisioning", |step| {
         provisioning::provision(settings, step, &aws, &functions, &mut deployed)
     })?;
 
+    write_stack_file(context, &endpoints, &deployed.api_url)
+}
+
+fn write_stack_file(context: &Context, endpoints: &Endpoints, api_url: &str) -> Result<StackFile> {
     let mut pids = BTreeMap::new();
     for service in Service::ALL {
         if let Some(record) = context.supervisor.running(service)? {
             pids.insert(service, record.identity.pid);
         }
     }
-    let stack = StackFile::new(settings, &endpoints, &deployed.api_url, &pids);
-    stack.write(settings)?;
+    let stack = StackFile::new(&context.settings, endpoints, api_url, &pids);
+    stack.write(&context.settings)?;
     Ok(stack)
+}
+
+/// Stops one service of a stack that is up, if it is running, and starts it again.
+///
+/// # Errors
+/// If the stack is not up, or the service is not one that can be started by itself.
+pub fn restart(context: &Context, service: Service) -> Result<StackFile> {
+    let _lock = Lock::take(&context.settings)?;
+    let settings = &context.settings;
+    let before = StackFile::read(settings)?;
+    if service == Service::Localstack {
+        bail!("LocalStack forgets what is deployed when it ends: use `up`, which deploys it again");
+    }
+    if !settings.starts(service) {
+        bail!("this stack uses {service} of your own, which it does not start or stop");
+    }
+    context.supervisor.stop(service)?;
+
+    let ports = Ports::choose(settings, &context.supervisor)?;
+    let endpoints = Endpoints::new(settings, &ports)?;
+    let cache = Cache::new(settings);
+    let progress = &context.progress;
+    match service {
+        Service::Postgres => {
+            let tools = progress.step("Build tools", |step| {
+                cache.python_environment(step, "tools")
+            })?;
+            start_postgres(context, &ports, &tools)?;
+        }
+        Service::Kafka => start_kafka(context, &ports, &cache)?,
+        Service::Dynamodb => start_dynamodb(context, &ports, &cache)?,
+        Service::Billing => {
+            let program = progress.step("Billing service build", |step| {
+                build::billing_service(settings, step)
+            })?;
+            progress.step(service.title(), |step| {
+                billing::start(context, step, &ports, &endpoints, &program)
+            })?;
+        }
+        Service::Localstack => unreachable!("refused above"),
+    }
+    write_stack_file(context, &endpoints, &before.api_url)
 }
 
 /// Everything that can be done at the same time, in one line of steps for each thing
@@ -138,14 +180,14 @@ fn prepare(context: &Context, ports: &Ports, functions: &[Function]) -> Result<P
     let progress = &context.progress;
     let cache = Cache::new(settings);
 
-    let localstack = || -> Result<PythonEnvironment> {
+    let localstack = || -> Result<_> {
         let (python, extension) = progress.step("LocalStack packages", |step| {
             let python = cache.python_environment(step, "localstack")?;
             let extension = localstack::install_extension(settings, step, &python)?;
             Ok((python, extension))
         })?;
         start_localstack(context, ports, &python, &extension)?;
-        Ok(python)
+        Ok((python, extension))
     };
     let tools = || -> Result<_> {
         let tools = progress.step("Build tools", |step| {
@@ -191,11 +233,12 @@ fn prepare(context: &Context, ports: &Ports, functions: &[Function]) -> Result<P
     if let Some(failure) = failures.into_iter().next() {
         return Err(failure);
     }
-    let (localstack, (tools, code, billing)) = localstack
+    let ((localstack, extension), (tools, code, billing)) = localstack
         .zip(tools)
         .context("a step ended without a result")?;
     Ok(Prepared {
         localstack,
+        extension,
         tools,
         code,
         billing,

@@ -6,7 +6,7 @@ mod aws;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 pub use self::aws::{Aws, REGION, environment};
@@ -46,85 +46,141 @@ enum Plan {
     Deploy,
 }
 
-/// Deploys what is different from what is deployed.
-///
-/// # Errors
-/// If SAM or LocalStack refuses.
-pub fn deploy(
-    settings: &Settings,
-    step: &Step<'_>,
-    aws: &Aws<'_>,
-    endpoints: &Endpoints,
-    template: &Template,
-    functions: &[Function],
-    code: &BTreeMap<String, Code>,
-) -> Result<Deployed> {
-    let session = localstack::session(&endpoints.localstack_url)?;
-    let rendered = template.with_code(&settings.repository, |binary| {
-        code.get(binary)
-            .map(|code| code.folder.display().to_string())
-            .unwrap_or_default()
-    });
-    let parameters = parameters(template, endpoints, settings);
-    let mut fingerprint = Fingerprint::default()
-        .with(&rendered)
-        .with(&settings.stack_name);
-    for (name, value) in &parameters {
-        fingerprint = fingerprint.with(name).with(value);
-    }
-    let wanted = Deployed {
-        session,
-        template: fingerprint.finish(),
-        functions: code
-            .iter()
-            .map(|(binary, code)| (binary.clone(), code.fingerprint.clone()))
-            .collect(),
-        api_url: String::new(),
-        provisioned: None,
-    };
+/// A deployment of what has been built.
+pub struct Deployment<'a> {
+    settings: &'a Settings,
+    endpoints: &'a Endpoints,
+    functions: &'a [Function],
+    code: &'a BTreeMap<String, Code>,
+    template: String,
+    parameters: Vec<(&'static str, String)>,
+}
 
-    let state = state_file(settings);
-    match plan(files::read_json(&state)?, &wanted) {
-        Plan::Keep(deployed) => {
-            step.result("nothing has changed");
-            Ok(deployed)
+impl<'a> Deployment<'a> {
+    /// Takes the template with the code where it has been built.
+    #[must_use]
+    pub fn new(
+        settings: &'a Settings,
+        endpoints: &'a Endpoints,
+        template: &Template,
+        functions: &'a [Function],
+        code: &'a BTreeMap<String, Code>,
+    ) -> Self {
+        let folder_of = |binary: &str| code.get(binary).map(|code| code.folder.clone());
+        Self {
+            settings,
+            endpoints,
+            functions,
+            code,
+            template: template.deployable(&settings.repository, folder_of),
+            parameters: parameters(template, endpoints, settings),
         }
-        Plan::Update(mut deployed, binaries) => {
-            let tool = Tool::new(step, &settings.log("deploy"))?;
-            for binary in &binaries {
-                let (Some(function), Some(code)) = (
-                    functions.iter().find(|known| known.binary == *binary),
-                    code.get(binary),
-                ) else {
-                    bail!("{binary} was not built");
-                };
-                step.doing(format!("updating {}", function.name));
-                aws.update_code(&tool, &function.name, &code.folder)?;
-                deployed
-                    .functions
-                    .insert(binary.clone(), code.fingerprint.clone());
-                files::replace_json(&state, &deployed)?;
+    }
+
+    /// Whether LocalStack has an earlier deployment that this one would have to change.
+    /// LocalStack is better at creating than at changing, and beginning anew costs it
+    /// two seconds.
+    ///
+    /// # Errors
+    /// If LocalStack does not answer.
+    pub fn replaces_another(&self) -> Result<bool> {
+        let wanted = self.wanted()?;
+        let before = files::read_json::<Deployed>(&state_file(self.settings))?;
+        let is_there = before
+            .as_ref()
+            .is_some_and(|before| before.session == wanted.session);
+        Ok(is_there && plan(before, &wanted) == Plan::Deploy)
+    }
+
+    /// Deploys what is different from what is deployed.
+    ///
+    /// # Errors
+    /// If SAM or LocalStack refuses.
+    pub fn deploy(&self, step: &Step<'_>, aws: &Aws<'_>) -> Result<Deployed> {
+        let wanted = self.wanted()?;
+        match plan(files::read_json(&state_file(self.settings))?, &wanted) {
+            Plan::Keep(deployed) => {
+                step.result("nothing has changed");
+                Ok(deployed)
             }
-            step.result(format!("updated {}", binaries.join(", ")));
-            Ok(deployed)
+            Plan::Update(deployed, binaries) => {
+                let deployed = self.update(step, aws, deployed, &binaries)?;
+                step.result(format!("updated {}", binaries.join(", ")));
+                Ok(deployed)
+            }
+            Plan::Deploy => {
+                let deployed = self.deploy_everything(step, aws, wanted)?;
+                step.result(format!("{} functions", self.functions.len()));
+                Ok(deployed)
+            }
         }
-        Plan::Deploy => {
-            // Until it is done, nothing is known about what is deployed.
-            files::remove(&state)?;
-            let path = settings.directory.join("deploy/template.json");
-            files::replace(&path, rendered.as_bytes())?;
-            let tool = Tool::new(step, &settings.log("deploy"))?;
-            aws.sam_deploy(&tool, &path, &settings.stack_name, &parameters)?;
-            let outputs = aws.stack_outputs(&tool, &settings.stack_name)?;
-            let api_url = outputs
-                .get("ApiUrl")
-                .context("the template has no output ApiUrl")?;
-            let api_url = api_url_on(&endpoints.localstack_url, api_url);
-            let deployed = Deployed { api_url, ..wanted };
-            files::replace_json(&state, &deployed)?;
-            step.result(format!("{} functions", functions.len()));
-            Ok(deployed)
+    }
+
+    fn update(
+        &self,
+        step: &Step<'_>,
+        aws: &Aws<'_>,
+        mut deployed: Deployed,
+        binaries: &[String],
+    ) -> Result<Deployed> {
+        let tool = Tool::new(step, &self.settings.log("deploy"))?;
+        for binary in binaries {
+            let function = self.functions.iter().find(|known| known.binary == *binary);
+            let (function, code) = function
+                .zip(self.code.get(binary))
+                .with_context(|| format!("{binary} was not built"))?;
+            step.doing(format!("updating {}", function.name));
+            aws.update_code(&tool, &function.name, &code.folder)?;
+            deployed
+                .functions
+                .insert(binary.clone(), code.fingerprint.clone());
+            files::replace_json(&state_file(self.settings), &deployed)?;
         }
+        Ok(deployed)
+    }
+
+    fn deploy_everything(
+        &self,
+        step: &Step<'_>,
+        aws: &Aws<'_>,
+        wanted: Deployed,
+    ) -> Result<Deployed> {
+        discard(self.settings)?;
+        let template = self.settings.directory.join("deploy/template.json");
+        files::replace(&template, self.template.as_bytes())?;
+        let tool = Tool::new(step, &self.settings.log("deploy"))?;
+        let stack_name = &self.settings.stack_name;
+        aws.sam_deploy(&tool, &template, stack_name, &self.parameters)?;
+        let outputs = aws.stack_outputs(&tool, stack_name)?;
+        let api_url = outputs
+            .get("ApiUrl")
+            .context("the template has no output ApiUrl")?;
+        let deployed = Deployed {
+            api_url: api_url_on(&self.endpoints.localstack_url, api_url),
+            ..wanted
+        };
+        files::replace_json(&state_file(self.settings), &deployed)?;
+        files::remove(&unfinished_file(self.settings))?;
+        Ok(deployed)
+    }
+
+    fn wanted(&self) -> Result<Deployed> {
+        let mut template = Fingerprint::default()
+            .with(&self.template)
+            .with(&self.settings.stack_name);
+        for (name, value) in &self.parameters {
+            template = template.with(name).with(value);
+        }
+        let code = self.code.iter();
+        Ok(Deployed {
+            session: localstack::session(&self.endpoints.localstack_url)?,
+            template: template.finish(),
+            functions: code
+                .map(|(binary, code)| (binary.clone(), code.fingerprint.clone()))
+                .collect(),
+            api_url: String::new(),
+            provisioned: None,
+        })
     }
 }
 
@@ -141,12 +197,29 @@ pub fn remember_provisioning(
     files::replace_json(&state_file(settings), deployed)
 }
 
-/// Makes the next deployment a whole one.
+/// Whether LocalStack has something that is not a whole deployment, or not the wanted
+/// one. There is nothing to go on from then: it has to begin anew.
+#[must_use]
+pub fn is_discarded(settings: &Settings) -> bool {
+    unfinished_file(settings).exists()
+}
+
+/// Gives up what LocalStack has.
+///
+/// # Errors
+/// If that cannot be written down.
+pub fn discard(settings: &Settings) -> Result<()> {
+    files::remove(&state_file(settings))?;
+    files::replace(&unfinished_file(settings), b"")
+}
+
+/// To be called when LocalStack has nothing.
 ///
 /// # Errors
 /// If what is remembered cannot be removed.
 pub fn forget(settings: &Settings) -> Result<()> {
-    files::remove(&state_file(settings))
+    files::remove(&state_file(settings))?;
+    files::remove(&unfinished_file(settings))
 }
 
 impl Deployed {
@@ -226,6 +299,10 @@ fn parameters(
 
 fn state_file(settings: &Settings) -> PathBuf {
     settings.directory.join("deploy/deployed.json")
+}
+
+fn unfinished_file(settings: &Settings) -> PathBuf {
+    settings.directory.join("deploy/unfinished")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The SAM template: which functions there are, and how it looks with their built code.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
@@ -75,20 +75,22 @@ impl Template {
         self.document["Parameters"].get(name).is_some()
     }
 
-    /// The template with the functions' code where it has been built, as JSON, which
-    /// has no two opinions about what is a date or a boolean. Other files that it names
-    /// are looked for in `folder`.
+    /// The template as it is deployed to a local stack, in JSON, which has no two opinions
+    /// about what is a date or a boolean: the functions' code is where it has been built,
+    /// and other files that it names are looked for in `folder`.
     #[must_use]
-    pub fn with_code(&self, folder: &Path, code_of: impl Fn(&str) -> String) -> String {
+    pub fn deployable(&self, folder: &Path, code_of: impl Fn(&str) -> Option<PathBuf>) -> String {
         let mut document = self.document.clone();
-        if let Some(resources) = document["Resources"].as_object_mut() {
-            for resource in resources
-                .values_mut()
-                .filter(|resource| is_function(resource))
-            {
+        for resource in document["Resources"]
+            .as_object_mut()
+            .into_iter()
+            .flat_map(Map::values_mut)
+        {
+            if is_function(resource) {
                 let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
-                let code = code_of(binary.unwrap_or_default());
-                resource["Properties"]["CodeUri"] = json!(code);
+                if let Some(code) = binary.and_then(&code_of) {
+                    resource["Properties"]["CodeUri"] = json!(code);
+                }
             }
         }
         make_absolute(&mut document, folder);
@@ -229,7 +231,9 @@ Resources:
     #[test]
     fn the_code_is_where_it_was_built_and_the_rest_stays() {
         let template = Template::parse(TEMPLATE).unwrap();
-        let text = template.with_code(Path::new("/nowhere"), |binary| format!("/built/{binary}"));
+        let text = template.deployable(Path::new("/nowhere"), |binary| {
+            Some(Path::new("/built").join(binary))
+        });
         let rendered: Value = serde_json::from_str(&text).unwrap();
         let function = &rendered["Resources"]["LoginFunction"]["Properties"];
         assert_eq!(function["CodeUri"], "/built/login");
@@ -250,7 +254,7 @@ Resources:
     #[test]
     fn texts_that_look_like_something_else_stay_texts() {
         let template = Template::parse(TEMPLATE).unwrap();
-        let text = template.with_code(Path::new("/nowhere"), str::to_owned);
+        let text = template.deployable(Path::new("/nowhere"), |_| None);
         assert!(
             text.contains(r#""AWSTemplateFormatVersion":"2010-09-09""#),
             "{text}"

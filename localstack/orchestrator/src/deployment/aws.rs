@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cache::{PythonEnvironment, python_command};
+use crate::cancellation::Cancelled;
 use crate::files;
 use crate::tool::Tool;
 
@@ -82,7 +83,33 @@ impl Aws<'_> {
                 .map(|(name, value)| format!("{name}={value}"));
             deploy.arg("--parameter-overrides").args(overrides);
         }
-        tool.run(&mut deploy)
+        tool.run(&mut deploy).map_err(|failure| {
+            if failure.is::<Cancelled>() {
+                return failure;
+            }
+            let reasons = self
+                .reasons_of_failure(tool, stack_name)
+                .unwrap_or_default();
+            if reasons.is_empty() {
+                failure
+            } else {
+                tool.failure(reasons.join("\n")).into()
+            }
+        })
+    }
+
+    /// Which resources have failed and why, if it came so far.
+    fn reasons_of_failure(&self, tool: &Tool<'_>, stack_name: &str) -> Result<Vec<String>> {
+        const FAILED: &str = "StackEvents[?ends_with(ResourceStatus, '_FAILED') && ResourceStatusReason]\
+            .[LogicalResourceId, ResourceStatusReason]";
+        let mut describe = self.aws("cloudformation describe-stack-events");
+        describe.args(["--stack-name", stack_name, "--query", FAILED]);
+        let answer = tool.capture(&mut describe)?;
+        let events: Vec<[String; 2]> = serde_json::from_str(&answer)?;
+        Ok(events
+            .into_iter()
+            .map(|[resource, reason]| format!("{resource}: {reason}"))
+            .collect())
     }
 
     /// The outputs of the stack.

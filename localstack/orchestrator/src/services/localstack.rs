@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::{Service, dynamodb};
 use crate::cache::{PythonEnvironment, python_command};
+use crate::deployment;
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::ports::Ports;
@@ -113,14 +114,14 @@ pub fn start(
         .env_from_user("DEBUG")
         .env_from_user("LS_LOG")
         .depends_on(&extension.version);
-    if context
+    let running = context
         .supervisor
-        .running_as(Service::Localstack, &command)?
-        .is_none()
-    {
+        .running_as(Service::Localstack, &command)?;
+    if running.is_none() || deployment::is_discarded(&context.settings) {
         context.supervisor.stop(Service::Localstack)?;
         // It forgets everything when it ends, so what it has written is of no use.
         files::remove(&folder)?;
+        deployment::forget(&context.settings)?;
     }
     for part in ["filesystem", "volume", "cache", "tmp"] {
         files::create_folder(&folder.join(part))?;

@@ -1,0 +1,8 @@
+//! Gives people accounts, invoked with `{"users": [{"email", "password", "role"}]}`
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let database = store::pool("create-users")?;
+    auth::create_users::serve(database).await
+}

@@ -1,0 +1,8 @@
+//! `GET /auth/.well-known/jwks.json`
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let public_keys = auth::keys_in_aws::PublicKeysParameter::from_env()?;
+    api::serve("json-web-keys", auth::json_web_keys::routes(public_keys)).await
+}

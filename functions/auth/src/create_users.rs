@@ -1,0 +1,165 @@
+//! `create-users`: gives people accounts, called by whoever deploys the system.
+//!
+//! An account that exists is left as it is, so the same call can be made with every
+//! deployment; and several of them may be made at once.
+
+use std::collections::HashSet;
+
+use identity::Role;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{EmailAddress, HashingFailed, Password, PasswordHash};
+
+/// How many users one call may bring: each costs a password hash.
+const MAX_USERS: usize = 50;
+
+/// Who is to have an account.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateUsers {
+    users: Vec<UserInput>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserInput {
+    email: String,
+    password: SecretString,
+    role: Role,
+}
+
+struct NewUser {
+    email: EmailAddress,
+    password: Password,
+    role: Role,
+}
+
+/// What became of the users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CreatedUsers {
+    /// How many got an account.
+    pub created: u64,
+    /// How many had one already.
+    pub existing: u64,
+}
+
+/// Why nobody got an account.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateUsersError {
+    /// The input breaks a rule. No value of it is repeated here: it has passwords in it.
+    #[error("{0}")]
+    Invalid(String),
+    /// The database did not take them.
+    #[error("the users cannot be stored: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A password cannot be hashed.
+    #[error(transparent)]
+    Hashing(#[from] HashingFailed),
+}
+
+/// Serves as the Lambda function until Lambda stops it.
+///
+/// # Errors
+/// If the Lambda runtime API cannot be reached.
+pub async fn serve(database: PgPool) -> Result<(), lambda_runtime::Error> {
+    let database = &database;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
+        let result = create_users(database, event.payload).await;
+        match &result {
+            Ok(users) => tracing::info!(users.created, users.existing, "created users"),
+            Err(error) => tracing::error!(cause = %error, "no users were created"),
+        }
+        result.map_err(|error| Diagnostic {
+            error_type: "CreateUsersError".to_owned(),
+            error_message: error.to_string(),
+        })
+    }))
+    .await
+}
+
+/// Gives every user of `input` an account who has none:
+/// `{"users": [{"email": …, "password": …, "role": …}]}`.
+///
+/// # Errors
+/// If anything is wrong with any of them; then nobody gets an account.
+pub async fn create_users(
+    database: &PgPool,
+    input: Value,
+) -> Result<CreatedUsers, CreateUsersError> {
+    let users = parse(input)?;
+    let emails: Vec<String> = users
+        .iter()
+        .map(|user| user.email.as_str().to_owned())
+        .collect();
+    let existing: HashSet<String> = sqlx::query_scalar!(
+        "SELECT email FROM auth.user_account WHERE email = ANY($1)",
+        &emails
+    )
+    .fetch_all(database)
+    .await?
+    .into_iter()
+    .collect();
+
+    let all = users.len() as u64;
+    let mut accounts = Vec::new();
+    for user in users {
+        if !existing.contains(user.email.as_str()) {
+            let hash = PasswordHash::of(user.password).await?;
+            accounts.push((user.email, hash, user.role));
+        }
+    }
+
+    // In one order, so that two calls at once wait for each other and never in a circle.
+    accounts.sort_unstable_by(|(one, ..), (other, ..)| one.as_str().cmp(other.as_str()));
+
+    let mut created = 0;
+    let mut transaction = database.begin().await?;
+    for (email, hash, role) in accounts {
+        let inserted = sqlx::query!(
+            "INSERT INTO auth.user_account (id, email, password_hash, role)
+             VALUES ($1, $2, $3, $4)
+             ON CONFLICT ON CONSTRAINT user_account_email_unique DO NOTHING",
+            Uuid::now_v7(),
+            email.as_str(),
+            hash.as_str(),
+            role.name(),
+        )
+        .execute(&mut *transaction)
+        .await?;
+        created += inserted.rows_affected();
+    }
+    transaction.commit().await?;
+    Ok(CreatedUsers {
+        created,
+        existing: all - created,
+    })
+}
+
+fn parse(input: Value) -> Result<Vec<NewUser>, CreateUsersError> {
+    let input: CreateUsers = serde_path_to_error::deserialize(input).map_err(|error| {
+        // serde's own message repeats what came, and that may be a password.
+        CreateUsersError::Invalid(format!("{}: has a wrong or missing value", error.path()))
+    })?;
+    if input.users.len() > MAX_USERS {
+        let message = format!("users: must not be more than {MAX_USERS}");
+        return Err(CreateUsersError::Invalid(message));
+    }
+    let users = input.users.into_iter().enumerate().map(|(index, user)| {
+        let invalid = |field: &str, reason: String| {
+            CreateUsersError::Invalid(format!("users[{index}].{field}: {reason}"))
+        };
+        Ok(NewUser {
+            email: EmailAddress::parse(&user.email)
+                .map_err(|error| invalid("email", error.to_string()))?,
+            password: Password::choose(&user.password)
+                .map_err(|error| invalid("password", error.to_string()))?,
+            role: user.role,
+        })
+    });
+    users.collect()
+}

@@ -1,0 +1,43 @@
+//! `GET /auth/.well-known/jwks.json`: the public keys, for everybody who verifies access
+//! tokens themselves.
+
+use std::sync::Arc;
+
+use api::{Problem, ProblemDocument};
+use axum::{Json, Router, extract::State, routing::get};
+use http::{HeaderName, header};
+use identity::PublicKeys;
+
+use crate::keys_in_aws::PublicKeysParameter;
+
+/// As long as we keep the keys ourselves.
+const CACHE_CONTROL: &str = "public, max-age=300";
+
+/// The route.
+pub fn routes(public_keys: PublicKeysParameter) -> Router {
+    Router::new()
+        .route("/auth/.well-known/jwks.json", get(json_web_keys))
+        .with_state(Arc::new(public_keys))
+}
+
+/// Public keys of the access tokens
+///
+/// A JSON Web Key Set (RFC 7517). A token names its key by `kid`; a key that is not in
+/// the set may be newer than your copy of it.
+#[utoipa::path(
+    get, path = "/auth/.well-known/jwks.json", tag = "auth", operation_id = "jsonWebKeys",
+    responses(
+        (status = 200, description = "The keys", body = PublicKeys,
+         headers(("Cache-Control" = String, description = "How long the keys may be kept"))),
+        (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn json_web_keys(
+    State(public_keys): State<Arc<PublicKeysParameter>>,
+) -> Result<([(HeaderName, &'static str); 1], Json<PublicKeys>), Problem> {
+    let keys = public_keys.keys().await?;
+    Ok((
+        [(header::CACHE_CONTROL, CACHE_CONTROL)],
+        Json((*keys).clone()),
+    ))
+}

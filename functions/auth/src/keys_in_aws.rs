@@ -1,0 +1,164 @@
+//! Where the keys of the access tokens are kept: the private one in Secrets Manager, for
+//! the login alone; the public ones in Parameter Store, for everybody who verifies.
+//!
+//! Both are read with the first request that needs them and kept for a few minutes, so
+//! that a new key comes into use by itself.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use api::Problem;
+use identity::{AccessTokens, PublicKeys, SigningKey};
+use store::{MissingSetting, aws_config, setting};
+use tokio::sync::OnceCell;
+
+use crate::cached::Cached;
+
+/// How long a key is used before it is read again.
+pub const KEPT_FOR: Duration = Duration::from_mins(5);
+
+/// How long tokens that name unknown keys have to wait before the public keys are read
+/// for them again: nobody makes us ask Parameter Store with every forged token.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// The keys cannot be had right now. No token is issued or accepted without them.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysUnavailable {
+    /// The private key.
+    #[error("the signing key cannot be read from Secrets Manager")]
+    Signing(#[source] Box<dyn Error + Send + Sync>),
+    /// The public keys.
+    #[error("the public keys cannot be read from Parameter Store")]
+    Public(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// 503.
+impl From<KeysUnavailable> for Problem {
+    fn from(error: KeysUnavailable) -> Self {
+        Self::unavailable(1, error)
+    }
+}
+
+/// The secret that holds the private key, as PKCS#8 PEM.
+#[derive(Debug)]
+pub struct SigningKeySecret {
+    id: String,
+    client: OnceCell<aws_sdk_secretsmanager::Client>,
+    tokens: Cached<AccessTokens>,
+}
+
+impl SigningKeySecret {
+    /// The secret that `SIGNING_KEY_SECRET` names. Nothing is read yet.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn from_env() -> Result<Self, MissingSetting> {
+        Ok(Self {
+            id: setting("SIGNING_KEY_SECRET")?,
+            client: OnceCell::new(),
+            tokens: Cached::new(KEPT_FOR),
+        })
+    }
+
+    /// The secret of this name, read with this client.
+    #[must_use]
+    pub fn new(id: &str, client: aws_sdk_secretsmanager::Client) -> Self {
+        Self {
+            id: id.to_owned(),
+            client: OnceCell::new_with(Some(client)),
+            tokens: Cached::new(KEPT_FOR),
+        }
+    }
+
+    /// What issues tokens with this key.
+    ///
+    /// # Errors
+    /// If the key cannot be read.
+    pub async fn access_tokens(&self) -> Result<Arc<AccessTokens>, KeysUnavailable> {
+        let tokens = self.tokens.get(Box::pin(self.read())).await;
+        tokens.map_err(KeysUnavailable::Signing)
+    }
+
+    async fn read(&self) -> Result<AccessTokens, Box<dyn Error + Send + Sync>> {
+        let client = self
+            .client
+            .get_or_init(|| async { aws_sdk_secretsmanager::Client::new(aws_config().await) })
+            .await;
+        let secret = client.get_secret_value().secret_id(&self.id).send().await?;
+        let pem = secret.secret_string().unwrap_or_default();
+        Ok(AccessTokens::new(SigningKey::from_pem(pem)?))
+    }
+}
+
+/// The parameter that holds the public keys, as a JSON Web Key Set.
+#[derive(Debug)]
+pub struct PublicKeysParameter {
+    name: String,
+    client: OnceCell<aws_sdk_ssm::Client>,
+    keys: Cached<PublicKeys>,
+    pause: Duration,
+}
+
+impl PublicKeysParameter {
+    /// The parameter that `PUBLIC_KEYS_PARAMETER` names. Nothing is read yet.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn from_env() -> Result<Self, MissingSetting> {
+        Ok(Self {
+            name: setting("PUBLIC_KEYS_PARAMETER")?,
+            client: OnceCell::new(),
+            keys: Cached::new(KEPT_FOR),
+            pause: PAUSE,
+        })
+    }
+
+    /// The parameter of this name, read with this client.
+    #[must_use]
+    pub fn new(name: &str, client: aws_sdk_ssm::Client) -> Self {
+        Self {
+            name: name.to_owned(),
+            client: OnceCell::new_with(Some(client)),
+            keys: Cached::new(KEPT_FOR),
+            pause: PAUSE,
+        }
+    }
+
+    /// The same, asking again for an unknown key after this pause.
+    #[must_use]
+    pub fn with_pause(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    /// The public keys.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn keys(&self) -> Result<Arc<PublicKeys>, KeysUnavailable> {
+        let keys = self.keys.get(Box::pin(self.read())).await;
+        keys.map_err(KeysUnavailable::Public)
+    }
+
+    /// The public keys to verify this token with: read again if it names a key that was
+    /// not among them, because it may be a new one.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn keys_for(&self, token: &str) -> Result<Arc<PublicKeys>, KeysUnavailable> {
+        let keys = self.keys().await?;
+        if !keys.lack_the_key_of(token) {
+            return Ok(keys);
+        }
+        let keys = self.keys.get_newer(self.pause, Box::pin(self.read())).await;
+        keys.map_err(KeysUnavailable::Public)
+    }
+
+    async fn read(&self) -> Result<PublicKeys, Box<dyn Error + Send + Sync>> {
+        let client = self
+            .client
+            .get_or_init(|| async { aws_sdk_ssm::Client::new(aws_config().await) })
+            .await;
+        let answer = client.get_parameter().name(&self.name).send().await?;
+        let json = answer.parameter().and_then(|parameter| parameter.value());
+        Ok(PublicKeys::from_json(json.unwrap_or_default())?)
+    }
+}

@@ -1,0 +1,161 @@
+//! `POST /auth/login`: an e-mail address and a password for an access token.
+//!
+//! Whether the address is unknown, the password wrong or the account disabled: the
+//! answer is the same, and so is the time it takes, because every attempt checks the
+//! password against some hash.
+
+use std::sync::Arc;
+
+use api::{Input, InputErrors, Problem, ProblemDocument, ProblemType};
+use axum::{Json, Router, extract::State, routing::post};
+use identity::{LIFETIME_SECONDS, Role};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{EmailAddress, HashingFailed, Password, PasswordHash, keys_in_aws::SigningKeySecret};
+
+/// The route.
+pub fn routes(database: PgPool, signing_key: SigningKeySecret) -> Router {
+    Router::new()
+        .route("/auth/login", post(login))
+        .with_state((database, Arc::new(signing_key)))
+}
+
+/// Who wants to come in.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "email": "zoe@clinic.example", "password": "correct horse battery" }))]
+pub struct LoginRequest {
+    /// E-mail address; upper and lower case are the same.
+    #[serde(default)]
+    #[schema(required = true, format = Email, max_length = 254)]
+    email: String,
+    /// Password, at most 128 characters.
+    #[serde(default)]
+    #[schema(required = true, value_type = String, format = Password, max_length = 128)]
+    password: SecretString,
+}
+
+/// What they come in with.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "token": "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiIsImtpZCI6Ii4uLiJ9.eyJpc3MiOiIuLi4ifQ.c2ln",
+    "tokenType": "Bearer",
+    "expiresIn": 900,
+    "role": "CLINICIAN"
+}))]
+pub struct LoginResponse {
+    /// The access token, for `Authorization: Bearer …`.
+    token: String,
+    /// How the token is presented: always `Bearer`.
+    token_type: &'static str,
+    /// How long the token is valid, in seconds.
+    expires_in: i64,
+    /// What the user may do.
+    role: Role,
+}
+
+/// Log in
+///
+/// Answers an access token that is valid for 15 minutes.
+#[utoipa::path(
+    post, path = "/auth/login", tag = "auth", operation_id = "login",
+    request_body = LoginRequest,
+    responses(
+        (status = 200, description = "Welcome", body = LoginResponse),
+        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The e-mail address or the password is wrong, or the account is disabled", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn login(
+    State((database, signing_key)): State<(PgPool, Arc<SigningKeySecret>)>,
+    Input(request): Input<LoginRequest>,
+) -> Result<Json<LoginResponse>, Problem> {
+    let (email, password) = request.parse()?;
+
+    // Side by side, for the sake of the first login after a cold start.
+    let (account, tokens) =
+        tokio::join!(find_account(&database, &email), signing_key.access_tokens());
+    let account = authenticate(account?, password).await?;
+
+    let token = tokens?
+        .issue(account.id, account.role)
+        .map_err(Problem::internal)?;
+    tracing::info!(userId = %account.id, "logged in");
+    Ok(Json(LoginResponse {
+        token,
+        token_type: "Bearer",
+        expires_in: LIFETIME_SECONDS,
+        role: account.role,
+    }))
+}
+
+impl LoginRequest {
+    fn parse(self) -> Result<(EmailAddress, Password), Problem> {
+        let mut errors = InputErrors::default();
+        let email = errors.field("email", EmailAddress::parse(&self.email));
+        let password = errors.field("password", Password::parse(&self.password));
+        match (email, password) {
+            (Some(email), Some(password)) => Ok((email, password)),
+            _ => Err(errors.into_problem()),
+        }
+    }
+}
+
+struct Account {
+    id: Uuid,
+    password_hash: PasswordHash,
+    role: Role,
+    disabled: bool,
+}
+
+async fn find_account(database: &PgPool, email: &EmailAddress) -> Result<Option<Account>, Problem> {
+    let found = sqlx::query!(
+        "SELECT id, password_hash, role, disabled FROM auth.user_account WHERE email = $1",
+        email.as_str()
+    )
+    .fetch_optional(database)
+    .await?;
+    let account = found.map(|row| {
+        Ok(Account {
+            id: row.id,
+            password_hash: PasswordHash::from_stored(row.password_hash),
+            role: row.role.parse().map_err(Problem::internal)?,
+            disabled: row.disabled,
+        })
+    });
+    account.transpose()
+}
+
+/// The account, if there is one, it is in use, and the password is its own.
+async fn authenticate(account: Option<Account>, password: Password) -> Result<Account, Problem> {
+    let hash = account
+        .as_ref()
+        .map_or_else(PasswordHash::of_nobody, |account| {
+            account.password_hash.clone()
+        });
+    let matches = hash.matches(password).await?;
+
+    let user = account.as_ref().map(|account| account.id);
+    let reason = match account {
+        None => "no such account",
+        Some(_) if !matches => "wrong password",
+        Some(account) if account.disabled => "account disabled",
+        Some(account) => return Ok(account),
+    };
+    tracing::info!(userId = ?user, reason, "refused a login");
+    Err(Problem::new(
+        ProblemType::Unauthorized,
+        "The e-mail address or the password is wrong",
+    ))
+}
+
+impl From<HashingFailed> for Problem {
+    fn from(error: HashingFailed) -> Self {
+        Self::internal(error)
+    }
+}

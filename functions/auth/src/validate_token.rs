@@ -1,0 +1,97 @@
+//! `GET /auth/validate`: whether an access token is valid, for clients and services that
+//! would rather ask than verify it themselves.
+
+use std::sync::Arc;
+
+use api::{Problem, ProblemDocument};
+use axum::{Json, Router, extract::State, routing::get};
+use http::{HeaderMap, header};
+use identity::{Claims, Role};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{bearer_token, keys_in_aws::PublicKeysParameter};
+
+/// The route.
+pub fn routes(public_keys: PublicKeysParameter) -> Router {
+    Router::new()
+        .route("/auth/validate", get(validate_token))
+        .with_state(Arc::new(public_keys))
+}
+
+/// What a valid access token says.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "sub": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
+    "role": "CLINICIAN",
+    "iss": "patient-management",
+    "jti": "6f1c2c0e-5f0b-4b7e-9d8e-3f1f6f0c9a11",
+    "iat": 1_767_225_600,
+    "exp": 1_767_226_500
+}))]
+pub struct ValidToken {
+    /// Whose token it is: the id of the user.
+    sub: Uuid,
+    /// What they may do.
+    role: Role,
+    /// Who issued it.
+    iss: String,
+    /// Names the token.
+    jti: Uuid,
+    /// Issued at, in seconds since 1970.
+    iat: i64,
+    /// Expires at, in seconds since 1970.
+    exp: i64,
+}
+
+impl From<Claims> for ValidToken {
+    fn from(claims: Claims) -> Self {
+        let Claims {
+            iss,
+            sub,
+            role,
+            jti,
+            iat,
+            exp,
+            ..
+        } = claims;
+        Self {
+            sub,
+            role,
+            iss,
+            jti,
+            iat,
+            exp,
+        }
+    }
+}
+
+/// Validate an access token
+#[utoipa::path(
+    get, path = "/auth/validate", tag = "auth", operation_id = "validateToken",
+    responses(
+        (status = 200, description = "The token is valid", body = ValidToken),
+        (status = 401, description = "It is not, or there is none", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn validate_token(
+    State(public_keys): State<Arc<PublicKeysParameter>>,
+    headers: HeaderMap,
+) -> Result<Json<ValidToken>, Problem> {
+    let authorization = only_authorization(&headers).ok_or_else(Problem::unauthorized)?;
+    let claims = bearer_token::verify(authorization, &public_keys).await?;
+    Ok(Json(claims.into()))
+}
+
+/// The header, if it is there once: of two, nobody could say which one counts.
+fn only_authorization(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
+    let only = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    only.to_str().ok()
+}

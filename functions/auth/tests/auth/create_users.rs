@@ -1,0 +1,130 @@
+use auth::create_users::{CreateUsersError, CreatedUsers, create_users};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+fn user(email: &str) -> Value {
+    json!({ "email": email, "password": "a password", "role": "ADMIN" })
+}
+
+async fn accounts(database: &PgPool) -> Vec<(String, String, String)> {
+    sqlx::query_as("SELECT email, role, password_hash FROM auth.user_account ORDER BY email")
+        .fetch_all(database)
+        .await
+        .unwrap()
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn who_has_an_account_keeps_it_as_it_is(database: PgPool) {
+    let first = json!({ "users": [user("Zoe@Clinic.example")] });
+    let users = create_users(&database, first.clone()).await.unwrap();
+    assert_eq!(
+        users,
+        CreatedUsers {
+            created: 1,
+            existing: 0
+        }
+    );
+    let before = accounts(&database).await;
+    assert_eq!(before[0].0, "zoe@clinic.example");
+    assert!(before[0].2.starts_with("$argon2id$"));
+
+    let changed =
+        json!({ "email": "zoe@clinic.example", "password": "another password", "role": "AUDITOR" });
+    let again =
+        json!({ "users": [changed, user("max@clinic.example"), user("MAX@clinic.example")] });
+    let users = create_users(&database, again).await.unwrap();
+    assert_eq!(
+        users,
+        CreatedUsers {
+            created: 1,
+            existing: 2
+        }
+    );
+    assert_eq!(accounts(&database).await[1], before[0]);
+    assert_eq!(
+        serde_json::to_value(users).unwrap(),
+        json!({ "created": 1, "existing": 2 })
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn several_calls_at_once_create_each_user_once(database: PgPool) {
+    let emails: Vec<String> = (0..4).map(|n| format!("user{n}@clinic.example")).collect();
+    let forwards: Vec<Value> = emails.iter().map(|email| user(email)).collect();
+    let backwards: Vec<Value> = forwards.iter().rev().cloned().collect();
+    let (one, other) = tokio::join!(
+        create_users(&database, json!({ "users": forwards })),
+        create_users(&database, json!({ "users": backwards })),
+    );
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!(one.created + other.created, 4);
+    assert_eq!(one.existing + other.existing, 4);
+    assert_eq!(accounts(&database).await.len(), 4);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn bad_input_creates_nobody_and_is_not_repeated(database: PgPool) {
+    let good = user("zoe@clinic.example");
+    let with = |field: &str, value: Value| {
+        let mut user = user("max@clinic.example");
+        user[field] = value;
+        json!({ "users": [good, user] })
+    };
+    let too_many: Vec<Value> = (0..51)
+        .map(|n| user(&format!("u{n}@clinic.example")))
+        .collect();
+    let cases = [
+        (json!(null), ".: has a wrong or missing value"),
+        (json!({}), ".: has a wrong or missing value"),
+        (
+            json!({ "users": ["hunter2"] }),
+            "users[0]: has a wrong or missing value",
+        ),
+        (
+            json!({ "users": too_many }),
+            "users: must not be more than 50",
+        ),
+        (
+            json!({ "users": [{ "email": "a@b.example" }] }),
+            "users[0]: has a wrong or missing value",
+        ),
+        (
+            with("email", json!("nobody")),
+            "users[1].email: Email should be valid",
+        ),
+        (
+            with("email", json!("a\0@b.example")),
+            "users[1].email: Email should be valid",
+        ),
+        (
+            with("password", json!("hunter2")),
+            "users[1].password: Password must have at least 8 characters",
+        ),
+        (
+            with("password", json!("hunter2".repeat(20))),
+            "users[1].password: Password cannot exceed 128 characters",
+        ),
+        (
+            with("password", json!(["hunter2"])),
+            "users[1].password: has a wrong or missing value",
+        ),
+        (
+            with("role", json!("hunter2")),
+            "users[1].role: has a wrong or missing value",
+        ),
+        (
+            with("disabled", json!("hunter2")),
+            "users[1].disabled: has a wrong or missing value",
+        ),
+    ];
+    for (input, expected) in cases {
+        match create_users(&database, input).await {
+            Err(CreateUsersError::Invalid(reason)) => {
+                assert_eq!(reason, expected);
+                assert!(!reason.contains("hunter2"));
+            }
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+    assert_eq!(accounts(&database).await, []);
+}

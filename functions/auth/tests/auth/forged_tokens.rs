@@ -1,0 +1,270 @@
+//! Tokens that look like ours, and are not.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use identity::Role;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::aws::Key;
+
+const ES256: Algorithm = Algorithm::ES256;
+
+/// What is wrong with a token, and the token.
+type Forged = (String, String);
+
+/// Every one of them has to be refused by who knows this key's public half.
+pub(crate) fn forged_tokens(key: &Key) -> Vec<Forged> {
+    let mut forged = Vec::new();
+    add_headers(key, &mut forged);
+    add_public_key_as_secret(key, &mut forged);
+    add_keys_of_a_stranger(key, &mut forged);
+    add_claims(key, &mut forged);
+    add_twisted(key, &mut forged);
+    forged
+}
+
+/// Headers, signed as we sign, or not at all.
+fn add_headers(key: &Key, forged: &mut Vec<Forged>) {
+    let mut add = |attack: &str, token| forged.push((attack.to_owned(), token));
+    let ours = encoding_key(key);
+    let stranger = Key::generate();
+    for (name, value) in [
+        ("alg", json!("none")),
+        ("alg", json!("None")),
+        ("alg", json!("nOnE")),
+        ("alg", json!("ES384")),
+        ("alg", json!("RS256")),
+        ("alg", json!("")),
+        ("alg", json!(null)),
+        ("alg", json!(["ES256"])),
+        ("typ", json!("JWT")),
+        ("typ", json!("rt+jwt")),
+        ("typ", json!("application/at+jwt; x")),
+        ("typ", json!(null)),
+        ("kid", json!(null)),
+        ("kid", json!("")),
+        ("kid", json!(stranger.id)),
+        ("kid", json!(format!("{}\0", key.id))),
+        ("kid", json!(key.id.to_lowercase() + "x")),
+        ("kid", json!("../../../../dev/null")),
+        ("kid", json!("' OR '1'='1")),
+        ("kid", json!("file:///etc/passwd")),
+        ("kid", json!({ "$ne": null })),
+        ("kid", json!("k".repeat(3000))),
+    ] {
+        let header = header(key, |header| header[name] = value.clone());
+        add(
+            &format!("{name}: {value}"),
+            sign(&header, &claims(), ES256, &ours),
+        );
+        add(
+            &format!("{name}: {value}, unsigned"),
+            unsigned(&header, &claims()),
+        );
+    }
+}
+
+/// What everybody may know, as the secret of an HMAC.
+fn add_public_key_as_secret(key: &Key, forged: &mut Vec<Forged>) {
+    let public = key.public.to_json();
+    let point: Value = serde_json::from_str(&public).unwrap();
+    let x = point["keys"][0]["x"].as_str().unwrap().to_owned();
+    for (algorithm, name) in [
+        (Algorithm::HS256, "HS256"),
+        (Algorithm::HS384, "HS384"),
+        (Algorithm::HS512, "HS512"),
+    ] {
+        let header = header(key, |header| header["alg"] = json!(name));
+        for secret in ["", "secret", &public, &x, &key.id] {
+            let secret = EncodingKey::from_secret(secret.as_bytes());
+            let token = sign(&header, &claims(), algorithm, &secret);
+            forged.push((name.to_owned(), token));
+        }
+    }
+}
+
+/// A stranger's signature, with the stranger's key brought along or without.
+fn add_keys_of_a_stranger(key: &Key, forged: &mut Vec<Forged>) {
+    let mut add = |attack: &str, token| forged.push((attack.to_owned(), token));
+    let stranger = Key::generate();
+    let theirs = encoding_key(&stranger);
+    let their_key: Value = serde_json::from_str(&stranger.public.to_json()).unwrap();
+    for (name, value) in [
+        ("jwk", their_key["keys"][0].clone()),
+        ("jku", json!("https://attacker.example/jwks.json")),
+        ("x5u", json!("https://attacker.example/key.pem")),
+        ("x5c", json!(["MIIB"])),
+    ] {
+        let header = header(key, |header| header[name] = value.clone());
+        add(name, sign(&header, &claims(), ES256, &theirs));
+    }
+    add(
+        "a stranger's key",
+        stranger.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap(),
+    );
+    add(
+        "a stranger's signature",
+        sign(&header(key, |_| ()), &claims(), ES256, &theirs),
+    );
+}
+
+/// Claims that we would not have signed.
+fn add_claims(key: &Key, forged: &mut Vec<Forged>) {
+    let ours = encoding_key(key);
+    let now = claims()["iat"].as_i64().unwrap();
+    for (name, value) in [
+        ("iss", json!("another")),
+        ("iss", json!(null)),
+        ("iss", json!(["patient-management", "another"])),
+        ("aud", json!("another-api")),
+        ("aud", json!(null)),
+        ("sub", json!("testuser@test.com")),
+        ("sub", json!("' OR '1'='1")),
+        ("sub", json!(null)),
+        ("role", json!("ROOT")),
+        ("role", json!("admin")),
+        ("role", json!(["ADMIN"])),
+        ("role", json!(null)),
+        ("jti", json!(null)),
+        ("exp", json!(null)),
+        ("exp", json!("never")),
+        ("exp", json!(-1)),
+        ("exp", json!(now - 3600)),
+        ("exp", json!(now + 10 * 3600)),
+        ("exp", json!(1e300)),
+        ("exp", json!(u64::MAX)),
+        ("iat", json!(null)),
+        ("iat", json!(now + 3600)),
+        ("iat", json!(i64::MIN)),
+        ("nbf", json!(now + 3600)),
+    ] {
+        let mut claims = claims();
+        claims[name] = value.clone();
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        }
+        let token = sign(&header(key, |_| ()), &claims, ES256, &ours);
+        forged.push((format!("{name}: {value}"), token));
+    }
+}
+
+/// A valid token, twisted.
+fn add_twisted(key: &Key, forged: &mut Vec<Forged>) {
+    let mut add = |attack: &str, token| forged.push((attack.to_owned(), token));
+    let valid = key.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap();
+    let [head, body, signature]: [&str; 3] =
+        valid.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let richer = encode(&claims());
+    for (attack, token) in [
+        ("nothing", String::new()),
+        ("dots", "..".to_owned()),
+        ("many dots", ".".repeat(4000)),
+        ("no signature", format!("{head}.{body}")),
+        ("empty signature", format!("{head}.{body}.")),
+        ("no claims", format!("{head}..{signature}")),
+        ("no header", format!(".{body}.{signature}")),
+        ("four parts", format!("{valid}.{signature}")),
+        ("doubled", format!("{valid}{valid}")),
+        ("two, with a comma", format!("{valid}, {valid}")),
+        ("other claims", format!("{head}.{richer}.{signature}")),
+        (
+            "half a signature",
+            format!("{head}.{body}.{}", &signature[..43]),
+        ),
+        (
+            "a signature of zeros",
+            format!("{head}.{body}.{}", encode_bytes(&[0; 64])),
+        ),
+        (
+            "a signature of ones",
+            format!("{head}.{body}.{}", encode_bytes(&[0xff; 64])),
+        ),
+        (
+            "a DER signature",
+            format!(
+                "{head}.{body}.{}",
+                encode_bytes(&[0x30, 6, 2, 1, 0, 2, 1, 0])
+            ),
+        ),
+        ("padding", format!("{valid}==")),
+        ("a space in it", format!("{head} .{body}.{signature}")),
+        ("not ASCII", format!("{head}.{body}é.{signature}")),
+        ("full-width dots", valid.replace('.', "．")),
+        ("a zero byte", format!("{valid}\0")),
+        ("upper case", valid.to_uppercase()),
+        (
+            "huge",
+            format!("{head}.{}.{signature}", "A".repeat(1 << 20)),
+        ),
+        (
+            "encrypted",
+            format!("{head}.{body}.{signature}.{body}.{signature}"),
+        ),
+        (
+            "JSON",
+            json!({ "payload": body, "signature": signature }).to_string(),
+        ),
+    ] {
+        add(attack, token);
+    }
+    // Any other character anywhere.
+    for position in (0..valid.len()).step_by(7) {
+        let mut bytes = valid.clone().into_bytes();
+        bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
+        let token = String::from_utf8(bytes).unwrap();
+        add(&format!("another character at {position}"), token);
+    }
+}
+
+fn encoding_key(key: &Key) -> EncodingKey {
+    EncodingKey::from_ec_pem(key.pem.as_bytes()).unwrap()
+}
+
+fn header(key: &Key, change: impl FnOnce(&mut Value)) -> Value {
+    let mut header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": key.id });
+    change(&mut header);
+    header
+}
+
+fn claims() -> Value {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    json!({
+        "iss": "patient-management",
+        "aud": "patient-management-api",
+        "sub": Uuid::now_v7(),
+        "role": "ADMIN",
+        "jti": Uuid::new_v4(),
+        "iat": now,
+        "exp": now + 900,
+    })
+}
+
+fn sign(header: &Value, claims: &Value, algorithm: Algorithm, key: &EncodingKey) -> String {
+    let message = format!("{}.{}", encode(header), encode(claims));
+    let signature = crypto::sign(message.as_bytes(), key, algorithm).unwrap();
+    format!("{message}.{signature}")
+}
+
+fn unsigned(header: &Value, claims: &Value) -> String {
+    format!("{}.{}.", encode(header), encode(claims))
+}
+
+fn encode(value: &Value) -> String {
+    encode_bytes(value.to_string().as_bytes())
+}
+
+fn encode_bytes(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// What the forger starts from is valid: otherwise everything would be refused for the
+/// wrong reason.
+#[test]
+fn the_untwisted_token_is_valid() {
+    let key = Key::generate();
+    let ours = encoding_key(&key);
+    let token = sign(&header(&key, |_| ()), &claims(), ES256, &ours);
+    assert!(identity::verify(&token, &key.public).is_ok());
+    assert!(forged_tokens(&key).len() >= 40);
+}

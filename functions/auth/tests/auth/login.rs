@@ -1,0 +1,272 @@
+use std::time::{Duration, Instant};
+
+use auth::{create_users::create_users, login};
+use axum::{Router, body::Body, response::Response};
+use http::{Request, StatusCode, header};
+use identity::Role;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::{
+    aws::{Aws, Key},
+    json, send,
+};
+
+const EMAIL: &str = "zoë.o'brien@clinic.example";
+const PASSWORD: &str = "pässword 🔑 horse";
+
+async fn with_a_user(database: &PgPool, role: Role) {
+    let users = json!({ "users": [{ "email": EMAIL, "password": PASSWORD, "role": role }] });
+    create_users(database, users).await.unwrap();
+}
+
+async fn post(routes: &Router, body: impl Into<Body>) -> Response {
+    let request = Request::post("/auth/login")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body.into());
+    send(routes, request.unwrap()).await
+}
+
+async fn log_in(routes: &Router, email: &str, password: &str) -> Response {
+    post(
+        routes,
+        json!({ "email": email, "password": password }).to_string(),
+    )
+    .await
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_user_gets_a_token_that_is_valid(database: PgPool) {
+    let key = Key::generate();
+    let aws = Aws::with(&key).await;
+    let routes = login::routes(database.clone(), aws.signing_key());
+    with_a_user(&database, Role::Receptionist).await;
+
+    for email in [
+        EMAIL,
+        " ZOË.O'Brien@CLINIC.example ",
+        "zoe\u{308}.o'brien@clinic.example",
+    ] {
+        let response = log_in(&routes, email, PASSWORD).await;
+        assert_eq!(response.status(), StatusCode::OK, "{email}");
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+
+        let answer = json(response).await;
+        assert_eq!(answer["tokenType"], "Bearer");
+        assert_eq!(answer["expiresIn"], 900);
+        assert_eq!(answer["role"], "RECEPTIONIST");
+        let claims = identity::verify(answer["token"].as_str().unwrap(), &key.public).unwrap();
+        assert_eq!(claims.role, Role::Receptionist);
+        assert_eq!(claims.exp - claims.iat, 900);
+    }
+    assert_eq!(aws.reads(), 1);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn everybody_else_is_refused_in_the_same_words(database: PgPool) {
+    let routes = login::routes(
+        database.clone(),
+        Aws::with(&Key::generate()).await.signing_key(),
+    );
+    with_a_user(&database, Role::Admin).await;
+
+    let mut refusals = vec![
+        log_in(&routes, EMAIL, "another password").await,
+        log_in(&routes, "nobody@clinic.example", PASSWORD).await,
+        log_in(&routes, EMAIL, &PASSWORD.to_uppercase()).await,
+        log_in(&routes, EMAIL, &format!("{PASSWORD} ")).await,
+        log_in(&routes, EMAIL, "\0").await,
+        log_in(&routes, "x'or'1'='1@clinic.example", "' OR 1=1 --").await,
+    ];
+    sqlx::query("UPDATE auth.user_account SET disabled = true")
+        .execute(&database)
+        .await
+        .unwrap();
+    refusals.push(log_in(&routes, EMAIL, PASSWORD).await);
+
+    for response in refusals {
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+        let mut problem = json(response).await;
+        problem
+            .as_object_mut()
+            .unwrap()
+            .remove("requestId")
+            .unwrap();
+        assert_eq!(
+            problem,
+            json!({
+                "type": "urn:patient-management:problem:unauthorized",
+                "title": "Unauthorized",
+                "status": 401,
+                "detail": "The e-mail address or the password is wrong",
+            })
+        );
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn an_unknown_user_takes_as_long_as_a_wrong_password(database: PgPool) {
+    let routes = login::routes(
+        database.clone(),
+        Aws::with(&Key::generate()).await.signing_key(),
+    );
+    with_a_user(&database, Role::Admin).await;
+    let time = async |email| {
+        let started = Instant::now();
+        let response = log_in(&routes, email, "another password").await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        started.elapsed()
+    };
+    time(EMAIL).await;
+
+    let (mut unknown, mut wrong) = (Vec::new(), Vec::new());
+    for _ in 0..21 {
+        wrong.push(time(EMAIL).await);
+        unknown.push(time("nobody@clinic.example").await);
+    }
+    let ratio = median(unknown).as_secs_f64() / median(wrong).as_secs_f64();
+    println!("unknown user / wrong password: {ratio:.3}");
+    assert!((0.5..2.0).contains(&ratio), "{ratio}");
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn bad_input_is_named_and_not_repeated(database: PgPool) {
+    let routes = login::routes(database, Aws::empty().await.signing_key());
+    let (email, password) = (EMAIL, PASSWORD);
+    let long = "x".repeat(129);
+    let cases = [
+        (
+            json!({}),
+            json!({ "email": "Email is required", "password": "Password is required" }),
+        ),
+        (
+            json!({ "email": email }),
+            json!({ "password": "Password is required" }),
+        ),
+        (
+            json!({ "email": email, "password": "" }),
+            json!({ "password": "Password is required" }),
+        ),
+        (
+            json!({ "email": "zoe", "password": password }),
+            json!({ "email": "Email should be valid" }),
+        ),
+        (
+            json!({ "email": "a\0@b.example", "password": password }),
+            json!({ "email": "Email should be valid" }),
+        ),
+        (
+            json!({ "email": "a@b.example\u{202e}", "password": password }),
+            json!({ "email": "Email should be valid" }),
+        ),
+        (
+            json!({ "email": format!("{}@b.example", "x".repeat(300)), "password": password }),
+            json!({ "email": "Email cannot exceed 254 characters" }),
+        ),
+        (
+            json!({ "email": email, "password": long }),
+            json!({ "password": "Password cannot exceed 128 characters" }),
+        ),
+        (
+            json!({ "email": 4242, "password": password }),
+            json!({ "email": "Must be a string" }),
+        ),
+        (
+            json!({ "email": email, "password": { "$ne": null } }),
+            json!({ "password": "Must be a string" }),
+        ),
+        (
+            json!({ "email": [email], "password": password }),
+            json!({ "email": "Must be a string" }),
+        ),
+        (
+            json!({ "email": email, "password": null }),
+            json!({ "password": "Must be a string" }),
+        ),
+    ];
+    for (body, errors) in cases {
+        let response = post(&routes, body.to_string()).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body}");
+        let problem = json(response).await;
+        assert_eq!(problem["errors"], errors, "{body}");
+        assert!(!problem.to_string().contains(password), "{problem}");
+        assert!(!problem.to_string().contains("4242"), "{problem}");
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn what_is_no_login_at_all_is_refused(database: PgPool) {
+    let routes = login::routes(database, Aws::empty().await.signing_key());
+    let status = async |body: Vec<u8>| post(&routes, body).await.status();
+    let text = |value: Value| value.to_string().into_bytes();
+
+    for body in [
+        "",
+        "null",
+        "[]",
+        "\"a\"",
+        "{",
+        "{\"email\":\"\\ud800\"}",
+        "email=a&password=b",
+    ] {
+        assert_eq!(status(body.into()).await, StatusCode::BAD_REQUEST, "{body}");
+    }
+    assert_eq!(status(vec![0xff, 0xfe]).await, StatusCode::BAD_REQUEST);
+    let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
+    assert_eq!(status(deep.into()).await, StatusCode::BAD_REQUEST);
+    let doubled = r#"{"email":"a@b.example","email":"c@d.example","password":"p"}"#;
+    assert_eq!(status(doubled.into()).await, StatusCode::BAD_REQUEST);
+    let huge = text(json!({ "email": EMAIL, "password": "x".repeat(1 << 20) }));
+    assert_eq!(status(huge).await, StatusCode::PAYLOAD_TOO_LARGE);
+
+    let form = Request::post("/auth/login")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from("email=a"));
+    let response = send(&routes, form.unwrap()).await;
+    assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let get = Request::get("/auth/login").body(Body::empty()).unwrap();
+    assert_eq!(
+        send(&routes, get).await.status(),
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn without_a_signing_key_nobody_gets_a_token(database: PgPool) {
+    let aws = Aws::empty().await;
+    let routes = login::routes(database.clone(), aws.signing_key());
+    with_a_user(&database, Role::Admin).await;
+
+    let response = log_in(&routes, EMAIL, PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key(header::RETRY_AFTER));
+    let wrong = log_in(&routes, EMAIL, "another password").await;
+    assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
+
+    aws.store_secret("-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----");
+    let response = log_in(&routes, EMAIL, PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    aws.store_secret(&Key::generate().pem);
+    assert_eq!(
+        log_in(&routes, EMAIL, PASSWORD).await.status(),
+        StatusCode::OK
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn without_a_database_the_answer_is_try_again(database: PgPool) {
+    let routes = login::routes(
+        database.clone(),
+        Aws::with(&Key::generate()).await.signing_key(),
+    );
+    database.close().await;
+    let response = log_in(&routes, EMAIL, PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}

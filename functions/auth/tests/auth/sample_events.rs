@@ -1,0 +1,56 @@
+//! The events that developers invoke the functions with.
+
+use std::{fs, path::Path};
+
+use auth::{
+    authorizer::authorize, create_users::create_users, json_web_keys, login, validate_token,
+};
+use axum::body::Body;
+use http::{Request, StatusCode};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::{
+    aws::{Aws, Key},
+    json, send,
+};
+
+fn event(function: &str) -> String {
+    let path = format!("../../events/{function}.json");
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+fn request(event: &str) -> Request<Body> {
+    let request = lambda_http::request::from_str(event).unwrap();
+    request.map(|body| Body::from(body.to_vec()))
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
+    let key = Key::generate();
+    let aws = Aws::with(&key).await;
+    let users: Value = serde_json::from_str(&event("create-users")).unwrap();
+    assert_eq!(create_users(&database, users).await.unwrap().created, 1);
+
+    let login = login::routes(database, aws.signing_key());
+    let response = send(&login, request(&event("login"))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let token = json(response).await["token"].as_str().unwrap().to_owned();
+
+    let validate = validate_token::routes(aws.public_keys());
+    let placeholder = event("validate-token");
+    let response = send(&validate, request(&placeholder)).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let filled_in = placeholder.replace("put-the-token-of-a-login-here", &token);
+    let response = send(&validate, request(&filled_in)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+
+    let filled_in = event("authorizer").replace("put-the-token-of-a-login-here", &token);
+    let authorizer_request = serde_json::from_str(&filled_in).unwrap();
+    let response = authorize(&authorizer_request, &aws.public_keys()).await;
+    assert_eq!(response.unwrap().context["role"], "ADMIN");
+
+    let keys = json_web_keys::routes(aws.public_keys());
+    let response = send(&keys, request(&event("json-web-keys"))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}

@@ -118,7 +118,7 @@ pub enum DeliveryError {
 /// Connects to either with the first message for it.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    billing: Arc<BillingClient>,
+    billing: BillingClient,
     producer: Arc<Producer>,
 }
 
@@ -135,19 +135,23 @@ impl Delivery {
     /// # Errors
     /// If a setting is missing or cannot be read.
     pub fn from_env() -> Result<Self, api::Error> {
-        Ok(Self {
-            billing: Arc::new(BillingClient::from_env()?),
-            producer: Arc::new(Producer::new(
-                &setting("KAFKA_BOOTSTRAP_SERVERS")?,
-                PATIENT_EVENTS_TOPIC,
-            )),
-        })
+        let brokers = setting("KAFKA_BOOTSTRAP_SERVERS")?;
+        Ok(Self::new(BillingClient::from_env()?, &brokers))
+    }
+
+    /// Delivers to these.
+    #[must_use]
+    pub fn new(billing: BillingClient, brokers: &str) -> Self {
+        Self {
+            billing,
+            producer: Arc::new(Producer::new(brokers, PATIENT_EVENTS_TOPIC)),
+        }
     }
 
     /// Tries to deliver everything of this patient, for a short time. What it leaves is
     /// the relay's: the client is not told, because nothing is lost.
     pub async fn deliver_now(&self, database: &PgPool, patient_id: Uuid) {
-        let delivery = self.deliver(database, patient_id, Contention::Wait);
+        let delivery = Box::pin(self.deliver(database, patient_id, Contention::Wait));
         match tokio::time::timeout(AT_ONCE, delivery).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
@@ -166,8 +170,9 @@ impl Delivery {
     /// # Errors
     /// With the first message that cannot be delivered. Those before it are.
     pub async fn relay(&self, database: &PgPool, patient_id: Uuid) -> Result<usize, DeliveryError> {
-        self.deliver(database, patient_id, Contention::LeaveIt)
-            .await
+        let delivery = self.deliver(database, patient_id, Contention::LeaveIt);
+        // Boxed: the clients' futures are too deep for the compiler to lay out in the caller's.
+        Box::pin(delivery).await
     }
 
     async fn deliver(
@@ -240,9 +245,10 @@ impl Delivery {
             "BILLING_ACCOUNT" => {
                 let request = CreateBillingAccountRequest::decode(message.payload.as_slice())
                     .map_err(|_| DeliveryError::Unreadable)?;
-                self.billing
-                    .create_account(patient_id, &request.name, &request.email)
-                    .await?;
+                let call = self
+                    .billing
+                    .create_account(patient_id, &request.name, &request.email);
+                call.await?;
             }
             "PATIENT_EVENT" => {
                 self.producer

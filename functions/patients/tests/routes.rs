@@ -1,0 +1,398 @@
+//! The routes on a real PostgreSQL. Billing and Kafka are down here: no answer may
+//! depend on them, and nothing that they must hear of may be lost.
+
+use api::layers;
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, StatusCode, header},
+    response::Response,
+};
+use billing_client::BillingClient;
+use http_body_util::BodyExt as _;
+use identity::{Role, testing::as_caller};
+use patients::{
+    create_patient, delete_patient, get_patient, list_patients, outbox::Delivery,
+    relay_outbox::relay_outbox, update_patient,
+};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// Nothing listens on port 1.
+fn delivery() -> Delivery {
+    let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
+    Delivery::new(billing, "127.0.0.1:1")
+}
+
+fn routes(database: &PgPool) -> Router {
+    let database = || database.clone();
+    layers(
+        "patients",
+        Router::new()
+            .merge(list_patients::routes(database()))
+            .merge(get_patient::routes(database()))
+            .merge(create_patient::routes(database(), delivery()))
+            .merge(update_patient::routes(database(), delivery()))
+            .merge(delete_patient::routes(database(), delivery())),
+    )
+}
+
+struct Answer {
+    status: StatusCode,
+    etag: Option<String>,
+    location: Option<String>,
+    body: Value,
+}
+
+struct Call<'a> {
+    database: &'a PgPool,
+    role: Role,
+    if_match: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    fn as_admin(database: &'a PgPool) -> Self {
+        Self {
+            database,
+            role: Role::Admin,
+            if_match: None,
+        }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(tag) = self.if_match {
+            request = request.header(header::IF_MATCH, tag);
+        }
+        let body = match body {
+            Some(json) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Body::from(json.to_string())
+            }
+            None => Body::empty(),
+        };
+        let request = as_caller(request.body(body).unwrap(), self.role);
+        answer(routes(self.database).oneshot(request).await.unwrap()).await
+    }
+
+    async fn create(&self, patient: &Value) -> Answer {
+        self.send(Method::POST, "/api/patients", Some(patient))
+            .await
+    }
+
+    async fn created(&self, patient: &Value) -> String {
+        let answer = self.create(patient).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        answer.body["id"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn answer(response: Response) -> Answer {
+    let (parts, body) = response.into_parts();
+    let text = |name| Some(parts.headers.get(name)?.to_str().unwrap().to_owned());
+    let (etag, location) = (text(header::ETAG), text(header::LOCATION));
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Answer {
+        status: parts.status,
+        etag,
+        location,
+        body,
+    }
+}
+
+fn zoe() -> Value {
+    json!({
+        "name": "Zoë Ωmega 🩺",
+        "email": "zoe@clinic.example",
+        "address": "1 Main St",
+        "dateOfBirth": "2000-02-29",
+        "registeredDate": "2024-01-10",
+    })
+}
+
+fn with(mut patient: Value, field: &str, value: impl Into<Value>) -> Value {
+    patient[field] = value.into();
+    patient
+}
+
+async fn outbox_kinds(database: &PgPool) -> Vec<String> {
+    sqlx::query_scalar("SELECT kind FROM patients.outbox ORDER BY sequence")
+        .fetch_all(database)
+        .await
+        .unwrap()
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_patient_is_created_read_updated_and_deleted(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let created = admin.create(&zoe()).await;
+    assert_eq!(created.status, StatusCode::CREATED);
+    assert_eq!(created.etag.as_deref(), Some("\"1\""));
+    let id = created.body["id"].as_str().unwrap();
+    assert_eq!(created.location, Some(format!("patients/{id}")));
+    for field in ["name", "email", "address", "dateOfBirth", "registeredDate"] {
+        assert_eq!(created.body[field], zoe()[field]);
+    }
+
+    let path = format!("/api/patients/{id}");
+    let read = admin.send(Method::GET, &path, None).await;
+    assert_eq!((read.status, read.body), (StatusCode::OK, created.body));
+
+    let moved = with(zoe(), "address", "2 Side St");
+    let updated = admin.send(Method::PUT, &path, Some(&moved)).await;
+    assert_eq!(updated.status, StatusCode::OK);
+    assert_eq!(updated.etag.as_deref(), Some("\"2\""));
+    assert_eq!(updated.body["address"], "2 Side St");
+
+    let deleted = admin.send(Method::DELETE, &path, None).await;
+    assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+    for method in [Method::GET, Method::DELETE] {
+        let gone = admin.send(method, &path, None).await;
+        assert_eq!(gone.status, StatusCode::NOT_FOUND);
+        assert_eq!(gone.body["detail"], "Patient not found");
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn what_billing_and_kafka_cannot_take_waits_in_order(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let path = format!("/api/patients/{}", admin.created(&zoe()).await);
+    admin.send(Method::PUT, &path, Some(&zoe())).await;
+    admin.send(Method::DELETE, &path, None).await;
+
+    let waiting = [
+        "BILLING_ACCOUNT",
+        "PATIENT_EVENT",
+        "PATIENT_EVENT",
+        "PATIENT_EVENT",
+    ];
+    assert_eq!(outbox_kinds(&database).await, waiting);
+
+    let relayed = relay_outbox(&database, &delivery()).await.unwrap();
+    assert_eq!((relayed.delivered, relayed.backlog), (0, 4));
+    assert_eq!(outbox_kinds(&database).await, waiting);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_refused_change_is_told_to_nobody(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let path = format!("/api/patients/{}", admin.created(&zoe()).await);
+    sqlx::query("DELETE FROM patients.outbox")
+        .execute(&database)
+        .await
+        .unwrap();
+
+    let invalid = with(zoe(), "name", "");
+    let stale = Call {
+        if_match: Some("\"7\""),
+        ..Call::as_admin(&database)
+    };
+    assert_eq!(admin.create(&zoe()).await.status, StatusCode::CONFLICT);
+    assert_eq!(admin.create(&invalid).await.status, StatusCode::BAD_REQUEST);
+    for (method, body) in [(Method::PUT, Some(zoe())), (Method::DELETE, None)] {
+        let refused = stale.send(method, &path, body.as_ref()).await;
+        assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED);
+    }
+
+    assert!(outbox_kinds(&database).await.is_empty());
+    let patient = admin.send(Method::GET, &path, None).await;
+    assert_eq!(patient.body["version"], 1);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn one_mailbox_is_one_patient_however_it_is_written(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    admin.created(&zoe()).await;
+    let shouted = with(zoe(), "email", "ZOE@Clinic.Example");
+    let refused = admin.create(&shouted).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert_eq!(
+        refused.body["errors"]["email"],
+        "Email address already exists"
+    );
+
+    let other = with(zoe(), "email", "other@clinic.example");
+    let other = format!("/api/patients/{}", admin.created(&other).await);
+    let refused = admin.send(Method::PUT, &other, Some(&zoe())).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn of_many_at_once_with_one_mailbox_one_is_created(database: PgPool) {
+    let attempts = (0..12).map(|_| {
+        let database = database.clone();
+        tokio::spawn(async move { Call::as_admin(&database).create(&zoe()).await.status })
+    });
+    let mut statuses = Vec::new();
+    for attempt in attempts.collect::<Vec<_>>() {
+        statuses.push(attempt.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], StatusCode::CREATED);
+    assert_eq!(statuses[1..], [StatusCode::CONFLICT; 11]);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn of_many_at_once_with_one_version_one_wins(database: PgPool) {
+    let path = format!(
+        "/api/patients/{}",
+        Call::as_admin(&database).created(&zoe()).await
+    );
+    let attempts = (0..8).map(|_| {
+        let (database, path) = (database.clone(), path.clone());
+        tokio::spawn(async move {
+            let call = Call {
+                if_match: Some("\"1\""),
+                ..Call::as_admin(&database)
+            };
+            call.send(Method::PUT, &path, Some(&zoe())).await.status
+        })
+    });
+    let mut statuses = Vec::new();
+    for attempt in attempts.collect::<Vec<_>>() {
+        statuses.push(attempt.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], StatusCode::OK);
+    assert_eq!(statuses[1..], [StatusCode::PRECONDITION_FAILED; 7]);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn every_wrong_field_is_named_at_once(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let refused = admin.create(&json!({})).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        refused.body["errors"],
+        json!({
+            "name": "Name is required",
+            "email": "Email is required",
+            "address": "Address is required",
+            "dateOfBirth": "Date of birth is required",
+        })
+    );
+
+    let refused = admin.create(&with(zoe(), "name", 42)).await;
+    assert_eq!(
+        refused.body["errors"],
+        json!({ "name": "Must be a string" })
+    );
+    let refused = admin.create(&json!([])).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let refused = admin
+        .create(&with(zoe(), "address", "x".repeat(70_000)))
+        .await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn the_list_is_complete_without_repetition(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let mut created = Vec::new();
+    for number in 0..7 {
+        let patient = with(zoe(), "email", format!("zoe{number}@clinic.example"));
+        created.push(admin.created(&patient).await);
+    }
+
+    let mut listed = Vec::new();
+    let mut path = "/api/patients?limit=3".to_owned();
+    loop {
+        let page = admin.send(Method::GET, &path, None).await;
+        assert_eq!(page.status, StatusCode::OK);
+        let patients = page.body["patients"].as_array().unwrap();
+        listed.extend(
+            patients
+                .iter()
+                .map(|patient| patient["id"].as_str().unwrap().to_owned()),
+        );
+        match page.body["nextCursor"].as_str() {
+            Some(cursor) => path = format!("/api/patients?limit=3&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(listed, created);
+
+    for query in [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "cursor=%F0%9F%A9%BA",
+        "cursor=abc",
+    ] {
+        let refused = admin
+            .send(Method::GET, &format!("/api/patients?{query}"), None)
+            .await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{query}");
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn nobody_gets_in_without_the_permission(database: PgPool) {
+    let path = format!(
+        "/api/patients/{}",
+        Call::as_admin(&database).created(&zoe()).await
+    );
+    let auditor = Call {
+        role: Role::Auditor,
+        ..Call::as_admin(&database)
+    };
+    assert_eq!(auditor.create(&zoe()).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        auditor.send(Method::PUT, &path, Some(&zoe())).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        auditor.send(Method::DELETE, &path, None).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        auditor.send(Method::GET, &path, None).await.status,
+        StatusCode::OK
+    );
+
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let nobody = answer(routes(&database).oneshot(request).await.unwrap()).await;
+    assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        nobody.body["type"],
+        "urn:patient-management:problem:unauthorized"
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn an_id_that_is_none_is_an_invalid_field(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    for id in ["1", "not-a-uuid", "%00", "..%2f..%2fetc", "é"] {
+        let refused = admin
+            .send(Method::GET, &format!("/api/patients/{id}"), None)
+            .await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{id}");
+        assert_eq!(refused.body["errors"]["id"], "The id must be a UUID");
+    }
+    let unknown = format!("/api/patients/{}", Uuid::now_v7());
+    assert_eq!(
+        admin.send(Method::GET, &unknown, None).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_database_that_is_down_is_said_to_be_unavailable(database: PgPool) {
+    let unreachable = database.connect_options().as_ref().clone().port(1);
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .acquire_timeout(std::time::Duration::from_millis(200))
+        .connect_lazy_with(unreachable);
+    let request = Request::get(format!("/api/patients/{}", Uuid::now_v7()));
+    let request = as_caller(request.body(Body::empty()).unwrap(), Role::Admin);
+    let response = routes(&pool).oneshot(request).await.unwrap();
+    assert!(response.headers().contains_key(header::RETRY_AFTER));
+    let refused = answer(response).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        refused.body["type"],
+        "urn:patient-management:problem:unavailable"
+    );
+}

@@ -1,0 +1,102 @@
+//! `GET /api/patients/{id}/billing-account`: the account that a patient is billed
+//! through, from the billing service.
+//!
+//! An account is opened shortly after its patient was created: until then, and for a
+//! patient that does not exist, the answer is 404.
+
+use api::{PathId, Problem, ProblemDocument};
+use axum::{Json, Router, extract::State, routing::get};
+use billing_client::{Account, AccountStatus, BillingClient, BillingError};
+use chrono::{DateTime, Utc};
+use identity::{Caller, Permission};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// When a client may try again while the billing service cannot answer.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// The route.
+pub fn routes(billing: BillingClient) -> Router {
+    Router::new()
+        .route(
+            "/api/patients/{id}/billing-account",
+            get(get_billing_account),
+        )
+        .with_state(billing)
+}
+
+/// The account that a patient is billed through
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "accountId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3e2",
+    "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
+    "status": "ACTIVE",
+    "createdAt": "2024-01-10T09:30:00.223456Z"
+}))]
+pub struct BillingAccount {
+    /// Names the account; never changes.
+    pub account_id: Uuid,
+    /// The patient it belongs to.
+    pub patient_id: Uuid,
+    /// What can be done with it.
+    pub status: BillingAccountStatus,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What can be done with an account
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum BillingAccountStatus {
+    /// Charges can be put on it.
+    Active,
+}
+
+/// Get a patient's billing account
+#[utoipa::path(
+    get, path = "/api/patients/{id}/billing-account", tag = "billing", operation_id = "getBillingAccount",
+    params(("id" = Uuid, Path, description = "The patient's id")),
+    responses(
+        (status = 200, description = "The account", body = BillingAccount),
+        (status = 404, description = "The patient has no account", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The billing service cannot answer right now", body = ProblemDocument, content_type = "application/problem+json",
+         headers(("Retry-After" = u32, description = "Seconds after which to try again"))),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn get_billing_account(
+    caller: Caller,
+    State(billing): State<BillingClient>,
+    PathId(patient_id): PathId,
+) -> Result<Json<BillingAccount>, Problem> {
+    caller.must(Permission::ReadBillingAccount)?;
+
+    let account = billing
+        .get_account(patient_id)
+        .await
+        .map_err(problem)?
+        .ok_or_else(|| Problem::not_found("Billing account not found"))?;
+    Ok(Json(account.into()))
+}
+
+impl From<Account> for BillingAccount {
+    fn from(account: Account) -> Self {
+        Self {
+            account_id: account.id,
+            patient_id: account.patient_id,
+            status: match account.status {
+                AccountStatus::Active => BillingAccountStatus::Active,
+            },
+            created_at: account.created_at,
+        }
+    }
+}
+
+fn problem(error: BillingError) -> Problem {
+    match error {
+        BillingError::Unavailable(_) => Problem::unavailable(RETRY_AFTER_SECONDS, error),
+        _ => Problem::internal(error),
+    }
+}

@@ -1,0 +1,250 @@
+//! The gRPC service that keeps the accounts: `billing.v1.BillingService`, with health
+//! and reflection beside it.
+//!
+//! A call passes, from the outside in: its log line and metrics ([`observe`]), the
+//! service token ([`service_token`]), the bound on calls at a time ([`capacity`]), its
+//! deadline ([`deadline`]), and then its use case. Health and reflection are open.
+
+mod account;
+mod capacity;
+mod create_account;
+mod database;
+mod deadline;
+mod get_account;
+mod health;
+mod observe;
+mod service_token;
+mod settings;
+
+use std::{future::Future, time::Duration};
+
+use axum::{Router, middleware, response::Response};
+use contracts::billing::v1::{
+    CreateBillingAccountRequest, CreateBillingAccountResponse, GetBillingAccountRequest,
+    GetBillingAccountResponse,
+    billing_service_server::{self, BillingService, BillingServiceServer},
+};
+use sqlx::PgPool;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Status,
+    server::NamedService,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+pub use capacity::Capacity;
+pub use service_token::{ServiceToken, WeakToken};
+pub use settings::{Limits, Settings, SettingsError};
+
+/// The largest message that the service reads, in bytes. No request comes near it.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+
+/// The largest set of headers that the service reads, in bytes.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+
+/// How many calls one connection may have open.
+const MAX_STREAMS_PER_CONNECTION: u32 = 256;
+
+/// A connection that is silent for this long is asked for a sign of life, and closed if
+/// there is none: callers that vanish do not say so.
+const SILENCE: Duration = Duration::from_mins(1);
+
+/// How much longer than a call's deadline a stop waits for the calls that are running.
+const DRAIN_MARGIN: Duration = Duration::from_secs(1);
+
+/// The service cannot be served (any longer).
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The descriptors of `proto/` cannot be read.
+    #[error("reflection cannot be set up")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The server failed.
+    #[error("the gRPC server failed")]
+    Server(#[from] tonic::transport::Error),
+    /// The address of the listener cannot be read.
+    #[error("the listener is not usable")]
+    Listener(#[from] std::io::Error),
+}
+
+/// The service and what it needs.
+#[derive(Debug)]
+pub struct Service {
+    database: PgPool,
+    token: ServiceToken,
+    limits: Limits,
+}
+
+impl Service {
+    /// The service over this database, for callers that know the token.
+    #[must_use]
+    pub const fn new(database: PgPool, token: ServiceToken, limits: Limits) -> Self {
+        Self {
+            database,
+            token,
+            limits,
+        }
+    }
+
+    /// Serves until `stop` is there; then takes no more calls, and ends those that are
+    /// running before it returns.
+    ///
+    /// # Errors
+    /// If it cannot be served. A database that is down is no error: calls are answered
+    /// `UNAVAILABLE` until it is back.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let address = listener.local_addr()?;
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let stopping = CancellationToken::new();
+        let serving = Server::builder()
+            .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .http2_keepalive_interval(Some(SILENCE))
+            .serve_with_incoming_shutdown(
+                self.router(health)?,
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                stopping.clone().cancelled_owned(),
+            );
+        tokio::pin!(serving);
+        tracing::info!(%address, "listening");
+
+        tokio::select! {
+            ended = &mut serving => return Ok(ended?),
+            () = health::report(&self.database, &reporter) => {}
+            () = stop => {}
+        }
+
+        tracing::info!("stopping");
+        health::report_stop(&reporter).await;
+        stopping.cancel();
+        let patience = self.limits.deadline + DRAIN_MARGIN;
+        let Ok(drained) = tokio::time::timeout(patience, serving).await else {
+            tracing::warn!("stopped with connections open that did not end in time");
+            return Ok(());
+        };
+        drained?;
+        self.database.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    fn router(&self, health: HealthServer<impl Health>) -> Result<Router, ServeError> {
+        let capacity = Capacity::new(self.limits.calls_at_a_time);
+        let accounts = Accounts {
+            database: self.database.clone(),
+        };
+        let billing = Router::new()
+            .route_service(
+                &paths_of::<BillingServiceServer<Accounts>>(),
+                BillingServiceServer::new(accounts).max_decoding_message_size(MAX_MESSAGE_BYTES),
+            )
+            .route_layer(middleware::from_fn_with_state(
+                self.limits.deadline,
+                deadline::keep,
+            ))
+            .route_layer(middleware::from_fn_with_state(capacity, capacity::keep))
+            .route_layer(middleware::from_fn_with_state(
+                self.token.clone(),
+                service_token::demand,
+            ))
+            .route_layer(middleware::from_fn(observe::observe));
+
+        // Tools of before 2023 know reflection as v1alpha only.
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(contracts::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .with_service_name(billing_service_server::SERVICE_NAME)
+                .with_service_name(tonic_health::pb::health_server::SERVICE_NAME)
+        };
+        Ok(Router::new()
+            .merge(open(health.max_decoding_message_size(MAX_MESSAGE_BYTES)))
+            .merge(open(
+                reflection()
+                    .build_v1()?
+                    .max_decoding_message_size(MAX_MESSAGE_BYTES),
+            ))
+            .merge(open(
+                reflection()
+                    .build_v1alpha()?
+                    .max_decoding_message_size(MAX_MESSAGE_BYTES),
+            ))
+            .merge(billing)
+            .fallback(|| async { refusal(Status::unimplemented("there is no such service")) }))
+    }
+}
+
+/// The use cases, as the generated code wants them.
+#[derive(Debug, Clone)]
+struct Accounts {
+    database: PgPool,
+}
+
+#[tonic::async_trait]
+impl BillingService for Accounts {
+    async fn create_billing_account(
+        &self,
+        request: Request<CreateBillingAccountRequest>,
+    ) -> Result<tonic::Response<CreateBillingAccountResponse>, Status> {
+        create_account::create_account(&self.database, request.into_inner())
+            .await
+            .map(tonic::Response::new)
+    }
+
+    async fn get_billing_account(
+        &self,
+        request: Request<GetBillingAccountRequest>,
+    ) -> Result<tonic::Response<GetBillingAccountResponse>, Status> {
+        get_account::get_account(&self.database, &request.into_inner())
+            .await
+            .map(tonic::Response::new)
+    }
+}
+
+/// Resolves when the process is asked to stop.
+///
+/// # Errors
+/// If the operating system does not let us listen for signals.
+pub fn stop_signal() -> Result<impl Future<Output = ()>, std::io::Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// A service that everybody may call.
+fn open<S>(service: S) -> Router
+where
+    S: tower::Service<axum::extract::Request, Error = std::convert::Infallible>
+        + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Response: axum::response::IntoResponse,
+    S::Future: Send + 'static,
+{
+    Router::new().route_service(&paths_of::<S>(), service)
+}
+
+/// The paths of a service's methods.
+fn paths_of<S: NamedService>() -> String {
+    format!("/{}/{{method}}", S::NAME)
+}
+
+/// A status as an answer without a message.
+fn refusal(status: Status) -> Response {
+    status.into_http()
+}

@@ -1,0 +1,36 @@
+//! An account as it is stored, and as it is answered.
+
+use chrono::{DateTime, Utc};
+use contracts::billing::v1::{BillingAccount, BillingAccountStatus};
+use tonic::Status;
+use uuid::Uuid;
+
+/// A row of `billing.account`, without the name and the address of the patient.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) id: Uuid,
+    pub(crate) patient_id: Uuid,
+    pub(crate) status: String,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+impl From<Account> for BillingAccount {
+    fn from(account: Account) -> Self {
+        let status = match account.status.as_str() {
+            "ACTIVE" => BillingAccountStatus::Active,
+            _ => BillingAccountStatus::Unspecified,
+        };
+        Self {
+            account_id: account.id.to_string(),
+            patient_id: account.patient_id.to_string(),
+            status: status.into(),
+            created_at: Some(std::time::SystemTime::from(account.created_at).into()),
+        }
+    }
+}
+
+/// The id of a patient in a request.
+pub(crate) fn patient_id(text: &str) -> Result<Uuid, Status> {
+    text.parse()
+        .map_err(|_| Status::invalid_argument("patient_id must be a UUID"))
+}

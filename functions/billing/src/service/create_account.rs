@@ -1,0 +1,137 @@
+//! `CreateBillingAccount`: opens the patient's account.
+//!
+//! Callers repeat the call until they have heard an answer, so it is idempotent per
+//! patient: the first one opens the account, and every other one, at the same time or
+//! later, answers the same. The database's unique constraint decides which is the first.
+
+use contracts::billing::v1::{CreateBillingAccountRequest, CreateBillingAccountResponse};
+use sqlx::PgPool;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::service::{
+    account::{Account, patient_id},
+    database::failed,
+};
+
+const MAX_NAME_CHARACTERS: usize = 100;
+
+/// RFC 5321, 4.5.3.1.3, without the brackets.
+const MAX_EMAIL_CHARACTERS: usize = 254;
+
+pub(crate) async fn create_account(
+    database: &PgPool,
+    request: CreateBillingAccountRequest,
+) -> Result<CreateBillingAccountResponse, Status> {
+    let patient_id = patient_id(&request.patient_id)?;
+    let name = name(&request.name)?;
+    let email = email(&request.email)?;
+
+    let opened = sqlx::query_as!(
+        Account,
+        "INSERT INTO billing.account (id, patient_id, name, email)
+         VALUES ($1, $2, $3, $4)
+         ON CONFLICT ON CONSTRAINT account_patient_unique DO NOTHING
+         RETURNING id, patient_id, status, created_at",
+        Uuid::now_v7(),
+        patient_id,
+        name,
+        email,
+    )
+    .fetch_optional(database)
+    .await
+    .map_err(|error| failed(&error))?;
+
+    let account = match opened {
+        Some(account) => {
+            tracing::info!(accountId = %account.id, patientId = %patient_id, "account opened");
+            account
+        }
+        None => sqlx::query_as!(
+            Account,
+            "SELECT id, patient_id, status, created_at
+             FROM billing.account
+             WHERE patient_id = $1",
+            patient_id,
+        )
+        .fetch_one(database)
+        .await
+        .map_err(|error| failed(&error))?,
+    };
+    Ok(CreateBillingAccountResponse {
+        account: Some(account.into()),
+    })
+}
+
+fn name(text: &str) -> Result<&str, Status> {
+    let name = text.trim();
+    if name.is_empty() {
+        return Err(Status::invalid_argument("name must not be blank"));
+    }
+    if name.chars().count() > MAX_NAME_CHARACTERS {
+        return Err(Status::invalid_argument(format!(
+            "name must not be longer than {MAX_NAME_CHARACTERS} characters"
+        )));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Status::invalid_argument(
+            "name must not contain control characters",
+        ));
+    }
+    Ok(name)
+}
+
+fn email(text: &str) -> Result<&str, Status> {
+    let email = text.trim();
+    if email.chars().count() > MAX_EMAIL_CHARACTERS {
+        return Err(Status::invalid_argument(format!(
+            "email must not be longer than {MAX_EMAIL_CHARACTERS} characters"
+        )));
+    }
+    let options = email_address::Options::default().without_display_text();
+    email_address::EmailAddress::parse_with_options(email, options)
+        .map_err(|_| Status::invalid_argument("email must be an e-mail address"))?;
+    Ok(email)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_text_of_a_sane_length() {
+        assert_eq!(name(" Zoë Ωmega ").unwrap(), "Zoë Ωmega");
+        assert!(name(&"é".repeat(100)).is_ok());
+        for text in ["", " \u{3000} ", "a\nb", "a\0b", &"é".repeat(101)] {
+            assert!(name(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_email_address_has_to_be_one() {
+        for text in [
+            "zoe@clinic.example",
+            "o'brien+tag@sub.clinic.example",
+            "用户@例子.广告",
+        ] {
+            assert!(email(text).is_ok(), "{text}");
+        }
+        let long = format!("a@{}.example", "b.".repeat(130));
+        for text in [
+            "",
+            "nobody",
+            "a@b@c.example",
+            "Zoë <zoe@clinic.example>",
+            "a@c.example\nbcc: x",
+            &long,
+        ] {
+            assert!(email(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_the_input() {
+        let refusal = email("zoe.feil.clinic").unwrap_err();
+        assert!(!refusal.message().contains("zoe"), "{refusal}");
+    }
+}

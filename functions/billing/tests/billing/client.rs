@@ -1,0 +1,115 @@
+//! The client against the service.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use billing::service::Limits;
+use billing_client::{AccountStatus, BillingClient, BillingError};
+use sqlx::PgPool;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+use uuid::Uuid;
+
+use crate::running::{Running, TOKEN, nowhere, within};
+
+#[sqlx::test(migrations = "./migrations")]
+async fn it_opens_and_finds_accounts(database: PgPool) {
+    let billing = Running::start(&database).await.client();
+    let patient = Uuid::now_v7();
+    assert_eq!(billing.get_account(patient).await.unwrap(), None);
+
+    let opened = billing
+        .create_account(patient, "Zoë", "zoe@clinic.example")
+        .await
+        .unwrap();
+    assert_eq!(opened.patient_id, patient);
+    assert_eq!(opened.status, AccountStatus::Active);
+    assert_eq!(billing.get_account(patient).await.unwrap(), Some(opened));
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn its_errors_say_what_to_do(database: PgPool) {
+    let running = Running::start(&database).await;
+    let refused = running
+        .client()
+        .create_account(Uuid::now_v7(), "", "zoe@clinic.example")
+        .await;
+    assert!(
+        matches!(refused, Err(BillingError::Refused(_))),
+        "{refused:?}"
+    );
+
+    let stranger = BillingClient::new(&running.url(), "another-token-of-the-tests").unwrap();
+    let refused = stranger.get_account(Uuid::now_v7()).await;
+    assert!(
+        matches!(refused, Err(BillingError::Unauthenticated)),
+        "{refused:?}"
+    );
+
+    let without_database = Running::start(&nowhere()).await;
+    let refused = without_database.client().get_account(Uuid::now_v7()).await;
+    assert!(
+        matches!(refused, Err(BillingError::Unavailable(_))),
+        "{refused:?}"
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn it_connects_again_after_a_restart(database: PgPool) {
+    let first = Running::start(&database).await;
+    let address = first.address;
+    let billing = first.client();
+    billing.get_account(Uuid::now_v7()).await.unwrap();
+
+    first.stop().await;
+    let refused = billing.get_account(Uuid::now_v7()).await;
+    assert!(
+        matches!(refused, Err(BillingError::Unavailable(_))),
+        "{refused:?}"
+    );
+
+    // The stop closed the service's pool.
+    let database = PgPool::connect_with((*database.connect_options()).clone())
+        .await
+        .unwrap();
+    let second = Running::start_at(address, &database, Limits::default()).await;
+    billing.get_account(Uuid::now_v7()).await.unwrap();
+    second.stop().await;
+}
+
+/// A process that was frozen, or a network that forgot the connection: nobody says that
+/// it is gone.
+#[sqlx::test(migrations = "./migrations")]
+async fn it_replaces_a_connection_that_went_silent(database: PgPool) {
+    let running = Running::start(&database).await;
+    let silence = Arc::new(Notify::new());
+    let proxy = proxy(running.address, Arc::clone(&silence)).await;
+    let billing = BillingClient::new(&format!("http://{proxy}"), TOKEN).unwrap();
+    billing.get_account(Uuid::now_v7()).await.unwrap();
+
+    silence.notify_waiters();
+    within(billing.get_account(Uuid::now_v7())).await.unwrap();
+}
+
+/// Passes connections on to `target`, until `silence` makes those that are there lose
+/// everything without closing them.
+async fn proxy(target: SocketAddr, silence: Arc<Notify>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let silence = Arc::clone(&silence);
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(target).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    () = silence.notified() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    address
+}

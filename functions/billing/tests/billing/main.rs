@@ -1,0 +1,16 @@
+//! The billing service over real HTTP/2 and a real PostgreSQL, its client, and the
+//! route that shows an account.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod client;
+mod open_services;
+mod overload;
+mod process;
+mod route;
+mod running;
+mod service;

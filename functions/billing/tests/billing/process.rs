@@ -1,0 +1,121 @@
+//! The service as the process that is deployed.
+
+use std::process::Stdio;
+
+use billing_client::{BillingClient, BillingError};
+use serde_json::Value;
+use sqlx::{ConnectOptions as _, PgPool};
+use telemetry::TraceContext;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+use uuid::Uuid;
+
+use crate::running::{TOKEN, within};
+
+struct Process {
+    child: Child,
+    log: Lines<BufReader<ChildStdout>>,
+    url: String,
+}
+
+impl Process {
+    async fn start(database_url: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_billing-service"))
+            .env("BILLING_LISTEN", "127.0.0.1:0")
+            .env("BILLING_TOKEN", TOKEN)
+            .env("DATABASE_URL", database_url)
+            .env("LOG_LEVEL", "debug")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stdout.take().unwrap()).lines();
+        let listening = line(&mut log, "listening").await;
+        Self {
+            child,
+            url: format!("http://{}", listening["address"].as_str().unwrap()),
+            log,
+        }
+    }
+
+    fn client(&self) -> BillingClient {
+        BillingClient::new(&self.url, TOKEN).unwrap()
+    }
+
+    /// Asks the process to stop, and answers whether it ended well.
+    async fn terminate(&mut self) -> bool {
+        let id = self.child.id().unwrap().to_string();
+        let kill = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(kill.await.unwrap().success());
+        within(self.child.wait()).await.unwrap().success()
+    }
+}
+
+/// The next line of the log with this message.
+async fn line(log: &mut Lines<BufReader<ChildStdout>>, message: &str) -> Value {
+    within(async {
+        loop {
+            let line = log.next_line().await.unwrap().expect("the log goes on");
+            for private in ["Zoë", "zoe@clinic.example", TOKEN] {
+                assert!(!line.contains(private), "{line}");
+            }
+            let line: Value = serde_json::from_str(&line).expect("the log is JSON");
+            if line["message"] == message {
+                return line;
+            }
+        }
+    })
+    .await
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_call_is_logged_in_the_trace_of_its_caller(database: PgPool) {
+    let url = database.connect_options().to_url_lossy();
+    let mut process = Process::start(url.as_str()).await;
+    let billing = process.client();
+    let trace = TraceContext::start();
+    let patient = Uuid::now_v7();
+
+    trace
+        .scope(billing.create_account(patient, "Zoë", "zoe@clinic.example"))
+        .await
+        .unwrap();
+
+    let opened = line(&mut process.log, "account opened").await;
+    assert_eq!(opened["span"]["traceId"], trace.trace_id());
+    assert_eq!(opened["patientId"], patient.to_string());
+    let call = line(&mut process.log, "call").await;
+    assert_eq!(call["traceId"], trace.trace_id());
+    assert_eq!(call["Method"], "CreateBillingAccount");
+    assert_eq!(call["status"], "OK");
+    assert_eq!(call["Requests"], 1.0);
+    assert!(call["Duration"].as_f64().unwrap() > 0.0);
+
+    assert!(process.terminate().await);
+    line(&mut process.log, "stopped").await;
+}
+
+#[tokio::test]
+async fn it_starts_without_its_database_and_stops_when_asked() {
+    let mut process = Process::start("postgres://nobody@127.0.0.1:1/nothing").await;
+    let outcome = process.client().get_account(Uuid::now_v7()).await;
+    assert!(
+        matches!(outcome, Err(BillingError::Unavailable(_))),
+        "{outcome:?}"
+    );
+    assert!(process.terminate().await);
+}
+
+#[tokio::test]
+async fn a_setting_that_is_missing_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_billing-service"))
+        .env_remove("BILLING_TOKEN")
+        .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")
+        .output();
+    let output = within(output).await.unwrap();
+    assert!(!output.status.success());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("BILLING_TOKEN"), "{message}");
+}

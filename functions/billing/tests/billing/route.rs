@@ -1,0 +1,108 @@
+//! `GET /api/patients/{id}/billing-account` over the running service.
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+    response::Response,
+};
+use billing::get_billing_account::routes;
+use billing_client::BillingClient;
+use http_body_util::BodyExt as _;
+use identity::{Role, testing::as_caller};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::running::{Running, nowhere};
+
+fn request(patient: &str) -> Request<Body> {
+    Request::get(format!("/api/patients/{patient}/billing-account"))
+        .body(Body::empty())
+        .unwrap()
+}
+
+async fn answer(billing: BillingClient, request: Request<Body>) -> Response {
+    api::layers("get-billing-account", routes(billing))
+        .oneshot(request)
+        .await
+        .unwrap()
+}
+
+async fn json(response: Response) -> Value {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn it_shows_the_account_to_those_who_may(database: PgPool) {
+    let billing = Running::start(&database).await.client();
+    let patient = Uuid::now_v7();
+    let account = billing
+        .create_account(patient, "Zoë", "zoe@clinic.example")
+        .await
+        .unwrap();
+
+    for role in Role::ALL {
+        let request = as_caller(request(&patient.to_string()), role);
+        let response = answer(billing.clone(), request).await;
+        if role == Role::Clinician {
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
+            continue;
+        }
+        assert_eq!(response.status(), StatusCode::OK, "{role}");
+        assert_eq!(
+            json(response).await,
+            json!({
+                "accountId": account.id,
+                "patientId": patient,
+                "status": "ACTIVE",
+                "createdAt": account.created_at,
+            })
+        );
+    }
+
+    let response = answer(billing, request(&patient.to_string())).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_patient_without_an_account_is_not_found(database: PgPool) {
+    let billing = Running::start(&database).await.client();
+    let request = as_caller(request(&Uuid::now_v7().to_string()), Role::Admin);
+    let response = answer(billing, request).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert_eq!(json(response).await["detail"], "Billing account not found");
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn an_id_that_is_none_is_refused(database: PgPool) {
+    let billing = Running::start(&database).await.client();
+    let response = answer(billing, as_caller(request("42"), Role::Admin)).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_service_that_cannot_answer_is_worth_another_try(database: PgPool) {
+    let stopped = Running::start(&database).await;
+    let gone = stopped.client();
+    stopped.stop().await;
+    let without_database = Running::start(&nowhere()).await.client();
+
+    for billing in [gone, without_database] {
+        let request = as_caller(request(&Uuid::now_v7().to_string()), Role::Admin);
+        let response = answer(billing, request).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_wrong_token_is_our_fault_and_nothing_for_clients(database: PgPool) {
+    let running = Running::start(&database).await;
+    let billing = BillingClient::new(&running.url(), "another-token-of-the-tests").unwrap();
+    let request = as_caller(request(&Uuid::now_v7().to_string()), Role::Admin);
+    let response = answer(billing, request).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!json(response).await.to_string().contains("TOKEN"));
+}

@@ -1,0 +1,160 @@
+//! A billing service that runs on a port of its own.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use billing::service::{Limits, ServeError, Service, ServiceToken};
+use billing_client::BillingClient;
+use contracts::billing::v1::{
+    CreateBillingAccountRequest, GetBillingAccountRequest,
+    billing_service_client::BillingServiceClient,
+};
+use sqlx::{PgPool, Postgres, Transaction, postgres::PgPoolOptions};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request,
+    transport::{Channel, Endpoint},
+};
+use uuid::Uuid;
+
+pub(crate) const TOKEN: &str = "the-token-of-the-tests";
+
+/// Longer than anything here takes: only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    stop: CancellationToken,
+    ended: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Running {
+    pub(crate) async fn start(database: &PgPool) -> Self {
+        Self::start_with(database, Limits::default()).await
+    }
+
+    pub(crate) async fn start_with(database: &PgPool, limits: Limits) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), database, limits).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr, database: &PgPool, limits: Limits) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let service = Service::new(database.clone(), ServiceToken::new(TOKEN).unwrap(), limits);
+        let ended = tokio::spawn(service.serve(listener, stop.clone().cancelled_owned()));
+        Self {
+            address,
+            stop,
+            ended,
+        }
+    }
+
+    /// Asks the service to stop.
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Stops the service, and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.ask_to_stop();
+        within(self.ended).await.unwrap().unwrap();
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn client(&self) -> BillingClient {
+        BillingClient::new(&self.url(), TOKEN).unwrap()
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        Endpoint::from_shared(self.url()).unwrap().connect_lazy()
+    }
+
+    /// The client that everybody can generate from `proto/`.
+    pub(crate) fn generated_client(&self) -> BillingServiceClient<Channel> {
+        BillingServiceClient::new(self.channel())
+    }
+}
+
+pub(crate) fn with_token<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let authorization = format!("Bearer {TOKEN}").parse().unwrap();
+    request
+        .metadata_mut()
+        .insert("authorization", authorization);
+    request
+}
+
+pub(crate) fn create(patient_id: Uuid) -> CreateBillingAccountRequest {
+    CreateBillingAccountRequest {
+        patient_id: patient_id.to_string(),
+        name: "Zoë Ωmega".to_owned(),
+        email: "zoe@clinic.example".to_owned(),
+    }
+}
+
+pub(crate) fn get(patient_id: Uuid) -> GetBillingAccountRequest {
+    GetBillingAccountRequest {
+        patient_id: patient_id.to_string(),
+    }
+}
+
+/// A database that nobody answers for.
+pub(crate) fn nowhere() -> PgPool {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    PgPoolOptions::new()
+        .acquire_timeout(Duration::from_millis(300))
+        .connect_lazy(&format!("postgres://nobody@{address}/nothing"))
+        .unwrap()
+}
+
+/// Opens the patient's account and does not commit: whoever else wants to open it has
+/// to wait for the end of the transaction.
+pub(crate) async fn hold(database: &PgPool, patient_id: Uuid) -> Transaction<'static, Postgres> {
+    let mut transaction = database.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO billing.account (id, patient_id, name, email)
+         VALUES ($1, $2, 'Held', 'held@clinic.example')",
+    )
+    .bind(Uuid::now_v7())
+    .bind(patient_id)
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
+    transaction
+}
+
+/// Waits until a call waits in the database.
+pub(crate) async fn until_a_call_waits(database: &PgPool) {
+    until(async || {
+        sqlx::query_scalar::<_, bool>(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity
+                            WHERE datname = current_database() AND wait_event_type = 'Lock')",
+        )
+        .fetch_one(database)
+        .await
+        .unwrap()
+    })
+    .await;
+}
+
+/// Waits until it is so.
+pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
+    within(async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+pub(crate) async fn within<F: Future>(work: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .expect("it does not take so long")
+}

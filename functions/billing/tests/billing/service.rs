@@ -1,0 +1,233 @@
+//! Opening and reading accounts.
+
+use std::collections::HashSet;
+
+use contracts::billing::v1::{
+    BillingAccountStatus, CreateBillingAccountRequest, GetBillingAccountRequest,
+};
+use futures::future::join_all;
+use sqlx::PgPool;
+use tonic::{Code, Request};
+use uuid::Uuid;
+
+use crate::running::{Running, create, get, hold, nowhere, until_a_call_waits, with_token, within};
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_call_without_the_token_is_refused(database: PgPool) {
+    let mut billing = Running::start(&database).await.generated_client();
+    let patient = Uuid::now_v7();
+
+    let bare = Request::new(create(patient));
+    let refusal = billing.create_billing_account(bare).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::Unauthenticated);
+
+    for authorization in ["Bearer another-token-of-the-tests", "Bearer ", "Basic abc"] {
+        let mut wrong = Request::new(get(patient));
+        wrong
+            .metadata_mut()
+            .insert("authorization", authorization.parse().unwrap());
+        let refusal = billing.get_billing_account(wrong).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::Unauthenticated, "{authorization}");
+    }
+    assert_eq!(accounts(&database).await, 0);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn an_account_is_opened_once_and_found_again(database: PgPool) {
+    let mut billing = Running::start(&database).await.generated_client();
+    let patient = Uuid::now_v7();
+
+    let answer = billing
+        .create_billing_account(with_token(create(patient)))
+        .await
+        .unwrap();
+    let opened = answer.into_inner().account.unwrap();
+    assert_eq!(opened.patient_id, patient.to_string());
+    assert_eq!(opened.status(), BillingAccountStatus::Active);
+    assert!(opened.created_at.is_some());
+
+    let again = CreateBillingAccountRequest {
+        name: "Another Name".to_owned(),
+        ..create(patient)
+    };
+    let answer = billing
+        .create_billing_account(with_token(again))
+        .await
+        .unwrap();
+    assert_eq!(answer.into_inner().account, Some(opened.clone()));
+
+    let answer = billing
+        .get_billing_account(with_token(get(patient)))
+        .await
+        .unwrap();
+    assert_eq!(answer.into_inner().account, Some(opened));
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn calls_at_the_same_time_get_the_same_account(database: PgPool) {
+    let running = Running::start(&database).await;
+    let patient = Uuid::now_v7();
+
+    let calls = (0..20).map(|_| {
+        let mut billing = running.generated_client();
+        async move {
+            let answer = billing
+                .create_billing_account(with_token(create(patient)))
+                .await
+                .unwrap();
+            answer.into_inner().account.unwrap().account_id
+        }
+    });
+    let ids: HashSet<String> = within(join_all(calls)).await.into_iter().collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(accounts(&database).await, 1);
+}
+
+/// The decision is the database's: a call that meets another one half way waits for its
+/// end, and answers that one's account, or opens its own.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_call_waits_for_one_that_is_half_way(database: PgPool) {
+    let running = Running::start(&database).await;
+    for committed in [true, false] {
+        let patient = Uuid::now_v7();
+        let half_way = hold(&database, patient).await;
+        let mut billing = running.generated_client();
+        let call = tokio::spawn(async move {
+            billing
+                .create_billing_account(with_token(create(patient)))
+                .await
+        });
+        until_a_call_waits(&database).await;
+        if committed {
+            half_way.commit().await.unwrap();
+        } else {
+            half_way.rollback().await.unwrap();
+        }
+        let answer = within(call).await.unwrap().unwrap().into_inner();
+        assert_eq!(answer.account.unwrap().patient_id, patient.to_string());
+        let name: String =
+            sqlx::query_scalar("SELECT name FROM billing.account WHERE patient_id = $1")
+                .bind(patient)
+                .fetch_one(&database)
+                .await
+                .unwrap();
+        assert_eq!(name == "Held", committed);
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn bad_input_is_refused_with_its_reason(database: PgPool) {
+    let mut billing = Running::start(&database).await.generated_client();
+    let good = || create(Uuid::now_v7());
+    let bad = [
+        (
+            CreateBillingAccountRequest {
+                patient_id: "42".to_owned(),
+                ..good()
+            },
+            "patient_id must be a UUID",
+        ),
+        (
+            CreateBillingAccountRequest {
+                name: "  ".to_owned(),
+                ..good()
+            },
+            "name must not be blank",
+        ),
+        (
+            CreateBillingAccountRequest {
+                name: "é".repeat(101),
+                ..good()
+            },
+            "name must not be longer than 100 characters",
+        ),
+        (
+            CreateBillingAccountRequest {
+                email: "nobody".to_owned(),
+                ..good()
+            },
+            "email must be an e-mail address",
+        ),
+    ];
+    for (request, reason) in bad {
+        let refusal = billing
+            .create_billing_account(with_token(request))
+            .await
+            .unwrap_err();
+        assert_eq!(refusal.code(), Code::InvalidArgument, "{reason}");
+        assert_eq!(refusal.message(), reason);
+    }
+
+    let nobody = GetBillingAccountRequest {
+        patient_id: String::new(),
+    };
+    let refusal = billing
+        .get_billing_account(with_token(nobody))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::InvalidArgument);
+    assert_eq!(accounts(&database).await, 0);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_message_is_bounded(database: PgPool) {
+    let mut billing = Running::start(&database).await.generated_client();
+    let huge = CreateBillingAccountRequest {
+        name: "x".repeat(20 * 1024),
+        ..create(Uuid::now_v7())
+    };
+    let refusal = billing
+        .create_billing_account(with_token(huge))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::OutOfRange, "{refusal}");
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_patient_without_an_account_is_not_found(database: PgPool) {
+    let mut billing = Running::start(&database).await.generated_client();
+    let refusal = billing
+        .get_billing_account(with_token(get(Uuid::now_v7())))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn without_its_database_it_is_unavailable() {
+    let mut billing = Running::start(&nowhere()).await.generated_client();
+    let refusal = billing
+        .create_billing_account(with_token(create(Uuid::now_v7())))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::Unavailable, "{refusal}");
+    let refusal = billing
+        .get_billing_account(with_token(get(Uuid::now_v7())))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::Unavailable, "{refusal}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn before_its_schema_is_there_it_is_unavailable(database: PgPool) {
+    let mut billing = Running::start(&database).await.generated_client();
+    let patient = Uuid::now_v7();
+    let refusal = billing
+        .create_billing_account(with_token(create(patient)))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::Unavailable, "{refusal}");
+
+    sqlx::migrate!("./migrations").run(&database).await.unwrap();
+    billing
+        .create_billing_account(with_token(create(patient)))
+        .await
+        .unwrap();
+}
+
+async fn accounts(database: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM billing.account")
+        .fetch_one(database)
+        .await
+        .unwrap()
+}

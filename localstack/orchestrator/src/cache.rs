@@ -18,6 +18,9 @@ use crate::progress::Step;
 use crate::settings::Settings;
 use crate::tool::Tool;
 
+/// The environments that have a lock in `localstack/locks`.
+pub const PYTHON_ENVIRONMENTS: [&str; 2] = ["tools", "localstack"];
+
 /// Written last, so that an interrupted installation never counts as one.
 const COMPLETE: &str = ".complete";
 
@@ -63,17 +66,49 @@ impl<'a> Cache<'a> {
         Ok(environment)
     }
 
-    /// The folder of the build tools' programs, once they are installed.
+    /// The folders of the programs of all Python environments that are installed.
     ///
     /// # Errors
-    /// If the lock cannot be read.
-    pub fn installed_programs(&self) -> Result<Option<PathBuf>> {
-        let (folder, _) = self.python_folder("tools")?;
-        let environment = PythonEnvironment::new(&folder);
-        Ok(folder
-            .join(COMPLETE)
-            .exists()
-            .then(|| environment.programs()))
+    /// If a lock cannot be read.
+    pub fn installed_programs(&self) -> Result<Vec<PathBuf>> {
+        let mut installed = Vec::new();
+        for name in PYTHON_ENVIRONMENTS {
+            if self.is_installed(name)? {
+                installed.push(self.python(name)?.programs());
+            }
+        }
+        Ok(installed)
+    }
+
+    /// Whether the Python environment of that name is there.
+    ///
+    /// # Errors
+    /// If its lock cannot be read.
+    pub fn is_installed(&self, name: &str) -> Result<bool> {
+        let (folder, _) = self.python_folder(name)?;
+        Ok(folder.join(COMPLETE).exists())
+    }
+
+    /// The Python environment of that name, which may not be installed.
+    ///
+    /// # Errors
+    /// If its lock cannot be read.
+    pub fn python(&self, name: &str) -> Result<PythonEnvironment> {
+        let (folder, _) = self.python_folder(name)?;
+        Ok(PythonEnvironment::new(&folder))
+    }
+
+    /// Where the program of a package is, or will be.
+    #[must_use]
+    pub fn program_of(&self, package: &CargoPackage) -> PathBuf {
+        self.package_folder(package)
+            .join("bin")
+            .join(package.program)
+    }
+
+    fn package_folder(&self, package: &CargoPackage) -> PathBuf {
+        let label = format!("{}-{}", package.program, package.version);
+        self.settings.cache.join(label)
     }
 
     /// The program of a package from the registry.
@@ -81,9 +116,8 @@ impl<'a> Cache<'a> {
     /// # Errors
     /// If it cannot be compiled.
     pub fn cargo_program(&self, step: &Step<'_>, package: &CargoPackage) -> Result<PathBuf> {
-        let label = format!("{}-{}", package.program, package.version);
-        let folder = self.settings.cache.join(&label);
-        let program = folder.join("bin").join(package.program);
+        let folder = self.package_folder(package);
+        let program = self.program_of(package);
         self.install(step, &folder, &program, |tool| {
             step.announce(&format!(
                 "compiling {} {} once, into {} ({})",
@@ -93,7 +127,8 @@ impl<'a> Cache<'a> {
                 package.duration
             ));
             // Kept when interrupted, so that the next attempt goes on from there.
-            let target = self.settings.cache.join(format!("{label}.build"));
+            let label = format!("{}-{}.build", package.program, package.version);
+            let target = self.settings.cache.join(label);
             tool.run(
                 // In the repository, because its Rust version is the one to use.
                 Command::new("cargo")

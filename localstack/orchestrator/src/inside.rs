@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use local_stack::cache::Cache;
+use local_stack::cache::{Cache, PYTHON_ENVIRONMENTS, python_command};
 use local_stack::readiness;
+use local_stack::services::{dynamodb, kafka};
 use local_stack::settings::Settings;
 use local_stack::stack::Context;
 use local_stack::stack_file::StackFile;
@@ -19,7 +21,8 @@ use serde::Deserialize;
 const POLL: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The command, with the stack's environment and its build tools on the path.
+/// The command, with the stack's environment and its tools on the path, behind those of
+/// the user.
 pub(crate) fn command(
     settings: &Settings,
     stack: &StackFile,
@@ -28,15 +31,57 @@ pub(crate) fn command(
     let (program, arguments) = command.split_first().context("no command was given")?;
     let path = env::var_os("PATH").unwrap_or_default();
     let tools = Cache::new(settings).installed_programs()?;
-    let path = env::join_paths(env::split_paths(&path).chain(tools))?;
     let mut command = Command::new(program);
     command
         .args(arguments)
         .envs(function_settings(stack)?)
         .envs(stack.environment(settings))
+        .envs(servers(settings))
         .env("LOCAL_STACK", env::current_exe()?)
+        .env(
+            "PATH",
+            env::join_paths(env::split_paths(&path).chain(tools))?,
+        );
+    Ok(command)
+}
+
+/// One of the installed tools, which are installed now if they are not yet.
+pub(crate) fn tool(context: &Context, command: &[OsString]) -> Result<Command> {
+    let (name, arguments) = command.split_first().context("no tool was given")?;
+    let cache = Cache::new(&context.settings);
+    let mut programs = Vec::new();
+    for environment in PYTHON_ENVIRONMENTS {
+        if !cache.is_installed(environment)? {
+            context.progress.step("Tools", |step| {
+                cache.python_environment(step, environment).map(drop)
+            })?;
+        }
+        programs.push(cache.python(environment)?.programs());
+    }
+    let program = programs
+        .iter()
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+        .with_context(|| format!("there is no tool {}", name.display()))?;
+    // Together with the Python that it belongs to.
+    let folder = program.parent().map(Path::to_path_buf);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths(folder.into_iter().chain(env::split_paths(&path)))?;
+    let mut command = python_command(&program);
+    command
+        .args(arguments)
+        .envs(servers(&context.settings))
         .env("PATH", path);
     Ok(command)
+}
+
+/// The servers that tests start for themselves.
+fn servers(settings: &Settings) -> [(&'static str, PathBuf); 2] {
+    let cache = Cache::new(settings);
+    [
+        ("KAFKA_BROKER_BINARY", cache.program_of(&kafka::BROKER)),
+        ("DYNOXIDE_BINARY", cache.program_of(&dynamodb::SERVER)),
+    ]
 }
 
 /// What the deployed functions have in their environments, names of tables and queues

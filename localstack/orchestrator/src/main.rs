@@ -5,7 +5,7 @@ mod report;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -71,6 +71,12 @@ enum Action {
         #[arg(long)]
         fresh: bool,
         /// The command and its arguments
+        #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Run an installed tool, such as `sam`, `cfn-lint`, `aws` or `pytest`
+    Tool {
+        /// The tool and its arguments
         #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
@@ -143,13 +149,21 @@ fn perform(action: Action) -> Result<ExitCode> {
         }
         Action::Exec { command } => {
             let settings = Settings::from_environment()?;
-            let mut command = inside::command(&settings, &StackFile::read(&settings)?, &command)?;
-            let error = command.exec();
-            Err(error).with_context(|| format!("cannot run {}", command.get_program().display()))
+            become_program(inside::command(
+                &settings,
+                &StackFile::read(&settings)?,
+                &command,
+            )?)
         }
+        Action::Tool { command } => become_program(inside::tool(&context()?, &command)?),
         Action::Run { fresh, command } => run(fresh, &command),
         Action::Launch { .. } => unreachable!("handled before anything else"),
     }
+}
+
+fn become_program(mut command: Command) -> Result<ExitCode> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot run {}", command.get_program().display()))
 }
 
 fn up(scope: Scope) -> Result<ExitCode> {

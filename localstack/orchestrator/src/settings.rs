@@ -119,11 +119,8 @@ impl Settings {
     /// # Errors
     /// If a setting has a value that makes no sense; the message says which.
     pub fn from_environment() -> Result<Self> {
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .ancestors()
-            .nth(2)
-            .context("the orchestrator is not where it was built")?;
-        Self::read(repository, |name| std::env::var(name).ok())
+        let here = std::env::current_dir().context("the current folder is gone")?;
+        Self::read(repository_of(&here)?, |name| std::env::var(name).ok())
     }
 
     fn read(repository: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
@@ -208,6 +205,19 @@ impl Settings {
     }
 }
 
+/// The repository that a folder is in. Asked at each run, because a compiled program does
+/// not notice when the repository moves, or when it is shared by two of them.
+fn repository_of(folder: &Path) -> Result<&Path> {
+    folder
+        .ancestors()
+        .find(|ancestor| {
+            ancestor
+                .join("localstack/orchestrator/Cargo.toml")
+                .is_file()
+        })
+        .with_context(|| format!("{} is not in the repository", folder.display()))
+}
+
 fn port(name: &str, text: &str) -> Result<u16> {
     match text.trim().parse() {
         Ok(port) if port > 0 => Ok(port),
@@ -244,6 +254,16 @@ mod tests {
         );
         assert!(!settings.free_ports);
         assert!(Service::ALL.iter().all(|service| settings.starts(*service)));
+    }
+
+    #[test]
+    fn the_repository_is_found_from_any_folder_inside() {
+        let repository = tempfile::tempdir().unwrap();
+        let inside = repository.path().join("localstack/orchestrator");
+        std::fs::create_dir_all(&inside).unwrap();
+        std::fs::write(inside.join("Cargo.toml"), "").unwrap();
+        assert_eq!(repository_of(&inside).unwrap(), repository.path());
+        assert!(repository_of(Path::new("/")).is_err());
     }
 
     #[test]

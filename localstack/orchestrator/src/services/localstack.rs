@@ -1,7 +1,7 @@
 //! LocalStack on the host, with the extension of this repository.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -159,10 +159,4 @@ pub fn session(url: &str) -> Result<String> {
 #[must_use]
 pub fn function_logs(settings: &Settings) -> PathBuf {
     settings.logs().join("functions")
-}
-
-/// The log file of one function.
-#[must_use]
-pub fn function_log(settings: &Settings, function: &str) -> PathBuf {
-    function_logs(settings).join(Path::new(function).with_extension("log"))
 }

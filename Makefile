@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test
+.PHONY: help up down status logs deploy clean test import bench
 
 # Compiled at the first call; cargo says so while it takes time.
 LOCAL_STACK = cargo run --quiet --package local-stack --
@@ -33,3 +33,27 @@ deploy: orchestrator ## Deploy everything again with SAM
 
 clean: orchestrator ## Stop everything and remove the data
 	@$(LOCAL_STACK) clean
+
+# On a stack of its own, which is stopped afterwards.
+test: orchestrator ## Run every test
+	cargo fmt --all --check
+	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
+	  $(LOCAL_STACK) run --fresh -- $(MAKE) --no-print-directory test-on-stack
+
+# What `make test` runs once the stack is up.
+test-on-stack:
+	cargo test --workspace
+	cd localstack/extension && $$LOCAL_STACK tool ruff check && $$LOCAL_STACK tool pytest
+	$$LOCAL_STACK tool cfn-lint template.yaml
+	$$LOCAL_STACK tool sam validate --lint
+.PHONY: test-on-stack
+
+# On a stack of its own: it writes patients and has every function do something.
+bench: orchestrator ## Measure starts, latency, memory and size; options in OPTIONS="--starts 5"
+	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
+	  $(LOCAL_STACK) run -- cargo run --quiet --bin benchmark -- $(OPTIONS)
+
+import: ## Create the patients of data/synthea/patients.csv; again to go on after an interruption
+	@SQLX_OFFLINE=true $(LOCAL_STACK) exec cargo run --quiet --bin import-patients -- \
+	  --report .local/import/report.json $(ARGS)

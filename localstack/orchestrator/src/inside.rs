@@ -37,6 +37,8 @@ pub(crate) fn command(
         .envs(function_settings(stack)?)
         .envs(stack.environment(settings))
         .envs(servers(settings))
+        // Queries are checked against what is committed, whatever the database is like.
+        .env("SQLX_OFFLINE", "true")
         .env("LOCAL_STACK", env::current_exe()?)
         .env(
             "PATH",

@@ -1,0 +1,47 @@
+"""A stack's API has the same URL at each deployment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_api import BACKEND, RestApi
+from sam import deploy, function, upload
+from stack import LocalStack
+
+REST_API: dict[str, Any] = {
+    "Type": "AWS::ApiGateway::RestApi",
+    "Properties": {"Name": "api"},
+}
+
+OPEN_ROUTE: dict[str, Any] = {
+    "Type": "Api",
+    "Properties": {"RestApiId": {"Ref": "Api"}, "Path": "/open", "Method": "get"},
+}
+
+
+def test_the_api_of_a_stack_is_called_by_the_name_of_the_stack(localstack: LocalStack) -> None:
+    """And works under that name."""
+    resources = {
+        "Api": {"Type": "AWS::Serverless::Api", "Properties": {"StageName": "test"}},
+        "Backend": function(upload(localstack, BACKEND), Events={"Open": OPEN_ROUTE}),
+    }
+    stack = deploy(localstack, resources, ApiId={"Ref": "Api"})
+    assert stack["ApiId"] == stack["StackName"]
+    assert RestApi(localstack, stack["StackName"]).get("/open").status_code == 200
+
+
+def test_a_second_api_of_a_stack_keeps_an_id_of_its_own(localstack: LocalStack) -> None:
+    """Two cannot have the same."""
+    resources = {"First": REST_API, "Second": {**REST_API, "DependsOn": "First"}}
+    stack = deploy(localstack, resources, First={"Ref": "First"}, Second={"Ref": "Second"})
+    assert stack["First"] == stack["StackName"]
+    assert stack["Second"] != stack["First"]
+
+
+def test_an_api_without_a_stack_is_left_alone(localstack: LocalStack) -> None:
+    """Its id is made up, or the one that its creator has chosen."""
+    gateway = localstack.client("apigateway")
+    api = gateway.create_rest_api(name="api")
+    chosen = gateway.create_rest_api(name="api", tags={"_custom_id_": "chosen"})
+    assert gateway.get_rest_api(restApiId=api["id"])["name"] == "api"
+    assert chosen["id"] == "chosen"

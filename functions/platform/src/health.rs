@@ -1,0 +1,165 @@
+//! Whether the system can do its work: the database, the billing service and Kafka are
+//! each asked for a sign of life, at the same time and under one time limit.
+//!
+//! What is wrong with one of them is for the log; the answer says only that it is down.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use axum::{Json, Router, extract::State, routing::get};
+use billing_client::BillingClient;
+use contracts::PATIENT_EVENTS_TOPIC;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection as _, PgPool};
+use utoipa::ToSchema;
+
+use crate::kafka::Kafka;
+
+/// How long each dependency may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the system cannot do its work without.
+#[derive(Debug, Clone)]
+pub struct Dependencies {
+    /// PostgreSQL.
+    pub database: PgPool,
+    /// The billing service.
+    pub billing: BillingClient,
+    /// The Kafka brokers, `host:port` separated by commas.
+    pub kafka: String,
+}
+
+/// The route.
+pub fn routes(dependencies: Dependencies) -> Router {
+    Router::new()
+        .route("/health", get(check_health))
+        .with_state(dependencies)
+}
+
+/// The health of the system
+///
+/// Asks what the system depends on for a sign of life. No access token is needed.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "platform",
+    operation_id = "checkHealth",
+    responses(
+        (status = 200, description = "Everything works", body = Health),
+        (status = 503, description = "Something that the system depends on is down", body = Health),
+    )
+)]
+pub(crate) async fn check_health(
+    State(dependencies): State<Dependencies>,
+) -> (StatusCode, Json<Health>) {
+    let (database, billing, kafka) = tokio::join!(
+        check("database", database(&dependencies.database)),
+        check("billing", dependencies.billing.check_health()),
+        check("kafka", kafka(&dependencies.kafka)),
+    );
+    let checks = Checks {
+        database,
+        billing,
+        kafka,
+    };
+    let (status, state) = if checks.all_up() {
+        (StatusCode::OK, HealthState::Up)
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, HealthState::Down)
+    };
+    let health = Health {
+        status: state,
+        checks,
+    };
+    (status, Json(health))
+}
+
+async fn database(pool: &PgPool) -> Result<(), sqlx::Error> {
+    pool.acquire().await?.ping().await
+}
+
+/// A broker that does not have our topic is of no use to us.
+async fn kafka(brokers: &str) -> anyhow::Result<()> {
+    let kafka = Kafka::connect(brokers, PATIENCE).await?;
+    let partitions = kafka.partitions(PATIENT_EVENTS_TOPIC).await?;
+    partitions.context("the topic does not exist")?;
+    Ok(())
+}
+
+async fn check<E: Into<anyhow::Error>>(
+    dependency: &'static str,
+    sign_of_life: impl Future<Output = Result<(), E>>,
+) -> Check {
+    let started = Instant::now();
+    let outcome = match tokio::time::timeout(PATIENCE, sign_of_life).await {
+        Ok(outcome) => outcome.map_err(Into::into),
+        Err(elapsed) => Err(elapsed.into()),
+    };
+    let status = match outcome {
+        Ok(()) => HealthState::Up,
+        Err(cause) => {
+            let cause = format!("{cause:#}");
+            tracing::error!(dependency, cause, "a dependency is down");
+            HealthState::Down
+        }
+    };
+    Check {
+        status,
+        latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// The health of the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// `UP` if everything is.
+    pub status: HealthState,
+    /// What the system depends on.
+    pub checks: Checks,
+}
+
+/// The health of what the system depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Checks {
+    /// PostgreSQL.
+    pub database: Check,
+    /// The billing service.
+    pub billing: Check,
+    /// Kafka.
+    pub kafka: Check,
+}
+
+impl Checks {
+    fn all_up(&self) -> bool {
+        [self.database, self.billing, self.kafka]
+            .iter()
+            .all(|check| check.status == HealthState::Up)
+    }
+}
+
+/// One sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({ "status": "UP", "latencyMs": 3 }))]
+pub struct Check {
+    /// Whether it came, in time.
+    pub status: HealthState,
+    /// After how many milliseconds it came, or was given up.
+    pub latency_ms: u64,
+}
+
+/// Whether something works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HealthState {
+    /// It does.
+    Up,
+    /// It does not, or too slowly.
+    Down,
+}

@@ -1,0 +1,78 @@
+//! Fills a deployment with what every service needs before its first request: the
+//! schemas, the topic, the key that signs access tokens, the sender of messages.
+//!
+//! Called after each deployment. Every step leaves what is there as it is, so calling
+//! it again, or twice at the same time, is safe.
+
+mod brokers;
+mod migrations;
+mod sender;
+mod signing_key;
+mod topic;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use store::{aws_config, connect_options, setting};
+
+pub use migrations::run as run_migrations;
+pub use sender::Sender;
+pub use signing_key::ProvisionedKey;
+pub use topic::{ProvisionedTopic, TopicShape, provide as provide_topic};
+
+/// What is there now.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Provisioned {
+    /// How many migrations each service's schema has.
+    pub migrations: BTreeMap<&'static str, usize>,
+    /// Where patient events go.
+    pub topic: ProvisionedTopic,
+    /// The key that signs access tokens.
+    pub signing_key: ProvisionedKey,
+    /// The address that messages to patients come from; missing where the deployment
+    /// names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Sender>,
+    /// The Kafka brokers, for the settings of the other functions.
+    pub bootstrap_servers: String,
+}
+
+/// Provides everything.
+///
+/// # Errors
+/// With the step that failed and the reason. What earlier steps provided stays; the next
+/// call goes on from there.
+pub async fn provision() -> anyhow::Result<Provisioned> {
+    let database = connect_options("provision")?;
+    let migrations = migrations::run(&database).await?;
+
+    let aws = aws_config().await;
+    let bootstrap_servers = match setting("KAFKA_CLUSTER_ARN") {
+        Ok(cluster) => brokers::look_up(aws, &cluster).await?,
+        Err(_) => setting("KAFKA_BOOTSTRAP_SERVERS")?,
+    };
+    let topic = topic::provide(&bootstrap_servers, TopicShape::from_env()?).await?;
+
+    let signing_key = signing_key::provide(
+        aws,
+        &setting("SIGNING_KEY_SECRET")?,
+        &setting("PUBLIC_KEYS_PARAMETER")?,
+    )
+    .await
+    .context("the key that signs access tokens could not be provided")?;
+
+    let sender = match setting("NOTIFICATIONS_SENDER") {
+        Ok(address) => Some(sender::provide(aws, address).await?),
+        Err(_) => None,
+    };
+
+    Ok(Provisioned {
+        migrations,
+        topic,
+        signing_key,
+        sender,
+        bootstrap_servers,
+    })
+}

@@ -1,0 +1,45 @@
+//! Brings the schema of every service up to date.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use anyhow::Context as _;
+use sqlx::{ConnectOptions as _, Connection as _, migrate::Migrator, postgres::PgConnectOptions};
+
+/// Each service that has a schema, and how that came to be what it is. No service of
+/// them depends on another, so neither does the order matter.
+fn services() -> [(&'static str, Migrator); 3] {
+    [
+        ("auth", sqlx::migrate!("../auth/migrations")),
+        ("patients", sqlx::migrate!("../patients/migrations")),
+        ("billing", sqlx::migrate!("../billing/migrations")),
+    ]
+}
+
+/// Applies what is missing, and answers how many migrations each schema has now.
+///
+/// A service's record of its migrations stands in its own schema. Two calls at the same
+/// time wait for each other: each service is migrated under a lock of the database.
+///
+/// # Errors
+/// If the database cannot be reached, or refuses a migration: that one is undone, and
+/// those before it stay.
+pub async fn run(database: &PgConnectOptions) -> anyhow::Result<BTreeMap<&'static str, usize>> {
+    // One connection of its own: a migration may take longer than a request's statement,
+    // and the lock belongs to the connection.
+    let mut connection = database
+        .connect()
+        .await
+        .context("the database cannot be reached")?;
+    let mut applied = BTreeMap::new();
+    for (service, mut migrations) in services() {
+        migrations.create_schema(service);
+        migrations.dangerous_set_table_name(Cow::Owned(format!("{service}._sqlx_migrations")));
+        migrations
+            .run_direct(None, &mut connection, false)
+            .await
+            .with_context(|| format!("the schema {service} could not be brought up to date"))?;
+        applied.insert(service, migrations.iter().count());
+    }
+    connection.close().await?;
+    Ok(applied)
+}

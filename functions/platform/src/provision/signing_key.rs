@@ -1,0 +1,127 @@
+//! The key that signs access tokens: the private half in Secrets Manager, where only
+//! the login function reads it, and the public halves in a parameter for everybody who
+//! verifies tokens.
+
+use anyhow::Context as _;
+use aws_sdk_secretsmanager as secrets;
+use aws_sdk_ssm as parameters;
+use identity::{PublicKeys, SigningKey};
+use serde::Serialize;
+use store::SdkConfig;
+
+/// Names the secret's first value. Secrets Manager takes one value per token, so of two
+/// calls at the same time only one can set it.
+const FIRST_VALUE: &str = "patient-management-first-signing-key";
+
+/// The key as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisionedKey {
+    /// Which key it is: the `kid` of the tokens that it signs.
+    pub id: String,
+    /// Whether it was made just now.
+    pub created: bool,
+}
+
+/// Makes a key unless there is one, and publishes its public half beside those of
+/// earlier keys, whose tokens are still valid.
+pub(crate) async fn provide(
+    aws: &SdkConfig,
+    secret: &str,
+    parameter: &str,
+) -> anyhow::Result<ProvisionedKey> {
+    let secrets = secrets::Client::new(aws);
+    let (key, created) = match read(&secrets, secret).await? {
+        Some(key) => (key, false),
+        None => create(&secrets, secret).await?,
+    };
+    publish(&parameters::Client::new(aws), parameter, key.public_keys()).await?;
+    Ok(ProvisionedKey {
+        id: key.id().to_owned(),
+        created,
+    })
+}
+
+/// The key, or `None` for a secret that has no value yet.
+async fn read(secrets: &secrets::Client, secret: &str) -> anyhow::Result<Option<SigningKey>> {
+    let answer = secrets.get_secret_value().secret_id(secret).send().await;
+    let value = match answer {
+        Ok(value) => value,
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(|refusal| refusal.is_resource_not_found_exception()) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).context("the secret cannot be read"),
+    };
+    let pem = value.secret_string().context("the secret has no text")?;
+    Ok(Some(SigningKey::from_pem(pem)?))
+}
+
+/// Makes a key and keeps it, unless somebody else was quicker: theirs counts.
+async fn create(secrets: &secrets::Client, secret: &str) -> anyhow::Result<(SigningKey, bool)> {
+    let (key, pem) = SigningKey::generate()?;
+    let put = secrets
+        .put_secret_value()
+        .secret_id(secret)
+        .client_request_token(FIRST_VALUE)
+        .secret_string(pem)
+        .send()
+        .await;
+    if let Err(error) = put {
+        let too_late = error
+            .as_service_error()
+            .is_some_and(|refusal| refusal.is_resource_exists_exception());
+        if !too_late {
+            return Err(error).context("the secret cannot be written");
+        }
+    }
+    let kept = read(secrets, secret)
+        .await?
+        .context("the secret has no value although it was written")?;
+    let created = kept.id() == key.id();
+    Ok((kept, created))
+}
+
+/// Adds the keys to those in the parameter.
+async fn publish(
+    parameters: &parameters::Client,
+    parameter: &str,
+    keys: PublicKeys,
+) -> anyhow::Result<()> {
+    let answer = parameters.get_parameter().name(parameter).send().await;
+    let published = match answer {
+        Ok(answer) => answer
+            .parameter()
+            .and_then(|parameter| parameter.value())
+            .map(PublicKeys::from_json)
+            .transpose()?,
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(|refusal| refusal.is_parameter_not_found()) =>
+        {
+            None
+        }
+        Err(error) => return Err(error).context("the parameter cannot be read"),
+    };
+    let wanted = match &published {
+        Some(published) => published.clone().and(keys),
+        None => keys,
+    };
+    if published.as_ref() == Some(&wanted) {
+        return Ok(());
+    }
+    parameters
+        .put_parameter()
+        .name(parameter)
+        .value(wanted.to_json())
+        .r#type(parameters::types::ParameterType::String)
+        .overwrite(true)
+        .send()
+        .await
+        .context("the parameter cannot be written")?;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Files that are part of the program, served so that a browser fetches each only once.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+/// A text file and how it may be kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StaticFile {
+    pub(crate) content_type: &'static str,
+    pub(crate) cache_control: &'static str,
+    pub(crate) content: &'static str,
+}
+
+impl StaticFile {
+    /// The file, or 304 for a client that has it already (RFC 9110, section 13.1.2).
+    pub(crate) fn answer(self, request: &HeaderMap) -> Response {
+        let tag = self.entity_tag();
+        let mut response = if has_already(request, &tag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let mut whole = Body::from(self.content).into_response();
+            let content_type = HeaderValue::from_static(self.content_type);
+            whole
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, content_type);
+            whole
+        };
+        let headers = response.headers_mut();
+        let cache_control = HeaderValue::from_static(self.cache_control);
+        headers.insert(header::CACHE_CONTROL, cache_control);
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        response
+    }
+
+    /// Weak, because a gateway may compress the file on its way.
+    fn entity_tag(self) -> String {
+        let content = self.content.as_bytes();
+        format!("W/\"{:08x}-{:x}\"", crc32fast::hash(content), content.len())
+    }
+}
+
+fn has_already(request: &HeaderMap, tag: &str) -> bool {
+    request
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|candidate| {
+            candidate == "*" || candidate.trim_start_matches("W/") == tag.trim_start_matches("W/")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: StaticFile = StaticFile {
+        content_type: "text/plain",
+        cache_control: "no-cache",
+        content: "content",
+    };
+
+    fn answer(if_none_match: Option<&str>) -> Response {
+        let mut request = HeaderMap::new();
+        if let Some(tags) = if_none_match {
+            request.insert(header::IF_NONE_MATCH, tags.parse().unwrap());
+        }
+        FILE.answer(&request)
+    }
+
+    #[test]
+    fn who_has_the_file_is_not_sent_it_again() {
+        let first = answer(None);
+        assert_eq!(first.status(), StatusCode::OK);
+        let tag = first.headers()[header::ETAG].to_str().unwrap();
+
+        for tags in [tag, tag.trim_start_matches("W/"), "*"] {
+            let again = answer(Some(tags));
+            assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{tags}");
+            assert_eq!(again.headers()[header::ETAG], tag);
+            assert_eq!(again.headers()[header::CACHE_CONTROL], "no-cache");
+        }
+        let again = answer(Some(&format!("\"other\", {tag}")));
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn who_has_another_version_is_sent_this_one() {
+        assert_eq!(answer(Some("\"other\"")).status(), StatusCode::OK);
+        let other = StaticFile {
+            content: "CONTENT",
+            ..FILE
+        };
+        assert_ne!(FILE.entity_tag(), other.entity_tag());
+    }
+}

@@ -1,0 +1,174 @@
+//! The routes that need nothing but themselves, called as Lambda calls them: with the
+//! sample events of this repository.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may end here"
+)]
+
+use std::fs;
+
+use api::AllowedOrigins;
+use axum::{Router, body::Body};
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+async fn call(routes: Router, request: Request<Body>) -> Response<Body> {
+    api::layers("test", routes).oneshot(request).await.unwrap()
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+/// The request that API Gateway would send for the event of this function.
+fn sample_event(function: &str) -> Request<Body> {
+    let file = format!(
+        "{}/../../events/{function}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let event = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let request = lambda_http::request::from_str(&event).unwrap();
+    request.map(|_| Body::empty())
+}
+
+async fn text(response: Response<Body>) -> String {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn the_document_is_json_that_a_tool_can_keep() {
+    let response = call(platform::openapi::routes(), sample_event("openapi")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+    let tag = response.headers()[header::ETAG].clone();
+    let document: Value = serde_json::from_str(&text(response).await).unwrap();
+    assert!(document["paths"]["/openapi.json"]["get"].is_object());
+
+    let mut again = get("/openapi.json");
+    again.headers_mut().insert(header::IF_NONE_MATCH, tag);
+    let response = call(platform::openapi::routes(), again).await;
+    assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(text(response).await, "");
+}
+
+#[tokio::test]
+async fn the_page_loads_nothing_that_is_not_served_here() {
+    let response = call(platform::docs::routes(), sample_event("docs")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let page = text(response).await;
+
+    let mut loaded = 0;
+    let addresses = page
+        .split(['"'])
+        .filter(|text| text.starts_with("docs/") || text.contains("//"));
+    for address in addresses {
+        let response = call(platform::docs::routes(), get(&format!("/{address}"))).await;
+        assert_eq!(response.status(), StatusCode::OK, "{address}");
+        assert!(response.headers().contains_key(header::ETAG), "{address}");
+        assert!(!text(response).await.is_empty(), "{address}");
+        loaded += 1;
+    }
+    assert!(loaded >= 5, "{page}");
+}
+
+#[tokio::test]
+async fn the_page_runs_only_our_own_scripts() {
+    for path in ["/docs", "/docs/page.js", "/docs/swagger-ui-bundle.js"] {
+        let response = call(platform::docs::routes(), get(path)).await;
+        let headers = response.headers();
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
+        assert!(policy.contains("script-src 'self';"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+        assert_eq!(headers[header::REFERRER_POLICY], "no-referrer", "{path}");
+    }
+}
+
+/// Lambda's answer is at most 6 MB of JSON, in which quotes and line ends take two bytes.
+#[tokio::test]
+async fn every_file_fits_into_an_answer_of_lambda() {
+    const LIMIT: usize = 6 * 1024 * 1024;
+    for file in ["swagger-ui-bundle.js", "swagger-ui.css"] {
+        let response = call(platform::docs::routes(), get(&format!("/docs/{file}"))).await;
+        let size = serde_json::to_string(&text(response).await).unwrap().len();
+        assert!(size < LIMIT, "{file} takes {size} bytes");
+    }
+}
+
+#[tokio::test]
+async fn the_page_has_one_address() {
+    let response = call(platform::docs::routes(), get("/docs/")).await;
+    assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(response.headers()[header::LOCATION], "../docs");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_a_problem_document() {
+    for path in ["/docs/nothing.js", "/docs/..%2Fpage.css"] {
+        let response = call(platform::docs::routes(), get(path)).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "application/problem+json"
+        );
+    }
+}
+
+async fn preflight(origins: &str, request: Request<Body>) -> HeaderMap {
+    let origins = AllowedOrigins::parse(origins);
+    let routes = platform::preflight::routes(origins);
+    let response = call(routes, request).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    response.headers().clone()
+}
+
+#[tokio::test]
+async fn a_page_of_a_listed_origin_may_call_every_route() {
+    let listed = "http://localhost:3000, https://clinic.example";
+    let headers = preflight(listed, sample_event("preflight")).await;
+    assert_eq!(
+        headers[header::ACCESS_CONTROL_ALLOW_ORIGIN],
+        "http://localhost:3000"
+    );
+    assert_eq!(
+        headers[header::ACCESS_CONTROL_ALLOW_METHODS],
+        "GET, POST, PUT, DELETE"
+    );
+    assert_eq!(
+        headers[header::ACCESS_CONTROL_ALLOW_HEADERS],
+        "Authorization, Content-Type, If-Match, Idempotency-Key, traceparent"
+    );
+    assert_eq!(headers[header::ACCESS_CONTROL_MAX_AGE], "600");
+    assert_eq!(headers[header::VARY], "Origin");
+    assert_eq!(headers.get_all(header::VARY).iter().count(), 1);
+    assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_told_nothing() {
+    for listed in ["", "https://clinic.example"] {
+        let headers = preflight(listed, sample_event("preflight")).await;
+        let allowed = headers
+            .keys()
+            .any(|name| name.as_str().starts_with("access-control-allow"));
+        assert!(!allowed, "{listed}: {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_path_has_a_preflight() {
+    for path in ["/", "/auth/login", "/api/patients/1/billing-account"] {
+        let request = Request::options(path)
+            .header(header::ORIGIN, "https://clinic.example")
+            .body(Body::empty())
+            .unwrap();
+        let headers = preflight("*", request).await;
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
+        assert!(headers.contains_key(header::ACCESS_CONTROL_ALLOW_METHODS));
+    }
+}

@@ -102,7 +102,22 @@ fn cargo(settings: &Settings, program: impl AsRef<std::ffi::OsStr>) -> Command {
         // that has not been migrated yet.
         .env("SQLX_OFFLINE", "true")
         .env_remove("DATABASE_URL");
+    without_traces_of_cargo_run(&mut command);
     command
+}
+
+/// Takes away what `cargo run` has told this program about its own package. Build scripts
+/// ask for such variables, and would make cargo compile anew what is there already.
+pub fn without_traces_of_cargo_run(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let readable = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
+            .iter()
+            .any(|prefix| readable.starts_with(prefix))
+        {
+            command.env_remove(&name);
+        }
+    }
 }
 
 /// Puts the program into the folder that is deployed, if it is not the same already.

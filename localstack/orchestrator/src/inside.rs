@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use local_stack::build::without_traces_of_cargo_run;
 use local_stack::cache::{Cache, PYTHON_ENVIRONMENTS, python_command};
 use local_stack::readiness;
 use local_stack::services::{dynamodb, kafka};
@@ -44,6 +45,7 @@ pub(crate) fn command(
             "PATH",
             env::join_paths(env::split_paths(&path).chain(tools))?,
         );
+    without_traces_of_cargo_run(&mut command);
     Ok(command)
 }
 

@@ -27,6 +27,10 @@ pub const LAUNCH: &str = "launch";
 
 const POLL: Duration = Duration::from_millis(20);
 
+/// What any program needs of the user's environment. It differs from terminal to terminal
+/// without making a difference to a service.
+const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ"];
+
 /// How a service is run. What decides about its behaviour is all in here, so that a
 /// change of it is a reason to start the service again.
 pub struct ServiceCommand {
@@ -41,7 +45,7 @@ impl ServiceCommand {
     /// A program with no more of this process' environment than any program needs.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        let environment = ["PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ"]
+        let environment = INHERITED
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), std::env::var_os(name)?)))
             .collect();
@@ -97,9 +101,8 @@ impl ServiceCommand {
         for argument in &self.arguments {
             fingerprint = fingerprint.with(argument.as_encoded_bytes());
         }
-        // PATH and the like differ from terminal to terminal without making a difference.
         for (name, value) in &self.environment {
-            if !["PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ"].contains(&name.as_str()) {
+            if !INHERITED.contains(&name.as_str()) {
                 fingerprint = fingerprint.with(name).with(value.as_encoded_bytes());
             }
         }

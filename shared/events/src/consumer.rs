@@ -93,11 +93,13 @@ where
         let started = Instant::now();
         let event = match decode(record) {
             Ok(event) => event,
-            Err(reason) => return self.put_aside(record, reason).await,
+            Err(reason) => return Box::pin(self.put_aside(record, reason)).await,
         };
         let (id, patient_id, kind) = (event.id, event.patient_id, event.change.kind());
         let age = Utc::now() - event.occurred_at;
-        let effect = (self.handle)(event).await.inspect_err(|error| {
+        // Boxed, as above: the AWS SDK's futures inside are large, and nest too deep for
+        // the compiler.
+        let effect = Box::pin((self.handle)(event)).await.inspect_err(|error| {
             tracing::error!(eventId = %id, cause = %error, "the event will come again");
         })?;
         tracing::info!(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use tokio::sync::OnceCell;
 
 static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
@@ -24,4 +25,14 @@ pub async fn aws_config() -> &'static SdkConfig {
                 .load()
         })
         .await
+}
+
+/// What a call of an AWS service failed with, for the log: the service's own code, or how
+/// its answer stayed away. Never its message, which may repeat what was sent.
+pub fn failure_code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+    let code = error.as_service_error().map(ProvideErrorMetadata::code);
+    match code {
+        Some(code) => code.unwrap_or("no code").to_owned(),
+        None => error.to_string(),
+    }
 }

@@ -24,6 +24,15 @@ impl Table {
         })
     }
 
+    /// The table of this name, reached with this client.
+    #[must_use]
+    pub fn with_client(name: String, client: Client) -> Self {
+        Self {
+            name,
+            client: OnceCell::from(client),
+        }
+    }
+
     /// The table's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -5,9 +5,11 @@ mod aws;
 mod dynamodb;
 mod postgres;
 mod setting;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use ::aws_config::SdkConfig;
-pub use aws::aws_config;
+pub use aws::{aws_config, failure_code};
 pub use dynamodb::Table;
 pub use postgres::{PoolError, connect_options, pool};
 pub use setting::{MissingSetting, setting};

@@ -1,0 +1,78 @@
+//! DynamoDB tables for tests: a real one for each test, at whatever serves the DynamoDB
+//! API there.
+
+use aws_sdk_dynamodb::{
+    Client, Config,
+    config::{BehaviorVersion, Credentials, Region},
+    types::{
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType,
+        ScalarAttributeType::S as Text, TableStatus,
+    },
+};
+use uuid::Uuid;
+
+use crate::Table;
+
+/// Where the DynamoDB API is served. It must be said: no test goes to AWS by accident.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+
+/// A new, empty table with the keys that all our tables have: `pk` and `sk`, both text.
+///
+/// # Panics
+/// If `AWS_ENDPOINT_URL_DYNAMODB` is not set, or nobody serves the DynamoDB API there.
+pub async fn table() -> Table {
+    let endpoint = std::env::var(ENDPOINT)
+        .unwrap_or_else(|_| panic!("set {ENDPOINT} to where the DynamoDB API is served"));
+    let client = client(&endpoint);
+    let name = format!("test-{}", Uuid::now_v7());
+    create(&client, &name)
+        .await
+        .unwrap_or_else(|error| panic!("no table at {endpoint}: {error:?}"));
+    Table::with_client(name, client)
+}
+
+/// A client of the DynamoDB API at this URL.
+#[must_use]
+pub fn client(endpoint: &str) -> Client {
+    Client::from_conf(
+        Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(endpoint)
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .build(),
+    )
+}
+
+async fn create(client: &Client, name: &str) -> Result<(), aws_sdk_dynamodb::Error> {
+    let mut request = client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest);
+    for (attribute, key_type) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+        request = request
+            .attribute_definitions(
+                AttributeDefinition::builder()
+                    .attribute_name(attribute)
+                    .attribute_type(Text)
+                    .build()?,
+            )
+            .key_schema(
+                KeySchemaElement::builder()
+                    .attribute_name(attribute)
+                    .key_type(key_type)
+                    .build()?,
+            );
+    }
+    request.send().await?;
+    while !is_active(client, name).await? {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+async fn is_active(client: &Client, name: &str) -> Result<bool, aws_sdk_dynamodb::Error> {
+    let description = client.describe_table().table_name(name).send().await?;
+    let status = description.table.and_then(|table| table.table_status);
+    Ok(status == Some(TableStatus::Active))
+}

@@ -1,0 +1,198 @@
+//! What the analytics table looks like.
+//!
+//! | item | `pk` | `sk` | attributes |
+//! |---|---|---|---|
+//! | a day's counts | `DAYS#2024-05` | `2024-05-01` | a number per kind of event and age band |
+//! | an event that was counted | `EVENT#<event id>` | `MARK` | `expiresAt`, seconds since 1970 |
+//!
+//! Days are days in UTC. A month of them is one query.
+
+use std::{collections::HashMap, iter::Sum, num::ParseIntError, ops::AddAssign};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::NaiveDate;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::age_band::AgeBand;
+
+/// An item as the SDK hands it out.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The sort key of every mark.
+pub(crate) const MARK: &str = "MARK";
+
+/// The partition of an event's mark.
+pub(crate) fn mark_partition(event_id: Uuid) -> String {
+    format!("EVENT#{event_id}")
+}
+
+/// The partition of all days of the month that this day is in.
+pub(crate) fn month_partition(day: NaiveDate) -> String {
+    day.format("DAYS#%Y-%m").to_string()
+}
+
+/// The attribute that counts registrations in this band.
+pub(crate) const fn band_attribute(band: AgeBand) -> &'static str {
+    match band {
+        AgeBand::From0To17 => "createdAge0To17",
+        AgeBand::From18To29 => "createdAge18To29",
+        AgeBand::From30To44 => "createdAge30To44",
+        AgeBand::From45To59 => "createdAge45To59",
+        AgeBand::From60To74 => "createdAge60To74",
+        AgeBand::From75 => "createdAge75",
+    }
+}
+
+/// How often something happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PatientCounts)]
+pub struct Counts {
+    /// Patients that were registered.
+    pub created: u64,
+    /// Changes to the data of patients.
+    pub updated: u64,
+    /// Patients that were removed.
+    pub deleted: u64,
+    /// The registered patients by their age in years at registration.
+    pub age_bands: AgeBandCounts,
+}
+
+/// How many patients of which age, in years, were registered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PatientCountsByAge)]
+pub struct AgeBandCounts {
+    /// Under 18.
+    #[serde(rename = "0-17")]
+    pub from_0_to_17: u64,
+    /// 18 to 29.
+    #[serde(rename = "18-29")]
+    pub from_18_to_29: u64,
+    /// 30 to 44.
+    #[serde(rename = "30-44")]
+    pub from_30_to_44: u64,
+    /// 45 to 59.
+    #[serde(rename = "45-59")]
+    pub from_45_to_59: u64,
+    /// 60 to 74.
+    #[serde(rename = "60-74")]
+    pub from_60_to_74: u64,
+    /// 75 or more.
+    #[serde(rename = "75+")]
+    pub from_75: u64,
+}
+
+/// A day's item is not as [`count`](crate::count_patient_events::count) writes it.
+#[derive(Debug, thiserror::Error)]
+pub enum MalformedDay {
+    /// The sort key is no date.
+    #[error("the sort key of a day is no date")]
+    Date,
+    /// A counter is no whole number.
+    #[error("the counter {0} is no whole number")]
+    Counter(&'static str, #[source] Option<ParseIntError>),
+}
+
+/// Reads a day's item; what was never counted is 0.
+///
+/// # Errors
+/// If the item is not a day's.
+pub fn read_day(item: &Item) -> Result<(NaiveDate, Counts), MalformedDay> {
+    let day = item
+        .get("sk")
+        .and_then(|key| key.as_s().ok()?.parse().ok())
+        .ok_or(MalformedDay::Date)?;
+    let counter = |name| match item.get(name) {
+        None => Ok(0),
+        Some(AttributeValue::N(number)) => number
+            .parse()
+            .map_err(|error| MalformedDay::Counter(name, Some(error))),
+        Some(_) => Err(MalformedDay::Counter(name, None)),
+    };
+    let band = |band| counter(band_attribute(band));
+    let counts = Counts {
+        created: counter("created")?,
+        updated: counter("updated")?,
+        deleted: counter("deleted")?,
+        age_bands: AgeBandCounts {
+            from_0_to_17: band(AgeBand::From0To17)?,
+            from_18_to_29: band(AgeBand::From18To29)?,
+            from_30_to_44: band(AgeBand::From30To44)?,
+            from_45_to_59: band(AgeBand::From45To59)?,
+            from_60_to_74: band(AgeBand::From60To74)?,
+            from_75: band(AgeBand::From75)?,
+        },
+    };
+    Ok((day, counts))
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.created += other.created;
+        self.updated += other.updated;
+        self.deleted += other.deleted;
+        self.age_bands += other.age_bands;
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |mut total, counts| {
+            total += counts;
+            total
+        })
+    }
+}
+
+impl AddAssign for AgeBandCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.from_0_to_17 += other.from_0_to_17;
+        self.from_18_to_29 += other.from_18_to_29;
+        self.from_30_to_44 += other.from_30_to_44;
+        self.from_45_to_59 += other.from_45_to_59;
+        self.from_60_to_74 += other.from_60_to_74;
+        self.from_75 += other.from_75;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(attributes: &[(&str, AttributeValue)]) -> Item {
+        attributes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn what_was_never_counted_is_zero() {
+        let item = item(&[
+            ("sk", AttributeValue::S("2024-02-29".to_owned())),
+            ("updated", AttributeValue::N("7".to_owned())),
+        ]);
+        let (day, counts) = read_day(&item).unwrap();
+        assert_eq!(day.to_string(), "2024-02-29");
+        let expected = Counts {
+            updated: 7,
+            ..Counts::default()
+        };
+        assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn a_broken_item_is_no_zero() {
+        let day = ("sk", AttributeValue::S("2024-02-29".to_owned()));
+        for broken in [
+            item(&[]),
+            item(&[("sk", AttributeValue::S("yesterday".to_owned()))]),
+            item(&[day.clone(), ("created", AttributeValue::S("7".to_owned()))]),
+            item(&[day, ("deleted", AttributeValue::N("-1".to_owned()))]),
+        ] {
+            assert!(read_day(&broken).is_err(), "{broken:?}");
+        }
+    }
+}

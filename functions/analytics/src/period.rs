@@ -1,0 +1,172 @@
+//! The days that a client asks for.
+
+use api::{InputErrors, Problem};
+use chrono::{Datelike as _, Days, Months, NaiveDate};
+
+/// The most days that one request can ask for: a whole leap year.
+const MAX_DAYS: i64 = 366;
+
+/// How many days before `to` a request begins that does not say `from`: 30 days in all.
+const DEFAULT_DAYS_BEFORE: Days = Days::new(29);
+
+/// Days from the first to the last, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    from: NaiveDate,
+    to: NaiveDate,
+}
+
+/// What is wrong with a date or the two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidPeriod {
+    #[error("Must be a date such as 2024-05-31")]
+    Date,
+    #[error("Must not be after to")]
+    Order,
+    #[error("The range must not be longer than 366 days")]
+    Length,
+}
+
+impl Period {
+    /// The period between two dates, `YYYY-MM-DD`: the 30 days until `today` where neither
+    /// is given.
+    ///
+    /// # Errors
+    /// 400 that says which of them is wrong, and how.
+    pub fn parse(from: Option<&str>, to: Option<&str>, today: NaiveDate) -> Result<Self, Problem> {
+        let mut errors = InputErrors::default();
+        let to = errors.field("to", to.map_or(Ok(today), date));
+        let from = errors.field("from", from.map(date).transpose());
+        let (Some(from), Some(to)) = (from, to) else {
+            return Err(errors.into_problem());
+        };
+        let from = from.unwrap_or_else(|| to.checked_sub_days(DEFAULT_DAYS_BEFORE).unwrap_or(to));
+        errors
+            .field("from", Self::between(from, to))
+            .ok_or_else(|| errors.into_problem())
+    }
+
+    fn between(from: NaiveDate, to: NaiveDate) -> Result<Self, InvalidPeriod> {
+        match (to - from).num_days() {
+            ..0 => Err(InvalidPeriod::Order),
+            0..MAX_DAYS => Ok(Self { from, to }),
+            MAX_DAYS.. => Err(InvalidPeriod::Length),
+        }
+    }
+
+    /// The first day.
+    #[must_use]
+    pub const fn from(self) -> NaiveDate {
+        self.from
+    }
+
+    /// The last day.
+    #[must_use]
+    pub const fn to(self) -> NaiveDate {
+        self.to
+    }
+
+    /// Every day.
+    pub fn days(self) -> impl Iterator<Item = NaiveDate> {
+        self.from.iter_days().take_while(move |day| *day <= self.to)
+    }
+
+    /// A day of every month that the period touches.
+    pub fn months(self) -> impl Iterator<Item = NaiveDate> {
+        let next = |month: &NaiveDate| month.checked_add_months(Months::new(1));
+        std::iter::successors(self.from.with_day(1), next).take_while(move |day| *day <= self.to)
+    }
+}
+
+/// Reads `YYYY-MM-DD` and nothing else that could be understood as a date.
+fn date(text: &str) -> Result<NaiveDate, InvalidPeriod> {
+    text.parse()
+        .ok()
+        .filter(|date: &NaiveDate| text.len() == "YYYY-MM-DD".len() && date.to_string() == text)
+        .ok_or(InvalidPeriod::Date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn between(from: &str, to: &str) -> Result<Period, InvalidPeriod> {
+        Period::between(date(from).unwrap(), date(to).unwrap())
+    }
+
+    #[test]
+    fn a_date_has_one_form() {
+        assert!(date("2024-02-29").is_ok());
+        for text in [
+            "",
+            "today",
+            "2024-02-30",
+            "2023-02-29",
+            "2024-2-9",
+            " 2024-02-09",
+            "2024-02-09 ",
+            "20240209",
+            "+2024-2-09",
+            "12024-02-09",
+            "-024-02-09",
+            "2024-02-09T00:00:00Z",
+            "２０２４-02-09",
+        ] {
+            assert_eq!(date(text), Err(InvalidPeriod::Date), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_thirty_days_until_today() {
+        let today = date("2024-03-10").unwrap();
+        let period = Period::parse(None, None, today).unwrap();
+        assert_eq!(period, between("2024-02-10", "2024-03-10").unwrap());
+        assert_eq!(period.days().count(), 30);
+
+        let until = Period::parse(None, Some("2024-01-30"), today).unwrap();
+        assert_eq!(until, between("2024-01-01", "2024-01-30").unwrap());
+        let since = Period::parse(Some("2024-03-09"), None, today).unwrap();
+        assert_eq!(since, between("2024-03-09", "2024-03-10").unwrap());
+    }
+
+    #[test]
+    fn a_period_is_a_leap_year_at_most() {
+        assert!(between("2024-01-01", "2024-12-31").is_ok());
+        assert_eq!(
+            between("2024-01-01", "2025-01-01"),
+            Err(InvalidPeriod::Length)
+        );
+        assert_eq!(
+            between("2024-01-02", "2024-01-01"),
+            Err(InvalidPeriod::Order)
+        );
+        assert!(between("2024-01-01", "2024-01-01").is_ok());
+    }
+
+    #[test]
+    fn every_month_touched_is_read_once() {
+        let months = |from, to| -> Vec<String> {
+            let months = between(from, to).unwrap().months();
+            months.map(|month| month.to_string()).collect()
+        };
+        assert_eq!(months("2024-01-31", "2024-01-31"), ["2024-01-01"]);
+        assert_eq!(
+            months("2023-12-31", "2024-02-01"),
+            ["2023-12-01", "2024-01-01", "2024-02-01"]
+        );
+        assert_eq!(months("2023-05-31", "2024-05-30").len(), 13);
+    }
+
+    #[test]
+    fn the_ends_of_the_calendar_are_no_trouble() {
+        let today = date("2024-03-10").unwrap();
+        for (from, to) in [
+            (None, Some("0000-01-01")),
+            (Some("9999-01-01"), Some("9999-12-31")),
+        ] {
+            let period = Period::parse(from, to, today).unwrap();
+            assert!(period.days().count() >= 30);
+            assert!(period.months().count() >= 2);
+        }
+    }
+}

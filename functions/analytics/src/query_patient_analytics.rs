@@ -1,0 +1,135 @@
+//! `GET /api/analytics/patients`: what happened to patients, day by day.
+//!
+//! Reads the days' counters month by month, several months at a time, and answers every day
+//! of the period, so that a chart has no gaps.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::{Problem, ProblemDocument, QueryInput};
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::{Json, Router, extract::State, routing::get};
+use chrono::{NaiveDate, Utc};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use identity::{Caller, Permission};
+use serde::{Deserialize, Serialize};
+use store::Table;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    counters::{Counts, Item, month_partition, read_day},
+    period::Period,
+};
+
+/// How many months are read at the same time.
+const MONTHS_AT_A_TIME: usize = 4;
+
+/// The route.
+pub fn routes(table: Table) -> Router {
+    Router::new()
+        .route("/api/analytics/patients", get(query_patient_analytics))
+        .with_state(Arc::new(table))
+}
+
+/// Which days.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Days {
+    /// The first day, in UTC; 29 days before `to` where it is not given.
+    #[param(value_type = Option<NaiveDate>, example = "2024-05-01")]
+    from: Option<String>,
+    /// The last day, in UTC, at most 366 days in all; today where it is not given.
+    #[param(value_type = Option<NaiveDate>, example = "2024-05-31")]
+    to: Option<String>,
+}
+
+/// What happened to patients in a period.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PatientAnalytics {
+    /// The first day.
+    from: NaiveDate,
+    /// The last day.
+    to: NaiveDate,
+    /// The sum of all days.
+    totals: Counts,
+    /// Every day of the period, in order.
+    days: Vec<DayCounts>,
+}
+
+/// What happened to patients on one day.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PatientCountsOfDay)]
+pub(crate) struct DayCounts {
+    /// The day, in UTC.
+    date: NaiveDate,
+    /// What happened.
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+/// Count what happened to patients
+#[utoipa::path(
+    get, path = "/api/analytics/patients", tag = "analytics", operation_id = "queryPatientAnalytics",
+    params(Days),
+    responses(
+        (status = 200, description = "The counts of every day, and their sum", body = PatientAnalytics),
+        (status = 400, description = "The dates are invalid", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn query_patient_analytics(
+    caller: Caller,
+    State(table): State<Arc<Table>>,
+    QueryInput(days): QueryInput<Days>,
+) -> Result<Json<PatientAnalytics>, Problem> {
+    caller.must(Permission::ReadAnalytics)?;
+    let today = Utc::now().date_naive();
+    let period = Period::parse(days.from.as_deref(), days.to.as_deref(), today)?;
+
+    let counted = read(&table, period).await?;
+
+    let days: Vec<DayCounts> = period
+        .days()
+        .map(|date| DayCounts {
+            date,
+            counts: counted.get(&date).copied().unwrap_or_default(),
+        })
+        .collect();
+    Ok(Json(PatientAnalytics {
+        from: period.from(),
+        to: period.to(),
+        totals: days.iter().map(|day| day.counts).sum(),
+        days,
+    }))
+}
+
+/// The days on which something was counted.
+async fn read(table: &Table, period: Period) -> Result<BTreeMap<NaiveDate, Counts>, Problem> {
+    let months: Vec<Vec<Item>> = stream::iter(period.months())
+        .map(|month| read_month(table, month, period))
+        .buffer_unordered(MONTHS_AT_A_TIME)
+        .try_collect()
+        .await?;
+    let days = months.iter().flatten().map(read_day);
+    days.collect::<Result<_, _>>().map_err(Problem::internal)
+}
+
+async fn read_month(table: &Table, month: NaiveDate, period: Period) -> Result<Vec<Item>, Problem> {
+    let items = table
+        .client()
+        .await
+        .query()
+        .table_name(table.name())
+        .consistent_read(true)
+        .key_condition_expression("pk = :month AND sk BETWEEN :from AND :to")
+        .expression_attribute_values(":month", AttributeValue::S(month_partition(month)))
+        .expression_attribute_values(":from", AttributeValue::S(period.from().to_string()))
+        .expression_attribute_values(":to", AttributeValue::S(period.to().to_string()))
+        .into_paginator()
+        .items()
+        .send()
+        .collect::<Result<_, _>>()
+        .await?;
+    Ok(items)
+}

@@ -1,0 +1,208 @@
+//! Every event is counted once, on its day.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use analytics::count_patient_events::{CountError, count};
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::{Router, extract::State, response::IntoResponse, routing::post};
+use events::{Change, Effect, PatientEvent};
+use futures::future::join_all;
+use http::StatusCode;
+use serde_json::json;
+use store::{Table, testing};
+
+use crate::fixtures::{born_on, count_all, event, totals};
+
+const MAY: &str = "?from=2024-05-01&to=2024-05-31";
+
+#[tokio::test]
+async fn each_kind_of_event_has_its_counter() {
+    let table = testing::table().await;
+    let time = "2024-05-01T12:00:00Z";
+    count_all(
+        &table,
+        &[
+            event(time, Change::Created(born_on("2010-01-01"))),
+            event(time, Change::Created(born_on("2000-01-01"))),
+            event(time, Change::Created(born_on("1990-01-01"))),
+            event(time, Change::Created(born_on("1970-01-01"))),
+            event(time, Change::Created(born_on("1960-01-01"))),
+            event(time, Change::Created(born_on("1940-01-01"))),
+            event(time, Change::Created(born_on("1930-01-01"))),
+            event(time, Change::Updated(born_on("1940-01-01"))),
+            event(time, Change::Updated(born_on("1940-01-01"))),
+            event(time, Change::Deleted),
+        ],
+    )
+    .await;
+    let bands = json!({ "0-17": 1, "18-29": 1, "30-44": 1, "45-59": 1, "60-74": 1, "75+": 2 });
+    assert_eq!(
+        totals(table, MAY).await,
+        json!({ "created": 7, "updated": 2, "deleted": 1, "ageBands": bands })
+    );
+}
+
+#[tokio::test]
+async fn a_duplicate_changes_nothing() {
+    let table = testing::table().await;
+    let registered = event(
+        "2024-05-01T12:00:00Z",
+        Change::Created(born_on("1940-01-01")),
+    );
+    assert_eq!(count(&table, &registered).await.unwrap(), Effect::Applied);
+    for _ in 0..3 {
+        let again = count(&table, &registered).await.unwrap();
+        assert_eq!(again, Effect::AlreadyApplied);
+    }
+    let totals = totals(table, MAY).await;
+    assert_eq!(
+        (&totals["created"], &totals["ageBands"]["75+"]),
+        (&json!(1), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn twenty_at_the_same_time_count_once() {
+    let table = testing::table().await;
+    let registered = event(
+        "2024-05-01T12:00:00Z",
+        Change::Created(born_on("1940-01-01")),
+    );
+    let effects = join_all((0..20).map(|_| count(&table, &registered))).await;
+    let effects: Vec<Effect> = effects.into_iter().map(Result::unwrap).collect();
+    let applied = effects.iter().filter(|effect| **effect == Effect::Applied);
+    assert_eq!(applied.count(), 1, "{effects:?}");
+    assert_eq!(totals(table, MAY).await["created"], 1);
+}
+
+#[tokio::test]
+async fn different_events_at_the_same_time_count_all() {
+    let table = testing::table().await;
+    let events: Vec<PatientEvent> = (0..60)
+        .map(|number| {
+            let change = match number % 3 {
+                0 => Change::Created(born_on("1940-01-01")),
+                1 => Change::Updated(born_on("1940-01-01")),
+                _ => Change::Deleted,
+            };
+            event("2024-05-01T12:00:00Z", change)
+        })
+        .collect();
+    let effects = join_all(events.iter().map(|event| count(&table, event))).await;
+    assert!(
+        effects
+            .into_iter()
+            .all(|effect| effect.unwrap() == Effect::Applied)
+    );
+
+    let totals = totals(table, MAY).await;
+    for counter in ["created", "updated", "deleted"] {
+        assert_eq!(totals[counter], 20, "{counter}");
+    }
+    assert_eq!(totals["ageBands"]["75+"], 20);
+}
+
+#[tokio::test]
+async fn a_day_ends_at_midnight_in_utc() {
+    let table = testing::table().await;
+    count_all(
+        &table,
+        &[
+            event("2024-05-01T23:59:59.999999Z", Change::Deleted),
+            event("2024-05-02T00:00:00Z", Change::Deleted),
+            event("2024-05-02T01:30:00+02:00", Change::Deleted),
+        ],
+    )
+    .await;
+    let first = totals(table, "?from=2024-05-01&to=2024-05-01").await;
+    assert_eq!(first["deleted"], 2);
+}
+
+#[tokio::test]
+async fn an_event_that_could_not_be_counted_is_not_marked() {
+    let table = testing::table().await;
+    let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
+    write_day(&table, AttributeValue::S("seven".to_owned())).await;
+    assert!(count(&table, &removed).await.is_err());
+
+    write_day(&table, AttributeValue::N("7".to_owned())).await;
+    assert_eq!(count(&table, &removed).await.unwrap(), Effect::Applied);
+    assert_eq!(totals(table, MAY).await["deleted"], 8);
+}
+
+async fn write_day(table: &Table, deleted: AttributeValue) {
+    let put = table.client().await.put_item().table_name(table.name());
+    put.item("pk", AttributeValue::S("DAYS#2024-05".to_owned()))
+        .item("sk", AttributeValue::S("2024-05-01".to_owned()))
+        .item("deleted", deleted)
+        .send()
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_mark_expires() {
+    let table = testing::table().await;
+    let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
+    let before = chrono::Utc::now().timestamp();
+    count(&table, &removed).await.unwrap();
+
+    let get = table.client().await.get_item().table_name(table.name());
+    let mark = get
+        .key("pk", AttributeValue::S(format!("EVENT#{}", removed.id)))
+        .key("sk", AttributeValue::S("MARK".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    let expires_at: i64 = mark.item().unwrap()["expiresAt"]
+        .as_n()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(expires_at - before >= 30 * 24 * 60 * 60);
+}
+
+#[tokio::test]
+async fn a_collision_is_tried_again() {
+    let (table, _) = colliding_table(3).await;
+    let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
+    assert_eq!(count(&table, &removed).await.unwrap(), Effect::Applied);
+}
+
+#[tokio::test]
+async fn endless_collisions_fail_the_event() {
+    let (table, attempts) = colliding_table(usize::MAX).await;
+    let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
+    let error = count(&table, &removed).await.unwrap_err();
+    assert!(matches!(error, CountError::Conflict(_)), "{error:?}");
+    assert!(attempts.load(Ordering::SeqCst) > 3);
+}
+
+/// A table whose first transactions collide with others, as only DynamoDB itself lets them.
+async fn colliding_table(collisions: usize) -> (Table, Arc<AtomicUsize>) {
+    async fn transact(
+        State((collisions, attempts)): State<(usize, Arc<AtomicUsize>)>,
+    ) -> impl IntoResponse {
+        if attempts.fetch_add(1, Ordering::SeqCst) >= collisions {
+            return (StatusCode::OK, "{}");
+        }
+        (
+            StatusCode::BAD_REQUEST,
+            r#"{
+                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                "CancellationReasons": [{ "Code": "None" }, { "Code": "TransactionConflict" }]
+            }"#,
+        )
+    }
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let routes = Router::new()
+        .route("/", post(transact))
+        .with_state((collisions, attempts.clone()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = testing::client(&format!("http://{}", listener.local_addr().unwrap()));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (Table::with_client("analytics".to_owned(), client), attempts)
+}

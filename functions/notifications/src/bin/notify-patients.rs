@@ -1,0 +1,17 @@
+//! Welcomes the patients that are created on `patient.events.v1`.
+
+use notifications::{mailer::Mailer, message::Clinic, notify_patients::Notifier};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let notifier = &Notifier {
+        table: store::Table::from_env("NOTIFICATIONS_TABLE")?,
+        mailer: Mailer::from_env()?,
+        clinic: Clinic::from_env(),
+    };
+    events::consume("notify-patients", async |event| {
+        Ok(notifier.notify(&event).await?)
+    })
+    .await
+}

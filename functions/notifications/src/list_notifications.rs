@@ -1,0 +1,155 @@
+//! `GET /api/notifications?patientId=…`: what was sent to a patient, newest first, a page at
+//! a time.
+
+use std::sync::Arc;
+
+use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::{Json, Router, extract::State as Shared, routing::get};
+use chrono::{DateTime, Utc};
+use identity::{Caller, Permission};
+use serde::{Deserialize, Serialize};
+use store::Table;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::notification::{self, Channel, Kind, State, partition, sort};
+
+/// The route.
+pub fn routes(table: Table) -> Router {
+    Router::new()
+        .route("/api/notifications", get(list_notifications))
+        .with_state(Arc::new(table))
+}
+
+/// Whose notifications, and which page of them.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Page {
+    /// The patient.
+    #[param(value_type = Uuid, required = true)]
+    patient_id: Option<String>,
+    /// `nextCursor` of the page before; the first page without it.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<Position>>,
+    /// How many notifications, 1 to 100.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
+    limit: Limit,
+}
+
+/// Where a page ends: the time and the id of the last notification's event.
+type Position = (DateTime<Utc>, Uuid);
+
+/// A page of notifications.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NotificationList {
+    notifications: Vec<Notification>,
+    /// Hand it back as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// A message to a patient.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "id": "019bc0fd-8d1c-7b10-8d6e-5a41c2f7e9b3",
+    "patientId": "019bc0fd-8a38-7c35-9b6c-0d2a54f3c1aa",
+    "kind": "WELCOME",
+    "channel": "EMAIL",
+    "recipient": "milo.feil@example.com",
+    "subject": "Welcome to the clinic",
+    "state": "SENT",
+    "createdAt": "2026-01-15T09:30:00.412Z",
+    "sentAt": "2026-01-15T09:30:00.655Z"
+}))]
+pub(crate) struct Notification {
+    id: Uuid,
+    patient_id: Uuid,
+    kind: Kind,
+    channel: Channel,
+    /// Where it was sent.
+    recipient: String,
+    subject: String,
+    state: State,
+    created_at: DateTime<Utc>,
+    /// When the mail service took it; null where it did not.
+    sent_at: Option<DateTime<Utc>>,
+}
+
+impl From<notification::Notification> for Notification {
+    fn from(stored: notification::Notification) -> Self {
+        Self {
+            id: stored.id,
+            patient_id: stored.patient_id,
+            kind: stored.kind,
+            channel: stored.channel,
+            recipient: stored.recipient,
+            subject: stored.subject,
+            state: stored.state,
+            created_at: stored.created_at,
+            sent_at: stored.sent_at,
+        }
+    }
+}
+
+/// List a patient's notifications
+#[utoipa::path(
+    get, path = "/api/notifications", tag = "notifications", operation_id = "listNotifications",
+    params(Page),
+    responses(
+        (status = 200, description = "A page of notifications", body = NotificationList),
+        (status = 400, description = "The patient's id, the cursor or the limit is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn list_notifications(
+    caller: Caller,
+    Shared(table): Shared<Arc<Table>>,
+    QueryInput(page): QueryInput<Page>,
+) -> Result<Json<NotificationList>, Problem> {
+    caller.must(Permission::ReadNotifications)?;
+    let patient_id = patient_id(page.patient_id.as_deref())?;
+
+    let partition = AttributeValue::S(partition(patient_id));
+    let mut request = table
+        .client()
+        .await
+        .query()
+        .table_name(table.name())
+        .consistent_read(true)
+        .scan_index_forward(false)
+        .key_condition_expression("pk = :patient")
+        .expression_attribute_values(":patient", partition.clone())
+        .limit(i32::try_from(page.limit.and_one_more()).map_err(Problem::internal)?);
+    if let Some(Cursor((occurred_at, event_id))) = page.cursor {
+        request = request
+            .exclusive_start_key("pk", partition)
+            .exclusive_start_key("sk", AttributeValue::S(sort(occurred_at, event_id)));
+    }
+    let answer = request.send().await?;
+
+    let cut_short = answer.last_evaluated_key.is_some();
+    let mut stored: Vec<notification::Notification> =
+        serde_dynamo::from_items(answer.items.unwrap_or_default()).map_err(Problem::internal)?;
+    let more = cut_short || stored.len() > page.limit.items();
+    stored.truncate(page.limit.items());
+    let next_cursor = stored
+        .last()
+        .filter(|_| more)
+        .map(|last| Cursor((last.occurred_at, last.event_id)).encode());
+    Ok(Json(NotificationList {
+        notifications: stored.into_iter().map(Notification::from).collect(),
+        next_cursor,
+    }))
+}
+
+fn patient_id(text: Option<&str>) -> Result<Uuid, Problem> {
+    let text = text.filter(|text| !text.is_empty());
+    let text =
+        text.ok_or_else(|| Problem::invalid_field("patientId", "The patient's id is required"))?;
+    text.parse()
+        .map_err(|_| Problem::invalid_field("patientId", "The patient's id must be a UUID"))
+}

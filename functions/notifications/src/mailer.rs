@@ -1,0 +1,139 @@
+//! Sends e-mail with SES.
+
+use std::time::Duration;
+
+use aws_sdk_ses::{
+    Client,
+    config::{Builder, retry::RetryConfig, timeout::TimeoutConfig},
+    error::{BuildError, ProvideErrorMetadata as _, SdkError},
+    operation::send_email::SendEmailError,
+    types::{Body, Content, Destination, Message as SesMessage},
+};
+use email_address::{EmailAddress, Options};
+use store::{MissingSetting, aws_config, failure_code, setting};
+use tokio::sync::OnceCell;
+
+use crate::notification::FailureReason;
+
+/// How long one attempt may take. More than SES ever needs: what timed out may be on its way
+/// all the same, and is sent twice.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a message was not sent, as far as we know. Says nothing about whom it was for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MailError {
+    /// It will never be sent as it is.
+    #[error("the message was refused: {0:?}")]
+    Refused(FailureReason),
+    /// Trying again helps: SES is down, slow, or asks to slow down.
+    #[error("SES did not take the message: {0}")]
+    Unavailable(String),
+}
+
+/// Sends e-mail from one address, connected with the first message.
+#[derive(Debug)]
+pub struct Mailer {
+    sender: String,
+    client: OnceCell<Client>,
+}
+
+impl Mailer {
+    /// Sends from `NOTIFICATIONS_SENDER`, an address that SES knows as ours.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn from_env() -> Result<Self, MissingSetting> {
+        Ok(Self {
+            sender: setting("NOTIFICATIONS_SENDER")?,
+            client: OnceCell::new(),
+        })
+    }
+
+    /// Sends from this address, to the SES that this configuration leads to.
+    #[must_use]
+    pub fn with_config(sender: &str, config: Builder) -> Self {
+        Self {
+            sender: sender.to_owned(),
+            client: OnceCell::from(client(config)),
+        }
+    }
+
+    /// Sends one message, and answers what SES calls it.
+    ///
+    /// # Errors
+    /// If SES refuses it, or does not say that it took it. In that case it may be on its way
+    /// all the same: SES has no way of asking.
+    pub async fn send(
+        &self,
+        recipient: &str,
+        subject: &str,
+        text: &str,
+    ) -> Result<String, MailError> {
+        let recipient = address(recipient)?;
+        let message = message(subject, text).map_err(|_| INVALID_MESSAGE)?;
+        let sent = self
+            .client()
+            .await
+            .send_email()
+            .source(&self.sender)
+            .destination(
+                Destination::builder()
+                    .to_addresses(recipient.as_str())
+                    .build(),
+            )
+            .message(message)
+            .send()
+            .await
+            .map_err(|error| mail_error(&error))?;
+        Ok(sent.message_id)
+    }
+
+    async fn client(&self) -> &Client {
+        self.client
+            .get_or_init(|| async { client(Builder::from(aws_config().await)) })
+            .await
+    }
+}
+
+/// A client that makes one attempt per call. The SDK would send again what timed out, without
+/// knowing whether it was sent.
+fn client(config: Builder) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_timeout(PATIENCE)
+        .build();
+    let config = config
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts);
+    Client::from_conf(config.build())
+}
+
+const INVALID_MESSAGE: MailError = MailError::Refused(FailureReason::InvalidMessage);
+
+/// Exactly one address, without a display name: what stands in this place goes into a header.
+fn address(text: &str) -> Result<EmailAddress, MailError> {
+    let options = Options::default()
+        .without_display_text()
+        .without_domain_literal();
+    EmailAddress::parse_with_options(text, options)
+        .map_err(|_| MailError::Refused(FailureReason::InvalidRecipient))
+}
+
+fn message(subject: &str, text: &str) -> Result<SesMessage, BuildError> {
+    let content = |data: &str| Content::builder().data(data).charset("UTF-8").build();
+    Ok(SesMessage::builder()
+        .subject(content(subject)?)
+        .body(Body::builder().text(content(text)?).build())
+        .build())
+}
+
+/// SES's message may repeat the address, so only its code goes on.
+fn mail_error(error: &SdkError<SendEmailError>) -> MailError {
+    match error.as_service_error() {
+        Some(SendEmailError::MessageRejected(_)) => {
+            MailError::Refused(FailureReason::MessageRejected)
+        }
+        Some(refusal) if refusal.code() == Some("InvalidParameterValue") => INVALID_MESSAGE,
+        _ => MailError::Unavailable(failure_code(error)),
+    }
+}

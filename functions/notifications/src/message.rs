@@ -1,0 +1,117 @@
+//! What is written to a patient. The words are in `templates/`.
+
+/// A message as the patient reads it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// One line.
+    pub subject: String,
+    /// Plain text.
+    pub text: String,
+}
+
+/// Keeps the patient's name out of logs.
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message").finish_non_exhaustive()
+    }
+}
+
+/// Who writes: the name of the clinic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clinic(String);
+
+impl Clinic {
+    /// A clinic of this name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(one_line(name))
+    }
+
+    /// `CLINIC_NAME`, or just "the clinic".
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::new(&std::env::var("CLINIC_NAME").unwrap_or_default())
+    }
+
+    fn name(&self) -> &str {
+        if self.0.is_empty() {
+            "the clinic"
+        } else {
+            &self.0
+        }
+    }
+}
+
+/// Welcomes a patient of this name.
+#[must_use]
+pub fn welcome(name: &str, clinic: &Clinic) -> Message {
+    let (name, clinic) = (one_line(name), clinic.name());
+    Message {
+        subject: one_line(&format!(
+            include_str!("../templates/welcome-subject.txt"),
+            clinic = clinic
+        )),
+        text: format!(
+            include_str!("../templates/welcome.txt"),
+            name = name,
+            clinic = clinic
+        ),
+    }
+}
+
+/// The text on one line and without control characters, so that no name can begin a header
+/// or a paragraph of its own.
+fn one_line(text: &str) -> String {
+    let words = text
+        .split(|character: char| character.is_control() || character.is_whitespace())
+        .filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patient_is_welcomed_by_name() {
+        let message = welcome("Zoë Ærø 🩺", &Clinic::new("Klinik Süd"));
+        assert_eq!(message.subject, "Welcome to Klinik Süd");
+        assert!(
+            message.text.starts_with("Dear Zoë Ærø 🩺,\n"),
+            "{}",
+            message.text
+        );
+        assert!(message.text.ends_with("Klinik Süd\n"), "{}", message.text);
+    }
+
+    #[test]
+    fn a_name_begins_no_line_of_its_own() {
+        let clinic = Clinic::new("Us\r\nBcc: all@clinic.example\u{2028}\0");
+        let message = welcome("Zoë\r\n\r\nPay here:\u{85}\u{2029}now\u{7}\u{b}", &clinic);
+        assert_eq!(message.subject, "Welcome to Us Bcc: all@clinic.example");
+        assert!(
+            message.text.starts_with("Dear Zoë Pay here: now,\n"),
+            "{}",
+            message.text
+        );
+    }
+
+    #[test]
+    fn a_name_is_no_template() {
+        let message = welcome("{clinic} {0} {}", &Clinic::new("{name}"));
+        assert_eq!(message.subject, "Welcome to {name}");
+        assert!(
+            message.text.starts_with("Dear {clinic} {0} {},\n"),
+            "{}",
+            message.text
+        );
+    }
+
+    #[test]
+    fn a_clinic_without_a_name_is_the_clinic() {
+        assert_eq!(
+            welcome("Zoë", &Clinic::new(" ")).subject,
+            "Welcome to the clinic"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! Welcomes every new patient once.
+//!
+//! Stores the welcome as `PENDING`, sends it, and stores what became of it; [`attempt`] says
+//! how duplicates and crashes are kept apart. Changes to a patient and their removal are no
+//! reason to write to them.
+//!
+//! [`attempt`]: crate::attempt
+
+use events::{Change, Effect, PatientEvent};
+use store::Table;
+
+use crate::{
+    attempt::{Attempt, Start, TableError},
+    mailer::{MailError, Mailer},
+    message::{Clinic, welcome},
+    notification::Notification,
+};
+
+/// Why a patient is not notified yet. The event has to come again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// Another function is sending it, or died while it did.
+    #[error("another attempt at this notification is not over")]
+    Held,
+    /// The mail service did not take it.
+    #[error(transparent)]
+    Mail(MailError),
+    /// The table did not do its part.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// What it takes to notify somebody.
+#[derive(Debug)]
+pub struct Notifier {
+    /// Where notifications are stored.
+    pub table: Table,
+    /// What sends them.
+    pub mailer: Mailer,
+    /// Who writes.
+    pub clinic: Clinic,
+}
+
+impl Notifier {
+    /// Does what this event calls for, unless it was done before.
+    ///
+    /// # Errors
+    /// If it could not be done now.
+    pub async fn notify(&self, event: &PatientEvent) -> Result<Effect, NotifyError> {
+        let Change::Created(patient) = &event.change else {
+            return Ok(Effect::Ignored);
+        };
+        let message = welcome(&patient.name, &self.clinic);
+        let notification = Notification::welcome(event, &patient.email, message);
+        match Attempt::start(&self.table, notification).await? {
+            Start::Ours(attempt) => self.send(*attempt).await,
+            Start::Settled => Ok(Effect::AlreadyApplied),
+            Start::Held => Err(NotifyError::Held),
+        }
+    }
+
+    async fn send(&self, attempt: Attempt<'_>) -> Result<Effect, NotifyError> {
+        let notification = attempt.notification();
+        let id = notification.id;
+        let sent = self
+            .mailer
+            .send(
+                &notification.recipient,
+                &notification.subject,
+                &notification.text,
+            )
+            .await;
+        match sent {
+            Ok(message_id) => attempt.sent(&message_id).await?,
+            Err(MailError::Refused(reason)) => {
+                tracing::warn!(notificationId = %id, reason = ?reason, "the notification was refused");
+                attempt.refused(reason).await?;
+            }
+            Err(unavailable) => {
+                // The lease runs out by itself where this fails too.
+                let _ = attempt.released().await;
+                return Err(NotifyError::Mail(unavailable));
+            }
+        }
+        Ok(Effect::Applied)
+    }
+}

@@ -1,0 +1,114 @@
+//! Events, a notifier for them, and the route as a client sees it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::body::Body;
+use chrono::{DateTime, Utc};
+use events::{Change, Patient, PatientEvent};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use identity::{Role, testing::as_caller};
+use notifications::{
+    list_notifications,
+    mailer::Mailer,
+    message::Clinic,
+    notification::{Key, Notification},
+    notify_patients::Notifier,
+};
+use serde_json::Value;
+use store::{Table, testing};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::ses::Ses;
+
+pub(crate) const EMAIL: &str = "zoe.ærø@clinic.example";
+
+pub(crate) fn zoe() -> Patient {
+    Patient {
+        name: "Zoë Ærø 🩺".to_owned(),
+        email: EMAIL.to_owned(),
+        address: "Ullevålsveien 1, Oslo".to_owned(),
+        date_of_birth: "1990-02-28".parse().unwrap(),
+        registered_date: "2024-05-01".parse().unwrap(),
+    }
+}
+
+pub(crate) fn created(patient: Patient) -> PatientEvent {
+    event(Uuid::now_v7(), Change::Created(patient))
+}
+
+pub(crate) fn event(patient_id: Uuid, change: Change) -> PatientEvent {
+    PatientEvent {
+        id: Uuid::now_v7(),
+        occurred_at: DateTime::from_timestamp(1_714_564_800, 123_456_000).unwrap(),
+        patient_id,
+        patient_version: 1,
+        change,
+    }
+}
+
+/// Sends with this mail service, and stores in a table of its own.
+pub(crate) async fn notifier(ses: &Ses) -> Notifier {
+    Notifier {
+        table: testing::table().await,
+        mailer: Mailer::with_config("welcome@clinic.example", ses.config()),
+        clinic: Clinic::new("Klinik Süd"),
+    }
+}
+
+/// The same table, for another function.
+pub(crate) async fn same(table: &Table) -> Table {
+    Table::with_client(table.name().to_owned(), table.client().await.clone())
+}
+
+/// What the table holds for an event.
+pub(crate) async fn stored(table: &Table, event: &PatientEvent) -> Option<Notification> {
+    let key = Key::of(event);
+    let get = table.client().await.get_item().table_name(table.name());
+    let answer = get
+        .key("pk", AttributeValue::S(key.partition))
+        .key("sk", AttributeValue::S(key.sort))
+        .send()
+        .await
+        .unwrap();
+    let item = answer.item?;
+    Some(serde_dynamo::from_item(item).unwrap())
+}
+
+/// Lets the time pass after which the notification is taken up again.
+pub(crate) async fn let_the_lease_run_out(table: &Table, event: &PatientEvent) {
+    let key = Key::of(event);
+    let update = table.client().await.update_item().table_name(table.name());
+    update
+        .key("pk", AttributeValue::S(key.partition))
+        .key("sk", AttributeValue::S(key.sort))
+        .update_expression("SET leaseUntil = :past")
+        .condition_expression("leaseUntil > :now")
+        .expression_attribute_values(":past", AttributeValue::N("1".to_owned()))
+        .expression_attribute_values(
+            ":now",
+            AttributeValue::N(Utc::now().timestamp_millis().to_string()),
+        )
+        .send()
+        .await
+        .unwrap();
+}
+
+/// What `GET /api/notifications` answers a receptionist.
+pub(crate) async fn get(table: &Table, query: &str) -> (StatusCode, Value) {
+    let request = Request::get(format!("/api/notifications{query}"))
+        .body(Body::empty())
+        .unwrap();
+    answer(same(table).await, as_caller(request, Role::Receptionist)).await
+}
+
+pub(crate) async fn answer(table: Table, request: Request<Body>) -> (StatusCode, Value) {
+    let routes = list_notifications::routes(table);
+    let response = api::layers("list-notifications", routes)
+        .oneshot(request)
+        .await
+        .unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}

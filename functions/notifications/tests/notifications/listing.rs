@@ -1,0 +1,190 @@
+//! What a client is answered.
+
+use axum::body::Body;
+use chrono::TimeDelta;
+use events::{Change, PatientEvent};
+use http::{Request, StatusCode};
+use identity::{Role, testing::as_caller};
+use serde_json::{Value, json};
+use store::testing;
+use uuid::Uuid;
+
+use crate::{
+    fixtures::{EMAIL, answer, created, event, get, notifier, zoe},
+    ses::{MESSAGE_REJECTED, Ses},
+};
+
+#[tokio::test]
+async fn a_sent_notification_is_shown() {
+    let notifier = notifier(&Ses::start().await).await;
+    let event = created(zoe());
+    notifier.notify(&event).await.unwrap();
+
+    let query = format!("?patientId={}", event.patient_id);
+    let (status, mut body) = get(&notifier.table, &query).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let shown = &mut body["notifications"][0];
+    for chosen in ["id", "createdAt", "sentAt"] {
+        assert!(shown[chosen].take().is_string(), "{chosen}");
+    }
+    assert_eq!(
+        body,
+        json!({
+            "notifications": [{
+                "id": null,
+                "patientId": event.patient_id,
+                "kind": "WELCOME",
+                "channel": "EMAIL",
+                "recipient": EMAIL,
+                "subject": "Welcome to Klinik Süd",
+                "state": "SENT",
+                "createdAt": null,
+                "sentAt": null,
+            }],
+            "nextCursor": null,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_failed_notification_was_never_sent() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    let event = created(zoe());
+    ses.refuse_next(MESSAGE_REJECTED);
+    notifier.notify(&event).await.unwrap();
+    let query = format!("?patientId={}", event.patient_id);
+    let (_, body) = get(&notifier.table, &query).await;
+    let shown = &body["notifications"][0];
+    assert_eq!(
+        (&shown["state"], &shown["sentAt"]),
+        (&json!("FAILED"), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn pages_go_from_new_to_old_without_gap_or_repetition() {
+    let notifier = notifier(&Ses::start().await).await;
+    let patient_id = Uuid::now_v7();
+    let events: Vec<PatientEvent> = (0..7)
+        .map(|hours| {
+            let event = event(patient_id, Change::Created(zoe()));
+            PatientEvent {
+                occurred_at: event.occurred_at + TimeDelta::hours(hours),
+                ..event
+            }
+        })
+        .collect();
+    for event in &events {
+        notifier.notify(event).await.unwrap();
+    }
+    notifier.notify(&created(zoe())).await.unwrap();
+
+    let all = format!("?patientId={patient_id}");
+    let (_, body) = get(&notifier.table, &all).await;
+    let all_ids = ids(&body);
+    assert_eq!(all_ids.len(), 7);
+    assert_eq!(body["nextCursor"], Value::Null);
+    let created_at = |shown: &Value| shown["createdAt"].as_str().unwrap().to_owned();
+    let notifications = body["notifications"].as_array().unwrap();
+    assert!(notifications.is_sorted_by_key(|shown| std::cmp::Reverse(created_at(shown))));
+
+    for limit in [1, 3, 6, 7] {
+        let mut paged = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let (status, body) =
+                get(&notifier.table, &format!("{all}&limit={limit}{cursor}")).await;
+            assert_eq!(status, StatusCode::OK, "{body}");
+            let page = ids(&body);
+            assert!(!page.is_empty() && page.len() <= limit);
+            paged.extend(page);
+            let Some(next) = body["nextCursor"].as_str() else {
+                break;
+            };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(paged, all_ids, "limit {limit}");
+    }
+}
+
+fn ids(body: &Value) -> Vec<String> {
+    let shown = body["notifications"].as_array().unwrap();
+    let ids = shown.iter().map(|shown| shown["id"].as_str().unwrap());
+    ids.map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_cursor_opens_no_other_patients_notifications() {
+    let notifier = notifier(&Ses::start().await).await;
+    let patient_id = Uuid::now_v7();
+    for _ in 0..2 {
+        let event = event(patient_id, Change::Created(zoe()));
+        notifier.notify(&event).await.unwrap();
+    }
+    let (_, body) = get(&notifier.table, &format!("?patientId={patient_id}&limit=1")).await;
+    let cursor = body["nextCursor"].as_str().unwrap();
+
+    let other = format!("?patientId={}&cursor={cursor}", Uuid::now_v7());
+    let (status, body) = get(&notifier.table, &other).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body, json!({ "notifications": [], "nextCursor": null }));
+}
+
+#[tokio::test]
+async fn an_unknown_patient_was_sent_nothing() {
+    let table = testing::table().await;
+    let (status, body) = get(&table, &format!("?patientId={}", Uuid::now_v7())).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body, json!({ "notifications": [], "nextCursor": null }));
+}
+
+#[tokio::test]
+async fn a_wrong_patient_id_is_named() {
+    let table = testing::table().await;
+    for query in [
+        "",
+        "?patientId=",
+        "?patientId=42",
+        "?patientId=%F0%9F%A9%BA",
+        "?limit=5",
+    ] {
+        let (status, body) = get(&table, query).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(body["errors"]["patientId"].is_string(), "{query}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_limit_or_cursor_is_refused() {
+    let table = testing::table().await;
+    let patient = format!("?patientId={}", Uuid::now_v7());
+    for rest in [
+        "&limit=0",
+        "&limit=101",
+        "&limit=x",
+        "&cursor=",
+        "&cursor=e30",
+        "&cursor=%C3%BC",
+    ] {
+        let (status, body) = get(&table, &format!("{patient}{rest}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{rest}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn only_who_may_read_notifications_does() {
+    let request = || {
+        Request::get("/api/notifications")
+            .body(Body::empty())
+            .unwrap()
+    };
+    for (request, expected) in [
+        (request(), StatusCode::UNAUTHORIZED),
+        (as_caller(request(), Role::Clinician), StatusCode::FORBIDDEN),
+        (as_caller(request(), Role::Auditor), StatusCode::BAD_REQUEST),
+    ] {
+        let (status, _) = answer(testing::table().await, request).await;
+        assert_eq!(status, expected);
+    }
+}

@@ -1,0 +1,9 @@
+//! Notifications against a real DynamoDB API, and a mail service that answers as SES does.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod fixtures;
+mod listing;
+mod notifying;
+mod sample_events;
+mod ses;

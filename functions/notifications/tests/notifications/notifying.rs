@@ -1,0 +1,291 @@
+//! Every new patient is welcomed once, whatever goes wrong in between.
+
+use events::{Change, Effect, Patient};
+use futures::future::join_all;
+use notifications::{
+    attempt::{Attempt, Start},
+    message::{Clinic, welcome},
+    notification::{FailureReason, Notification, State},
+    notify_patients::{Notifier, NotifyError},
+};
+use uuid::Uuid;
+
+use crate::{
+    fixtures::{EMAIL, created, event, let_the_lease_run_out, notifier, same, stored, zoe},
+    ses::{DOWN, INVALID_PARAMETER, MESSAGE_REJECTED, Refusal, SENDING_PAUSED, Ses, THROTTLING},
+};
+
+#[tokio::test]
+async fn a_new_patient_is_welcomed() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    let event = created(zoe());
+    assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
+
+    let mail = ses.taken().remove(0);
+    assert_eq!(mail["Action"], "SendEmail");
+    assert_eq!(mail["Source"], "welcome@clinic.example");
+    assert_eq!(mail["Destination.ToAddresses.member.1"], EMAIL);
+    assert_eq!(mail["Message.Subject.Data"], "Welcome to Klinik Süd");
+    assert_eq!(mail["Message.Subject.Charset"], "UTF-8");
+    assert!(mail["Message.Body.Text.Data"].starts_with("Dear Zoë Ærø 🩺,\n"));
+
+    let stored = stored(&notifier.table, &event).await.unwrap();
+    assert_eq!(stored.state, State::Sent);
+    assert_eq!(stored.message_id.as_deref(), Some("message-1"));
+    assert_eq!(
+        (stored.patient_id, stored.event_id),
+        (event.patient_id, event.id)
+    );
+    assert_eq!(stored.recipient, EMAIL);
+    assert_eq!(stored.text, mail["Message.Body.Text.Data"]);
+    assert!(stored.sent_at.unwrap() >= stored.created_at);
+}
+
+#[tokio::test]
+async fn a_duplicate_sends_nothing() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    let event = created(zoe());
+    notifier.notify(&event).await.unwrap();
+    for _ in 0..3 {
+        let again = notifier.notify(&event).await.unwrap();
+        assert_eq!(again, Effect::AlreadyApplied);
+    }
+    assert_eq!(ses.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn twenty_at_the_same_time_send_one() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    let event = created(zoe());
+    let effects = join_all((0..20).map(|_| notifier.notify(&event))).await;
+
+    let applied = effects
+        .iter()
+        .filter(|effect| matches!(effect, Ok(Effect::Applied)));
+    assert_eq!(applied.count(), 1, "{effects:?}");
+    for effect in &effects {
+        let expected = matches!(
+            effect,
+            Ok(Effect::Applied | Effect::AlreadyApplied) | Err(NotifyError::Held)
+        );
+        assert!(expected, "{effect:?}");
+    }
+    assert_eq!(ses.taken().len(), 1);
+    assert_eq!(
+        notifier.notify(&event).await.unwrap(),
+        Effect::AlreadyApplied
+    );
+}
+
+#[tokio::test]
+async fn two_events_are_two_notifications() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    for event in [created(zoe()), created(zoe())] {
+        assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
+    }
+    assert_eq!(ses.taken().len(), 2);
+}
+
+#[tokio::test]
+async fn changes_and_removals_send_nothing() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    for change in [Change::Updated(zoe()), Change::Deleted] {
+        let event = event(Uuid::now_v7(), change);
+        assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Ignored);
+        assert!(stored(&notifier.table, &event).await.is_none());
+    }
+    assert!(ses.taken().is_empty());
+}
+
+#[tokio::test]
+async fn a_mail_service_that_recovers_gets_the_same_message() {
+    for refusal in [DOWN, THROTTLING, SENDING_PAUSED] {
+        let ses = Ses::start().await;
+        let mut notifier = notifier(&ses).await;
+        let event = created(zoe());
+        ses.refuse_next(refusal);
+        let error = notifier.notify(&event).await.unwrap_err();
+        assert!(error.to_string().contains(refusal.1), "{error}");
+        let pending = stored(&notifier.table, &event).await.unwrap();
+        assert_eq!(pending.state, State::Pending);
+
+        notifier.clinic = Clinic::new("Klinik Nord");
+        assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
+        assert_eq!(ses.taken().len(), 1);
+        let sent = stored(&notifier.table, &event).await.unwrap();
+        assert_eq!((sent.state, sent.id), (State::Sent, pending.id));
+        assert_eq!(
+            ses.taken()[0]["Message.Subject.Data"],
+            "Welcome to Klinik Süd"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_mail_service_that_cannot_be_reached_is_tried_again() {
+    let ses = Ses::start().await;
+    let nowhere = ses.config().endpoint_url("http://127.0.0.1:1");
+    let mut notifier = notifier(&ses).await;
+    let mailer = std::mem::replace(
+        &mut notifier.mailer,
+        notifications::mailer::Mailer::with_config("welcome@clinic.example", nowhere),
+    );
+    let event = created(zoe());
+    assert!(matches!(
+        notifier.notify(&event).await,
+        Err(NotifyError::Mail(_))
+    ));
+
+    notifier.mailer = mailer;
+    assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
+    assert_eq!(ses.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_is_final() {
+    for (refusal, reason) in [
+        (MESSAGE_REJECTED, FailureReason::MessageRejected),
+        (INVALID_PARAMETER, FailureReason::InvalidMessage),
+    ] {
+        let ses = Ses::start().await;
+        let notifier = notifier(&ses).await;
+        let event = created(zoe());
+        ses.refuse_next(refusal);
+        assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
+        let failed = stored(&notifier.table, &event).await.unwrap();
+        assert_eq!(
+            (failed.state, failed.failure_reason),
+            (State::Failed, Some(reason))
+        );
+        assert_eq!(failed.sent_at, None);
+
+        assert_eq!(
+            notifier.notify(&event).await.unwrap(),
+            Effect::AlreadyApplied
+        );
+        assert!(ses.taken().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn no_mail_goes_to_what_is_not_one_address() {
+    for email in [
+        "",
+        "zoe",
+        "zoe@clinic.example, all@clinic.example",
+        "zoe@clinic.example\r\nBcc: all@clinic.example",
+        "Zoë <zoe@clinic.example>",
+    ] {
+        let ses = Ses::start().await;
+        let notifier = notifier(&ses).await;
+        let event = created(Patient {
+            email: email.to_owned(),
+            ..zoe()
+        });
+        assert_eq!(
+            notifier.notify(&event).await.unwrap(),
+            Effect::Applied,
+            "{email:?}"
+        );
+        let failed = stored(&notifier.table, &event).await.unwrap();
+        assert_eq!(
+            failed.failure_reason,
+            Some(FailureReason::InvalidRecipient),
+            "{email:?}"
+        );
+        assert!(ses.taken().is_empty(), "{email:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_function_left_behind_is_sent() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    let event = created(zoe());
+    die_before_sending(&notifier, &event).await;
+
+    let early = notifier.notify(&event).await;
+    assert!(matches!(early, Err(NotifyError::Held)), "{early:?}");
+    assert!(ses.taken().is_empty());
+
+    let_the_lease_run_out(&notifier.table, &event).await;
+    let effects = join_all((0..10).map(|_| notifier.notify(&event))).await;
+    let applied = effects
+        .iter()
+        .filter(|effect| matches!(effect, Ok(Effect::Applied)));
+    assert_eq!(applied.count(), 1, "{effects:?}");
+    assert_eq!(ses.taken().len(), 1);
+}
+
+async fn die_before_sending(notifier: &Notifier, event: &events::PatientEvent) {
+    let message = welcome("Zoë", &notifier.clinic);
+    let notification = Notification::welcome(event, EMAIL, message);
+    let start = Attempt::start(&notifier.table, notification).await.unwrap();
+    assert!(matches!(start, Start::Ours(_)));
+}
+
+#[tokio::test]
+async fn who_lost_the_lease_undoes_nothing() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    let event = created(zoe());
+    let start = async || {
+        let message = welcome("Zoë", &notifier.clinic);
+        let notification = Notification::welcome(&event, EMAIL, message);
+        match Attempt::start(&notifier.table, notification).await.unwrap() {
+            Start::Ours(attempt) => attempt,
+            other => panic!("{other:?}"),
+        }
+    };
+    let refused = start().await;
+    let_the_lease_run_out(&notifier.table, &event).await;
+    let released = start().await;
+    let_the_lease_run_out(&notifier.table, &event).await;
+    start().await.sent("message-1").await.unwrap();
+
+    refused
+        .refused(FailureReason::MessageRejected)
+        .await
+        .unwrap();
+    released.released().await.unwrap();
+    let stored = stored(&notifier.table, &event).await.unwrap();
+    assert_eq!((stored.state, stored.failure_reason), (State::Sent, None));
+}
+
+#[tokio::test]
+async fn nothing_of_the_patient_is_in_an_error() {
+    let refusals: [Refusal; 2] = [DOWN, THROTTLING];
+    for refusal in refusals {
+        let ses = Ses::start().await;
+        let notifier = notifier(&ses).await;
+        ses.refuse_next(refusal);
+        let error = notifier.notify(&created(zoe())).await.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(
+            !shown.contains("clinic.example") && !shown.contains("Zoë"),
+            "{shown}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_sends_nothing() {
+    let ses = Ses::start().await;
+    let mut notifier = notifier(&ses).await;
+    let client = notifier.table.client().await.clone();
+    notifier.table = store::Table::with_client("no-such-table".to_owned(), client);
+    let error = notifier.notify(&created(zoe())).await.unwrap_err();
+    assert!(
+        error.to_string().contains("ResourceNotFoundException"),
+        "{error}"
+    );
+    assert!(ses.taken().is_empty());
+
+    let table = same(&notifier.table).await;
+    assert_eq!(table.name(), "no-such-table");
+}

@@ -1,0 +1,37 @@
+//! The samples for `cargo lambda invoke` are what the functions take.
+
+use aws_lambda_events::kafka::KafkaEvent;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use events::{Effect, PatientEvent};
+use http::StatusCode;
+
+use crate::{
+    fixtures::{answer, notifier},
+    ses::Ses,
+};
+
+#[tokio::test]
+async fn the_new_patient_is_welcomed_and_their_notification_listed() {
+    let sample = include_str!("../../../../events/notify-patients.json");
+    let sample: KafkaEvent = serde_json::from_str(sample).unwrap();
+    let notifier = notifier(&Ses::start().await).await;
+    let records: Vec<_> = sample.records.into_values().flatten().collect();
+    assert_eq!(records.len(), 1);
+    for record in records {
+        let value = STANDARD.decode(record.value.unwrap()).unwrap();
+        let event = PatientEvent::decode(&value).unwrap();
+        let key = STANDARD.decode(record.key.unwrap()).unwrap();
+        assert_eq!(key, event.patient_id.to_string().as_bytes());
+        assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
+    }
+
+    let sample = include_str!("../../../../events/list-notifications.json");
+    let request = lambda_http::request::from_str(sample).unwrap();
+    let request = request.map(|_| axum::body::Body::empty());
+    let (status, body) = answer(notifier.table, request).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(
+        body["notifications"][0]["recipient"],
+        "milo.feil@example.com"
+    );
+}

@@ -1,0 +1,91 @@
+//! A mail service that speaks SES's protocol, keeps what it took, and fails when it is told.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use aws_sdk_ses::config::{BehaviorVersion, Builder, Credentials, Region};
+use axum::{Form, Router, extract::State, response::IntoResponse, routing::post};
+use http::StatusCode;
+
+/// The fields of a request, as `Destination.ToAddresses.member.1`.
+pub(crate) type Mail = HashMap<String, String>;
+
+/// A refusal: the status and SES's code.
+pub(crate) type Refusal = (StatusCode, &'static str);
+
+pub(crate) const MESSAGE_REJECTED: Refusal = (StatusCode::BAD_REQUEST, "MessageRejected");
+pub(crate) const INVALID_PARAMETER: Refusal = (StatusCode::BAD_REQUEST, "InvalidParameterValue");
+pub(crate) const THROTTLING: Refusal = (StatusCode::BAD_REQUEST, "Throttling");
+pub(crate) const SENDING_PAUSED: Refusal =
+    (StatusCode::BAD_REQUEST, "AccountSendingPausedException");
+pub(crate) const DOWN: Refusal = (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+
+#[derive(Debug, Default)]
+struct Mailbox {
+    taken: Vec<Mail>,
+    refusals: VecDeque<Refusal>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Ses {
+    mailbox: Arc<Mutex<Mailbox>>,
+    endpoint: String,
+}
+
+impl Ses {
+    /// Starts on a free port.
+    pub(crate) async fn start() -> Self {
+        let mailbox = Arc::default();
+        let routes = Router::new()
+            .route("/", post(answer))
+            .with_state(Arc::clone(&mailbox));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { mailbox, endpoint }
+    }
+
+    /// Refuses the next mail.
+    pub(crate) fn refuse_next(&self, refusal: Refusal) {
+        self.mailbox.lock().unwrap().refusals.push_back(refusal);
+    }
+
+    /// What it took.
+    pub(crate) fn taken(&self) -> Vec<Mail> {
+        self.mailbox.lock().unwrap().taken.clone()
+    }
+
+    pub(crate) fn config(&self) -> Builder {
+        Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(&self.endpoint)
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+    }
+}
+
+async fn answer(
+    State(mailbox): State<Arc<Mutex<Mailbox>>>,
+    Form(mail): Form<Mail>,
+) -> impl IntoResponse {
+    let mut mailbox = mailbox.lock().unwrap();
+    if let Some((status, code)) = mailbox.refusals.pop_front() {
+        let recipient = &mail["Destination.ToAddresses.member.1"];
+        let body = format!(
+            "<ErrorResponse xmlns=\"http://ses.amazonaws.com/doc/2010-12-01/\"><Error>\
+             <Type>Sender</Type><Code>{code}</Code><Message>Not to {recipient}</Message>\
+             </Error><RequestId>r</RequestId></ErrorResponse>"
+        );
+        return (status, body);
+    }
+    mailbox.taken.push(mail);
+    let body = format!(
+        "<SendEmailResponse xmlns=\"http://ses.amazonaws.com/doc/2010-12-01/\">\
+         <SendEmailResult><MessageId>message-{}</MessageId></SendEmailResult>\
+         <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></SendEmailResponse>",
+        mailbox.taken.len()
+    );
+    (StatusCode::OK, body)
+}

@@ -1,0 +1,166 @@
+//! What is behind the API: the functions themselves, secrets, queues, sent mail. Spoken
+//! to without an SDK, because it takes no more than this.
+
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{Answer, Call, Stack};
+
+/// LocalStack.
+pub struct Aws<'a> {
+    stack: &'a Stack,
+    http: &'a Client,
+}
+
+/// What a function answered when it was called without the gateway.
+#[derive(Debug)]
+pub struct Invoked {
+    /// What it returned, or its error.
+    pub payload: Value,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
+/// A message that SES has taken.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Mail {
+    /// Who wrote it.
+    pub source: String,
+    /// One line.
+    pub subject: String,
+    /// The text.
+    pub body: MailBody,
+    /// Whom it went to.
+    pub destination: Destination,
+}
+
+/// The text of a message.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MailBody {
+    /// Without mark-up.
+    pub text_part: Option<String>,
+}
+
+/// Whom a message went to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Destination {
+    /// The addresses.
+    #[serde(default)]
+    pub to_addresses: Vec<String>,
+}
+
+/// A record that a consumer put aside.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetter {
+    /// Which consumer could not read it.
+    pub consumer: String,
+    /// Where it stands on Kafka.
+    pub topic: String,
+    /// Why it could not be read.
+    pub reason: String,
+    /// The record's key, in base64.
+    pub key: Option<String>,
+    /// The record's value, in base64.
+    pub value: Option<String>,
+}
+
+impl<'a> Aws<'a> {
+    pub(crate) const fn new(stack: &'a Stack, http: &'a Client) -> Self {
+        Self { stack, http }
+    }
+
+    /// Calls a function, past the gateway.
+    pub async fn invoke(&self, function: &str, payload: &Value) -> Invoked {
+        let name = self.stack.function_name(function);
+        let path = format!("/2015-03-31/functions/{name}/invocations");
+        let answer = self.call("lambda", "POST", &path).json(payload);
+        let answer = answer.answers(200).await;
+        Invoked {
+            payload: answer.json(),
+            failed: answer.header("x-amz-function-error").is_some(),
+        }
+    }
+
+    /// The value of a secret.
+    pub async fn secret(&self, id: &str) -> String {
+        let answer = self
+            .action(
+                "secretsmanager",
+                "secretsmanager.GetSecretValue",
+                "1.1",
+                &json!({ "SecretId": id }),
+            )
+            .await;
+        let value = answer.json()["SecretString"]
+            .as_str()
+            .map(ToOwned::to_owned);
+        value.expect("a secret that is text")
+    }
+
+    /// All messages to this address that SES has taken.
+    pub async fn mail_to(&self, address: &str) -> Vec<Mail> {
+        #[derive(Deserialize)]
+        struct Taken {
+            messages: Vec<Mail>,
+        }
+        let taken: Taken = self
+            .call("ses", "GET", "/_aws/ses")
+            .answers(200)
+            .await
+            .read();
+        let is_to = |mail: &Mail| mail.destination.to_addresses.iter().any(|to| to == address);
+        taken.messages.into_iter().filter(is_to).collect()
+    }
+
+    /// What is in the dead-letter queue right now. Everything stays in it.
+    pub async fn dead_letters(&self) -> Vec<DeadLetter> {
+        let queue = json!({
+            "QueueUrl": format!(
+                "{}/000000000000/{}",
+                self.stack.localstack_url,
+                self.stack.function_name("dead-letters")
+            ),
+            "MaxNumberOfMessages": 10,
+            "VisibilityTimeout": 0,
+        });
+        let answer = self
+            .action("sqs", "AmazonSQS.ReceiveMessage", "1.0", &queue)
+            .await
+            .json();
+        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+        let letter = |message: &Value| {
+            let body = message["Body"].as_str().expect("a message with a body");
+            serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
+        };
+        messages.iter().map(letter).collect()
+    }
+
+    async fn action(&self, service: &str, target: &str, version: &str, input: &Value) -> Answer {
+        let input = input.to_string();
+        self.call(service, "POST", "/")
+            .header("X-Amz-Target", target)
+            .body(&format!("application/x-amz-json-{version}"), input)
+            .answers(200)
+            .await
+    }
+
+    fn call(&self, service: &str, method: &str, path: &str) -> Call {
+        // LocalStack reads the region and the service from it, and verifies nothing.
+        let credential = format!(
+            "test/20260101/{}/{service}/aws4_request",
+            self.stack.aws_region
+        );
+        let authorization =
+            format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=none");
+        Call::new(
+            self.http,
+            method,
+            &format!("{}{path}", self.stack.localstack_url),
+        )
+        .header("Authorization", &authorization)
+    }
+}

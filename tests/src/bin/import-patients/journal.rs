@@ -1,0 +1,221 @@
+//! What became of each row, written down as soon as it is known.
+//!
+//! The first line names the API; every other line is one row. A line that a crash has cut
+//! off is forgotten, and its row tried again: the API knows what it has.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Write as _},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What became of a row for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "outcome",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub(crate) enum Outcome {
+    /// The patient was registered.
+    Created {
+        /// As whom.
+        patient_id: Uuid,
+    },
+    /// A patient of this e-mail address is there already.
+    AlreadyThere,
+    /// The patient cannot be registered as they are.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A row that is done with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// The line of the file that it begins in, from 1.
+    pub(crate) line: u64,
+    /// What the file calls it.
+    pub(crate) id: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    api_url: String,
+}
+
+/// The journal of one import.
+pub(crate) struct Journal {
+    file: File,
+    entries: HashMap<String, Entry>,
+}
+
+impl Journal {
+    /// Opens the journal of the import into this API, or begins one. A journal of another
+    /// API says nothing about this one, and is put aside.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub(crate) fn open(path: &Path, api_url: &str) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot use the journal {}", path.display());
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(cannot)?;
+        }
+        let content = match fs::read(path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).with_context(cannot),
+        };
+        let whole = content
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1);
+        let mut lines = content[..whole].split(|byte| *byte == b'\n');
+        let header: Option<Header> = lines
+            .next()
+            .and_then(|line| serde_json::from_slice(line).ok());
+        let continues = header.is_some_and(|header| header.api_url == api_url);
+        let mut journal = Self {
+            file: OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .with_context(cannot)?,
+            entries: HashMap::new(),
+        };
+        if continues {
+            let entries = lines.filter_map(|line| serde_json::from_slice::<Entry>(line).ok());
+            journal.entries = entries.map(|entry| (entry.id.clone(), entry)).collect();
+            journal
+                .file
+                .set_len(whole.try_into()?)
+                .with_context(cannot)?;
+        } else {
+            if whole > 0 {
+                fs::copy(path, path.with_extension("journal.old")).with_context(cannot)?;
+            }
+            journal.file.set_len(0).with_context(cannot)?;
+            let api_url = api_url.to_owned();
+            journal.write(&Header { api_url }).with_context(cannot)?;
+        }
+        Ok(journal)
+    }
+
+    /// What the file calls the rows that are done with.
+    pub(crate) fn ids(&self) -> HashSet<String> {
+        self.entries.keys().cloned().collect()
+    }
+
+    /// Every row that is done with.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// Writes down that a row is done with.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn add(&mut self, entry: Entry) -> anyhow::Result<()> {
+        self.write(&entry).context("cannot write the journal")?;
+        self.entries.insert(entry.id.clone(), entry);
+        Ok(())
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        Ok(self.file.write_all(&line)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const API: &str = "http://localhost/api";
+
+    fn entry(id: &str, outcome: Outcome) -> Entry {
+        Entry {
+            line: 2,
+            id: id.to_owned(),
+            outcome,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_known_the_next_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/report.journal");
+        let entries = [
+            entry("1", Outcome::AlreadyThere),
+            entry(
+                "2",
+                Outcome::Created {
+                    patient_id: Uuid::now_v7(),
+                },
+            ),
+            entry(
+                "3",
+                Outcome::Refused {
+                    reason: "Name\nis required".to_owned(),
+                },
+            ),
+        ];
+        let mut journal = Journal::open(&path, API).unwrap();
+        for entry in &entries {
+            journal.add(entry.clone()).unwrap();
+        }
+        let journal = Journal::open(&path, API).unwrap();
+        let mut known: Vec<_> = journal.entries().cloned().collect();
+        known.sort_by(|one, other| one.id.cmp(&other.id));
+        assert_eq!(known, entries);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.journal");
+        let mut journal = Journal::open(&path, API).unwrap();
+        journal.add(entry("1", Outcome::AlreadyThere)).unwrap();
+        let whole = fs::metadata(&path).unwrap().len();
+        journal.add(entry("2", Outcome::AlreadyThere)).unwrap();
+        let end = fs::metadata(&path).unwrap().len();
+        for length in whole..end {
+            File::options()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_len(length)
+                .unwrap();
+            let mut journal = Journal::open(&path, API).unwrap();
+            assert_eq!(journal.ids(), HashSet::from(["1".to_owned()]), "{length}");
+            journal.add(entry("2", Outcome::AlreadyThere)).unwrap();
+            assert_eq!(
+                Journal::open(&path, API).unwrap().ids().len(),
+                2,
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_journal_of_another_api_says_nothing_about_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.journal");
+        let mut journal = Journal::open(&path, API).unwrap();
+        journal.add(entry("1", Outcome::AlreadyThere)).unwrap();
+        let journal = Journal::open(&path, "http://localhost/other").unwrap();
+        assert!(journal.ids().is_empty());
+        assert!(path.with_extension("journal.old").exists());
+    }
+}

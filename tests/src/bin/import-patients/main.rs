@@ -1,0 +1,146 @@
+//! `import-patients`: creates the patients of a Synthea CSV file through the API.
+//!
+//! What became of each row is written to a journal beside the report as soon as it is
+//! known, so that an import that was interrupted in whatever way goes on where it was.
+
+mod api;
+mod import;
+mod journal;
+mod progress;
+mod report;
+mod row;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Context as _;
+use clap::Parser;
+use console::{Term, style};
+use identity::Role;
+use secrecy::SecretString;
+use system_tests::Stack;
+
+use crate::{
+    api::{Api, Credentials},
+    import::Import,
+    journal::Journal,
+    report::Report,
+    row::Rows,
+};
+
+/// What a shell reports for a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+/// Create patients from a Synthea CSV file through the API
+///
+/// Without --api-url, --email or --password, those of the running local stack are used,
+/// as `local-stack exec` hands them on. Run it again after an interruption: rows
+/// that are done are not done again.
+#[derive(Parser)]
+#[command(name = "import-patients", version)]
+struct Arguments {
+    /// The rows, with Synthea's columns
+    #[arg(long, default_value = "data/synthea/patients.csv")]
+    file: PathBuf,
+    /// Where the API is
+    #[arg(long)]
+    api_url: Option<String>,
+    /// Whom to log in as
+    #[arg(long)]
+    email: Option<String>,
+    /// Their password; better in the environment, where nobody sees it
+    #[arg(long, env = "IMPORT_PASSWORD", hide_env_values = true)]
+    password: Option<SecretString>,
+    /// How many patients to create at the same time
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+    /// Where to write the report, as JSON; the journal is beside it
+    #[arg(long, default_value = "import-report.json")]
+    report: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = run(&Arguments::parse()).await;
+    outcome.unwrap_or_else(|error| {
+        let line = format!("{} {error:#}", style("error:").red().bold().for_stderr());
+        // Where nobody can be told, there is nobody to tell that.
+        let _ = Term::stderr().write_line(&line);
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let rows = Rows::open(&arguments.file)?;
+    let (api_url, credentials) = target(arguments)?;
+    let journal = Journal::open(&journal_path(&arguments.report), &api_url)?;
+    let api = Api::log_in(&api_url, credentials).await?;
+
+    let import = Import {
+        api,
+        concurrency: arguments.concurrency.into(),
+        stop: stop_on_signals(),
+    };
+    let report: Report = import.run(rows, journal, &arguments.file).await?;
+    report.write(&arguments.report)?;
+    let mut terminal = Term::stdout();
+    std::io::Write::write_all(&mut terminal, report.to_string().as_bytes())?;
+    Ok(match (report.interrupted, &report.failure) {
+        (true, _) => ExitCode::from(INTERRUPTED),
+        (false, Some(_)) => ExitCode::FAILURE,
+        (false, None) => ExitCode::SUCCESS,
+    })
+}
+
+/// Where to import to, and as whom. The stack is asked only for what was not said.
+fn target(arguments: &Arguments) -> anyhow::Result<(String, Credentials)> {
+    let said = (&arguments.api_url, &arguments.email, &arguments.password);
+    if let (Some(api_url), Some(email), Some(password)) = said {
+        let credentials = Credentials {
+            email: email.clone(),
+            password: password.clone(),
+        };
+        return Ok((api_url.clone(), credentials));
+    }
+    let stack = Stack::from_env().context("--api-url, --email and --password are not all given")?;
+    let user = stack
+        .users
+        .iter()
+        .find(|user| user.role == Role::Admin)
+        .context("the stack has no administrator")?;
+    let credentials = Credentials {
+        email: said.1.as_ref().unwrap_or(&user.email).clone(),
+        password: said
+            .2
+            .clone()
+            .unwrap_or_else(|| user.password.as_str().into()),
+    };
+    let api_url = said.0.as_ref().unwrap_or(&stack.api_url).clone();
+    Ok((api_url, credentials))
+}
+
+fn journal_path(report: &Path) -> PathBuf {
+    report.with_extension("journal")
+}
+
+/// Set by the first Ctrl-C, which lets the rows that are on their way arrive. The second
+/// does not wait for them.
+fn stop_on_signals() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            flag.store(true, Ordering::Relaxed);
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(INTERRUPTED.into());
+            }
+        }
+    });
+    stop
+}

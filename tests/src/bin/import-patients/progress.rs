@@ -1,0 +1,86 @@
+//! How far the import is: a bar on a terminal, a line now and then elsewhere.
+
+use std::time::{Duration, Instant};
+
+use console::{Term, user_attended_stderr};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::journal::Outcome;
+
+/// How often there is a sign of life where no bar can be drawn.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+/// What is shown.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    last_sign: Option<Instant>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    created: u64,
+    already_there: u64,
+    refused: u64,
+}
+
+impl Progress {
+    /// Of so many rows.
+    pub(crate) fn new(rows: u64) -> Self {
+        let style = "{bar:30} {pos} of {len} rows, {msg} [{elapsed}, {eta} to go]";
+        let bar = ProgressBar::new(rows).with_style(
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        Self {
+            bar,
+            last_sign: (!user_attended_stderr()).then(Instant::now),
+            counts: Counts::default(),
+        }
+    }
+
+    /// So many rows were done before.
+    pub(crate) fn skip(&mut self, rows: u64) {
+        self.bar.set_position(rows);
+        self.bar.reset_eta();
+        self.show();
+    }
+
+    /// One more row is done with.
+    pub(crate) fn settled(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Created { .. } => self.counts.created += 1,
+            Outcome::AlreadyThere => self.counts.already_there += 1,
+            Outcome::Refused { .. } => self.counts.refused += 1,
+        }
+        self.bar.inc(1);
+        self.show();
+    }
+
+    /// Nothing more is coming.
+    pub(crate) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn show(&mut self) {
+        let Counts {
+            created,
+            already_there,
+            refused,
+        } = self.counts;
+        let counts = format!("{created} created, {already_there} already there, {refused} refused");
+        self.bar.set_message(counts.clone());
+        if self
+            .last_sign
+            .is_some_and(|last| last.elapsed() > SIGN_OF_LIFE)
+        {
+            self.last_sign = Some(Instant::now());
+            let line = format!(
+                "{} of {} rows, {counts}",
+                self.bar.position(),
+                self.bar.length().unwrap_or_default()
+            );
+            // Where nobody can be told, there is nobody to tell that.
+            let _ = Term::stderr().write_line(&line);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One call of the API, and what it answered.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use reqwest::{
+    Body, Client, Method, RequestBuilder,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// A call that has not been made yet.
+#[must_use = "a call does nothing before it is asked what it answers"]
+pub struct Call {
+    request: RequestBuilder,
+    name: String,
+}
+
+impl Call {
+    pub(crate) fn new(http: &Client, method: &str, url: &str) -> Self {
+        let name = format!("{method} {url}");
+        let method = Method::from_bytes(method.as_bytes()).expect("an HTTP method");
+        Self {
+            request: http.request(method, url),
+            name,
+        }
+    }
+
+    /// Adds a header.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        Self {
+            request: self.request.header(name, value),
+            ..self
+        }
+    }
+
+    /// Adds a JSON body.
+    pub fn json(self, body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("something that can be JSON");
+        self.body("application/json", body)
+    }
+
+    /// Adds any body.
+    pub fn body(self, content_type: &str, body: impl Into<Body>) -> Self {
+        Self {
+            request: self.request.header(CONTENT_TYPE, content_type).body(body),
+            ..self
+        }
+    }
+
+    /// Makes the call, whatever it answers.
+    pub async fn answer(self) -> Answer {
+        let name = self.name;
+        let failed = |error: reqwest::Error| -> ! {
+            let mut reason = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(next) = cause {
+                let _ = write!(reason, ": {next}");
+                cause = next.source();
+            }
+            panic!("{name}: {reason}")
+        };
+        let response = self
+            .request
+            .send()
+            .await
+            .unwrap_or_else(|error| failed(error));
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.unwrap_or_else(|error| failed(error));
+        Answer {
+            name,
+            status,
+            headers,
+            body: body.to_vec(),
+        }
+    }
+
+    /// Makes the call; it has to answer this status.
+    pub async fn answers(self, status: u16) -> Answer {
+        let answer = self.answer().await;
+        assert!(answer.status == status, "instead of {status}: {answer:?}");
+        answer
+    }
+}
+
+/// What a call answered.
+pub struct Answer {
+    name: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header that is there once at most.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).into_iter();
+        let value = values.next()?;
+        assert!(values.next().is_none(), "{name} is there twice: {self:?}");
+        Some(value.to_str().expect("a header that is text"))
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap_or_else(|_| panic!("not UTF-8: {self:?}"))
+    }
+
+    /// The body as any JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        self.read()
+    }
+
+    /// The body as JSON of this type.
+    #[must_use]
+    pub fn read<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body as a problem document, as every error of the API has one.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let content_type = self.header("content-type").unwrap_or_default();
+        assert_eq!(content_type, "application/problem+json", "{self:?}");
+        let problem: Problem = self.read();
+        assert_eq!(problem.status, self.status, "{self:?}");
+        assert!(!problem.request_id.is_empty(), "{self:?}");
+        problem
+    }
+}
+
+/// Says all there is to say about an answer that was not expected.
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        let Self {
+            name,
+            status,
+            headers,
+            ..
+        } = self;
+        write!(f, "{name} answered {status} {headers:?}\n{body}")
+    }
+}
+
+/// What is wrong, in the API's one form for it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Problem {
+    /// What clients branch on.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this request.
+    pub detail: String,
+    /// What is wrong with which field.
+    #[serde(default)]
+    pub errors: BTreeMap<String, String>,
+    /// Names the request in the logs.
+    pub request_id: String,
+}
+
+impl Problem {
+    /// The last part of the type.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.kind
+            .strip_prefix("urn:patient-management:problem:")
+            .unwrap_or_else(|| panic!("not a type of ours: {}", self.kind))
+    }
+
+    /// What is wrong with this field, if anything is.
+    #[must_use]
+    pub fn error(&self, field: &str) -> Option<&str> {
+        self.errors.get(field).map(String::as_str)
+    }
+}

@@ -1,0 +1,160 @@
+//! The API as its users see it.
+
+use std::{fs::File, time::Duration};
+
+use identity::Role;
+use reqwest::Client;
+
+use crate::{Aws, Call, NewPatient, Patient, Stack};
+
+/// Longer than any answer of the gateway may take.
+const TIMEOUT: Duration = Duration::from_secs(40);
+
+/// The deployed system, with this test's right to use it.
+///
+/// Most tests share the system, each with patients of its own. One that takes a part of
+/// it away has it [`alone`](Self::alone); the others wait meanwhile, in whatever
+/// processes they run.
+pub struct Clinic {
+    stack: Stack,
+    http: Client,
+    _turn: File,
+}
+
+impl Clinic {
+    /// The system, shared with other tests.
+    #[must_use]
+    pub fn open() -> Self {
+        Self::enter(File::lock_shared)
+    }
+
+    /// The system, without any other test.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self::enter(File::lock)
+    }
+
+    fn enter(lock: impl FnOnce(&File) -> std::io::Result<()>) -> Self {
+        let stack = Stack::running();
+        let turn = File::create(stack.directory().join("tests.lock"))
+            .expect("the stack's folder can be written to");
+        lock(&turn).expect("the file system has locks");
+        Self {
+            // As it is now: a test before may have started a service again.
+            stack: Stack::running(),
+            http: client(),
+            _turn: turn,
+        }
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub const fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// AWS, behind the API.
+    #[must_use]
+    pub fn aws(&self) -> Aws<'_> {
+        Aws::new(&self.stack, &self.http)
+    }
+
+    /// Somebody who has no access token.
+    #[must_use]
+    pub fn stranger(&self) -> Visitor {
+        Visitor {
+            http: self.http.clone(),
+            api_url: self.stack.api_url.clone(),
+            token: None,
+        }
+    }
+
+    /// Somebody who shows this as their access token.
+    #[must_use]
+    pub fn bearer(&self, token: &str) -> Visitor {
+        Visitor {
+            token: Some(token.to_owned()),
+            ..self.stranger()
+        }
+    }
+
+    /// The demo user of this role, logged in.
+    pub async fn log_in(&self, role: Role) -> Visitor {
+        let user = self.stack.user(role);
+        let body = serde_json::json!({ "email": user.email, "password": user.password });
+        let answer = self.stranger().post("/auth/login").json(&body).answers(200);
+        let token = answer.await.json()["token"].as_str().map(ToOwned::to_owned);
+        self.bearer(&token.expect("a token"))
+    }
+
+    /// The administrator, logged in.
+    pub async fn administrator(&self) -> Visitor {
+        self.log_in(Role::Admin).await
+    }
+}
+
+/// Straight to the API: no proxy, no redirection followed.
+fn client() -> Client {
+    Client::builder()
+        .timeout(TIMEOUT)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("an HTTP client")
+}
+
+/// Somebody who calls the API.
+#[derive(Clone)]
+pub struct Visitor {
+    http: Client,
+    api_url: String,
+    token: Option<String>,
+}
+
+impl Visitor {
+    /// `GET`; the path begins with a slash.
+    pub fn get(&self, path: &str) -> Call {
+        self.call("GET", path)
+    }
+
+    /// `POST`; the path begins with a slash.
+    pub fn post(&self, path: &str) -> Call {
+        self.call("POST", path)
+    }
+
+    /// `PUT`; the path begins with a slash.
+    pub fn put(&self, path: &str) -> Call {
+        self.call("PUT", path)
+    }
+
+    /// `DELETE`; the path begins with a slash.
+    pub fn delete(&self, path: &str) -> Call {
+        self.call("DELETE", path)
+    }
+
+    /// Any method; the path begins with a slash.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        let call = Call::new(&self.http, method, &format!("{}{path}", self.api_url));
+        match &self.token {
+            Some(token) => call.header("Authorization", &format!("Bearer {token}")),
+            None => call,
+        }
+    }
+
+    /// The access token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.token.as_deref().expect("somebody who is logged in")
+    }
+
+    /// Registers a patient.
+    pub async fn register(&self, patient: &NewPatient) -> Patient {
+        let answer = self.post("/api/patients").json(patient).answers(201).await;
+        answer.read()
+    }
+
+    /// Registers a patient that nobody else has anything to do with.
+    pub async fn register_somebody(&self) -> Patient {
+        self.register(&NewPatient::unique()).await
+    }
+}

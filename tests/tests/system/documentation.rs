@@ -1,0 +1,102 @@
+//! What the system says about itself to anybody.
+
+use system_tests::Clinic;
+
+#[tokio::test]
+async fn the_api_is_described() {
+    let clinic = Clinic::open();
+    let answer = clinic.stranger().get("/openapi.json").answers(200).await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let document = answer.json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    for route in identity::ROUTES {
+        let operation = &document["paths"][route.path][route.method.to_lowercase()];
+        assert!(
+            operation["operationId"].is_string(),
+            "{} {}",
+            route.method,
+            route.path
+        );
+    }
+    // Where the document says that the API is, it is.
+    let here = format!("{}/openapi.json", clinic.stack().api_url);
+    let server = document["servers"][0]["url"].as_str().unwrap();
+    let server = reqwest::Url::parse(&here).unwrap().join(server).unwrap();
+    let api = format!("{}/", clinic.stack().api_url);
+    assert_eq!(
+        server.as_str().trim_end_matches('/'),
+        api.trim_end_matches('/')
+    );
+
+    let tag = answer.header("etag").unwrap().to_owned();
+    let again = clinic
+        .stranger()
+        .get("/openapi.json")
+        .header("If-None-Match", &tag);
+    assert!(again.answers(304).await.body.is_empty());
+}
+
+/// The addresses in the page that a browser loads by itself.
+fn loaded_by(page: &str) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for attribute in ["src=\"", "href=\""] {
+        for rest in page.split(attribute).skip(1) {
+            let address = rest.split('"').next().unwrap_or_default();
+            if !address.starts_with('#') {
+                addresses.push(address.to_owned());
+            }
+        }
+    }
+    addresses
+}
+
+#[tokio::test]
+async fn the_description_can_be_read_and_everything_on_the_page_is_ours() {
+    let clinic = Clinic::open();
+    let answer = clinic.stranger().get("/docs").answers(200).await;
+    let content_type = answer.header("content-type").unwrap();
+    assert!(content_type.starts_with("text/html"), "{content_type}");
+    let policy = answer.header("content-security-policy").unwrap();
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+
+    let page = reqwest::Url::parse(&clinic.stack().docs_url).unwrap();
+    let addresses = loaded_by(answer.text());
+    assert!(
+        addresses
+            .iter()
+            .any(|address| address.ends_with("swagger-ui-bundle.js"))
+    );
+    for address in addresses {
+        let url = page.join(&address).unwrap();
+        let path = url.as_str().strip_prefix(&clinic.stack().api_url);
+        let path = path.unwrap_or_else(|| panic!("{url} is not ours"));
+        let asset = clinic.stranger().get(path).answers(200).await;
+        let content_type = asset.header("content-type").unwrap();
+        let expected = match address.rsplit('.').next().unwrap() {
+            "js" => "text/javascript",
+            "css" => "text/css",
+            "svg" => "image/svg+xml",
+            "json" => "application/json",
+            other => panic!("{address}: what is {other}?"),
+        };
+        assert!(
+            content_type.starts_with(expected),
+            "{address}: {content_type}"
+        );
+        assert!(!asset.body.is_empty(), "{address}");
+    }
+    let missing = clinic.stranger().get("/docs/nothing.js").answers(404).await;
+    assert_eq!(missing.problem().name(), "not-found");
+}
+
+#[tokio::test]
+async fn the_system_is_well() {
+    let clinic = Clinic::open();
+    let health = clinic.stranger().get("/health").answers(200).await.json();
+    assert_eq!(health["status"], "UP");
+    for dependency in ["database", "billing", "kafka"] {
+        let check = &health["checks"][dependency];
+        assert_eq!(check["status"], "UP", "{dependency}: {health}");
+        assert!(check["latencyMs"].is_u64(), "{dependency}: {health}");
+    }
+}

@@ -1,0 +1,157 @@
+//! What comes in over Kafka, as it should and as it should not.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{Days, NaiveDate};
+use contracts::patient::v1::{
+    Patient, PatientCreated, PatientDeleted, PatientEvent, patient_event::Change,
+};
+use identity::Role;
+use prost::Message as _;
+use prost_types::Timestamp;
+use serde_json::{Value, json};
+use system_tests::{Clinic, NewPatient, Topic, eventually};
+use uuid::Uuid;
+
+/// A day long ago that is this test's alone, so that its counts are exact.
+fn a_day_of_our_own() -> NaiveDate {
+    let days = u64::from_be_bytes(Uuid::new_v4().as_bytes()[..8].try_into().unwrap()) % 300_000;
+    NaiveDate::from_ymd_opt(1000, 1, 1).unwrap() + Days::new(days)
+}
+
+fn event(day: NaiveDate, patient_id: Uuid, version: u64, change: Change) -> PatientEvent {
+    let noon = day.and_hms_opt(12, 0, 0).unwrap().and_utc();
+    PatientEvent {
+        event_id: Uuid::now_v7().to_string(),
+        occurred_at: Some(Timestamp {
+            seconds: noon.timestamp(),
+            nanos: 0,
+        }),
+        patient_id: patient_id.to_string(),
+        patient_version: version,
+        change: Some(change),
+    }
+}
+
+fn created(new: &NewPatient) -> Change {
+    Change::Created(PatientCreated {
+        patient: Some(Patient {
+            name: new.name.clone(),
+            email: new.email.clone(),
+            address: new.address.clone(),
+            date_of_birth: new.date_of_birth.clone(),
+            registered_date: "2020-01-01".to_owned(),
+        }),
+    })
+}
+
+#[tokio::test]
+async fn an_event_that_comes_again_has_its_effect_once() {
+    let clinic = Clinic::open();
+    let visitor = clinic.log_in(Role::Auditor).await;
+    let topic = Topic::listen(clinic.stack()).await;
+    let (day, patient_id, new) = (a_day_of_our_own(), Uuid::now_v7(), NewPatient::unique());
+    let creation = event(day, patient_id, 1, created(&new));
+    let deletion = event(day, patient_id, 2, Change::Deleted(PatientDeleted {}));
+    for event in [&creation, &creation, &creation, &deletion] {
+        let key = patient_id.to_string();
+        topic
+            .send(0, &key, &event.event_id, event.encode_to_vec())
+            .await;
+    }
+
+    let path = format!("/api/analytics/patients?from={day}&to={day}");
+    // The last one of a partition is counted after those before it.
+    let counts = eventually("the last event in the analytics", async || {
+        let totals = visitor.get(&path).answers(200).await.json()["totals"].clone();
+        (totals["deleted"] == 1).then_some(totals)
+    })
+    .await;
+    let expected = json!({
+        "created": 1, "updated": 0, "deleted": 1,
+        "ageBands": { "0-17": 0, "18-29": 0, "30-44": 1, "45-59": 0, "60-74": 0, "75+": 0 },
+    });
+    assert_eq!(counts, expected);
+
+    let path = format!("/api/notifications?patientId={patient_id}");
+    let notifications = eventually("the notification", async || {
+        let list = visitor.get(&path).answers(200).await.json()["notifications"].clone();
+        (list[0]["state"] == "SENT").then_some(list)
+    })
+    .await;
+    assert_eq!(notifications.as_array().map(Vec::len), Some(1));
+    assert_eq!(clinic.aws().mail_to(&new.email).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_is_put_aside_and_its_neighbours_go_on() {
+    let clinic = Clinic::open();
+    let visitor = clinic.log_in(Role::Auditor).await;
+    let topic = Topic::listen(clinic.stack()).await;
+    let (day, patient_id) = (a_day_of_our_own(), Uuid::now_v7());
+    let key = patient_id.to_string();
+    let garbage = format!("garbage about {key}");
+    topic
+        .send(0, &key, "no id", garbage.clone().into_bytes())
+        .await;
+    let neighbour = event(day, patient_id, 1, Change::Deleted(PatientDeleted {}));
+    topic
+        .send(0, &key, &neighbour.event_id, neighbour.encode_to_vec())
+        .await;
+
+    let path = format!("/api/analytics/patients?from={day}&to={day}");
+    eventually("the neighbour in the analytics", async || {
+        let answer = visitor.get(&path).answers(200).await.json();
+        (answer["totals"]["deleted"] == 1).then_some(())
+    })
+    .await;
+    for consumer in ["count-patient-events", "notify-patients"] {
+        let letter = eventually("the record in the dead-letter queue", async || {
+            let letters = clinic.aws().dead_letters().await.into_iter();
+            letters
+                .filter(|letter| letter.key.as_ref() == Some(&STANDARD.encode(&key)))
+                .find(|letter| letter.consumer == consumer)
+        })
+        .await;
+        assert_eq!(letter.topic, contracts::PATIENT_EVENTS_TOPIC);
+        assert_eq!(letter.value, Some(STANDARD.encode(&garbage)));
+        assert!(letter.reason.contains("not protobuf"), "{}", letter.reason);
+    }
+}
+
+#[tokio::test]
+async fn a_change_to_a_patient_is_no_reason_to_write_to_them() {
+    let clinic = Clinic::open();
+    let visitor = clinic.administrator().await;
+    let mut topic = Topic::listen(clinic.stack()).await;
+    let patient = visitor.register_somebody().await;
+    let path = format!("/api/notifications?patientId={}", patient.id);
+    let welcome = async || -> Option<Value> {
+        let list = visitor.get(&path).answers(200).await.json()["notifications"].clone();
+        (list[0]["state"] == "SENT").then_some(list)
+    };
+    eventually("the welcome", welcome).await;
+    let change = NewPatient::unique();
+    visitor
+        .put(&patient.path())
+        .json(&change)
+        .answers(200)
+        .await;
+    visitor.delete(&patient.path()).answers(204).await;
+
+    // The consumer takes the records of a partition in their order, so once it has come to
+    // a later one, it has seen these.
+    let partition = topic.records_about(patient.id, 3).await[0].partition;
+    let later = NewPatient::unique();
+    let marker = event(a_day_of_our_own(), patient.id, 4, created(&later));
+    let key = patient.id.to_string();
+    topic
+        .send(partition, &key, &marker.event_id, marker.encode_to_vec())
+        .await;
+    eventually("the welcome of the marker", async || {
+        let mail = clinic.aws().mail_to(&later.email).await;
+        (!mail.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(clinic.aws().mail_to(&patient.email).await.len(), 1);
+    assert!(clinic.aws().mail_to(&change.email).await.is_empty());
+}

@@ -1,0 +1,237 @@
+//! Bringing in the patients of another system with `import-patients`.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use system_tests::{Clinic, Patient, within};
+use uuid::Uuid;
+
+const ROWS: usize = 30;
+
+/// The first rows of the sample data as patients whom no other test knows, and two rows
+/// that the API cannot take.
+fn write_csv(folder: &Path) -> PathBuf {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/synthea/patients.csv");
+    let sample = fs::read_to_string(sample).unwrap();
+    let mut lines = sample.lines();
+    let header = lines.next().unwrap();
+    let path = folder.join("patients.csv");
+    let mut file = fs::File::create(&path).unwrap();
+    writeln!(file, "{header}").unwrap();
+    let rows: Vec<&str> = lines.take(ROWS).collect();
+    for row in &rows {
+        let (_, rest) = row.split_once(',').unwrap();
+        writeln!(file, "{},{rest}", Uuid::new_v4()).unwrap();
+    }
+    let mut fields: Vec<&str> = rows[0].split(',').collect();
+    let (unborn, nameless) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+    let long = "x".repeat(101);
+    (fields[0], fields[1]) = (&unborn, "2999-01-01");
+    writeln!(file, "{}", fields.join(",")).unwrap();
+    (fields[0], fields[1], fields[8]) = (&nameless, "1999-01-01", &long);
+    writeln!(file, "{}", fields.join(",")).unwrap();
+    path
+}
+
+struct Import {
+    folder: tempfile::TempDir,
+    file: PathBuf,
+}
+
+impl Import {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = write_csv(folder.path());
+        Self { folder, file }
+    }
+
+    fn report(&self) -> PathBuf {
+        self.folder.path().join("report.json")
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.path().join("report.journal")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_import-patients"));
+        command
+            .arg("--file")
+            .arg(&self.file)
+            .arg("--report")
+            .arg(self.report())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it to its end, with more arguments.
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output());
+        output.await.unwrap().unwrap()
+    }
+
+    /// How many rows are settled.
+    fn settled(&self) -> usize {
+        let journal = fs::read_to_string(self.journal()).unwrap_or_default();
+        journal.lines().count().saturating_sub(1)
+    }
+
+    /// Runs it until so many rows are settled, and then sends a signal.
+    async fn interrupt(&self, rows: usize, signal: Signal) -> Output {
+        let child = self.command().args(["--concurrency", "1"]).spawn().unwrap();
+        within(Duration::from_mins(1), "some rows", async || {
+            (self.settled() >= rows).then_some(())
+        })
+        .await;
+        send(&child, signal);
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output());
+        output.await.unwrap().unwrap()
+    }
+
+    fn read_report(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.report()).unwrap()).unwrap()
+    }
+}
+
+fn send(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[tokio::test]
+async fn an_import_that_is_interrupted_goes_on_where_it_was() {
+    let clinic = Clinic::open();
+    let import = Import::new();
+
+    let first = import.interrupt(5, Signal::INT).await;
+    assert_eq!(first.status.code(), Some(130), "{first:?}");
+    let report = import.read_report();
+    assert_eq!(report["interrupted"], true, "{report}");
+    let settled = import.settled();
+    assert!((5..ROWS).contains(&settled), "{settled}");
+    import.interrupt(settled + 5, Signal::KILL).await;
+    assert!(import.settled() < ROWS);
+
+    let last = import.run(&["--concurrency", "4"]).await;
+    assert_eq!(last.status.code(), Some(0), "{last:?}");
+    let report = import.read_report();
+    assert_eq!(report["interrupted"], false);
+    assert_eq!(report["rows"], ROWS + 2);
+    // The row that was on its way when the process was killed may be there already.
+    let (created, already_there) = (&report["created"], &report["alreadyThere"]);
+    let both = created.as_u64().unwrap() + already_there.as_u64().unwrap();
+    assert_eq!(both, ROWS as u64, "{report}");
+    assert!(already_there.as_u64().unwrap() <= 1, "{report}");
+
+    let refused = report["refused"].as_array().unwrap();
+    let lines: Vec<_> = refused
+        .iter()
+        .map(|row| row["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(lines, [32, 33]);
+    let reasons: Vec<_> = refused
+        .iter()
+        .map(|row| row["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "dateOfBirth: Date of birth cannot be in the future",
+            "name: Name cannot exceed 100 characters"
+        ]
+    );
+    let text = String::from_utf8(last.stdout).unwrap();
+    for part in reasons.iter().copied().chain(["line 32", "line 33"]) {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    // Everybody is there, once.
+    let journal = fs::read_to_string(import.journal()).unwrap();
+    let entries = journal
+        .lines()
+        .skip(1)
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let patients: Vec<Uuid> = entries
+        .filter_map(|entry| entry["patientId"].as_str()?.parse().ok())
+        .collect();
+    let distinct: BTreeSet<_> = patients.iter().collect();
+    assert_eq!(
+        (patients.len() as u64, distinct.len()),
+        (created.as_u64().unwrap(), patients.len())
+    );
+    let visitor = clinic.administrator().await;
+    let path = format!("/api/patients/{}", patients[0]);
+    let patient: Patient = visitor.get(&path).answers(200).await.read();
+    assert_eq!(patient.name, "Mr. José Eduardo181 Gómez206");
+    assert_eq!(
+        patient.address,
+        "427 Balistreri Way Unit 19, Chicopee, Massachusetts 01013"
+    );
+    assert_eq!(patient.date_of_birth.to_string(), "1989-05-25");
+}
+
+#[tokio::test]
+async fn an_import_that_was_done_is_not_done_again() {
+    let _clinic = Clinic::open();
+    let import = Import::new();
+    let first = import.run(&[]).await;
+    assert_eq!(first.status.code(), Some(0), "{first:?}");
+    assert_eq!(import.read_report()["created"], ROWS);
+
+    let again = import.run(&[]).await;
+    assert_eq!(again.status.code(), Some(0), "{again:?}");
+    let report = import.read_report();
+    assert_eq!(
+        (&report["created"], &report["before"]),
+        (&ROWS.into(), &(ROWS + 2).into())
+    );
+
+    // Without the journal, the API knows them.
+    fs::remove_file(import.journal()).unwrap();
+    let anew = import.run(&[]).await;
+    assert_eq!(anew.status.code(), Some(0), "{anew:?}");
+    let report = import.read_report();
+    assert_eq!(report["created"], 0, "{report}");
+    assert_eq!(report["alreadyThere"], ROWS, "{report}");
+    assert_eq!(report["refused"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_import_that_cannot_begin_says_why() {
+    let _clinic = Clinic::open();
+    let import = Import::new();
+    for (arguments, reason) in [
+        (
+            ["--password", "not the password"],
+            "the API refuses the log-in",
+        ),
+        (
+            ["--api-url", "http://127.0.0.1:1"],
+            "the API cannot be reached",
+        ),
+        (["--concurrency", "0"], "concurrency"),
+    ] {
+        let output = import.run(&arguments).await;
+        assert!(!output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(reason), "{reason}: {text}");
+        assert!(!text.contains("not the password"), "{text}");
+    }
+    let no_file = Command::new(env!("CARGO_BIN_EXE_import-patients"))
+        .args(["--file", "/nowhere.csv"])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&no_file.stderr).contains("/nowhere.csv"));
+}

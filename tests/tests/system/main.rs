@@ -1,0 +1,21 @@
+//! The deployed system as its users see it. Run with a stack's environment:
+//! `cargo run --package local-stack -- exec cargo test --package system-tests`.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod access;
+mod cors;
+mod documentation;
+mod events;
+mod import;
+mod local_invocation;
+mod log_in;
+mod patients;
+mod reference_client;
+mod resilience;
+mod sample_events;
+mod trace;
+mod whole_flow;

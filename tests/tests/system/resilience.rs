@@ -1,0 +1,155 @@
+//! Parts of the system that are gone, and a system that goes on.
+
+use std::time::Duration;
+
+use serde_json::json;
+use system_tests::{Clinic, NewPatient, Patient, Process, Restart, Topic, eventually};
+
+#[tokio::test]
+async fn a_patient_is_registered_while_billing_is_down_and_gets_their_account_later() {
+    let clinic = Clinic::alone();
+    let visitor = clinic.administrator().await;
+    let mut topic = Topic::listen(clinic.stack()).await;
+    let restart = Restart::afterwards("billing");
+    Process::of_service(clinic.stack(), "billing").kill().await;
+
+    let patient = visitor.register_somebody().await;
+    let path = format!("{}/billing-account", patient.path());
+    let answer = visitor.get(&path).answers(503).await;
+    assert_eq!(answer.problem().name(), "unavailable");
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    let health = clinic.stranger().get("/health").answers(503).await.json();
+    assert_eq!(health["status"], "DOWN");
+    assert_eq!(health["checks"]["billing"]["status"], "DOWN");
+    assert_eq!(health["checks"]["database"]["status"], "UP");
+    assert_eq!(health["checks"]["kafka"]["status"], "UP");
+
+    restart.now();
+    // What else the schedule does once a minute.
+    let relayed = clinic.aws().invoke("relay-outbox", &json!({})).await;
+    assert!(!relayed.failed, "{relayed:?}");
+    let account = eventually("the account", async || {
+        let answer = visitor.get(&path).answer().await;
+        (answer.status == 200).then(|| answer.json())
+    })
+    .await;
+    assert_eq!(account["patientId"], patient.id.to_string());
+    assert_eq!(topic.records_about(patient.id, 1).await.len(), 1);
+    eventually("the welcome", async || {
+        let mail = clinic.aws().mail_to(&patient.email).await;
+        (!mail.is_empty()).then_some(())
+    })
+    .await;
+    clinic.stranger().get("/health").answers(200).await;
+}
+
+#[tokio::test]
+async fn a_billing_service_that_is_silent_keeps_nobody_waiting() {
+    let clinic = Clinic::alone();
+    let visitor = clinic.administrator().await;
+    let known = visitor.register_somebody().await;
+    let frozen = Process::of_service(clinic.stack(), "billing").freeze();
+
+    let patient = visitor.register_somebody().await;
+    let path = format!("{}/billing-account", known.path());
+    let answer = visitor.get(&path).answers(503).await;
+    assert_eq!(answer.problem().name(), "unavailable");
+    drop(frozen);
+
+    visitor.get(&path).answers(200).await;
+    let path = format!("{}/billing-account", patient.path());
+    eventually("the account", async || {
+        clinic.aws().invoke("relay-outbox", &json!({})).await;
+        (visitor.get(&path).answer().await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_patient_is_registered_while_kafka_is_down_and_announced_later() {
+    let clinic = Clinic::alone();
+    let visitor = clinic.administrator().await;
+    let restart = Restart::afterwards("kafka");
+    Process::of_service(clinic.stack(), "kafka").kill().await;
+    let patient = visitor.register_somebody().await;
+    let path = format!("{}/billing-account", patient.path());
+    visitor.get(&path).answers(200).await;
+    assert!(clinic.aws().mail_to(&patient.email).await.is_empty());
+
+    restart.now();
+    eventually("the welcome", async || {
+        clinic.aws().invoke("relay-outbox", &json!({})).await;
+        let mail = clinic.aws().mail_to(&patient.email).await;
+        (mail.len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_function_that_dies_in_the_middle_of_a_request_loses_nothing() {
+    let clinic = Clinic::alone();
+    let visitor = clinic.administrator().await;
+    let stack = clinic.stack();
+    for _ in 0..5 {
+        let new = NewPatient::unique();
+        // The request stays for a moment to have the account opened, once the patient is
+        // stored.
+        let frozen = Process::of_service(stack, "billing").freeze();
+        let call = visitor.post("/api/patients").json(&new);
+        let request = tokio::spawn(call.answer());
+        // Whoever has the address is stored.
+        eventually("the patient", async || {
+            let again = visitor.post("/api/patients").json(&new).answer().await;
+            (again.status == 409).then_some(())
+        })
+        .await;
+        for process in Process::of_function(stack, "create-patient") {
+            process.kill().await;
+        }
+        drop(frozen);
+        let answer = request.await.unwrap();
+
+        // The next request is served, whatever became of that one.
+        visitor.register_somebody().await;
+        if answer.status == 201 {
+            // It was over before it could be cut off.
+            continue;
+        }
+        assert_eq!(answer.status, 502, "{answer:?}");
+        assert_eq!(answer.problem().name(), "internal");
+        eventually(
+            "the welcome of who was registered all the same",
+            async || {
+                clinic.aws().invoke("relay-outbox", &json!({})).await;
+                let mail = clinic.aws().mail_to(&new.email).await;
+                (mail.len() == 1).then_some(())
+            },
+        )
+        .await;
+        return;
+    }
+    panic!("no request could be cut off");
+}
+
+#[tokio::test]
+async fn the_database_comes_back_and_so_does_the_api() {
+    let clinic = Clinic::alone();
+    let visitor = clinic.administrator().await;
+    let patient = visitor.register_somebody().await;
+    let restart = Restart::afterwards("postgres");
+    Process::of_service(clinic.stack(), "postgres").kill().await;
+    let answer = visitor.get(&patient.path()).answers(503).await;
+    assert_eq!(answer.problem().name(), "unavailable");
+    let health = clinic.stranger().get("/health").answers(503).await.json();
+    assert_eq!(health["checks"]["database"]["status"], "DOWN");
+
+    restart.now();
+    let read = system_tests::within(Duration::from_secs(20), "the patient", async || {
+        let answer = visitor.get(&patient.path()).answer().await;
+        (answer.status == 200).then(|| answer.read::<Patient>())
+    })
+    .await;
+    assert_eq!(read, patient);
+    let health = clinic.stranger().get("/health");
+    assert!(matches!(health.answer().await.status, 200 | 503));
+}

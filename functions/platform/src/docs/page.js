@@ -80,12 +80,12 @@ async function submit(event) {
   }
 }
 
-// Somebody who logs in with the route itself, or whose token is refused.
+// Notices somebody who logs in with the route itself, and a token that is refused.
 function observe(response) {
-  const { pathname } = new URL(response.url);
-  if (pathname === new URL("auth/login", api).pathname && response.ok && response.body?.token) {
+  const login = new URL(response.url).pathname === new URL("auth/login", api).pathname;
+  if (login && response.ok && response.body?.token) {
     start(response.body, "you");
-  } else if (response.status === 401 && session) {
+  } else if (!login && response.status === 401 && session) {
     end("The API did not accept your token any more. Please log in again.");
   }
   return response;

@@ -1,9 +1,9 @@
 //! The gRPC service that keeps the accounts: `billing.v1.BillingService`, with health
 //! and reflection beside it.
 //!
-//! A call passes, from the outside in: its log line and metrics ([`observe`]), the
-//! service token ([`service_token`]), the bound on calls at a time ([`capacity`]), its
-//! deadline ([`deadline`]), and then its use case. Health and reflection are open.
+//! A call passes, from the outside in: its log line and metrics (`observe`), the
+//! service token (`service_token`), the bound on calls at a time (`capacity`), its
+//! deadline (`deadline`), and then its use case. Health and reflection are open.
 
 mod account;
 mod capacity;

@@ -45,8 +45,8 @@ fn patience(headers: &HeaderMap) -> Option<Duration> {
     }
     let number: u64 = digits.parse().ok()?;
     match unit {
-        "H" => Some(Duration::from_secs(number * 60 * 60)),
-        "M" => Some(Duration::from_secs(number * 60)),
+        "H" => Some(Duration::from_hours(number)),
+        "M" => Some(Duration::from_mins(number)),
         "S" => Some(Duration::from_secs(number)),
         "m" => Some(Duration::from_millis(number)),
         "u" => Some(Duration::from_micros(number)),
@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn a_timeout_is_read_in_every_unit() {
-        assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
-        assert_eq!(read("99999999M"), Some(Duration::from_secs(5_999_999_940)));
+        assert_eq!(read("2H"), Some(Duration::from_hours(2)));
+        assert_eq!(read("99999999M"), Some(Duration::from_mins(99_999_999)));
         assert_eq!(read("3S"), Some(Duration::from_secs(3)));
         assert_eq!(read("250m"), Some(Duration::from_millis(250)));
         assert_eq!(read("00001u"), Some(Duration::from_micros(1)));

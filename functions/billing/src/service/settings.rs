@@ -30,7 +30,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(5),
-            calls_at_a_time: 64,
+            calls_at_a_time: 512,
         }
     }
 }

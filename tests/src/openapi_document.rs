@@ -65,9 +65,10 @@ fn document() -> OpenApi {
     ] {
         document.merge(service);
     }
-    for path in document.paths.paths.values_mut() {
-        for operation in operations(path) {
-            add_problems(operation);
+    for (path, item) in &mut document.paths.paths {
+        let needs_permission = identity::ROUTES.iter().any(|route| route.path == path);
+        for operation in operations(item) {
+            add_problems(operation, needs_permission);
         }
     }
     document
@@ -87,7 +88,7 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// The problems that a handler does not name, because they come about around it: what
 /// the authorizer refuses, and everything that nobody foresaw.
-fn add_problems(operation: &mut Operation) {
+fn add_problems(operation: &mut Operation, needs_permission: bool) {
     let mut problem = |status: &str, description: &str| {
         operation
             .responses
@@ -97,6 +98,8 @@ fn add_problems(operation: &mut Operation) {
     };
     if operation.security.is_some() {
         problem("401", "There is no valid access token");
+    }
+    if needs_permission {
         problem("403", "Your role does not allow this");
     }
     problem("default", "Any other problem");

@@ -289,7 +289,7 @@ pub struct ProblemDocument {
     pub detail: String,
     /// What is wrong with which field of the request.
     #[serde(skip_serializing_if = "FieldErrors::is_empty")]
-    #[schema(required = false)]
+    #[schema(required = false, value_type = BTreeMap<String, String>)]
     pub errors: FieldErrors,
     /// Names this request in the logs; quote it when you ask for help.
     #[serde(skip_serializing_if = "Option::is_none")]

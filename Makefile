@@ -52,7 +52,7 @@ test-on-stack:
 # On a stack of its own: it writes patients and has every function do something.
 bench: orchestrator ## Measure starts, latency, memory and size; options in OPTIONS="--starts 5"
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
-	  $(LOCAL_STACK) run -- cargo run --quiet --bin benchmark -- $(OPTIONS)
+	  $(LOCAL_STACK) run --fresh -- cargo run --bin benchmark -- $(OPTIONS)
 
 import: ## Create the patients of data/synthea/patients.csv; again to go on after an interruption
 	@SQLX_OFFLINE=true $(LOCAL_STACK) exec cargo run --quiet --bin import-patients -- \

@@ -150,7 +150,12 @@ impl<'a> Deployment<'a> {
         files::replace(&template, self.template.as_bytes())?;
         let tool = Tool::new(step, &self.settings.log("deploy"))?;
         let stack_name = &self.settings.stack_name;
-        aws.sam_deploy(&tool, &template, stack_name, &self.parameters)?;
+        // A file, because `sam deploy --config-env localstack` takes them from there too,
+        // and because a command line shows its secrets to everybody on the machine.
+        let parameters = self.settings.directory.join("deploy/parameters.yaml");
+        let by_name: BTreeMap<_, _> = self.parameters.iter().cloned().collect();
+        files::replace_json(&parameters, &by_name)?;
+        aws.sam_deploy(&tool, &template, stack_name, &parameters)?;
         let outputs = aws.stack_outputs(&tool, stack_name)?;
         let api_url = outputs
             .get("ApiUrl")

@@ -2,22 +2,57 @@
 
 use tracing_subscriber::{EnvFilter, fmt};
 
+/// Where the Lambda runtime logs every event as it came, with the passwords, tokens and
+/// patients in it. No setting opens this.
+const RAW_EVENTS: &str = "lambda_runtime::layers::api_response=info";
+
 /// Starts logging for this process: once, first thing in `main`.
 ///
 /// `LOG_LEVEL` takes a level (`info`, the default) or a `tracing` filter such as
 /// `info,sqlx=debug`; a filter that cannot be read falls back to `info`.
 pub fn start_logging() {
-    let filter = std::env::var("LOG_LEVEL").unwrap_or_default();
-    let filter = EnvFilter::try_new(&filter)
-        .ok()
-        .filter(|_| !filter.is_empty())
-        .unwrap_or_else(|| EnvFilter::new("info"));
     fmt()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
         .with_ansi(false)
-        .with_env_filter(filter)
+        .with_env_filter(filter(&std::env::var("LOG_LEVEL").unwrap_or_default()))
         .init();
+}
+
+fn filter(level: &str) -> EnvFilter {
+    let level = if level.is_empty() { "info" } else { level };
+    EnvFilter::try_new(format!("{level},{RAW_EVENTS}")).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_level_opens_the_log_of_raw_events() {
+        for level in [
+            "",
+            "trace",
+            "lambda_runtime::layers::api_response=trace",
+            "==",
+        ] {
+            let filter = filter(level).to_string();
+            let raw_events = filter
+                .split(',')
+                .filter(|part| part.contains("api_response"));
+            assert!(
+                raw_events.into_iter().all(|part| part == RAW_EVENTS),
+                "{filter}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_level_that_cannot_be_read_is_info() {
+        assert_eq!(filter("==").to_string(), "info");
+        assert!(filter("").to_string().contains("info"));
+        assert!(filter("warn,sqlx=debug").to_string().contains("sqlx=debug"));
+    }
 }

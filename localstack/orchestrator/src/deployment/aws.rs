@@ -60,7 +60,7 @@ impl Aws<'_> {
         tool: &Tool<'_>,
         template: &Path,
         stack_name: &str,
-        parameters: &[(&str, String)],
+        parameters: &Path,
     ) -> Result<()> {
         // SAM could create one, with a stack of its own, and would wait long for it.
         tool.run(self.aws("s3api create-bucket --bucket").arg(BUCKET))?;
@@ -77,12 +77,9 @@ impl Aws<'_> {
             .env("SAM_CLI_CHECK_LATEST_VERSION", "0")
             // Seconds between two looks at what is being created.
             .env("SAM_CLI_POLL_DELAY", "1");
-        if !parameters.is_empty() {
-            let overrides = parameters
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"));
-            deploy.arg("--parameter-overrides").args(overrides);
-        }
+        deploy
+            .arg("--parameter-overrides")
+            .arg(format!("file://{}", parameters.display()));
         tool.run(&mut deploy).map_err(|failure| {
             if failure.is::<Cancelled>() {
                 return failure;

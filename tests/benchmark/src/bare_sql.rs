@@ -1,0 +1,187 @@
+//! The SQL that the requests stand for, with nothing around it: on one connection of a
+//! pool like that of the functions, prepared once, its rows read into typed values.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use chrono::{DateTime, NaiveDate, Utc};
+use contracts::billing::v1::CreateBillingAccountRequest;
+use events::{Change, PatientEvent};
+use prost::Message as _;
+use sqlx::{Acquire as _, Postgres, pool::PoolConnection};
+use uuid::Uuid;
+
+use crate::patients::NewPatient;
+
+type Row = (
+    Uuid,
+    i64,
+    String,
+    String,
+    String,
+    NaiveDate,
+    NaiveDate,
+    DateTime<Utc>,
+    DateTime<Utc>,
+);
+
+const SELECT_PATIENT: &str = "
+    SELECT id, version, name, email, address, date_of_birth, registered_date,
+           created_at, updated_at
+    FROM patients.patient
+    WHERE id = $1";
+
+const INSERT_PATIENT: &str = "
+    INSERT INTO patients.patient
+        (id, version, name, email, address, date_of_birth, registered_date)
+    VALUES ($1, 1, $2, $3, $4, $5, $6)
+    RETURNING id, version, name, email, address, date_of_birth, registered_date,
+              created_at, updated_at";
+
+const INSERT_OUTBOX: &str = "
+    INSERT INTO patients.outbox (patient_id, message_id, kind, payload, traceparent)
+    VALUES ($1, $2, $3, $4, '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')";
+
+/// What [`BareSql::get`] does, for people.
+pub(crate) const GET: &str = "SELECT one patient by primary key";
+/// What [`BareSql::create`] does, for people.
+pub(crate) const CREATE: &str =
+    "BEGIN, INSERT patient RETURNING, 2 x INSERT outbox, COMMIT; nothing delivered";
+
+/// A connection, and what it has written.
+#[derive(Debug)]
+pub(crate) struct BareSql {
+    connection: PoolConnection<Postgres>,
+    patients: Vec<Uuid>,
+}
+
+impl BareSql {
+    /// Connects to `DATABASE_URL`.
+    ///
+    /// # Errors
+    /// If that does not work.
+    pub(crate) async fn connect() -> Result<Self> {
+        let connection = store::pool("benchmark")?.acquire().await?;
+        Ok(Self {
+            connection,
+            patients: Vec::new(),
+        })
+    }
+
+    /// Reads a patient. Returns how long it took.
+    ///
+    /// # Errors
+    /// If there is none, or the database fails.
+    pub(crate) async fn get(&mut self, id: Uuid) -> Result<Duration> {
+        let begin = Instant::now();
+        let patient: Row = sqlx::query_as(SELECT_PATIENT)
+            .bind(id)
+            .fetch_one(&mut *self.connection)
+            .await?;
+        let duration = begin.elapsed();
+        // Read, so that no compiler finds the row superfluous.
+        anyhow::ensure!(patient.0 == id, "another patient was read");
+        Ok(duration)
+    }
+
+    /// Stores a patient and the two messages about them. Returns the patient's id and how
+    /// long it took. The messages are taken back: nobody shall hear of this patient.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(crate) async fn create(&mut self, patient: &NewPatient) -> Result<(Uuid, Duration)> {
+        let id = Uuid::now_v7();
+        let event_id = Uuid::now_v7();
+        // What a relay could deliver, should one come by.
+        let messages = [
+            (
+                Uuid::now_v7(),
+                "BILLING_ACCOUNT",
+                account_request(id, patient),
+            ),
+            (event_id, "PATIENT_EVENT", event(event_id, id, patient)),
+        ];
+
+        let begin = Instant::now();
+        let mut transaction = self.connection.begin().await?;
+        let stored: Row = sqlx::query_as(INSERT_PATIENT)
+            .bind(id)
+            .bind(&patient.name)
+            .bind(&patient.email)
+            .bind(&patient.address)
+            .bind(patient.date_of_birth)
+            .bind(patient.registered_date)
+            .fetch_one(&mut *transaction)
+            .await?;
+        for (message_id, kind, payload) in &messages {
+            sqlx::query(INSERT_OUTBOX)
+                .bind(id)
+                .bind(message_id)
+                .bind(kind)
+                .bind(payload)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        let duration = begin.elapsed();
+
+        anyhow::ensure!(stored.0 == id, "another patient was stored");
+        self.patients.push(id);
+        sqlx::query("DELETE FROM patients.outbox WHERE patient_id = $1")
+            .bind(id)
+            .execute(&mut *self.connection)
+            .await?;
+        Ok((id, duration))
+    }
+
+    /// How many of these patients still have messages in the outbox.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(crate) async fn undelivered(&mut self, patients: &[Uuid]) -> Result<i64> {
+        let sql = "SELECT count(DISTINCT patient_id) FROM patients.outbox
+                   WHERE patient_id = ANY($1)";
+        Ok(sqlx::query_scalar(sql)
+            .bind(patients)
+            .fetch_one(&mut *self.connection)
+            .await?)
+    }
+
+    /// Removes what this connection has stored.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(crate) async fn clean_up(mut self) -> Result<()> {
+        sqlx::query("DELETE FROM patients.patient WHERE id = ANY($1)")
+            .bind(&self.patients)
+            .execute(&mut *self.connection)
+            .await?;
+        Ok(())
+    }
+}
+
+fn account_request(id: Uuid, patient: &NewPatient) -> Vec<u8> {
+    CreateBillingAccountRequest {
+        patient_id: id.to_string(),
+        name: patient.name.clone(),
+        email: patient.email.clone(),
+    }
+    .encode_to_vec()
+}
+
+fn event(event_id: Uuid, id: Uuid, patient: &NewPatient) -> Vec<u8> {
+    PatientEvent {
+        id: event_id,
+        occurred_at: Utc::now(),
+        patient_id: id,
+        patient_version: 1,
+        change: Change::Created(events::Patient {
+            name: patient.name.clone(),
+            email: patient.email.clone(),
+            address: patient.address.clone(),
+            date_of_birth: patient.date_of_birth,
+            registered_date: patient.registered_date,
+        }),
+    }
+    .encode()
+}

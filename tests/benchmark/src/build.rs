@@ -1,0 +1,90 @@
+//! Building everything that is measured, the way AWS gets it.
+
+use std::{
+    env::consts,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{Options, say, subject};
+
+/// The program that the functions' starts are compared with.
+pub(crate) const BARE_FUNCTION: &str = "bare-function";
+/// This program.
+const BENCHMARK: &str = "benchmark";
+
+/// The repository.
+pub(crate) fn repository() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package)
+}
+
+/// Where everything goes that a benchmark leaves behind.
+pub(crate) fn folder() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    repository().join(target).join("bench")
+}
+
+/// Where the program of this name is, once it has been built.
+pub(crate) fn program(options: &Options, binary: &str) -> PathBuf {
+    programs(options).join(binary).join("bootstrap")
+}
+
+fn programs(options: &Options) -> PathBuf {
+    folder().join(&options.profile)
+}
+
+/// Builds all functions of the template, the bare function and this program in one run,
+/// and becomes the one that was built.
+///
+/// # Errors
+/// If something does not compile.
+pub(crate) fn build_and_measure(options: &Options) -> Result<ExitCode> {
+    if !options.skip_build {
+        say(&format!(
+            "building with the profile {}; the first time takes many minutes",
+            options.profile
+        ))?;
+        build(options)?;
+    }
+    let program = program(options, BENCHMARK);
+    let error = Command::new(&program)
+        .args(std::env::args_os().skip(1))
+        .arg("--measure")
+        .exec();
+    Err(error).with_context(|| format!("cannot run {}", program.display()))
+}
+
+fn build(options: &Options) -> Result<()> {
+    let mut build = Command::new("cargo-lambda");
+    build
+        .current_dir(repository())
+        .args(["lambda", "build", "--profile", &options.profile])
+        .arg("--lambda-dir")
+        .arg(programs(options))
+        // The queries are checked against what is committed, and the same in every run.
+        .env("SQLX_OFFLINE", "true")
+        .env_remove("DATABASE_URL");
+    match consts::ARCH {
+        "x86_64" => build.arg("--x86-64"),
+        "aarch64" => build.arg("--arm64"),
+        other => bail!("there are no functions for {other}"),
+    };
+    if options.profile != "release" {
+        // As the local stack builds: what has been compiled for it is used again.
+        build.args(["--compiler", "cargo"]);
+    }
+    for binary in subject::binaries(options)? {
+        build.args(["--bin", &binary]);
+    }
+    build.args(["--bin", BARE_FUNCTION, "--bin", BENCHMARK]);
+    let status = build
+        .status()
+        .context("cannot run cargo-lambda; `local-stack exec` has it on the path")?;
+    ensure!(status.success(), "the build failed ({status})");
+    Ok(())
+}

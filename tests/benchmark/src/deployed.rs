@@ -1,0 +1,40 @@
+//! The settings of the functions as they have been deployed to the stack.
+
+use std::{collections::BTreeMap, env};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Configuration {
+    environment: Option<Environment>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+/// The environment variables of the function of this name.
+///
+/// # Errors
+/// If it has not been deployed.
+pub(crate) async fn settings(function: &str) -> Result<BTreeMap<String, String>> {
+    let endpoint =
+        env::var("AWS_ENDPOINT_URL").context("AWS_ENDPOINT_URL is not set: use `make bench`")?;
+    // Without a signature, which LocalStack does not ask for: one call is not worth the
+    // SDK of a service.
+    let url = format!("{endpoint}/2015-03-31/functions/{function}/configuration");
+    let configuration: Configuration = reqwest::get(url)
+        .await
+        .and_then(reqwest::Response::error_for_status)
+        .with_context(|| format!("{function} has not been deployed"))?
+        .json()
+        .await?;
+    Ok(configuration
+        .environment
+        .map(|environment| environment.variables)
+        .unwrap_or_default())
+}

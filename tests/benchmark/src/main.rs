@@ -1,0 +1,132 @@
+//! `make bench`: how fast the functions start and answer, and how much they need.
+//!
+//! Starts every function as Lambda does and plays the Lambda runtime API to it, with
+//! nothing in between. What it measures, it measures in turn with something to compare
+//! with, so that a busy machine slows down both: the start with the start of a bare
+//! `lambda_http` function, a warm request with the bare SQL that it stands for.
+//!
+//! It writes to the database, and has the functions do what their sample events say:
+//! let it have a stack of its own.
+
+mod bare_sql;
+mod build;
+mod deployed;
+mod environment;
+mod figures;
+mod latency;
+mod memory;
+mod package;
+mod patients;
+mod report;
+mod runtime_api;
+mod start;
+mod statistics;
+mod subject;
+
+use std::{
+    io::{Write as _, stderr, stdout},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::{
+    figures::{FunctionFigures, Needs},
+    report::Report,
+    subject::{Subject, Subjects},
+};
+
+/// Measures the functions against a running stack.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How often each function is started
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    starts: u32,
+    /// How many requests are measured, after a tenth as many that are not
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    iterations: u32,
+    /// Only these functions, by the names of their programs
+    #[arg(long, value_delimiter = ',')]
+    functions: Vec<String>,
+    /// Measure what has been built before
+    #[arg(long)]
+    skip_build: bool,
+    /// The cargo profile; AWS gets `release`
+    #[arg(long, default_value = "release")]
+    profile: String,
+    /// Where to write the figures as JSON too
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Be the program that measures: built with the functions, so that what they are
+    /// compared with is compiled as they are
+    #[arg(long, hide = true)]
+    measure: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = if options.measure {
+        measure(&options)
+    } else {
+        build::build_and_measure(&options)
+    };
+    outcome.unwrap_or_else(|error| {
+        // Nobody is left to tell if this fails, too.
+        let _ = say(&format!("benchmark: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+// The same runtime as that of the functions: the bare SQL runs in it.
+#[tokio::main(flavor = "current_thread")]
+async fn measure(options: &Options) -> Result<ExitCode> {
+    let subjects = Subjects::find(options).await?;
+    let mut report = Report::new(options);
+
+    for (index, subject) in subjects.functions.iter().enumerate() {
+        say(&format!(
+            "{}: start, memory, size ({} of {})",
+            subject.binary,
+            index + 1,
+            subjects.functions.len()
+        ))?;
+        let figures = function_figures(subject, &subjects.bare, options).await;
+        report.function(&subject.binary, figures);
+    }
+    // It answers any request.
+    report.bare_function(needs(&subjects.bare, memory::sample_event("health")?).await);
+
+    // Last, because the events of new patients keep the stack busy for a while.
+    latency::measure(&subjects, options, &mut report).await?;
+
+    writeln!(stdout(), "{report}")?;
+    for path in report.write(options)? {
+        say(&format!("figures: {}", path.display()))?;
+    }
+    Ok(report.exit_code())
+}
+
+async fn function_figures(
+    function: &Subject,
+    bare: &Subject,
+    options: &Options,
+) -> Result<FunctionFigures> {
+    Ok(FunctionFigures {
+        start: start::measure(function, bare, options).await?,
+        needs: needs(function, memory::sample_event(&function.binary)?).await?,
+    })
+}
+
+async fn needs(function: &Subject, event: Vec<u8>) -> Result<Needs> {
+    Ok(Needs {
+        peak_memory_bytes: memory::measure(function, event.into()).await?,
+        zipped_bytes: package::zipped_size(&function.program)?,
+    })
+}
+
+/// Tells the person who waits.
+fn say(line: &str) -> Result<()> {
+    Ok(writeln!(stderr(), "{line}")?)
+}

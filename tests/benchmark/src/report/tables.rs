@@ -1,0 +1,142 @@
+//! The tables of the report.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+
+use crate::{
+    build::BARE_FUNCTION,
+    figures::{
+        AIM_PEAK_MEMORY, AIM_START, AIM_ZIPPED, FunctionFigures, LatencyFigures, MEBIBYTE,
+        MEGABYTE, Needs,
+    },
+    statistics::Comparison,
+};
+
+/// One line per function, and the bare one.
+pub(super) fn functions(
+    functions: &BTreeMap<String, FunctionFigures>,
+    bare: Option<&Needs>,
+) -> Table {
+    let mut table = table([
+        "function".to_owned(),
+        "start".to_owned(),
+        "bare start".to_owned(),
+        format!("x bare (aim: {AIM_START})"),
+        format!("peak memory (aim: {} MiB)", AIM_PEAK_MEMORY / MEBIBYTE),
+        format!("zipped (aim: {} MB)", AIM_ZIPPED / MEGABYTE),
+    ]);
+    for (binary, figures) in functions {
+        let FunctionFigures { start, needs } = figures;
+        let ratio = start.p50_ratio;
+        table.add_row([
+            binary.clone(),
+            milliseconds(start.ours.p50),
+            milliseconds(start.bare.p50),
+            format!("{ratio:.2} {}", verdict(ratio <= AIM_START)),
+            format!(
+                "{} {}",
+                mebibytes(needs.peak_memory_bytes),
+                verdict(needs.peak_memory_bytes <= AIM_PEAK_MEMORY)
+            ),
+            format!(
+                "{} {}",
+                megabytes(needs.zipped_bytes),
+                verdict(needs.zipped_bytes <= AIM_ZIPPED)
+            ),
+        ]);
+    }
+    if let Some(bare) = bare {
+        table.add_row([
+            BARE_FUNCTION.to_owned(),
+            String::new(),
+            String::new(),
+            String::new(),
+            mebibytes(bare.peak_memory_bytes),
+            megabytes(bare.zipped_bytes),
+        ]);
+    }
+    table
+}
+
+/// One line per function and percentile.
+pub(super) fn latencies(latencies: &BTreeMap<String, LatencyFigures>) -> Table {
+    let mut table = table(
+        [
+            "function",
+            "",
+            "request",
+            "SQL",
+            "x SQL",
+            "aim",
+            "bare request",
+        ]
+        .map(str::to_owned),
+    );
+    for (binary, figures) in latencies {
+        let Comparison {
+            ours,
+            bare,
+            p50_ratio,
+            p99_ratio,
+        } = figures.request;
+        let lines = [
+            (
+                "p50",
+                ours.p50,
+                bare.p50,
+                p50_ratio,
+                figures.bare_request.p50,
+            ),
+            (
+                "p99",
+                ours.p99,
+                bare.p99,
+                p99_ratio,
+                figures.bare_request.p99,
+            ),
+        ];
+        for (percentile, request, sql, ratio, bare_request) in lines {
+            let verdict = figures.aim.map_or("", |aim| verdict(ratio <= aim));
+            table.add_row([
+                binary.clone(),
+                percentile.to_owned(),
+                milliseconds(request),
+                milliseconds(sql),
+                format!("{ratio:.2} {verdict}"),
+                figures.aim.map_or("none".to_owned(), |aim| aim.to_string()),
+                milliseconds(bare_request),
+            ]);
+        }
+    }
+    table
+}
+
+fn table<const COLUMNS: usize>(header: [String; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+const fn verdict(within: bool) -> &'static str {
+    if within { "✓" } else { "✗" }
+}
+
+fn milliseconds(value: f64) -> String {
+    format!("{value:.2} ms")
+}
+
+/// To a tenth.
+fn mebibytes(bytes: u64) -> String {
+    let tenths = (bytes * 10).div_ceil(MEBIBYTE);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
+/// To a hundredth.
+fn megabytes(bytes: u64) -> String {
+    let hundredths = (bytes * 100).div_ceil(MEGABYTE);
+    format!("{}.{:02} MB", hundredths / 100, hundredths % 100)
+}

@@ -1,0 +1,94 @@
+//! What is measured: the programs, and the environment that each of them runs in.
+
+use std::{collections::BTreeMap, env, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use local_stack::template::{Function, Template};
+
+use crate::{
+    Options,
+    build::{self, BARE_FUNCTION},
+    deployed,
+};
+
+/// A program that Lambda would run.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    /// Its name.
+    pub(crate) binary: String,
+    /// Its file.
+    pub(crate) program: PathBuf,
+    /// The environment variables that the deployment gives it.
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+/// Everything that is measured.
+#[derive(Debug)]
+pub(crate) struct Subjects {
+    /// The functions, in the template's order of names.
+    pub(crate) functions: Vec<Subject>,
+    /// What their starts are compared with.
+    pub(crate) bare: Subject,
+}
+
+impl Subjects {
+    /// The chosen functions as they have been built, with their settings as they have
+    /// been deployed.
+    ///
+    /// # Errors
+    /// If one has not been built, or the stack is not up.
+    pub(crate) async fn find(options: &Options) -> Result<Self> {
+        let mut functions = Vec::new();
+        for function in chosen(options)? {
+            let settings = deployed::settings(&function.name).await?;
+            functions.push(Subject::built(options, &function.binary, settings)?);
+        }
+        let bare = Subject::built(options, BARE_FUNCTION, BTreeMap::new())?;
+        Ok(Self { functions, bare })
+    }
+
+    /// The function of this name, if it was chosen.
+    pub(crate) fn function(&self, binary: &str) -> Option<&Subject> {
+        self.functions
+            .iter()
+            .find(|subject| subject.binary == binary)
+    }
+}
+
+impl Subject {
+    fn built(options: &Options, binary: &str, settings: BTreeMap<String, String>) -> Result<Self> {
+        let program = build::program(options, binary);
+        if !program.exists() {
+            bail!("{} has not been built", program.display());
+        }
+        Ok(Self {
+            binary: binary.to_owned(),
+            program,
+            settings,
+        })
+    }
+}
+
+/// The names of the chosen functions' programs.
+///
+/// # Errors
+/// If the template cannot be read or has no such function.
+pub(crate) fn binaries(options: &Options) -> Result<Vec<String>> {
+    let functions = chosen(options)?.into_iter();
+    Ok(functions.map(|function| function.binary).collect())
+}
+
+fn chosen(options: &Options) -> Result<Vec<Function>> {
+    let stack = env::var("STACK_NAME").context("STACK_NAME is not set: use `make bench`")?;
+    let template = Template::read(&build::repository().join("template.yaml"))?;
+    let mut functions = template.functions(&stack)?;
+    for name in &options.functions {
+        if functions.iter().all(|function| function.binary != *name) {
+            bail!("the template has no function {name}");
+        }
+    }
+    if !options.functions.is_empty() {
+        functions.retain(|function| options.functions.contains(&function.binary));
+    }
+    Ok(functions)
+}

@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test import bench
+.PHONY: help up down status logs deploy clean test import bench sqlx
 
 # Compiled at the first call; cargo says so while it takes time.
 LOCAL_STACK = cargo run --quiet --package local-stack --
@@ -38,6 +38,7 @@ clean: orchestrator ## Stop everything and remove the data
 test: orchestrator ## Run every test
 	cargo fmt --all --check
 	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps
 	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(LOCAL_STACK) run --fresh -- $(MAKE) --no-print-directory test-on-stack
 
@@ -53,6 +54,11 @@ test-on-stack:
 bench: orchestrator ## Measure starts, latency, memory and size; options in OPTIONS="--starts 5"
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(LOCAL_STACK) run --fresh -- cargo run --bin benchmark -- $(OPTIONS)
+
+# The macros look at the database while they are compiled, so everything is compiled anew.
+sqlx: orchestrator ## Write the data of the checked queries anew, from the running stack's database
+	@rm -rf .sqlx && mkdir .sqlx && find functions -path '*/src/*.rs' -exec touch {} +
+	@$(LOCAL_STACK) exec env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx cargo check --workspace --all-targets
 
 import: ## Create the patients of data/synthea/patients.csv; again to go on after an interruption
 	@SQLX_OFFLINE=true $(LOCAL_STACK) exec cargo run --quiet --bin import-patients -- \

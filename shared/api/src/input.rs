@@ -35,6 +35,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
             let reason = error.into_inner();
             if reason.is_data() && field != "." {
                 Problem::invalid_field(&field, expectation(&reason))
+                    .with_detail(format!("The field {field} has a value of the wrong type"))
             } else {
                 Problem::new(
                     ProblemType::InvalidInput,

@@ -203,6 +203,14 @@ impl Problem {
         .caused_by(source)
     }
 
+    /// Says it in another sentence, where the message of the one invalid field does not
+    /// speak for itself.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
     /// Keeps the cause for the log.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

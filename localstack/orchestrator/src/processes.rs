@@ -120,6 +120,9 @@ pub struct Record {
     pub port: u16,
     /// When it was started, in seconds since 1970.
     pub since: u64,
+    /// The program that it runs.
+    #[serde(default)]
+    pub program: PathBuf,
     fingerprint: String,
 }
 
@@ -167,6 +170,17 @@ impl Supervisor {
     pub fn running(&self, service: Service) -> Result<Option<Record>> {
         let record = files::read_json::<Record>(&self.record(service))?;
         Ok(record.filter(|record| record.identity.is_alive()))
+    }
+
+    /// The program that a service was started with last, whether it is alive or not.
+    ///
+    /// # Errors
+    /// If the record of it cannot be read.
+    pub fn last_program(&self, service: Service) -> Result<Option<PathBuf>> {
+        let record = files::read_json::<Record>(&self.record(service))?;
+        Ok(record
+            .map(|record| record.program)
+            .filter(|program| program.exists()))
     }
 
     /// The process of a service, if it is alive and was started by this very command.
@@ -223,6 +237,7 @@ impl Supervisor {
                         .duration_since(UNIX_EPOCH)
                         .unwrap_or_default()
                         .as_secs(),
+                    program: command.program.clone(),
                     fingerprint: command.fingerprint(),
                 };
                 files::replace_json(&self.record(service), &record)

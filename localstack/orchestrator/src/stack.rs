@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::lock::Lock;
-use crate::build::{self, Code};
+use crate::build::{self, Built};
 use crate::cache::{Cache, PythonEnvironment};
 use crate::cancellation::Cancelled;
 use crate::deployment::{self, Aws, Deployment};
@@ -62,8 +62,7 @@ struct Prepared {
     localstack: PythonEnvironment,
     extension: Extension,
     tools: PythonEnvironment,
-    code: BTreeMap<String, Code>,
-    billing: PathBuf,
+    built: Built,
 }
 
 /// Installs, starts, builds, deploys and provisions whatever is not as it should be.
@@ -98,7 +97,13 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
     let prepared = prepare(context, &ports, &functions)?;
     let progress = &context.progress;
     progress.step(Service::Billing.title(), |step| {
-        billing::start(context, step, &ports, &endpoints, &prepared.billing)
+        billing::start(
+            context,
+            step,
+            &ports,
+            &endpoints,
+            &prepared.built.billing_service,
+        )
     })?;
 
     let aws = Aws {
@@ -106,7 +111,13 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
         localstack: &prepared.localstack,
         tools: &prepared.tools,
     };
-    let deployment = Deployment::new(settings, &endpoints, &template, &functions, &prepared.code);
+    let deployment = Deployment::new(
+        settings,
+        &endpoints,
+        &template,
+        &functions,
+        &prepared.built.functions,
+    );
     if settings.starts(Service::Localstack) && deployment.replaces_another()? {
         deployment::discard(settings)?;
         start_localstack(context, &ports, &prepared.localstack, &prepared.extension)?;
@@ -145,6 +156,11 @@ pub fn restart(context: &Context, service: Service) -> Result<StackFile> {
     if !settings.starts(service) {
         bail!("this stack uses {service} of your own, which it does not start or stop");
     }
+    // As it was, also where the code has changed meanwhile.
+    let program = context
+        .supervisor
+        .last_program(service)?
+        .with_context(|| format!("it is not known how {service} was started: use `up` instead"))?;
     context.supervisor.stop(service)?;
 
     let ports = Ports::choose(settings, &context.supervisor)?;
@@ -160,14 +176,9 @@ pub fn restart(context: &Context, service: Service) -> Result<StackFile> {
         }
         Service::Kafka => start_kafka(context, &ports, &cache)?,
         Service::Dynamodb => start_dynamodb(context, &ports, &cache)?,
-        Service::Billing => {
-            let program = progress.step("Billing service build", |step| {
-                build::billing_service(settings, step)
-            })?;
-            progress.step(service.title(), |step| {
-                billing::start(context, step, &ports, &endpoints, &program)
-            })?;
-        }
+        Service::Billing => progress.step(service.title(), |step| {
+            billing::start(context, step, &ports, &endpoints, &program)
+        })?,
         Service::Localstack => unreachable!("refused above"),
     }
     write_stack_file(context, &endpoints, &before.api_url)
@@ -194,19 +205,12 @@ fn prepare(context: &Context, ports: &Ports, functions: &[Function]) -> Result<P
             cache.python_environment(step, "tools")
         })?;
         start_postgres(context, ports, &tools)?;
-        let code = progress.step("Functions", |step| {
-            let code = build::functions(settings, step, &tools, functions)?;
-            step.result(format!(
-                "{} built, profile {}",
-                code.len(),
-                settings.profile
-            ));
-            Ok(code)
+        let built = progress.step("Functions, billing service", |step| {
+            let built = build::build(settings, step, &tools, functions)?;
+            step.result(format!("built, profile {}", settings.profile));
+            Ok(built)
         })?;
-        let billing = progress.step("Billing service build", |step| {
-            build::billing_service(settings, step)
-        })?;
-        Ok((tools, code, billing))
+        Ok((tools, built))
     };
     let kafka = || start_kafka(context, ports, &cache);
     let dynamodb = || start_dynamodb(context, ports, &cache);
@@ -233,15 +237,14 @@ fn prepare(context: &Context, ports: &Ports, functions: &[Function]) -> Result<P
     if let Some(failure) = failures.into_iter().next() {
         return Err(failure);
     }
-    let ((localstack, extension), (tools, code, billing)) = localstack
+    let ((localstack, extension), (tools, built)) = localstack
         .zip(tools)
         .context("a step ended without a result")?;
     Ok(Prepared {
         localstack,
         extension,
         tools,
-        code,
-        billing,
+        built,
     })
 }
 

@@ -73,6 +73,21 @@ fn a_command_needs_a_stack_that_is_up() {
 }
 
 #[test]
+fn a_service_is_started_again_only_in_a_stack_that_is_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = local_stack(directory.path(), &["restart", "billing"]);
+    assert!(!output.status.success());
+    assert!(
+        text(&output).contains("the stack is not up"),
+        "{}",
+        text(&output)
+    );
+    let output = local_stack(directory.path(), &["restart", "bill"]);
+    assert!(!output.status.success());
+    assert!(text(&output).contains("postgres"), "{}", text(&output));
+}
+
+#[test]
 fn a_setting_that_makes_no_sense_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_local-stack"))

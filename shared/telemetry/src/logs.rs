@@ -39,13 +39,10 @@ mod tests {
             "==",
         ] {
             let filter = filter(level).to_string();
-            let raw_events = filter
+            let mut raw_events = filter
                 .split(',')
                 .filter(|part| part.contains("api_response"));
-            assert!(
-                raw_events.into_iter().all(|part| part == RAW_EVENTS),
-                "{filter}"
-            );
+            assert!(raw_events.all(|part| part == RAW_EVENTS), "{filter}");
         }
     }
 

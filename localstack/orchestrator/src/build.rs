@@ -6,92 +6,102 @@ use std::process::Command;
 use std::{fs, io};
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
 
 use crate::cache::PythonEnvironment;
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
+use crate::services::Service;
 use crate::settings::Settings;
 use crate::template::Function;
 use crate::tool::Tool;
 
+const BILLING_SERVICE: &str = "billing-service";
+
+/// What is deployed and started.
+pub struct Built {
+    /// The code of each function, by the name of its program.
+    pub functions: BTreeMap<String, Code>,
+    /// The program of the billing service.
+    pub billing_service: PathBuf,
+}
+
 /// The code of one function, ready to be deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
-    /// A folder with nothing in it but the function's `bootstrap`.
+    /// A folder with nothing in it but the function's `bootstrap`. Other code is in
+    /// another folder.
     pub folder: PathBuf,
     /// Changes with the code.
     pub fingerprint: String,
 }
 
-/// Compiles all functions with cargo-lambda. Returns the code by the name of the program.
+impl Code {
+    /// Removes earlier code of the same function, which nobody uses any more.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub fn remove_earlier(&self) -> Result<()> {
+        let all = self.folder.parent().unwrap_or(&self.folder);
+        for entry in fs::read_dir(all)? {
+            let path = entry?.path();
+            if path != self.folder {
+                files::remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Compiles the functions and the billing service, all in one go with cargo-lambda, so
+/// that what they share is compiled once.
 ///
 /// # Errors
 /// If something does not compile.
-pub fn functions(
+pub fn build(
     settings: &Settings,
     step: &Step<'_>,
     tools: &PythonEnvironment,
     functions: &[Function],
-) -> Result<BTreeMap<String, Code>> {
+) -> Result<Built> {
     let compiled = settings.directory.join("deploy/compiled");
-    let tool = Tool::new(step, &settings.log("build-functions"))?;
+    let tool = Tool::new(step, &settings.log("build"))?;
     let mut build = cargo(settings, tools.program("cargo-lambda"));
     build
-        .args(["lambda", "build", "--lambda-dir"])
-        .arg(&compiled)
-        .args(["--profile", &settings.profile]);
-    if settings.starts(crate::services::Service::Localstack) {
+        .args([
+            "lambda",
+            "build",
+            "--profile",
+            &settings.profile,
+            "--lambda-dir",
+        ])
+        .arg(&compiled);
+    if settings.starts(Service::Localstack) {
         // For this very machine: then cargo alone is enough, and what it has compiled
         // for tests is used again.
         build.args(["--compiler", "cargo"]);
     }
-    for function in functions {
-        build.args(["--bin", &function.binary]);
+    let binaries = functions.iter().map(|function| function.binary.as_str());
+    for binary in binaries.clone().chain([BILLING_SERVICE]) {
+        build.args(["--bin", binary]);
     }
     tool.run(&mut build)?;
 
-    step.doing("comparing with what is deployed");
-    let packages = settings.directory.join("deploy/functions");
-    functions
-        .iter()
-        .map(|function| {
-            let program = compiled.join(&function.binary).join("bootstrap");
-            let code = package(&program, &packages.join(&function.binary))?;
-            Ok((function.binary.clone(), code))
-        })
-        .collect()
-}
-
-/// Compiles the billing service. Returns its program.
-///
-/// # Errors
-/// If it does not compile.
-pub fn billing_service(settings: &Settings, step: &Step<'_>) -> Result<PathBuf> {
-    let tool = Tool::new(step, &settings.log("build-billing"))?;
-    // Not by package: as part of the whole workspace, its dependencies have the same
-    // features as those of the functions, and are compiled once.
-    let messages = tool.capture(
-        cargo(settings, "cargo")
-            .args([
-                "build",
-                "--bin",
-                "billing-service",
-                "--profile",
-                &settings.profile,
-            ])
-            .arg("--message-format=json-render-diagnostics"),
-    )?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "billing-service")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| {
-            tool.failure("cargo did not build the billing service")
-                .into()
-        })
+    step.doing("packing what has changed");
+    let packed = settings.directory.join("deploy/packed");
+    let pack = |binary: &str, name: &str| {
+        let program = compiled.join(binary).join("bootstrap");
+        pack(&program, &packed.join(binary), name)
+    };
+    let functions = binaries
+        .map(|binary| Ok((binary.to_owned(), pack(binary, "bootstrap")?)))
+        .collect::<Result<_>>()?;
+    let billing_service = pack(BILLING_SERVICE, BILLING_SERVICE)?;
+    billing_service.remove_earlier()?;
+    Ok(Built {
+        functions,
+        billing_service: billing_service.folder.join(BILLING_SERVICE),
+    })
 }
 
 fn cargo(settings: &Settings, program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -120,27 +130,26 @@ pub fn without_traces_of_cargo_run(command: &mut Command) {
     }
 }
 
-/// Puts the program into the folder that is deployed, if it is not the same already.
-/// Symbols for debugging stay behind: they would be zipped, uploaded and unpacked.
-fn package(program: &Path, folder: &Path) -> Result<Code> {
+/// Puts a program under this name into a folder of its own, unless the very same is there
+/// already. Symbols for debugging stay behind: nobody needs them to load.
+fn pack(program: &Path, folder: &Path, name: &str) -> Result<Code> {
     let content =
         fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     let fingerprint = Fingerprint::default().with(&content).finish();
     let code = Code {
-        folder: folder.join("code"),
+        folder: folder.join(&fingerprint),
         fingerprint,
     };
-    let packaged = folder.join("fingerprint");
-    if fs::read_to_string(&packaged).is_ok_and(|known| known == code.fingerprint) {
-        return Ok(code);
+    if !code.folder.exists() {
+        let fresh = folder.join("fresh");
+        files::remove(&fresh)?;
+        files::create_folder(&fresh)?;
+        let packed = fresh.join(name);
+        if !strip(program, &packed)? {
+            fs::copy(program, &packed)?;
+        }
+        fs::rename(&fresh, &code.folder)?;
     }
-    files::remove(folder)?;
-    files::create_folder(&code.folder)?;
-    let bootstrap = code.folder.join("bootstrap");
-    if !strip(program, &bootstrap)? {
-        fs::copy(program, &bootstrap)?;
-    }
-    files::replace(&packaged, code.fingerprint.as_bytes())?;
     Ok(code)
 }
 
@@ -163,24 +172,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_is_packaged_again_only_when_it_has_changed() {
+    fn a_program_is_packed_again_only_when_it_has_changed() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
         let target = folder.path().join("function");
         fs::write(&program, "#!/bin/sh\nexit 0\n").unwrap();
-        let first = package(&program, &target).unwrap();
-        let bootstrap = first.folder.join("bootstrap");
-        fs::write(&bootstrap, "marked").unwrap();
+        let first = pack(&program, &target, "bootstrap").unwrap();
+        fs::write(first.folder.join("bootstrap"), "marked").unwrap();
 
-        assert_eq!(package(&program, &target).unwrap(), first);
-        assert_eq!(fs::read_to_string(&bootstrap).unwrap(), "marked");
+        assert_eq!(pack(&program, &target, "bootstrap").unwrap(), first);
+        assert_eq!(fs::read(first.folder.join("bootstrap")).unwrap(), b"marked");
 
         fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
-        let second = package(&program, &target).unwrap();
+        let second = pack(&program, &target, "bootstrap").unwrap();
         assert_ne!(second.fingerprint, first.fingerprint);
-        assert_eq!(
-            fs::read_to_string(&bootstrap).unwrap(),
-            "#!/bin/sh\nexit 1\n"
-        );
+        assert!(first.folder.exists(), "it may still be in use");
+
+        second.remove_earlier().unwrap();
+        assert!(!first.folder.exists());
+        assert!(second.folder.join("bootstrap").exists());
     }
 }

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use self::aws::Delivery;
 pub use self::aws::{Aws, REGION, environment};
 use crate::build::Code;
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
-use crate::services::localstack;
+use crate::services::{Service, localstack};
 use crate::settings::Settings;
 use crate::stack::Endpoints;
 use crate::template::{Function, Template};
@@ -52,7 +53,11 @@ pub struct Deployment<'a> {
     endpoints: &'a Endpoints,
     functions: &'a [Function],
     code: &'a BTreeMap<String, Code>,
+    delivery: Delivery,
+    /// The template with the code in it, as it is deployed.
     template: String,
+    /// The template without the code, for only the code may change by itself.
+    frame: String,
     parameters: Vec<(&'static str, String)>,
 }
 
@@ -66,13 +71,20 @@ impl<'a> Deployment<'a> {
         functions: &'a [Function],
         code: &'a BTreeMap<String, Code>,
     ) -> Self {
-        let folder_of = |binary: &str| code.get(binary).map(|code| code.folder.clone());
+        let delivery = if settings.starts(Service::Localstack) {
+            Delivery::InPlace
+        } else {
+            Delivery::Uploaded
+        };
+        let location = |binary: &str| Some(delivery.code_uri(&code.get(binary)?.folder));
         Self {
             settings,
             endpoints,
             functions,
             code,
-            template: template.deployable(&settings.repository, folder_of),
+            delivery,
+            template: template.deployable(&settings.repository, location),
+            frame: template.deployable(&settings.repository, |_| None),
             parameters: parameters(template, endpoints, settings),
         }
     }
@@ -130,11 +142,12 @@ impl<'a> Deployment<'a> {
                 .zip(self.code.get(binary))
                 .with_context(|| format!("{binary} was not built"))?;
             step.doing(format!("updating {}", function.name));
-            aws.update_code(&tool, &function.name, &code.folder)?;
+            aws.update_code(&tool, &function.name, self.delivery, &code.folder)?;
             deployed
                 .functions
                 .insert(binary.clone(), code.fingerprint.clone());
             files::replace_json(&state_file(self.settings), &deployed)?;
+            code.remove_earlier()?;
         }
         Ok(deployed)
     }
@@ -166,12 +179,15 @@ impl<'a> Deployment<'a> {
         };
         files::replace_json(&state_file(self.settings), &deployed)?;
         files::remove(&unfinished_file(self.settings))?;
+        for code in self.code.values() {
+            code.remove_earlier()?;
+        }
         Ok(deployed)
     }
 
     fn wanted(&self) -> Result<Deployed> {
         let mut template = Fingerprint::default()
-            .with(&self.template)
+            .with(&self.frame)
             .with(&self.settings.stack_name);
         for (name, value) in &self.parameters {
             template = template.with(name).with(value);

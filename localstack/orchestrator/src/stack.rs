@@ -3,7 +3,6 @@
 mod lock;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};

@@ -1,6 +1,6 @@
 //! The SAM template: which functions there are, and how it looks with their built code.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
@@ -79,7 +79,7 @@ impl Template {
     /// about what is a date or a boolean: the functions' code is where it has been built,
     /// and other files that it names are looked for in `folder`.
     #[must_use]
-    pub fn deployable(&self, folder: &Path, code_of: impl Fn(&str) -> Option<PathBuf>) -> String {
+    pub fn deployable(&self, folder: &Path, code_of: impl Fn(&str) -> Option<Value>) -> String {
         let mut document = self.document.clone();
         for resource in document["Resources"]
             .as_object_mut()
@@ -89,7 +89,7 @@ impl Template {
             if is_function(resource) {
                 let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
                 if let Some(code) = binary.and_then(&code_of) {
-                    resource["Properties"]["CodeUri"] = json!(code);
+                    resource["Properties"]["CodeUri"] = code;
                 }
             }
         }
@@ -232,7 +232,7 @@ Resources:
     fn the_code_is_where_it_was_built_and_the_rest_stays() {
         let template = Template::parse(TEMPLATE).unwrap();
         let text = template.deployable(Path::new("/nowhere"), |binary| {
-            Some(Path::new("/built").join(binary))
+            Some(json!(format!("/built/{binary}")))
         });
         let rendered: Value = serde_json::from_str(&text).unwrap();
         let function = &rendered["Resources"]["LoginFunction"]["Properties"];

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cache::{PythonEnvironment, python_command};
 use crate::cancellation::Cancelled;
@@ -19,6 +19,30 @@ pub const REGION: &str = "us-east-1";
 
 /// Where SAM puts the code and the template for `CloudFormation`.
 const BUCKET: &str = "deployments";
+
+/// The name of the bucket that stands for the disk that LocalStack and this program share:
+/// <https://docs.localstack.cloud/aws/tooling/lambda-tools/hot-reloading/>.
+const IN_PLACE: &str = "hot-reload";
+
+/// How LocalStack gets the code of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// It runs the code where it has been built. Zipping, uploading, storing and unpacking
+    /// twenty functions would take most of a deployment's time.
+    InPlace,
+    /// As on AWS, for a LocalStack that may be on another machine or in a container.
+    Uploaded,
+}
+
+impl Delivery {
+    /// What the template says about the code in a folder.
+    pub(super) fn code_uri(self, folder: &Path) -> Value {
+        match self {
+            Self::InPlace => json!({ "Bucket": IN_PLACE, "Key": folder }),
+            Self::Uploaded => json!(folder),
+        }
+    }
+}
 
 #[derive(Deserialize)]
 struct Output {
@@ -131,16 +155,35 @@ impl Aws<'_> {
     ///
     /// # Errors
     /// If the function is not there, or does not take the code.
-    pub fn update_code(&self, tool: &Tool<'_>, function: &str, folder: &Path) -> Result<()> {
-        let archive = folder.with_extension("zip");
-        let mut zip = python_command(&self.localstack.python());
-        zip.args(["-m", "zipfile", "-c"]);
-        tool.run(zip.arg(&archive).arg(folder.join("bootstrap")))?;
+    pub(super) fn update_code(
+        &self,
+        tool: &Tool<'_>,
+        function: &str,
+        delivery: Delivery,
+        folder: &Path,
+    ) -> Result<()> {
         // Of the answer, which has the function's environment and so secrets, one field.
         let mut update = self.aws("lambda update-function-code --query CodeSha256");
-        update.args(["--function-name", function, "--zip-file"]);
-        tool.run(update.arg(format!("fileb://{}", archive.display())))?;
-        files::remove(&archive)?;
+        update.args(["--function-name", function]);
+        match delivery {
+            Delivery::InPlace => {
+                update
+                    .args(["--s3-bucket", IN_PLACE, "--s3-key"])
+                    .arg(folder);
+                tool.run(&mut update)?;
+            }
+            Delivery::Uploaded => {
+                let archive = folder.with_extension("zip");
+                let mut zip = python_command(&self.localstack.python());
+                zip.args(["-m", "zipfile", "-c"]);
+                tool.run(zip.arg(&archive).arg(folder.join("bootstrap")))?;
+                update
+                    .arg("--zip-file")
+                    .arg(format!("fileb://{}", archive.display()));
+                tool.run(&mut update)?;
+                files::remove(&archive)?;
+            }
+        }
         let mut wait = self.aws("lambda wait function-updated-v2");
         tool.run(wait.args(["--function-name", function]))
     }

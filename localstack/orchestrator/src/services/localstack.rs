@@ -109,6 +109,9 @@ pub fn start(
         .env("LAMBDA_RUNTIME_EXECUTOR", "process")
         .env("LAMBDA_PROCESS_LOG_DIR", function_logs(&context.settings))
         .env("LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC", "0.2")
+        // A function is there within milliseconds: CloudFormation asks for it so many times
+        // before it begins to wait whole seconds.
+        .env("CFN_NO_WAIT_ITERATIONS", "60")
         .env("PROVIDER_OVERRIDE_DYNAMODB", "dynoxide")
         .env("DYNOXIDE_URL", dynamodb::url(ports))
         .env_from_user("DEBUG")

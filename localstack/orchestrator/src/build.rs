@@ -6,6 +6,7 @@ use std::process::Command;
 use std::{fs, io};
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::cache::PythonEnvironment;
 use crate::files;
@@ -65,16 +66,13 @@ pub fn build(
     functions: &[Function],
 ) -> Result<Built> {
     let compiled = settings.directory.join("deploy/compiled");
+    // What is there after the build is from this build.
+    files::remove(&compiled)?;
     let tool = Tool::new(step, &settings.log("build"))?;
     let mut build = cargo(settings, tools.program("cargo-lambda"));
     build
-        .args([
-            "lambda",
-            "build",
-            "--profile",
-            &settings.profile,
-            "--lambda-dir",
-        ])
+        .args(["lambda", "build", "--profile", &settings.profile])
+        .arg("--lambda-dir")
         .arg(&compiled);
     if settings.starts(Service::Localstack) {
         // For this very machine: then cargo alone is enough, and what it has compiled
@@ -130,12 +128,32 @@ pub fn without_traces_of_cargo_run(command: &mut Command) {
     }
 }
 
+/// What was packed, and from which file.
+#[derive(Serialize, Deserialize)]
+struct Packed {
+    /// Size and time of the program: as long as they stay, there is nothing to read.
+    program: String,
+    fingerprint: String,
+}
+
 /// Puts a program under this name into a folder of its own, unless the very same is there
 /// already. Symbols for debugging stay behind: nobody needs them to load.
 fn pack(program: &Path, folder: &Path, name: &str) -> Result<Code> {
-    let content =
-        fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    let fingerprint = Fingerprint::default().with(&content).finish();
+    let cannot_read = || format!("cannot read {}", program.display());
+    let stamp = Fingerprint::default()
+        .with_build_of(program)
+        .with_context(cannot_read)?
+        .finish();
+    let mut record = folder.as_os_str().to_owned();
+    record.push(".json");
+    let record = PathBuf::from(record);
+    let known = files::read_json::<Packed>(&record)?.filter(|packed| packed.program == stamp);
+    let fingerprint = if let Some(packed) = known {
+        packed.fingerprint
+    } else {
+        let content = fs::read(program).with_context(cannot_read)?;
+        Fingerprint::default().with(content).finish()
+    };
     let code = Code {
         folder: folder.join(&fingerprint),
         fingerprint,
@@ -150,6 +168,11 @@ fn pack(program: &Path, folder: &Path, name: &str) -> Result<Code> {
         }
         fs::rename(&fresh, &code.folder)?;
     }
+    let packed = Packed {
+        program: stamp,
+        fingerprint: code.fingerprint.clone(),
+    };
+    files::replace_json(&record, &packed)?;
     Ok(code)
 }
 
@@ -180,6 +203,8 @@ mod tests {
         let first = pack(&program, &target, "bootstrap").unwrap();
         fs::write(first.folder.join("bootstrap"), "marked").unwrap();
 
+        // Written again, but the same.
+        fs::write(&program, "#!/bin/sh\nexit 0\n").unwrap();
         assert_eq!(pack(&program, &target, "bootstrap").unwrap(), first);
         assert_eq!(fs::read(first.folder.join("bootstrap")).unwrap(), b"marked");
 

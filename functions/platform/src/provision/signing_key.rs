@@ -3,8 +3,13 @@
 //! verifies tokens.
 
 use anyhow::Context as _;
-use aws_sdk_secretsmanager as secrets;
-use aws_sdk_ssm as parameters;
+use aws_sdk_secretsmanager::{
+    self as secrets,
+    operation::{get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError},
+};
+use aws_sdk_ssm::{
+    self as parameters, operation::get_parameter::GetParameterError, types::Parameter,
+};
 use identity::{PublicKeys, SigningKey};
 use serde::Serialize;
 use store::SdkConfig;
@@ -50,7 +55,7 @@ async fn read(secrets: &secrets::Client, secret: &str) -> anyhow::Result<Option<
         Err(error)
             if error
                 .as_service_error()
-                .is_some_and(|refusal| refusal.is_resource_not_found_exception()) =>
+                .is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
         {
             return Ok(None);
         }
@@ -73,7 +78,7 @@ async fn create(secrets: &secrets::Client, secret: &str) -> anyhow::Result<(Sign
     if let Err(error) = put {
         let too_late = error
             .as_service_error()
-            .is_some_and(|refusal| refusal.is_resource_exists_exception());
+            .is_some_and(PutSecretValueError::is_resource_exists_exception);
         if !too_late {
             return Err(error).context("the secret cannot be written");
         }
@@ -95,13 +100,13 @@ async fn publish(
     let published = match answer {
         Ok(answer) => answer
             .parameter()
-            .and_then(|parameter| parameter.value())
+            .and_then(Parameter::value)
             .map(PublicKeys::from_json)
             .transpose()?,
         Err(error)
             if error
                 .as_service_error()
-                .is_some_and(|refusal| refusal.is_parameter_not_found()) =>
+                .is_some_and(GetParameterError::is_parameter_not_found) =>
         {
             None
         }

@@ -159,7 +159,7 @@ impl Delivery {
                 tracing::warn!(cause, patientId = %patient_id, "left to the relay");
             }
             Err(_) => {
-                tracing::warn!(cause = "time-out", patientId = %patient_id, "left to the relay")
+                tracing::warn!(cause = "time-out", patientId = %patient_id, "left to the relay");
             }
         }
     }

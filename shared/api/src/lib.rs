@@ -25,7 +25,7 @@ pub use lambda_http::Error;
 
 pub use cursor::{Cursor, Limit};
 pub use entity_tag::{EntityTag, IfMatch};
-pub use gateway::{Gateway, request_context};
+pub use gateway::request_context;
 pub use input::{Input, InputErrors, MAX_BODY_BYTES, PathId, QueryInput};
 pub use origins::AllowedOrigins;
 pub use problem::{FieldErrors, Problem, ProblemDocument, ProblemType};

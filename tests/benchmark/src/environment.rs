@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// When to give up on a start or an answer: far above anything that is worth measuring.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AT_PROCESS: Duration = Duration::from_millis(50);
 
 /// A process that serves one event at a time. Ends with this value.

@@ -111,6 +111,7 @@ struct Pair {
     bare: Environment,
 }
 
+#[derive(Clone, Copy)]
 struct Requests {
     ours: Duration,
     bare: Duration,

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 /// What the function is told about how long it may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Serves one process. Ends with this value.
 #[derive(Debug)]

@@ -51,9 +51,9 @@ test-on-stack:
 .PHONY: test-on-stack
 
 # On a stack of its own: it writes patients and has every function do something.
-bench: orchestrator ## Measure starts, latency, memory and size; options in OPTIONS="--starts 5"
+bench: orchestrator ## Measure starts, latency, memory and size; with ARGS="--starts 5" otherwise than usual
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
-	  $(LOCAL_STACK) run --fresh -- cargo run --bin benchmark -- $(OPTIONS)
+	  $(LOCAL_STACK) run --fresh -- cargo run --bin benchmark -- $(ARGS)
 
 # The macros look at the database while they are compiled, so everything is compiled anew.
 sqlx: orchestrator ## Write the data of the checked queries anew, from the running stack's database

@@ -180,7 +180,7 @@ impl Supervisor {
         let record = files::read_json::<Record>(&self.record(service))?;
         Ok(record
             .map(|record| record.program)
-            .filter(|program| program.exists()))
+            .filter(|program| !program.as_os_str().is_empty()))
     }
 
     /// The process of a service, if it is alive and was started by this very command.

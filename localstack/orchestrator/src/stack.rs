@@ -156,9 +156,8 @@ pub fn restart(context: &Context, service: Service) -> Result<StackFile> {
         bail!("this stack uses {service} of your own, which it does not start or stop");
     }
     // As it was, also where the code has changed meanwhile.
-    let program = context
-        .supervisor
-        .last_program(service)?
+    let program = context.supervisor.last_program(service)?;
+    let program = program
         .with_context(|| format!("it is not known how {service} was started: use `up` instead"))?;
     context.supervisor.stop(service)?;
 

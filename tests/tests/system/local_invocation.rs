@@ -31,6 +31,11 @@ fn cargo_lambda() -> Command {
     command
 }
 
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// `cargo lambda watch`, until it is dropped.
 struct Watch {
     process: Child,
@@ -40,8 +45,7 @@ struct Watch {
 
 impl Watch {
     async fn start(clinic: &Clinic) -> Self {
-        let port = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
-        let port = port.local_addr().unwrap().port();
+        let port = free_port();
         let log = clinic.stack().logs().join("cargo-lambda-watch.log");
         let output = fs::File::create(&log).unwrap();
         let process = cargo_lambda()

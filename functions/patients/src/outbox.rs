@@ -190,7 +190,7 @@ impl Delivery {
                 return Ok(delivered);
             }
             let messages = sqlx::query_as!(
-                Message,
+                Waiting,
                 "SELECT sequence, message_id, kind, payload, traceparent
                  FROM patients.outbox
                  WHERE patient_id = $1
@@ -224,7 +224,7 @@ impl Delivery {
     async fn send_all(
         &self,
         patient_id: Uuid,
-        messages: &[Message],
+        messages: &[Waiting],
     ) -> (Vec<i64>, Option<DeliveryError>) {
         let mut sent = Vec::with_capacity(messages.len());
         for message in messages {
@@ -240,7 +240,7 @@ impl Delivery {
         (sent, None)
     }
 
-    async fn send(&self, patient_id: Uuid, message: &Message) -> Result<(), DeliveryError> {
+    async fn send(&self, patient_id: Uuid, message: &Waiting) -> Result<(), DeliveryError> {
         match message.kind.as_str() {
             "BILLING_ACCOUNT" => {
                 let request = CreateBillingAccountRequest::decode(message.payload.as_slice())
@@ -266,7 +266,7 @@ impl Delivery {
     }
 }
 
-struct Message {
+struct Waiting {
     sequence: i64,
     message_id: Uuid,
     kind: String,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fs, io};
+use std::{fs, io, iter};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,12 @@ pub fn build(
         // For this very machine: then cargo alone is enough, and what it has compiled
         // for tests is used again.
         build.args(["--compiler", "cargo"]);
+    } else {
+        // For a machine that is not known. The linker for that is a Python package.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::split_paths(&path);
+        let path = std::env::join_paths(iter::once(tools.programs()).chain(path))?;
+        build.env("PATH", path);
     }
     let binaries = functions.iter().map(|function| function.binary.as_str());
     for binary in binaries.clone().chain([BILLING_SERVICE]) {

@@ -1,6 +1,8 @@
 //! The routes on a real PostgreSQL. Billing and Kafka are down here: no answer may
 //! depend on them, and nothing that they must hear of may be lost.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
 use api::layers;
 use axum::{
     Router,

@@ -60,6 +60,6 @@ sqlx: orchestrator ## Write the data of the checked queries anew, from the runni
 	@rm -rf .sqlx && mkdir .sqlx && find functions -path '*/src/*.rs' -exec touch {} +
 	@$(LOCAL_STACK) exec env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx cargo check --workspace --all-targets
 
-import: ## Create the patients of data/synthea/patients.csv; again to go on after an interruption
-	@SQLX_OFFLINE=true $(LOCAL_STACK) exec cargo run --quiet --bin import-patients -- \
-	  --report .local/import/report.json $(ARGS)
+import: orchestrator ## Create the patients of data/synthea/patients.csv; again to go on after an interruption
+	@SQLX_OFFLINE=true $(LOCAL_STACK) exec cargo run --bin import-patients -- \
+	  --report $${STACK_DIR:-.local}/import/report.json $(ARGS)

@@ -116,27 +116,31 @@ impl<'a> Aws<'a> {
         taken.messages.into_iter().filter(is_to).collect()
     }
 
-    /// What is in the dead-letter queue right now. Everything stays in it.
-    pub async fn dead_letters(&self) -> Vec<DeadLetter> {
-        let queue = json!({
-            "QueueUrl": format!(
-                "{}/000000000000/{}",
-                self.stack.localstack_url,
-                self.stack.function_name("dead-letters")
-            ),
-            "MaxNumberOfMessages": 10,
-            "VisibilityTimeout": 0,
-        });
-        let answer = self
-            .action("sqs", "AmazonSQS.ReceiveMessage", "1.0", &queue)
-            .await
-            .json();
-        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
-        let letter = |message: &Value| {
+    /// Takes records with this key out of the dead-letter queue, as many as there are at
+    /// hand. The others come back to it after a moment.
+    pub async fn take_dead_letters(&self, key: &str) -> Vec<DeadLetter> {
+        let queue = format!(
+            "{}/000000000000/{}",
+            self.stack.localstack_url,
+            self.stack.function_name("dead-letters")
+        );
+        let some = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 2 });
+        let answer = self.action("sqs", "AmazonSQS.ReceiveMessage", "1.0", &some);
+        let answer = answer.await.json();
+        let mut taken = Vec::new();
+        for message in answer["Messages"].as_array().into_iter().flatten() {
             let body = message["Body"].as_str().expect("a message with a body");
-            serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
-        };
-        messages.iter().map(letter).collect()
+            let letter: DeadLetter =
+                serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+            if letter.key.as_deref() == Some(key) {
+                let receipt = &message["ReceiptHandle"];
+                let done = json!({ "QueueUrl": queue, "ReceiptHandle": receipt });
+                self.action("sqs", "AmazonSQS.DeleteMessage", "1.0", &done)
+                    .await;
+                taken.push(letter);
+            }
+        }
+        taken
     }
 
     async fn action(&self, service: &str, target: &str, version: &str, input: &Value) -> Answer {

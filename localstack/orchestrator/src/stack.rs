@@ -357,17 +357,19 @@ pub fn down(context: &Context) -> Result<Vec<Service>> {
 /// # Errors
 /// If something cannot be removed.
 pub fn clean(context: &Context) -> Result<()> {
-    const OWN: [&str; 10] = [
+    const OWN: [&str; 12] = [
         "deploy",
         "dynamodb",
         "extension",
+        "import",
         "kafka",
         "localstack",
         "logs",
+        "ports.json",
         "postgres",
         "postgres.new",
         "secrets",
-        "ports.json",
+        "tests.lock",
     ];
     down(context)?;
     let _lock = Lock::take(&context.settings)?;

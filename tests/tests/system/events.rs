@@ -104,14 +104,20 @@ async fn what_nobody_can_read_is_put_aside_and_its_neighbours_go_on() {
         (answer["totals"]["deleted"] == 1).then_some(())
     })
     .await;
-    for consumer in ["count-patient-events", "notify-patients"] {
-        let letter = eventually("the record in the dead-letter queue", async || {
-            let letters = clinic.aws().dead_letters().await.into_iter();
-            letters
-                .filter(|letter| letter.key.as_ref() == Some(&STANDARD.encode(&key)))
-                .find(|letter| letter.consumer == consumer)
-        })
-        .await;
+    let mut letters = Vec::new();
+    eventually("the record in the dead-letter queue, twice", async || {
+        let more = clinic.aws().take_dead_letters(&STANDARD.encode(&key)).await;
+        letters.extend(more);
+        (letters.len() >= 2).then_some(())
+    })
+    .await;
+    letters.sort_by(|one, other| one.consumer.cmp(&other.consumer));
+    let consumers: Vec<_> = letters
+        .iter()
+        .map(|letter| letter.consumer.as_str())
+        .collect();
+    assert_eq!(consumers, ["count-patient-events", "notify-patients"]);
+    for letter in letters {
         assert_eq!(letter.topic, contracts::PATIENT_EVENTS_TOPIC);
         assert_eq!(letter.value, Some(STANDARD.encode(&garbage)));
         assert!(letter.reason.contains("not protobuf"), "{}", letter.reason);

@@ -1,13 +1,13 @@
 //! What became of each row, written down as soon as it is known.
 //!
-//! The first line names the API; every other line is one row. A line that a crash has cut
+//! The first line names the file and the API; every other line is one row. A line that a crash has cut
 //! off is forgotten, and its row tried again: the API knows what it has.
 
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -48,10 +48,14 @@ pub(crate) struct Entry {
     pub(crate) outcome: Outcome,
 }
 
-#[derive(Serialize, Deserialize)]
+/// Which import it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Header {
-    api_url: String,
+pub(crate) struct Subject {
+    /// From where.
+    pub(crate) file: PathBuf,
+    /// Where to.
+    pub(crate) api_url: String,
 }
 
 /// The journal of one import.
@@ -61,12 +65,12 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of the import into this API, or begins one. A journal of another
-    /// API says nothing about this one, and is put aside.
+    /// Opens the journal of this import, or begins one. The journal of another import says
+    /// nothing about this one, and is put aside.
     ///
     /// # Errors
     /// If the file cannot be read or written.
-    pub(crate) fn open(path: &Path, api_url: &str) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, subject: &Subject) -> anyhow::Result<Self> {
         let cannot = || format!("cannot use the journal {}", path.display());
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(cannot)?;
@@ -81,10 +85,10 @@ impl Journal {
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |end| end + 1);
         let mut lines = content[..whole].split(|byte| *byte == b'\n');
-        let header: Option<Header> = lines
+        let before: Option<Subject> = lines
             .next()
             .and_then(|line| serde_json::from_slice(line).ok());
-        let continues = header.is_some_and(|header| header.api_url == api_url);
+        let continues = before.as_ref() == Some(subject);
         let mut journal = Self {
             file: OpenOptions::new()
                 .create(true)
@@ -105,8 +109,7 @@ impl Journal {
                 fs::copy(path, path.with_extension("journal.old")).with_context(cannot)?;
             }
             journal.file.set_len(0).with_context(cannot)?;
-            let api_url = api_url.to_owned();
-            journal.write(&Header { api_url }).with_context(cannot)?;
+            journal.write(subject).with_context(cannot)?;
         }
         Ok(journal)
     }
@@ -142,7 +145,12 @@ impl Journal {
 mod tests {
     use super::*;
 
-    const API: &str = "http://localhost/api";
+    fn subject() -> Subject {
+        Subject {
+            file: PathBuf::from("/patients.csv"),
+            api_url: "http://localhost/api".to_owned(),
+        }
+    }
 
     fn entry(id: &str, outcome: Outcome) -> Entry {
         Entry {
@@ -171,11 +179,11 @@ mod tests {
                 },
             ),
         ];
-        let mut journal = Journal::open(&path, API).unwrap();
+        let mut journal = Journal::open(&path, &subject()).unwrap();
         for entry in &entries {
             journal.add(entry.clone()).unwrap();
         }
-        let journal = Journal::open(&path, API).unwrap();
+        let journal = Journal::open(&path, &subject()).unwrap();
         let mut known: Vec<_> = journal.entries().cloned().collect();
         known.sort_by(|one, other| one.id.cmp(&other.id));
         assert_eq!(known, entries);
@@ -185,7 +193,7 @@ mod tests {
     fn a_line_that_was_cut_off_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.journal");
-        let mut journal = Journal::open(&path, API).unwrap();
+        let mut journal = Journal::open(&path, &subject()).unwrap();
         journal.add(entry("1", Outcome::AlreadyThere)).unwrap();
         let whole = fs::metadata(&path).unwrap().len();
         journal.add(entry("2", Outcome::AlreadyThere)).unwrap();
@@ -197,11 +205,11 @@ mod tests {
                 .unwrap()
                 .set_len(length)
                 .unwrap();
-            let mut journal = Journal::open(&path, API).unwrap();
+            let mut journal = Journal::open(&path, &subject()).unwrap();
             assert_eq!(journal.ids(), HashSet::from(["1".to_owned()]), "{length}");
             journal.add(entry("2", Outcome::AlreadyThere)).unwrap();
             assert_eq!(
-                Journal::open(&path, API).unwrap().ids().len(),
+                Journal::open(&path, &subject()).unwrap().ids().len(),
                 2,
                 "{length}"
             );
@@ -209,12 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_of_another_api_says_nothing_about_this_one() {
+    fn the_journal_of_another_import_says_nothing_about_this_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.journal");
-        let mut journal = Journal::open(&path, API).unwrap();
+        let mut journal = Journal::open(&path, &subject()).unwrap();
         journal.add(entry("1", Outcome::AlreadyThere)).unwrap();
-        let journal = Journal::open(&path, "http://localhost/other").unwrap();
+        let elsewhere = Subject {
+            api_url: "http://localhost/other".to_owned(),
+            ..subject()
+        };
+        let journal = Journal::open(&path, &elsewhere).unwrap();
         assert!(journal.ids().is_empty());
         assert!(path.with_extension("journal.old").exists());
     }

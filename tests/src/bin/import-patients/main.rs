@@ -29,7 +29,7 @@ use system_tests::Stack;
 use crate::{
     api::{Api, Credentials},
     import::Import,
-    journal::Journal,
+    journal::{Journal, Subject},
     report::Report,
     row::Rows,
 };
@@ -79,7 +79,11 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let rows = Rows::open(&arguments.file)?;
     let (api_url, credentials) = target(arguments)?;
-    let journal = Journal::open(&journal_path(&arguments.report), &api_url)?;
+    let subject = Subject {
+        file: std::path::absolute(&arguments.file)?,
+        api_url: api_url.clone(),
+    };
+    let journal = Journal::open(&journal_path(&arguments.report), &subject)?;
     let api = Api::log_in(&api_url, credentials).await?;
 
     let import = Import {

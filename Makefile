@@ -38,9 +38,9 @@ clean: orchestrator ## Stop everything and remove the data
 test: orchestrator ## Run every test
 	cargo fmt --all --check
 	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
-	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps
 	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(LOCAL_STACK) run --fresh -- $(MAKE) --no-print-directory test-on-stack
+	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps
 
 # What `make test` runs once the stack is up.
 test-on-stack:

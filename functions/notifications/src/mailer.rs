@@ -84,7 +84,7 @@ impl Mailer {
             .message(message)
             .send()
             .await
-            .map_err(|error| mail_error(&error))?;
+            .map_err(|error| mail_error(&error, &self.sender))?;
         Ok(sent.message_id)
     }
 
@@ -127,9 +127,15 @@ fn message(subject: &str, text: &str) -> Result<SesMessage, BuildError> {
         .build())
 }
 
-/// SES's message may repeat the address, so only its code goes on.
-fn mail_error(error: &SdkError<SendEmailError>) -> MailError {
+/// SES's message may repeat the patient's address, so only its code goes on.
+fn mail_error(error: &SdkError<SendEmailError>, sender: &str) -> MailError {
     match error.as_service_error() {
+        // Our own address is not verified (yet): no fault of this message.
+        Some(SendEmailError::MessageRejected(refusal))
+            if refusal.message().is_some_and(|why| why.contains(sender)) =>
+        {
+            MailError::Unavailable("the sender is not verified".to_owned())
+        }
         Some(SendEmailError::MessageRejected(_)) => {
             MailError::Refused(FailureReason::MessageRejected)
         }

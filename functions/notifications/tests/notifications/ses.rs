@@ -12,15 +12,41 @@ use http::StatusCode;
 /// The fields of a request, as `Destination.ToAddresses.member.1`.
 pub(crate) type Mail = HashMap<String, String>;
 
-/// A refusal: the status and SES's code.
-pub(crate) type Refusal = (StatusCode, &'static str);
+/// A refusal: the status, SES's code and its message.
+pub(crate) type Refusal = (StatusCode, &'static str, &'static str);
 
-pub(crate) const MESSAGE_REJECTED: Refusal = (StatusCode::BAD_REQUEST, "MessageRejected");
-pub(crate) const INVALID_PARAMETER: Refusal = (StatusCode::BAD_REQUEST, "InvalidParameterValue");
-pub(crate) const THROTTLING: Refusal = (StatusCode::BAD_REQUEST, "Throttling");
-pub(crate) const SENDING_PAUSED: Refusal =
-    (StatusCode::BAD_REQUEST, "AccountSendingPausedException");
-pub(crate) const DOWN: Refusal = (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+pub(crate) const MESSAGE_REJECTED: Refusal = (
+    StatusCode::BAD_REQUEST,
+    "MessageRejected",
+    "Email address is not verified. The following identities failed the check in region \
+     US-EAST-1: zoe.ærø@clinic.example",
+);
+pub(crate) const SENDER_NOT_VERIFIED: Refusal = (
+    StatusCode::BAD_REQUEST,
+    "MessageRejected",
+    "Email address is not verified. The following identities failed the check in region \
+     US-EAST-1: welcome@clinic.example, zoe.ærø@clinic.example",
+);
+pub(crate) const INVALID_PARAMETER: Refusal = (
+    StatusCode::BAD_REQUEST,
+    "InvalidParameterValue",
+    "Local address contains non-ASCII: zoe.ærø@clinic.example",
+);
+pub(crate) const THROTTLING: Refusal = (
+    StatusCode::BAD_REQUEST,
+    "Throttling",
+    "Maximum sending rate exceeded.",
+);
+pub(crate) const SENDING_PAUSED: Refusal = (
+    StatusCode::BAD_REQUEST,
+    "AccountSendingPausedException",
+    "Sending is paused.",
+);
+pub(crate) const DOWN: Refusal = (
+    StatusCode::SERVICE_UNAVAILABLE,
+    "ServiceUnavailable",
+    "Not to zoe.ærø@clinic.example now.",
+);
 
 #[derive(Debug, Default)]
 struct Mailbox {
@@ -71,11 +97,10 @@ async fn answer(
     Form(mail): Form<Mail>,
 ) -> impl IntoResponse {
     let mut mailbox = mailbox.lock().unwrap();
-    if let Some((status, code)) = mailbox.refusals.pop_front() {
-        let recipient = &mail["Destination.ToAddresses.member.1"];
+    if let Some((status, code, message)) = mailbox.refusals.pop_front() {
         let body = format!(
             "<ErrorResponse xmlns=\"http://ses.amazonaws.com/doc/2010-12-01/\"><Error>\
-             <Type>Sender</Type><Code>{code}</Code><Message>Not to {recipient}</Message>\
+             <Type>Sender</Type><Code>{code}</Code><Message>{message}</Message>\
              </Error><RequestId>r</RequestId></ErrorResponse>"
         );
         return (status, body);

@@ -119,6 +119,8 @@ impl StackFile {
             ),
             ("BILLING_URL", self.billing_url.clone()),
             ("BILLING_TOKEN", self.billing_token.clone()),
+            // Tests of a single service want this one said, so that none goes to AWS.
+            ("AWS_ENDPOINT_URL_DYNAMODB", self.localstack_url.clone()),
             ("STACK_NAME", self.stack_name.clone()),
             ("STACK_DIR", settings.directory.display().to_string()),
             ("STACK_FILE", Self::path(settings).display().to_string()),

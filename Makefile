@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test import bench sqlx
+.PHONY: help up down status logs deploy clean test import bench sqlx rustdoc
 
 # Compiled at the first call; cargo says so while it takes time.
 LOCAL_STACK = cargo run --quiet --package local-stack --
@@ -40,6 +40,8 @@ test: orchestrator ## Run every test
 	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
 	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(LOCAL_STACK) run --fresh -- $(MAKE) --no-print-directory test-on-stack
+
+rustdoc: ## Build the code's documentation; warnings are errors
 	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps
 
 # What `make test` runs once the stack is up.

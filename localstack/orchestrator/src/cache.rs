@@ -36,8 +36,6 @@ pub struct CargoPackage {
     pub features: &'static str,
     /// How long the compilation takes, for people.
     pub duration: &'static str,
-    /// Settings of the compilation, as environment variables of cargo.
-    pub build_settings: &'static [(&'static str, &'static str)],
 }
 
 /// The folder of installed tools.
@@ -145,8 +143,7 @@ impl<'a> Cache<'a> {
                     .arg(&folder)
                     .env("CARGO_TARGET_DIR", &target)
                     .env_remove("CARGO_BUILD_TARGET")
-                    .env_remove("RUSTFLAGS")
-                    .envs(package.build_settings.iter().copied()),
+                    .env_remove("RUSTFLAGS"),
             )?;
             files::remove(&target)
         })?;

@@ -21,12 +21,6 @@ pub const SERVER: CargoPackage = CargoPackage {
     program: "dynoxide",
     features: "native-sqlite,http-server,cli",
     duration: "about 2 minutes on 2 cores",
-    // Its own settings are for a small program, and take longer.
-    build_settings: &[
-        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),
-        ("CARGO_PROFILE_RELEASE_LTO", "off"),
-        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
-    ],
 };
 
 /// Starts the server.

@@ -21,11 +21,6 @@ pub const BROKER: CargoPackage = CargoPackage {
     program: "nisshi",
     features: "dynostore,libsql",
     duration: "about 11 minutes on 2 cores",
-    // A broker for one machine has time; the person who waits for its compilation has not.
-    build_settings: &[
-        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
-        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256"),
-    ],
 };
 
 /// Starts the broker.

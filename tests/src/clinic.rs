@@ -5,7 +5,7 @@ use std::{fs::File, time::Duration};
 use identity::Role;
 use reqwest::Client;
 
-use crate::{Aws, Call, NewPatient, Patient, Stack};
+use crate::{Aws, Call, NewPatient, Patient, Stack, http_client};
 
 /// Longer than any answer of the gateway may take.
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -95,7 +95,7 @@ impl Clinic {
 
 /// Straight to the API: no proxy, no redirection followed.
 fn client() -> Client {
-    Client::builder()
+    http_client()
         .timeout(TIMEOUT)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

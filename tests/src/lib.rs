@@ -11,6 +11,7 @@
 mod aws;
 mod call;
 mod clinic;
+mod http;
 pub mod logs;
 pub mod openapi_document;
 mod patient;
@@ -22,6 +23,7 @@ mod waiting;
 pub use aws::{Aws, DeadLetter, Invoked, Mail};
 pub use call::{Answer, Call, Problem};
 pub use clinic::{Clinic, Visitor};
+pub use http::http_client;
 pub use patient::{NewPatient, Patient};
 pub use processes::{Frozen, Process, Restart};
 pub use stack::{NoStack, Stack, User};

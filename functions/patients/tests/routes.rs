@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use api::layers;
+use api::{AllowedOrigins, layers};
 use axum::{
     Router,
     body::Body,
@@ -32,6 +32,7 @@ fn routes(database: &PgPool) -> Router {
     let database = || database.clone();
     layers(
         "patients",
+        AllowedOrigins::default(),
         Router::new()
             .merge(list_patients::routes(database()))
             .merge(get_patient::routes(database()))

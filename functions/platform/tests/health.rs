@@ -34,10 +34,14 @@ fn billing(address: &str) -> BillingClient {
 
 async fn health(dependencies: Dependencies) -> (StatusCode, String, Health) {
     let request = Request::get("/health").body(Body::empty()).unwrap();
-    let response = api::layers("health", routes(dependencies))
-        .oneshot(request)
-        .await
-        .unwrap();
+    let response = api::layers(
+        "health",
+        api::AllowedOrigins::default(),
+        routes(dependencies),
+    )
+    .oneshot(request)
+    .await
+    .unwrap();
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();

@@ -16,7 +16,10 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 async fn call(routes: Router, request: Request<Body>) -> Response<Body> {
-    api::layers("test", routes).oneshot(request).await.unwrap()
+    api::layers("test", AllowedOrigins::default(), routes)
+        .oneshot(request)
+        .await
+        .unwrap()
 }
 
 fn get(path: &str) -> Request<Body> {

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, header};
 /// `https://clinic.example`.
 ///
 /// Tokens travel in a header that scripts set themselves, never in cookies, so
-/// credentials are not allowed for any origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// credentials are not allowed for any origin. By default, there are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins {
     any: bool,
     origins: Vec<HeaderValue>,

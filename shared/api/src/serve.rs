@@ -14,8 +14,9 @@ use crate::{
 /// functions' own time-out.
 pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The router with everything that each route of ours has in common.
-pub fn layers(function: &'static str, routes: Router) -> Router {
+/// The router with everything that each route of ours has in common, for browsers that
+/// show pages of these origins.
+pub fn layers(function: &'static str, origins: AllowedOrigins, routes: Router) -> Router {
     routes
         .fallback(|| async { Problem::not_found("There is no such route") })
         .method_not_allowed_fallback(|| async {
@@ -25,10 +26,7 @@ pub fn layers(function: &'static str, routes: Router) -> Router {
             )
         })
         .layer(middleware::from_fn_with_state(
-            Observed {
-                function,
-                origins: AllowedOrigins::from_env(),
-            },
+            Observed { function, origins },
             observe,
         ))
 }
@@ -38,5 +36,6 @@ pub fn layers(function: &'static str, routes: Router) -> Router {
 /// # Errors
 /// If the Lambda runtime API cannot be reached.
 pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_http::Error> {
-    lambda_http::run(layers(function, routes)).await
+    let origins = AllowedOrigins::from_env();
+    lambda_http::run(layers(function, origins, routes)).await
 }

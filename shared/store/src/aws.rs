@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
 use tokio::sync::OnceCell;
 
 static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
@@ -13,7 +17,11 @@ static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
 pub async fn aws_config() -> &'static SdkConfig {
     CONFIG
         .get_or_init(|| {
+            // The same cryptography as PostgreSQL's and gRPC's connections: one library
+            // for it in a function, not two.
+            let https = Provider::Rustls(CryptoMode::Ring);
             aws_config::defaults(BehaviorVersion::latest())
+                .http_client(Builder::new().tls_provider(https).build_https())
                 .retry_config(RetryConfig::standard().with_max_attempts(3))
                 .timeout_config(
                     TimeoutConfig::builder()

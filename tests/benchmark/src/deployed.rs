@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, env};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
+use local_stack::readiness;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -21,18 +22,16 @@ struct Environment {
 ///
 /// # Errors
 /// If it has not been deployed.
-pub(crate) async fn settings(function: &str) -> Result<BTreeMap<String, String>> {
+pub(crate) fn settings(function: &str) -> Result<BTreeMap<String, String>> {
     let endpoint =
         env::var("AWS_ENDPOINT_URL").context("AWS_ENDPOINT_URL is not set: use `make bench`")?;
     // Without a signature, which LocalStack does not ask for: one call is not worth the
     // SDK of a service.
     let url = format!("{endpoint}/2015-03-31/functions/{function}/configuration");
-    let configuration: Configuration = reqwest::get(url)
-        .await
-        .and_then(reqwest::Response::error_for_status)
-        .with_context(|| format!("{function} has not been deployed"))?
-        .json()
-        .await?;
+    let answer = readiness::get_json(&url)
+        .map_err(|reason| anyhow!(reason))
+        .with_context(|| format!("{function} has not been deployed"))?;
+    let configuration: Configuration = serde_json::from_value(answer)?;
     Ok(configuration
         .environment
         .map(|environment| environment.variables)

@@ -82,7 +82,7 @@ fn main() -> ExitCode {
 // The same runtime as that of the functions: the bare SQL runs in it.
 #[tokio::main(flavor = "current_thread")]
 async fn measure(options: &Options) -> Result<ExitCode> {
-    let subjects = Subjects::find(options).await?;
+    let subjects = Subjects::find(options)?;
     let mut report = Report::new(options);
 
     for (index, subject) in subjects.functions.iter().enumerate() {

@@ -37,10 +37,10 @@ impl Subjects {
     ///
     /// # Errors
     /// If one has not been built, or the stack is not up.
-    pub(crate) async fn find(options: &Options) -> Result<Self> {
+    pub(crate) fn find(options: &Options) -> Result<Self> {
         let mut functions = Vec::new();
         for function in chosen(options)? {
-            let settings = deployed::settings(&function.name).await?;
+            let settings = deployed::settings(&function.name)?;
             functions.push(Subject::built(options, &function.binary, settings)?);
         }
         let bare = Subject::built(options, BARE_FUNCTION, BTreeMap::new())?;

@@ -49,10 +49,14 @@ pub(crate) async fn get(table: Table, query: &str) -> (StatusCode, Value) {
 
 pub(crate) async fn answer(table: Table, request: Request<Body>) -> (StatusCode, Value) {
     let routes = query_patient_analytics::routes(table);
-    let response = api::layers("query-patient-analytics", routes)
-        .oneshot(request)
-        .await
-        .unwrap();
+    let response = api::layers(
+        "query-patient-analytics",
+        api::AllowedOrigins::default(),
+        routes,
+    )
+    .oneshot(request)
+    .await
+    .unwrap();
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&body).unwrap())

@@ -23,10 +23,14 @@ fn request(patient: &str) -> Request<Body> {
 }
 
 async fn answer(billing: BillingClient, request: Request<Body>) -> Response {
-    api::layers("get-billing-account", routes(billing))
-        .oneshot(request)
-        .await
-        .unwrap()
+    api::layers(
+        "get-billing-account",
+        api::AllowedOrigins::default(),
+        routes(billing),
+    )
+    .oneshot(request)
+    .await
+    .unwrap()
 }
 
 async fn json(response: Response) -> Value {

@@ -104,7 +104,7 @@ pub(crate) async fn get(table: &Table, query: &str) -> (StatusCode, Value) {
 
 pub(crate) async fn answer(table: Table, request: Request<Body>) -> (StatusCode, Value) {
     let routes = list_notifications::routes(table);
-    let response = api::layers("list-notifications", routes)
+    let response = api::layers("list-notifications", api::AllowedOrigins::default(), routes)
         .oneshot(request)
         .await
         .unwrap();

@@ -90,7 +90,7 @@ impl Api {
     /// If that does not work.
     pub(crate) async fn log_in(url: &str, credentials: Credentials) -> anyhow::Result<Self> {
         let url = url.trim_end_matches('/').to_owned();
-        let http = Client::builder().timeout(TIMEOUT).build()?;
+        let http = system_tests::http_client().timeout(TIMEOUT).build()?;
         let token = log_in(&http, &url, &credentials).await?;
         Ok(Self {
             http,

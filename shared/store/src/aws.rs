@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::{
+    config::SharedHttpClient,
+    error::{ProvideErrorMetadata, SdkError},
+};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
@@ -17,11 +20,8 @@ static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
 pub async fn aws_config() -> &'static SdkConfig {
     CONFIG
         .get_or_init(|| {
-            // The same cryptography as PostgreSQL's and gRPC's connections: one library
-            // for it in a function, not two.
-            let https = Provider::Rustls(CryptoMode::Ring);
             aws_config::defaults(BehaviorVersion::latest())
-                .http_client(Builder::new().tls_provider(https).build_https())
+                .http_client(http_client())
                 .retry_config(RetryConfig::standard().with_max_attempts(3))
                 .timeout_config(
                     TimeoutConfig::builder()
@@ -33,6 +33,15 @@ pub async fn aws_config() -> &'static SdkConfig {
                 .load()
         })
         .await
+}
+
+/// What calls of AWS services go through. Its cryptography is that of the connections to
+/// PostgreSQL and to the billing service: one library for it in a function, not two.
+#[must_use]
+pub fn http_client() -> SharedHttpClient {
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
 }
 
 /// What a call of an AWS service failed with, for the log: the service's own code, or how

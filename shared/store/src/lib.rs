@@ -9,7 +9,7 @@ mod setting;
 pub mod testing;
 
 pub use ::aws_config::SdkConfig;
-pub use aws::{aws_config, failure_code};
+pub use aws::{aws_config, failure_code, http_client};
 pub use dynamodb::Table;
 pub use postgres::{PoolError, connect_options, pool};
 pub use setting::{MissingSetting, setting};

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 };
 use uuid::Uuid;
 
-use crate::Table;
+use crate::{Table, http_client};
 
 /// Where the DynamoDB API is served. It must be said: no test goes to AWS by accident.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
@@ -37,6 +37,7 @@ pub fn client(endpoint: &str) -> Client {
     Client::from_conf(
         Config::builder()
             .behavior_version(BehaviorVersion::latest())
+            .http_client(http_client())
             .endpoint_url(endpoint)
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))

@@ -88,6 +88,7 @@ impl Aws {
     pub(crate) fn signing_key(&self) -> SigningKeySecret {
         let config = aws_sdk_secretsmanager::Config::builder()
             .behavior_version_latest()
+            .http_client(store::http_client())
             .region(aws_sdk_secretsmanager::config::Region::new("us-east-1"))
             .credentials_provider(credentials())
             .endpoint_url(&self.url)
@@ -99,6 +100,7 @@ impl Aws {
     pub(crate) fn public_keys(&self) -> PublicKeysParameter {
         let config = aws_sdk_ssm::Config::builder()
             .behavior_version_latest()
+            .http_client(store::http_client())
             .region(aws_sdk_ssm::config::Region::new("us-east-1"))
             .credentials_provider(credentials())
             .endpoint_url(&self.url)

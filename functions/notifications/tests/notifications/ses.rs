@@ -86,6 +86,7 @@ impl Ses {
     pub(crate) fn config(&self) -> Builder {
         Builder::new()
             .behavior_version(BehaviorVersion::latest())
+            .http_client(store::http_client())
             .endpoint_url(&self.endpoint)
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))

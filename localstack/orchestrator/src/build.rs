@@ -77,7 +77,7 @@ pub fn build(
     if settings.starts(Service::Localstack) {
         // For this very machine: then cargo alone is enough, and what it has compiled
         // for tests is used again.
-        build.args(["--compiler", "cargo", "--workspace"]);
+        build.args(["--compiler", "cargo"]);
     } else {
         // For a machine that is not known. The linker for that is a Python package.
         let path = std::env::var_os("PATH").unwrap_or_default();

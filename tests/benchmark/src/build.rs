@@ -74,11 +74,7 @@ fn build(options: &Options) -> Result<()> {
         "aarch64" => build.arg("--arm64"),
         other => bail!("there are no functions for {other}"),
     };
-    build.arg("--workspace");
-    if options.profile == "release" {
-        // As they are deployed: without what only tests switch on.
-        build.args(["--exclude", "system-tests"]);
-    } else {
+    if options.profile != "release" {
         // As the local stack builds: what has been compiled for it is used again.
         build.args(["--compiler", "cargo"]);
     }

@@ -55,7 +55,7 @@ test-on-stack:
 # On a stack of its own: it writes patients and has every function do something.
 bench: orchestrator ## Measure starts, latency, memory and size; with ARGS="--starts 5" otherwise than usual
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
-	  $(LOCAL_STACK) run --fresh -- cargo run --bin benchmark -- $(ARGS)
+	  $(LOCAL_STACK) run --fresh -- cargo run --package benchmark --bin benchmark -- $(ARGS)
 
 # The macros look at the database while they are compiled, so everything is compiled anew.
 sqlx: orchestrator ## Write the data of the checked queries anew, from the running stack's database
@@ -63,5 +63,5 @@ sqlx: orchestrator ## Write the data of the checked queries anew, from the runni
 	@$(LOCAL_STACK) exec env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx cargo check --workspace --all-targets
 
 import: orchestrator ## Create the patients of data/synthea/patients.csv; again to go on after an interruption
-	@SQLX_OFFLINE=true $(LOCAL_STACK) exec cargo run --bin import-patients -- \
+	@SQLX_OFFLINE=true $(LOCAL_STACK) exec cargo run --package system-tests --bin import-patients -- \
 	  --report $${STACK_DIR:-.local}/import/report.json $(ARGS)

@@ -51,7 +51,7 @@ fn the_published_document_is_up_to_date() {
     let current = system_tests::openapi_document::json().unwrap();
     assert!(
         read("docs/openapi.json") == current,
-        "docs/openapi.json is not what the handlers say; `cargo run --bin openapi-document` writes it anew"
+        "docs/openapi.json is not what the handlers say; `cargo run -p system-tests --bin openapi-document` writes it anew"
     );
 }
 

@@ -1,24 +1,27 @@
 //! `POST /api/patients`: registers a patient, and has a billing account opened for them.
 
-use api::{EntityTag, Input, OnConstraint as _, Problem, ProblemDocument};
-use axum::{Json, Router, extract::State, routing::post};
+use api::{Input, OnConstraint as _, ProblemDocument};
+use axum::{Json, Router, extract::State, response::Response, routing::post};
 use chrono::Utc;
 use events::Change;
 use http::{StatusCode, header};
+use idempotency::{Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
+    SCHEMA,
     outbox::{self, Delivery},
     patient::{EMAIL_UNIQUE, Patient, PatientInput, email_taken},
 };
 
 /// The route.
 pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/api/patients", post(create_patient))
-        .with_state((database, delivery))
+        .with_state((database.clone(), delivery));
+    idempotency::layer(database, SCHEMA, routes)
 }
 
 /// Register a patient
@@ -27,33 +30,28 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 /// and everything that follows from it are certain from then on.
 #[utoipa::path(
     post, path = "/api/patients", tag = "patients", operation_id = "createPatient",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names this request: with the same key it has its effect once, and the same answer for 24 hours")),
     request_body = PatientInput,
     responses(
         (status = 201, description = "The patient is registered", body = Patient,
          headers(("ETag" = String, description = "The version, for If-Match"),
                  ("Location" = String, description = "Where the patient is"))),
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "Another patient has the e-mail address", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "The Idempotency-Key stands for another request", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
 pub(crate) async fn create_patient(
     caller: Caller,
     State((database, delivery)): State<(PgPool, Delivery)>,
+    work: UnitOfWork,
     Input(input): Input<PatientInput>,
-) -> Result<
-    (
-        StatusCode,
-        [(header::HeaderName, String); 1],
-        EntityTag,
-        Json<Patient>,
-    ),
-    Problem,
-> {
+) -> Result<Response, Interrupted> {
     caller.must(Permission::CreatePatient)?;
     let details = input.parse()?;
 
-    let mut transaction = database.begin().await?;
+    let mut transaction = work.begin().await?;
     let patient = sqlx::query_as!(
         Patient,
         "INSERT INTO patients.patient
@@ -80,15 +78,13 @@ pub(crate) async fn create_patient(
         Change::Created((&patient).into()),
     )
     .await?;
-    transaction.commit().await?;
-
-    delivery.deliver_now(&database, patient.id).await;
+    let id = patient.id;
     // Relative to the request's own URL, so that it is right behind any stage or domain.
-    let location = [(header::LOCATION, format!("patients/{}", patient.id))];
-    Ok((
-        StatusCode::CREATED,
-        location,
-        patient.entity_tag(),
-        Json(patient),
-    ))
+    let location = [(header::LOCATION, format!("patients/{id}"))];
+    let entity_tag = patient.entity_tag();
+    let answer = (StatusCode::CREATED, location, entity_tag, Json(patient));
+    let answer = transaction.commit(answer).await?;
+
+    delivery.deliver_now(&database, id).await;
+    Ok(answer)
 }

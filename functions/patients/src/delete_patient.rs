@@ -1,22 +1,25 @@
 //! `DELETE /api/patients/{id}`: removes a patient.
 
-use api::{IfMatch, PathId, Problem, ProblemDocument};
-use axum::{Router, extract::State, routing::delete};
+use api::{IfMatch, PathId, ProblemDocument};
+use axum::{Router, extract::State, response::Response, routing::delete};
 use events::Change;
 use http::StatusCode;
+use idempotency::{Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
 use sqlx::PgPool;
 
 use crate::{
+    SCHEMA,
     outbox::{self, Delivery},
     patient::{Patient, not_found},
 };
 
 /// The route.
 pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/api/patients/{id}", delete(delete_patient))
-        .with_state((database, delivery))
+        .with_state((database.clone(), delivery));
+    idempotency::layer(database, SCHEMA, routes)
 }
 
 /// Delete a patient
@@ -25,11 +28,14 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     params(
         ("id" = uuid::Uuid, Path, description = "The patient's id"),
         ("If-Match" = Option<String>, Header, description = "Delete the patient only if this is still their ETag"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this request: with the same key it has its effect once, and the same answer for 24 hours"),
     ),
     responses(
         (status = 204, description = "The patient is gone"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "The Idempotency-Key stands for another request", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -38,10 +44,11 @@ pub(crate) async fn delete_patient(
     State((database, delivery)): State<(PgPool, Delivery)>,
     PathId(id): PathId,
     if_match: IfMatch,
-) -> Result<StatusCode, Problem> {
+    work: UnitOfWork,
+) -> Result<Response, Interrupted> {
     caller.must(Permission::DeletePatient)?;
 
-    let mut transaction = database.begin().await?;
+    let mut transaction = work.begin().await?;
     // The deletion is the last version, and happens now.
     let patient = sqlx::query_as!(
         Patient,
@@ -56,8 +63,8 @@ pub(crate) async fn delete_patient(
     .ok_or_else(not_found)?;
     if_match.check(patient.version - 1)?;
     outbox::announce(&mut transaction, &patient, Change::Deleted).await?;
-    transaction.commit().await?;
+    let answer = transaction.commit(StatusCode::NO_CONTENT).await?;
 
     delivery.deliver_now(&database, id).await;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(answer)
 }

@@ -12,6 +12,9 @@ pub mod patient;
 pub mod relay_outbox;
 pub mod update_patient;
 
+/// The service's schema in the database.
+const SCHEMA: &str = "patients";
+
 /// The service's part of the API's documentation.
 #[derive(Debug, utoipa::OpenApi)]
 #[openapi(

@@ -1,4 +1,5 @@
-//! On a schedule: delivers what requests left in the outbox, oldest first.
+//! On a schedule: delivers what requests left in the outbox, oldest first, and deletes
+//! stored answers that are too old to count.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use telemetry::{Metrics, Unit};
 
-use crate::outbox::Delivery;
+use crate::{SCHEMA, outbox::Delivery};
 
 /// How long one run works, well within the function's time-out.
 const RUN: Duration = Duration::from_secs(40);
@@ -67,6 +68,7 @@ pub async fn relay_outbox(database: &PgPool, delivery: &Delivery) -> Result<Rela
             break;
         }
     }
+    idempotency::prune(database, SCHEMA).await?;
     report(database, delivered).await
 }
 

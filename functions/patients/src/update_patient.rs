@@ -1,21 +1,24 @@
 //! `PUT /api/patients/{id}`: replaces a patient's data.
 
-use api::{EntityTag, IfMatch, Input, OnConstraint as _, PathId, Problem, ProblemDocument};
-use axum::{Json, Router, extract::State, routing::put};
+use api::{IfMatch, Input, OnConstraint as _, PathId, ProblemDocument};
+use axum::{Json, Router, extract::State, response::Response, routing::put};
 use events::Change;
+use idempotency::{Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
 use sqlx::PgPool;
 
 use crate::{
+    SCHEMA,
     outbox::{self, Delivery},
     patient::{EMAIL_UNIQUE, Patient, PatientInput, email_taken, not_found},
 };
 
 /// The route.
 pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/api/patients/{id}", put(update_patient))
-        .with_state((database, delivery))
+        .with_state((database.clone(), delivery));
+    idempotency::layer(database, SCHEMA, routes)
 }
 
 /// Update a patient
@@ -24,6 +27,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     params(
         ("id" = uuid::Uuid, Path, description = "The patient's id"),
         ("If-Match" = Option<String>, Header, description = "Change the patient only if this is still their ETag"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this request: with the same key it has its effect once, and the same answer for 24 hours"),
     ),
     request_body = PatientInput,
     responses(
@@ -31,8 +35,9 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
          headers(("ETag" = String, description = "The new version"))),
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "Another patient has the e-mail address", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "The Idempotency-Key stands for another request", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -41,12 +46,13 @@ pub(crate) async fn update_patient(
     State((database, delivery)): State<(PgPool, Delivery)>,
     PathId(id): PathId,
     if_match: IfMatch,
+    work: UnitOfWork,
     Input(input): Input<PatientInput>,
-) -> Result<(EntityTag, Json<Patient>), Problem> {
+) -> Result<Response, Interrupted> {
     caller.must(Permission::UpdatePatient)?;
     let details = input.parse()?;
 
-    let mut transaction = database.begin().await?;
+    let mut transaction = work.begin().await?;
     let version = sqlx::query_scalar!(
         "SELECT version FROM patients.patient WHERE id = $1 FOR UPDATE",
         id,
@@ -79,8 +85,9 @@ pub(crate) async fn update_patient(
         Change::Updated((&patient).into()),
     )
     .await?;
-    transaction.commit().await?;
+    let answer = (patient.entity_tag(), Json(patient));
+    let answer = transaction.commit(answer).await?;
 
-    delivery.deliver_now(&database, patient.id).await;
-    Ok((patient.entity_tag(), Json(patient)))
+    delivery.deliver_now(&database, id).await;
+    Ok(answer)
 }

@@ -2,21 +2,99 @@
 
 use std::error::Error;
 
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::Problem;
 
-/// An AWS service that does not answer, or asks us to slow down, is unavailable for the
-/// moment; the SDK has already retried. Anything else is a fault of ours.
-impl<E, R> From<SdkError<E, R>> for Problem
+/// How AWS services ask a client to slow down; most of them with the status 400
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>).
+const THROTTLING: [&str; 8] = [
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+];
+
+/// An AWS service that does not answer, fails, or asks us to slow down, is unavailable for
+/// the moment; the SDK has already retried. Anything else is a fault of ours.
+impl<E> From<SdkError<E, HttpResponse>> for Problem
 where
-    E: Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    fn from(error: SdkError<E, R>) -> Self {
-        match error {
-            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Self::unavailable(1, error),
-            _ => Self::internal(error),
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let status = error
+            .raw_response()
+            .map(|response| response.status().as_u16());
+        let code = error
+            .as_service_error()
+            .and_then(ProvideErrorMetadata::code);
+        let passing = match &error {
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => true,
+            _ => {
+                status.is_some_and(|status| status == 429 || status >= 500)
+                    || code.is_some_and(|code| THROTTLING.contains(&code))
+            }
+        };
+        if passing {
+            Self::unavailable(1, error)
+        } else {
+            Self::internal(error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::{body::SdkBody, error::ErrorMetadata};
+    use http::{StatusCode, header};
+
+    use super::*;
+
+    fn problem(status: u16, code: &str) -> Problem {
+        let refusal = ErrorMetadata::builder().code(code).build();
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        SdkError::service_error(refusal, response).into()
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_is_our_fault() {
+        for (status, code) in [
+            (400, "ThrottlingException"),
+            (400, "ProvisionedThroughputExceededException"),
+            (400, "RequestLimitExceeded"),
+            (429, "TooManyRequestsException"),
+            (429, "SomethingNew"),
+            (500, "InternalServerError"),
+            (503, "ServiceUnavailable"),
+        ] {
+            let problem = problem(status, code);
+            assert_eq!(
+                problem.kind().status(),
+                StatusCode::SERVICE_UNAVAILABLE,
+                "{status} {code}"
+            );
+            let answer = problem.to_response(None);
+            assert!(answer.headers().contains_key(header::RETRY_AFTER));
+        }
+        for (status, code) in [
+            (400, "ValidationException"),
+            (400, "ResourceNotFoundException"),
+            (403, "AccessDeniedException"),
+        ] {
+            let status_of_ours = problem(status, code).kind().status();
+            assert_eq!(status_of_ours, StatusCode::INTERNAL_SERVER_ERROR, "{code}");
+        }
+    }
+
+    #[test]
+    fn silence_may_pass() {
+        let error: SdkError<ErrorMetadata, HttpResponse> = SdkError::timeout_error("slow");
+        let status = Problem::from(error).kind().status();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     }
 }

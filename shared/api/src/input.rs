@@ -28,7 +28,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
                 "The body must be JSON, with Content-Type: application/json",
             ));
         }
-        let body = read(request.into_body()).await?;
+        let body = read_body(request.into_body()).await?;
         let json = &mut serde_json::Deserializer::from_slice(&body);
         let input = serde_path_to_error::deserialize(&mut *json).map_err(|error| {
             let field = error.path().to_string();
@@ -79,7 +79,11 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
+/// The whole of a body.
+///
+/// # Errors
+/// 413 if it is larger than [`MAX_BODY_BYTES`], 400 if it does not arrive whole.
+pub async fn read_body(body: Body) -> Result<bytes::Bytes, Problem> {
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(

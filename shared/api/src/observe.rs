@@ -23,6 +23,19 @@ pub(crate) struct Observed {
     pub(crate) origins: AllowedOrigins,
 }
 
+/// Names a request in the logs and in problem documents. In the extensions of every
+/// request that is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Whether this is the first request of the process: a cold start.
 static STARTED: OnceLock<()> = OnceLock::new();
 
@@ -31,7 +44,7 @@ static STARTED: OnceLock<()> = OnceLock::new();
 /// line and metrics.
 pub(crate) async fn observe(
     State(observed): State<Observed>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
@@ -53,6 +66,8 @@ pub(crate) async fn observe(
         route = %route,
     );
 
+    let id = RequestId(request_id.clone());
+    request.extensions_mut().insert(id);
     let work = trace.scope(next.run(request)).instrument(span.clone());
     let mut response = match tokio::time::timeout(REQUEST_DEADLINE, work).await {
         Ok(response) => response,

@@ -63,7 +63,9 @@ impl AllowedOrigins {
         }
         response.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id"),
+            HeaderValue::from_static(
+                "ETag, Location, Retry-After, X-Request-Id, Idempotency-Replayed",
+            ),
         );
     }
 }

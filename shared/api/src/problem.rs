@@ -27,12 +27,16 @@ pub enum ProblemType {
     MethodNotAllowed,
     /// The change collides with something that is already there.
     Conflict,
+    /// The same request is being processed.
+    RequestInProgress,
     /// The thing was changed since the client read it.
     PreconditionFailed,
     /// The body is larger than the API takes.
     BodyTooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
+    /// The `Idempotency-Key` stands for another request.
+    IdempotencyKeyReused,
     /// The system cannot answer right now; trying again later helps.
     Unavailable,
     /// A fault of ours.
@@ -52,6 +56,11 @@ impl ProblemType {
                 "Method not allowed",
             ),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
+            Self::RequestInProgress => (
+                StatusCode::CONFLICT,
+                "request-in-progress",
+                "Request in progress",
+            ),
             Self::PreconditionFailed => (
                 StatusCode::PRECONDITION_FAILED,
                 "precondition-failed",
@@ -66,6 +75,11 @@ impl ProblemType {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
                 "Unsupported media type",
+            ),
+            Self::IdempotencyKeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "Idempotency key reused",
             ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -184,13 +198,11 @@ impl Problem {
         retry_after_seconds: u32,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            retry_after_seconds: Some(retry_after_seconds),
-            ..Self::new(
-                ProblemType::Unavailable,
-                "The service cannot answer right now, please try again",
-            )
-        }
+        Self::new(
+            ProblemType::Unavailable,
+            "The service cannot answer right now, please try again",
+        )
+        .retry_after(retry_after_seconds)
         .caused_by(source)
     }
 
@@ -211,6 +223,13 @@ impl Problem {
         self
     }
 
+    /// Asks the client to come back in so many seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
     /// Keeps the cause for the log.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -225,7 +244,8 @@ impl Problem {
     }
 
     /// The cause and its own causes in one line, for the log.
-    pub(crate) fn causes(&self) -> Option<String> {
+    #[must_use]
+    pub fn causes(&self) -> Option<String> {
         let source = self.source.as_deref()?;
         let mut line = source.to_string();
         let mut next = source.source();
@@ -238,7 +258,8 @@ impl Problem {
     }
 
     /// The answer, for the request with this id.
-    pub(crate) fn to_response(&self, request_id: Option<&str>) -> Response {
+    #[must_use]
+    pub fn to_response(&self, request_id: Option<&str>) -> Response {
         let (status, _, title) = self.kind.parts();
         let document = ProblemDocument {
             kind: self.kind.uri(),
@@ -291,7 +312,8 @@ pub struct ProblemDocument {
     pub kind: String,
     /// The kind of problem in words.
     pub title: String,
-    /// The HTTP status.
+    /// The HTTP status; missing in some of the gateway's own answers.
+    #[schema(required = false)]
     pub status: u16,
     /// What is wrong with this request.
     pub detail: String,

@@ -14,14 +14,20 @@ pub const CALLER: Uuid = Uuid::from_u128(0x0199_f7a2_6c1e_7c35_9b6c_0d2a_54f3_c1
 /// The request as it comes through API Gateway from [`CALLER`], after the authorizer
 /// found that they have this role. Every other request of a test has no caller.
 #[must_use]
-pub fn as_caller<B>(mut request: Request<B>, role: Role) -> Request<B> {
+pub fn as_caller<B>(request: Request<B>, role: Role) -> Request<B> {
+    as_user(request, CALLER, role)
+}
+
+/// The request as it comes from this user, as [`as_caller`] has it come from [`CALLER`].
+#[must_use]
+pub fn as_user<B>(mut request: Request<B>, user: Uuid, role: Role) -> Request<B> {
     let mut context = ApiGatewayProxyRequestContext::default();
     context.request_id = Some(Uuid::now_v7().to_string());
     context.stage = Some("test".to_owned());
     context.path = Some(format!("/test{}", request.uri().path()));
     context.http_method = request.method().clone();
     context.authorizer.fields.extend([
-        ("sub".to_owned(), CALLER.to_string().into()),
+        ("sub".to_owned(), user.to_string().into()),
         ("role".to_owned(), role.name().into()),
         ("jti".to_owned(), Uuid::now_v7().to_string().into()),
     ]);

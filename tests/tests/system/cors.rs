@@ -9,7 +9,13 @@ use system_tests::{Answer, Clinic};
 const ALLOWED: &str = "http://localhost:3000";
 const FOREIGN: &str = "https://evil.example";
 
-const EXPOSED: [&str; 4] = ["etag", "location", "retry-after", "x-request-id"];
+const EXPOSED: [&str; 5] = [
+    "etag",
+    "location",
+    "retry-after",
+    "x-request-id",
+    "idempotency-replayed",
+];
 
 fn list(answer: &Answer, name: &str) -> BTreeSet<String> {
     let value = answer.header(name).unwrap_or_default();

@@ -1,9 +1,8 @@
 //! Running one function on its own, with the stack behind it, as developers do.
 
 use std::{
-    env, fs,
+    fs,
     net::{Ipv6Addr, TcpListener},
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -11,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
-
+use std::os::unix::process::CommandExt as _;
 use system_tests::{Clinic, within};
 
 /// Compiling is part of it where something has changed.
@@ -26,18 +25,9 @@ fn cargo_lambda() -> Command {
     command
         .arg("lambda")
         .current_dir(repository())
+        // Where cargo has set them for this test, they are not meant for the functions.
+        .env_remove("CARGO_MANIFEST_DIR")
         .env("SQLX_OFFLINE", "true");
-    // What cargo says to this test about its own package. Build scripts ask for such
-    // variables, and would have everything compiled again that is there already.
-    for (name, _) in env::vars_os() {
-        let name = name.to_string_lossy();
-        if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_"]
-            .iter()
-            .any(|start| name.starts_with(start))
-        {
-            command.env_remove(&*name);
-        }
-    }
     command
 }
 

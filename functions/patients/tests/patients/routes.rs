@@ -1,132 +1,17 @@
-//! The routes on a real PostgreSQL. Billing and Kafka are down here: no answer may
-//! depend on them, and nothing that they must hear of may be lost.
+//! What the routes answer, and what they leave for others to hear of.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-use api::{AllowedOrigins, layers};
 use axum::{
-    Router,
     body::Body,
     http::{Method, Request, StatusCode, header},
-    response::Response,
 };
-use billing_client::BillingClient;
-use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
-use patients::{
-    create_patient, delete_patient, get_patient, list_patients, outbox::Delivery,
-    relay_outbox::relay_outbox, update_patient,
-};
-use serde_json::{Value, json};
+use patients::relay_outbox::relay_outbox;
+use serde_json::json;
 use sqlx::PgPool;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-/// Nothing listens on port 1.
-fn delivery() -> Delivery {
-    let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
-    Delivery::new(billing, "127.0.0.1:1")
-}
-
-fn routes(database: &PgPool) -> Router {
-    let database = || database.clone();
-    layers(
-        "patients",
-        AllowedOrigins::default(),
-        Router::new()
-            .merge(list_patients::routes(database()))
-            .merge(get_patient::routes(database()))
-            .merge(create_patient::routes(database(), delivery()))
-            .merge(update_patient::routes(database(), delivery()))
-            .merge(delete_patient::routes(database(), delivery())),
-    )
-}
-
-struct Answer {
-    status: StatusCode,
-    etag: Option<String>,
-    location: Option<String>,
-    body: Value,
-}
-
-struct Call<'a> {
-    database: &'a PgPool,
-    role: Role,
-    if_match: Option<&'a str>,
-}
-
-impl<'a> Call<'a> {
-    fn as_admin(database: &'a PgPool) -> Self {
-        Self {
-            database,
-            role: Role::Admin,
-            if_match: None,
-        }
-    }
-
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
-        if let Some(tag) = self.if_match {
-            request = request.header(header::IF_MATCH, tag);
-        }
-        let body = match body {
-            Some(json) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-                Body::from(json.to_string())
-            }
-            None => Body::empty(),
-        };
-        let request = as_caller(request.body(body).unwrap(), self.role);
-        answer(routes(self.database).oneshot(request).await.unwrap()).await
-    }
-
-    async fn create(&self, patient: &Value) -> Answer {
-        self.send(Method::POST, "/api/patients", Some(patient))
-            .await
-    }
-
-    async fn created(&self, patient: &Value) -> String {
-        let answer = self.create(patient).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
-        answer.body["id"].as_str().unwrap().to_owned()
-    }
-}
-
-async fn answer(response: Response) -> Answer {
-    let (parts, body) = response.into_parts();
-    let text = |name| Some(parts.headers.get(name)?.to_str().unwrap().to_owned());
-    let (etag, location) = (text(header::ETAG), text(header::LOCATION));
-    let body = body.collect().await.unwrap().to_bytes();
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Answer {
-        status: parts.status,
-        etag,
-        location,
-        body,
-    }
-}
-
-fn zoe() -> Value {
-    json!({
-        "name": "Zoë Ωmega 🩺",
-        "email": "zoe@clinic.example",
-        "address": "1 Main St",
-        "dateOfBirth": "2000-02-29",
-        "registeredDate": "2024-01-10",
-    })
-}
-
-fn with(mut patient: Value, field: &str, value: impl Into<Value>) -> Value {
-    patient[field] = value.into();
-    patient
-}
-
-async fn outbox_kinds(database: &PgPool) -> Vec<String> {
-    sqlx::query_scalar("SELECT kind FROM patients.outbox ORDER BY sequence")
-        .fetch_all(database)
-        .await
-        .unwrap()
-}
+use crate::fixtures::{Call, answer, delivery, outbox_kinds, routes, with, zoe};
 
 #[sqlx::test(migrations = "./migrations")]
 async fn a_patient_is_created_read_updated_and_deleted(database: PgPool) {

@@ -1,0 +1,148 @@
+//! The service as tests call it. Billing and Kafka are down here: no answer may depend on
+//! them, and nothing that they must hear of may be lost.
+
+use api::{AllowedOrigins, layers};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{HeaderMap, Method, Request, StatusCode, header},
+    response::Response,
+};
+use billing_client::BillingClient;
+use http_body_util::BodyExt as _;
+use identity::{
+    Role,
+    testing::{CALLER, as_user},
+};
+use patients::{
+    create_patient, delete_patient, get_patient, list_patients, outbox::Delivery, update_patient,
+};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// Nothing listens on port 1.
+pub(crate) fn delivery() -> Delivery {
+    let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
+    Delivery::new(billing, "127.0.0.1:1")
+}
+
+pub(crate) fn routes(database: &PgPool) -> Router {
+    let database = || database.clone();
+    layers(
+        "patients",
+        AllowedOrigins::default(),
+        Router::new()
+            .merge(list_patients::routes(database()))
+            .merge(get_patient::routes(database()))
+            .merge(create_patient::routes(database(), delivery()))
+            .merge(update_patient::routes(database(), delivery()))
+            .merge(delete_patient::routes(database(), delivery())),
+    )
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) etag: Option<String>,
+    pub(crate) location: Option<String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+    pub(crate) body: Value,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) database: &'a PgPool,
+    pub(crate) user: Uuid,
+    pub(crate) role: Role,
+    pub(crate) if_match: Option<&'a str>,
+    pub(crate) key: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn as_admin(database: &'a PgPool) -> Self {
+        Self {
+            database,
+            user: CALLER,
+            role: Role::Admin,
+            if_match: None,
+            key: None,
+        }
+    }
+
+    pub(crate) async fn send(self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let body = body.map(ToString::to_string);
+        self.send_text(method, path, body).await
+    }
+
+    pub(crate) async fn send_text(
+        self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(tag) = self.if_match {
+            request = request.header(header::IF_MATCH, tag);
+        }
+        if let Some(key) = self.key {
+            request = request.header("Idempotency-Key", key);
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(body.map_or_else(Body::empty, Body::from));
+        let request = as_user(request.unwrap(), self.user, self.role);
+        answer(routes(self.database).oneshot(request).await.unwrap()).await
+    }
+
+    pub(crate) async fn create(self, patient: &Value) -> Answer {
+        self.send(Method::POST, "/api/patients", Some(patient))
+            .await
+    }
+
+    pub(crate) async fn created(self, patient: &Value) -> String {
+        let answer = self.create(patient).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        answer.body["id"].as_str().unwrap().to_owned()
+    }
+}
+
+pub(crate) async fn answer(response: Response) -> Answer {
+    let (parts, body) = response.into_parts();
+    let text = |name| Some(parts.headers.get(name)?.to_str().unwrap().to_owned());
+    let (etag, location) = (text(header::ETAG), text(header::LOCATION));
+    let bytes = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: parts.status,
+        etag,
+        location,
+        headers: parts.headers,
+        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        bytes,
+    }
+}
+
+pub(crate) fn zoe() -> Value {
+    json!({
+        "name": "Zoë Ωmega 🩺",
+        "email": "zoe@clinic.example",
+        "address": "1 Main St",
+        "dateOfBirth": "2000-02-29",
+        "registeredDate": "2024-01-10",
+    })
+}
+
+pub(crate) fn with(mut patient: Value, field: &str, value: impl Into<Value>) -> Value {
+    patient[field] = value.into();
+    patient
+}
+
+pub(crate) async fn outbox_kinds(database: &PgPool) -> Vec<String> {
+    sqlx::query_scalar("SELECT kind FROM patients.outbox ORDER BY sequence")
+        .fetch_all(database)
+        .await
+        .unwrap()
+}

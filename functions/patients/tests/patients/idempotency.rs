@@ -1,0 +1,375 @@
+//! A request that comes again has its effect once, and its first answer again.
+
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode, header};
+use identity::Role;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::fixtures::{Answer, Call, outbox_kinds, with, zoe};
+
+fn keyed<'a>(database: &'a PgPool, key: &'a str) -> Call<'a> {
+    Call {
+        key: Some(key),
+        ..Call::as_admin(database)
+    }
+}
+
+async fn patients(database: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM patients.patient")
+        .fetch_one(database)
+        .await
+        .unwrap()
+}
+
+async fn stored_answers(database: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM patients.idempotency_key")
+        .fetch_one(database)
+        .await
+        .unwrap()
+}
+
+fn is_replayed(answer: &Answer) -> bool {
+    let replayed = answer.headers.get("idempotency-replayed");
+    replayed.is_some_and(|value| value == "true")
+}
+
+#[track_caller]
+fn assert_same(again: &Answer, first: &Answer) {
+    assert!(!is_replayed(first), "{first:?}");
+    assert!(is_replayed(again), "{again:?}");
+    assert_eq!(again.status, first.status);
+    assert_eq!(again.bytes, first.bytes);
+    for name in [header::CONTENT_TYPE, header::ETAG, header::LOCATION] {
+        assert_eq!(again.headers.get(&name), first.headers.get(&name), "{name}");
+    }
+}
+
+#[track_caller]
+fn assert_problem(answer: &Answer, status: StatusCode, name: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    let kind = format!("urn:patient-management:problem:{name}");
+    assert_eq!(answer.body["type"], kind);
+}
+
+/// Comes back when the database says so.
+async fn until(database: &PgPool, condition: &str) {
+    let met = async {
+        let sql = format!("SELECT {condition}");
+        while !sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(sql.clone()))
+            .fetch_one(database)
+            .await
+            .unwrap()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), met)
+        .await
+        .unwrap_or_else(|_| panic!("never: {condition}"));
+}
+
+/// That a request waits in the database for what somebody else has locked.
+const WAITS: &str = "EXISTS (SELECT FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock')";
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_patient_is_registered_once(database: PgPool) {
+    // Whatever a name may be made of: it is stored, and comes back byte for byte.
+    let odd = "Zoe\u{301} \u{202e}ytiC\u{202c} \u{fffd}\u{10ffff} 🏳️‍🌈 \u{feff}z";
+    let patient = with(zoe(), "name", odd);
+    let call = keyed(&database, "8e03978e-40d5-43e8-bc93-6894a57f9324");
+    let first = call.create(&patient).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
+    assert_eq!(first.body["name"], odd);
+    assert!(first.etag.is_some() && first.location.is_some());
+
+    assert_same(&call.create(&patient).await, &first);
+    let quoted = keyed(&database, "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"");
+    assert_same(&quoted.create(&patient).await, &first);
+    assert_eq!(patients(&database).await, 1);
+    let waiting = ["BILLING_ACCOUNT", "PATIENT_EVENT"];
+    assert_eq!(outbox_kinds(&database).await, waiting);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn without_a_key_nothing_is_stored(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    admin.created(&zoe()).await;
+    assert_eq!(admin.create(&zoe()).await.status, StatusCode::CONFLICT);
+    assert_eq!(stored_answers(&database).await, 0);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn of_many_at_once_with_one_key_one_has_an_effect(database: PgPool) {
+    let attempts = (0..20).map(|_| {
+        let database = database.clone();
+        tokio::spawn(async move { keyed(&database, "k").create(&zoe()).await })
+    });
+    let mut created = Vec::new();
+    for attempt in attempts.collect::<Vec<_>>() {
+        let answer = attempt.await.unwrap();
+        if answer.status == StatusCode::CREATED {
+            created.push(answer);
+        } else {
+            assert_problem(&answer, StatusCode::CONFLICT, "request-in-progress");
+            assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+        }
+    }
+    assert_eq!(patients(&database).await, 1);
+    let (replayed, first): (Vec<_>, Vec<_>) =
+        created.iter().partition(|answer| is_replayed(answer));
+    assert_eq!(first.len(), 1);
+    for again in replayed {
+        assert_same(again, first[0]);
+    }
+    assert_same(&keyed(&database, "k").create(&zoe()).await, first[0]);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_key_stands_for_one_request(database: PgPool) {
+    let call = keyed(&database, "k");
+    let path = format!("/api/patients/{}", call.created(&zoe()).await);
+    let other = with(zoe(), "email", "other@clinic.example");
+    let refused = call.create(&other).await;
+    assert_problem(
+        &refused,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency-key-reused",
+    );
+    assert_eq!(patients(&database).await, 1);
+    // The first answer is still there.
+    assert!(is_replayed(&call.create(&zoe()).await));
+
+    // Another precondition asks for something else.
+    let update = |tag| Call {
+        if_match: Some(tag),
+        ..keyed(&database, "k")
+    };
+    let moved = with(zoe(), "address", "2 Side St");
+    let updated = update("\"1\"").send(Method::PUT, &path, Some(&moved));
+    assert_eq!(updated.await.status, StatusCode::OK);
+    let refused = update("\"2\"").send(Method::PUT, &path, Some(&moved));
+    assert_problem(
+        &refused.await,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency-key-reused",
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_key_is_its_users_and_its_routes(database: PgPool) {
+    let call = keyed(&database, "k");
+    let path = format!("/api/patients/{}", call.created(&zoe()).await);
+    let updated = call.send(Method::PUT, &path, Some(&zoe())).await;
+    assert_eq!(updated.status, StatusCode::OK);
+    assert!(!is_replayed(&updated));
+
+    let somebody_else = Call {
+        user: Uuid::now_v7(),
+        ..call
+    };
+    let answer = somebody_else.create(&zoe()).await;
+    assert_problem(&answer, StatusCode::CONFLICT, "conflict");
+    assert!(!is_replayed(&answer));
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn who_may_not_make_the_request_gets_no_stored_answer(database: PgPool) {
+    let call = keyed(&database, "k");
+    call.created(&zoe()).await;
+    let demoted = Call {
+        role: Role::Auditor,
+        ..call
+    };
+    let answer = demoted.create(&zoe()).await;
+    assert_problem(&answer, StatusCode::FORBIDDEN, "forbidden");
+    assert!(!String::from_utf8_lossy(&answer.bytes).contains("Zo"));
+    // And the refusal does not take the answer's place.
+    assert!(is_replayed(&call.create(&zoe()).await));
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_change_is_made_once(database: PgPool) {
+    let path = format!(
+        "/api/patients/{}",
+        Call::as_admin(&database).created(&zoe()).await
+    );
+    let call = Call {
+        if_match: Some("\"1\""),
+        ..keyed(&database, "put")
+    };
+    let moved = with(zoe(), "address", "2 Side St");
+    let first = call.send(Method::PUT, &path, Some(&moved)).await;
+    assert_eq!(first.status, StatusCode::OK);
+    assert_same(&call.send(Method::PUT, &path, Some(&moved)).await, &first);
+    let read = Call::as_admin(&database).send(Method::GET, &path, None);
+    assert_eq!(read.await.body["version"], 2);
+
+    let call = keyed(&database, "delete");
+    let first = call.send(Method::DELETE, &path, None).await;
+    assert_eq!(first.status, StatusCode::NO_CONTENT);
+    assert_same(&call.send(Method::DELETE, &path, None).await, &first);
+    let without_key = Call::as_admin(&database).send(Method::DELETE, &path, None);
+    assert_eq!(without_key.await.status, StatusCode::NOT_FOUND);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_refusal_of_the_request_is_an_answer(database: PgPool) {
+    let first = Call::as_admin(&database);
+    let path = format!("/api/patients/{}", first.created(&zoe()).await);
+    let call = keyed(&database, "k");
+    let refused = call.create(&zoe()).await;
+    assert_problem(&refused, StatusCode::CONFLICT, "conflict");
+
+    // Meanwhile it would be possible; the request was refused all the same.
+    first.send(Method::DELETE, &path, None).await;
+    let again = call.create(&zoe()).await;
+    assert_same(&again, &refused);
+    assert!(again.body["requestId"].is_string());
+    assert_eq!(patients(&database).await, 0);
+
+    let missing = call.send(Method::DELETE, &path, None).await;
+    assert_problem(&missing, StatusCode::NOT_FOUND, "not-found");
+    assert_same(&call.send(Method::DELETE, &path, None).await, &missing);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn what_was_refused_before_it_began_may_be_put_right(database: PgPool) {
+    let call = keyed(&database, "k");
+    let invalid = with(zoe(), "name", "");
+    assert_eq!(call.create(&invalid).await.status, StatusCode::BAD_REQUEST);
+    let huge = with(zoe(), "address", "x".repeat(64 * 1024));
+    let refused = call.create(&huge).await;
+    assert_problem(&refused, StatusCode::PAYLOAD_TOO_LARGE, "body-too-large");
+    let broken = call.send_text(Method::POST, "/api/patients", Some("{".into()));
+    assert_eq!(broken.await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(stored_answers(&database).await, 0);
+    call.created(&zoe()).await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_key_that_is_none_is_refused(database: PgPool) {
+    for key in ["", "\"\"", "\"open", &"k".repeat(256)] {
+        let refused = keyed(&database, key).create(&zoe()).await;
+        assert_problem(&refused, StatusCode::BAD_REQUEST, "invalid-input");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains("Idempotency-Key"), "{detail}");
+    }
+    assert_eq!(patients(&database).await, 0);
+    assert_eq!(
+        keyed(&database, &"k".repeat(255))
+            .create(&zoe())
+            .await
+            .status,
+        StatusCode::CREATED
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn an_old_key_is_a_new_one(database: PgPool) {
+    let call = keyed(&database, "k");
+    let path = format!("/api/patients/{}", call.created(&zoe()).await);
+    let older = |hours: f64| {
+        sqlx::query(
+            "UPDATE patients.idempotency_key SET created_at = now() - make_interval(secs => $1)",
+        )
+        .bind(hours * 3600.0)
+        .execute(&database)
+    };
+    older(23.9).await.unwrap();
+    assert!(is_replayed(&call.create(&zoe()).await));
+    older(24.1).await.unwrap();
+    let refused = call.create(&zoe()).await;
+    assert_problem(&refused, StatusCode::CONFLICT, "conflict");
+
+    // The refusal has taken the old answer's place; so does a success.
+    assert_same(&call.create(&zoe()).await, &refused);
+    older(24.1).await.unwrap();
+    Call::as_admin(&database)
+        .send(Method::DELETE, &path, None)
+        .await;
+    let created = call.create(&zoe()).await;
+    assert_eq!(created.status, StatusCode::CREATED);
+    assert_same(&call.create(&zoe()).await, &created);
+    assert_eq!(stored_answers(&database).await, 1);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn old_answers_are_deleted(database: PgPool) {
+    keyed(&database, "old").created(&zoe()).await;
+    sqlx::query("UPDATE patients.idempotency_key SET created_at = now() - interval '25 hours'")
+        .execute(&database)
+        .await
+        .unwrap();
+    let other = with(zoe(), "email", "other@clinic.example");
+    keyed(&database, "new").created(&other).await;
+    assert_eq!(idempotency::prune(&database, "patients").await.unwrap(), 1);
+    assert_eq!(stored_answers(&database).await, 1);
+    assert!(is_replayed(&keyed(&database, "new").create(&other).await));
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_process_that_is_killed_leaves_the_key_free(database: PgPool) {
+    let id = Call::as_admin(&database).created(&zoe()).await;
+    let path = format!("/api/patients/{id}");
+    // Somebody holds the record, so that the request stands still in the middle.
+    let mut holder = database.begin().await.unwrap();
+    sqlx::query("SELECT FROM patients.patient FOR UPDATE")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let update = || {
+        let (database, path) = (database.clone(), path.clone());
+        async move {
+            keyed(&database, "k")
+                .send(Method::PUT, &path, Some(&zoe()))
+                .await
+        }
+    };
+    let first = tokio::spawn(update());
+    until(&database, WAITS).await;
+    let meanwhile = update().await;
+    assert_problem(&meanwhile, StatusCode::CONFLICT, "request-in-progress");
+
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    )
+    .execute(&database)
+    .await
+    .unwrap();
+    let first = first.await.unwrap();
+    assert_problem(&first, StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+    holder.rollback().await.unwrap();
+
+    let again = update().await;
+    assert_eq!(again.status, StatusCode::OK, "{}", again.body);
+    assert_eq!(again.body["version"], 2);
+    assert!(!is_replayed(&again));
+    assert_same(&update().await, &again);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_request_that_is_given_up_leaves_the_key_free(database: PgPool) {
+    let mut holder = database.begin().await.unwrap();
+    sqlx::query("LOCK TABLE patients.outbox")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let request = {
+        let database = database.clone();
+        tokio::spawn(async move { keyed(&database, "k").create(&zoe()).await })
+    };
+    until(&database, WAITS).await;
+    request.abort();
+    assert!(request.await.unwrap_err().is_cancelled());
+    holder.rollback().await.unwrap();
+    until(&database, &format!("NOT {WAITS}")).await;
+    let idle = "NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    until(&database, idle).await;
+    assert_eq!(patients(&database).await, 0);
+    keyed(&database, "k").created(&zoe()).await;
+}

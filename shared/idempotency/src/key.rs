@@ -1,0 +1,121 @@
+//! What a client calls its request.
+
+use api::{Problem, ProblemType};
+use http::HeaderMap;
+
+use crate::IDEMPOTENCY_KEY;
+
+/// The longest key, in characters.
+const MAX_LENGTH: usize = 255;
+
+/// 1 to 255 printable ASCII characters. How the client wrote it, in quotes or without,
+/// makes no difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key(String);
+
+impl Key {
+    /// The key of a request, if it has one.
+    ///
+    /// # Errors
+    /// 400 if there are several, or one that breaks the rules.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+        let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        let key = value.to_str().ok().and_then(Self::parse);
+        match (key, values.next()) {
+            (Some(key), None) => Ok(Some(key)),
+            _ => Err(Problem::new(
+                ProblemType::InvalidInput,
+                "Idempotency-Key must be sent once, with 1 to 255 printable ASCII characters",
+            )),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A string of RFC 9651, section 3.3.3, or the bare characters, as many clients send.
+    fn parse(value: &str) -> Option<Self> {
+        let value = value.trim_matches([' ', '\t']);
+        let key = match value.strip_prefix('"') {
+            Some(quoted) => unquote(quoted)?,
+            None => value.to_owned(),
+        };
+        let printable = key.chars().all(|c| matches!(c, ' '..='~'));
+        let fits = (1..=MAX_LENGTH).contains(&key.len());
+        (printable && fits).then_some(Self(key))
+    }
+}
+
+/// What stands before the closing quotation mark, which has to be the last character.
+fn unquote(quoted: &str) -> Option<String> {
+    let mut key = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    loop {
+        match characters.next()? {
+            '"' => return characters.next().is_none().then_some(key),
+            '\\' => key.push(characters.next().filter(|c| matches!(c, '"' | '\\'))?),
+            character => key.push(character),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn parse(value: &str) -> Option<String> {
+        Key::parse(value).map(|key| key.0)
+    }
+
+    #[test]
+    fn quotation_marks_make_no_difference() {
+        for value in ["a-b 1", "\"a-b 1\"", "  a-b 1 ", "\t\"a-b 1\" "] {
+            assert_eq!(parse(value).as_deref(), Some("a-b 1"), "{value}");
+        }
+        assert_eq!(parse(r#""a\"b\\c""#).as_deref(), Some(r#"a"b\c"#));
+        assert_eq!(parse(r#"a"b\c"#).as_deref(), Some(r#"a"b\c"#));
+    }
+
+    #[test]
+    fn a_key_is_bounded_and_printable() {
+        assert!(parse(&"k".repeat(255)).is_some());
+        assert!(parse(&format!("\"{}\"", "k".repeat(255))).is_some());
+        for value in [
+            "",
+            "  ",
+            "\"\"",
+            "\"",
+            "\"open",
+            "\"closed\" and more",
+            "\"closed\";parameter=1",
+            "\"wrong \\escape\"",
+            "\"ends in \\",
+            "a\tb",
+            "schlüssel",
+            &"k".repeat(256),
+            &format!("\"{}\"", "k".repeat(256)),
+        ] {
+            assert_eq!(parse(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn there_is_one_key_at_most() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Key::of(&headers).unwrap(), None);
+        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("one"));
+        assert_eq!(Key::of(&headers).unwrap(), Some(Key("one".to_owned())));
+        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("one"));
+        assert!(Key::of(&headers).is_err());
+
+        let not_text = HeaderValue::from_bytes(b"\xff").unwrap();
+        let headers = HeaderMap::from_iter([(IDEMPOTENCY_KEY, not_text)]);
+        assert!(Key::of(&headers).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! The same request twice has one effect and one answer.
+//!
+//! A client that did not hear an answer cannot know whether its request had an effect.
+//! It sends the request again, with the same `Idempotency-Key`
+//! (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>), and
+//! gets the first answer if there was one. The answer is stored in the transaction that
+//! has the effect: there is never one without the other. A request under way holds an
+//! advisory lock, which is gone with the connection if the process dies.
+//!
+//! [`layer`] goes around the routes of a service, and [`UnitOfWork`] is what their
+//! handlers take instead of the database. A handler checks the caller and the input
+//! before [`UnitOfWork::begin`]: nobody gets a stored answer who may not make the request
+//! now, and what was refused before the work began is not stored.
+//!
+//! The service's schema has the table:
+//!
+//! ```sql
+//! CREATE TABLE <schema>.idempotency_key (
+//!     id           bytea       PRIMARY KEY,
+//!     fingerprint  bytea       NOT NULL,
+//!     status       smallint    NOT NULL,
+//!     content_type text,
+//!     entity_tag   text,
+//!     location     text,
+//!     body         bytea       NOT NULL,
+//!     created_at   timestamptz NOT NULL DEFAULT now()
+//! );
+//! CREATE INDEX ON <schema>.idempotency_key (created_at);
+//! ```
+
+mod key;
+mod layer;
+mod request_identity;
+mod stored_answer;
+mod unit_of_work;
+
+pub use layer::layer;
+pub use stored_answer::{StoredAnswer, prune};
+pub use unit_of_work::{Interrupted, Transaction, UnitOfWork};
+
+/// The request header.
+pub const IDEMPOTENCY_KEY: http::HeaderName = http::HeaderName::from_static("idempotency-key");
+
+/// The response header that says that the answer was stored: the request had its effect
+/// when it came before.
+pub const IDEMPOTENCY_REPLAYED: http::HeaderName =
+    http::HeaderName::from_static("idempotency-replayed");

@@ -1,0 +1,203 @@
+//! The answers that were given, for the requests that come again.
+
+use std::sync::Arc;
+
+use api::Problem;
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt as _;
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, Row as _, postgres::PgRow};
+
+use crate::{IDEMPOTENCY_REPLAYED, request_identity::RequestIdentity};
+
+/// How long an answer is kept. A client that has not tried again within a day has given up.
+const KEPT: &str = "interval '24 hours'";
+
+/// How many answers are deleted at a time: as many as one statement takes a moment for.
+const PRUNED_AT_A_TIME: i64 = 5_000;
+
+/// An answer as it was given: what a handler says, without what every answer carries
+/// beside.
+///
+/// It may hold a patient's data, so `Debug` shows none of it.
+#[derive(Clone)]
+pub struct StoredAnswer {
+    status: StatusCode,
+    content_type: Option<HeaderValue>,
+    entity_tag: Option<HeaderValue>,
+    location: Option<HeaderValue>,
+    body: Bytes,
+}
+
+impl StoredAnswer {
+    /// What of this response is stored, and the response itself.
+    pub(crate) async fn of(response: Response) -> Result<(Self, Response), Problem> {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(Problem::internal)?.to_bytes();
+        let header = |name: HeaderName| parts.headers.get(name).cloned();
+        let stored = Self {
+            status: parts.status,
+            content_type: header(header::CONTENT_TYPE),
+            entity_tag: header(header::ETAG),
+            location: header(header::LOCATION),
+            body: body.clone(),
+        };
+        Ok((stored, Response::from_parts(parts, Body::from(body))))
+    }
+
+    /// The response that a request gets whose effect it already had.
+    pub(crate) fn replay(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers: &mut HeaderMap = response.headers_mut();
+        for (name, value) in [
+            (header::CONTENT_TYPE, self.content_type),
+            (header::ETAG, self.entity_tag),
+            (header::LOCATION, self.location),
+            (IDEMPOTENCY_REPLAYED, Some(HeaderValue::from_static("true"))),
+        ] {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let unreadable = |error: http::Error| sqlx::Error::Decode(Box::new(error));
+        let header = |column: &str| {
+            let value: Option<String> = row.try_get(column)?;
+            let value = value.map(HeaderValue::try_from).transpose();
+            value.map_err(|error| unreadable(error.into()))
+        };
+        let status = u16::try_from(row.try_get::<i16, _>("status")?).unwrap_or_default();
+        Ok(Self {
+            status: StatusCode::from_u16(status).map_err(|error| unreadable(error.into()))?,
+            content_type: header("content_type")?,
+            entity_tag: header("entity_tag")?,
+            location: header("location")?,
+            body: row.try_get::<Vec<u8>, _>("body")?.into(),
+        })
+    }
+}
+
+impl std::fmt::Debug for StoredAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredAnswer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known about a key.
+pub(crate) enum Known {
+    /// The request with this key got this answer.
+    Answer(StoredAnswer),
+    /// The key stands for another request.
+    OtherRequest,
+}
+
+/// The table of a service. Its schema is a word of the service's code, so a statement made
+/// with it is as safe as one that is written out.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredAnswers {
+    select: Arc<str>,
+    insert: Arc<str>,
+}
+
+impl StoredAnswers {
+    pub(crate) fn in_schema(schema: &'static str) -> Self {
+        Self {
+            select: format!(
+                "SELECT fingerprint, status, content_type, entity_tag, location, body
+                 FROM {schema}.idempotency_key
+                 WHERE id = $1 AND created_at > now() - {KEPT}"
+            )
+            .into(),
+            // What is too old counts as if it were not there, whether it is or not.
+            insert: format!(
+                "INSERT INTO {schema}.idempotency_key AS kept
+                     (id, fingerprint, status, content_type, entity_tag, location, body)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)
+                 ON CONFLICT (id) DO UPDATE
+                 SET fingerprint = excluded.fingerprint, status = excluded.status,
+                     content_type = excluded.content_type, entity_tag = excluded.entity_tag,
+                     location = excluded.location, body = excluded.body, created_at = now()
+                 WHERE kept.created_at <= now() - {KEPT}"
+            )
+            .into(),
+        }
+    }
+
+    /// What is known about the key of this request.
+    pub(crate) async fn find(
+        &self,
+        connection: &mut PgConnection,
+        request: &RequestIdentity,
+    ) -> Result<Option<Known>, sqlx::Error> {
+        let row = sqlx::query(AssertSqlSafe(self.select.clone()))
+            .bind(request.id.as_slice())
+            .fetch_optional(connection)
+            .await?;
+        row.map(|row| {
+            let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
+            if fingerprint == request.fingerprint {
+                StoredAnswer::read(&row).map(Known::Answer)
+            } else {
+                Ok(Known::OtherRequest)
+            }
+        })
+        .transpose()
+    }
+
+    /// Keeps the answer to this request, unless it has one.
+    pub(crate) async fn keep(
+        &self,
+        database: impl PgExecutor<'_>,
+        request: &RequestIdentity,
+        answer: &StoredAnswer,
+    ) -> Result<(), sqlx::Error> {
+        let text = |value: &Option<HeaderValue>| {
+            let value = value.as_ref()?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        sqlx::query(AssertSqlSafe(self.insert.clone()))
+            .bind(request.id.as_slice())
+            .bind(request.fingerprint.as_slice())
+            .bind(answer.status.as_u16().cast_signed())
+            .bind(text(&answer.content_type))
+            .bind(text(&answer.entity_tag))
+            .bind(text(&answer.location))
+            .bind(answer.body.as_ref())
+            .execute(database)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Deletes answers of this service that are too old to count, up to a number that takes a
+/// moment. Answers how many.
+///
+/// # Errors
+/// If the database fails.
+pub async fn prune(
+    database: impl PgExecutor<'_>,
+    schema: &'static str,
+) -> Result<u64, sqlx::Error> {
+    let statement = format!(
+        "DELETE FROM {schema}.idempotency_key
+         WHERE id IN (
+             SELECT id FROM {schema}.idempotency_key
+             WHERE created_at <= now() - {KEPT}
+             ORDER BY created_at
+             LIMIT $1
+             FOR UPDATE SKIP LOCKED
+         )"
+    );
+    let pruned = sqlx::query(AssertSqlSafe(statement))
+        .bind(PRUNED_AT_A_TIME)
+        .execute(database)
+        .await?;
+    Ok(pruned.rows_affected())
+}

@@ -1,0 +1,181 @@
+//! What a request does to the database: all of it with its answer, or nothing.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use api::{Problem, ProblemType};
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+use sqlx::{PgConnection, PgPool, Postgres};
+use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
+
+use crate::{
+    request_identity::RequestIdentity,
+    stored_answer::{Known, StoredAnswer, StoredAnswers},
+};
+
+/// How soon a client may ask again about a request that is being processed, in seconds.
+const TRY_AGAIN_AFTER: u32 = 1;
+
+/// The transaction of a request from its beginning until it is committed. The layer ends
+/// one that the handler left behind.
+pub(crate) type Begun = Arc<Mutex<Option<sqlx::Transaction<'static, Postgres>>>>;
+
+/// What a handler of a route in the [`layer`](crate::layer) changes the database with.
+#[derive(Debug, Clone)]
+pub struct UnitOfWork {
+    pub(crate) database: PgPool,
+    pub(crate) answers: StoredAnswers,
+    /// None for a request without a key: its answer is not stored.
+    pub(crate) request: Option<RequestIdentity>,
+    pub(crate) begun: Begun,
+}
+
+impl UnitOfWork {
+    /// Begins the transaction. A handler that fails from here on undoes everything.
+    ///
+    /// # Errors
+    /// With the answer that this request has already got, for the client to get it once
+    /// more; with 409 while the same request is being processed, and with 422 if its key
+    /// stands for another request; if the database fails.
+    pub async fn begin(self) -> Result<Transaction, Interrupted> {
+        let mut transaction = self.database.begin().await?;
+        if let Some(request) = &self.request
+            && let Some(end) = self.claim(&mut transaction, request).await?
+        {
+            // Said aloud, because the process may be frozen before it happens by itself.
+            transaction.rollback().await?;
+            return Err(end);
+        }
+        let slot = self.begun.clone().lock_owned().await;
+        Ok(Transaction {
+            connection: OwnedMutexGuard::map(slot, |slot| slot.insert(transaction)),
+            work: self,
+        })
+    }
+
+    /// Makes this the only one to process the request, until the transaction ends. Or says
+    /// why it has nothing to do.
+    async fn claim(
+        &self,
+        transaction: &mut PgConnection,
+        request: &RequestIdentity,
+    ) -> Result<Option<Interrupted>, sqlx::Error> {
+        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+            .bind(request.lock())
+            .fetch_one(&mut *transaction)
+            .await?;
+        if !locked {
+            let problem = Problem::new(
+                ProblemType::RequestInProgress,
+                "A request with this Idempotency-Key is being processed",
+            );
+            return Ok(Some(problem.retry_after(TRY_AGAIN_AFTER).into()));
+        }
+        // A statement of its own: it sees what the one before us at the lock has committed.
+        let known = self.answers.find(transaction, request).await?;
+        Ok(known.map(|known| match known {
+            Known::Answer(answer) => Interrupted::Answered(Box::new(answer)),
+            Known::OtherRequest => Problem::new(
+                ProblemType::IdempotencyKeyReused,
+                "The Idempotency-Key stands for another request; a new request needs a new key",
+            )
+            .into(),
+        }))
+    }
+}
+
+/// Everything that the request does to the database, until it is committed.
+#[derive(Debug)]
+pub struct Transaction {
+    connection: OwnedMappedMutexGuard<
+        Option<sqlx::Transaction<'static, Postgres>>,
+        sqlx::Transaction<'static, Postgres>,
+    >,
+    work: UnitOfWork,
+}
+
+impl Transaction {
+    /// Makes it all true, and the answer with it: who sends the request again gets the
+    /// same.
+    ///
+    /// # Errors
+    /// If the database fails. Whether it has committed may be unknown then.
+    pub async fn commit(self, answer: impl IntoResponse) -> Result<Response, Problem> {
+        let Self {
+            mut connection,
+            work,
+        } = self;
+        let mut answer = answer.into_response();
+        if let Some(request) = &work.request {
+            let stored;
+            (stored, answer) = StoredAnswer::of(answer).await?;
+            work.answers
+                .keep(&mut **connection, request, &stored)
+                .await?;
+        }
+        drop(connection);
+        let transaction = work.begun.lock().await.take();
+        let transaction = transaction.ok_or_else(|| Problem::internal("no transaction"))?;
+        transaction.commit().await?;
+        Ok(answer)
+    }
+}
+
+impl Deref for Transaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for UnitOfWork {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let work = parts.extensions.remove::<Self>();
+        work.ok_or_else(|| Problem::internal("the route is not in the layer of idempotency"))
+    }
+}
+
+/// Why a handler ends before its work is done.
+#[derive(Debug)]
+pub enum Interrupted {
+    /// The work was done when the request came before, and this was the answer.
+    Answered(Box<StoredAnswer>),
+    /// Something is wrong.
+    Failed(Problem),
+}
+
+impl From<Problem> for Interrupted {
+    fn from(problem: Problem) -> Self {
+        Self::Failed(problem)
+    }
+}
+
+impl From<sqlx::Error> for Interrupted {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl IntoResponse for Interrupted {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Answered(answer) => answer.replay(),
+            Self::Failed(problem) => problem.into_response(),
+        }
+    }
+}

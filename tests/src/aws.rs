@@ -116,14 +116,38 @@ impl<'a> Aws<'a> {
         taken.messages.into_iter().filter(is_to).collect()
     }
 
+    /// Puts a message on a queue.
+    pub async fn send(&self, queue: &str, body: &str) {
+        let message = json!({ "QueueUrl": self.queue_url(queue), "MessageBody": body });
+        self.action("sqs", "AmazonSQS.SendMessage", "1.0", &message)
+            .await;
+    }
+
+    /// How many messages a queue has, those included that somebody is at.
+    pub async fn messages_on(&self, queue: &str) -> u32 {
+        const COUNTS: [&str; 2] = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+        ];
+        let question = json!({ "QueueUrl": self.queue_url(queue), "AttributeNames": COUNTS });
+        let answer = self.action("sqs", "AmazonSQS.GetQueueAttributes", "1.0", &question);
+        let answer = answer.await.json();
+        let count = |name: &str| answer["Attributes"][name].as_str()?.parse::<u32>().ok();
+        COUNTS.iter().filter_map(|name| count(name)).sum()
+    }
+
+    fn queue_url(&self, queue: &str) -> String {
+        format!(
+            "{}/000000000000/{}",
+            self.stack.localstack_url,
+            self.stack.function_name(queue)
+        )
+    }
+
     /// Takes records with this key out of the dead-letter queue, as many as there are at
     /// hand. The others come back to it after a moment.
     pub async fn take_dead_letters(&self, key: &str) -> Vec<DeadLetter> {
-        let queue = format!(
-            "{}/000000000000/{}",
-            self.stack.localstack_url,
-            self.stack.function_name("dead-letters")
-        );
+        let queue = self.queue_url("dead-letters");
         let some = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 2 });
         let answer = self.action("sqs", "AmazonSQS.ReceiveMessage", "1.0", &some);
         let answer = answer.await.json();

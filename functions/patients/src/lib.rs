@@ -10,6 +10,7 @@ pub mod list_patients;
 pub mod outbox;
 pub mod patient;
 pub mod relay_outbox;
+pub mod relay_queue;
 pub mod update_patient;
 
 /// The service's schema in the database.

@@ -6,7 +6,10 @@
 //! nobody hears of an update before the creation. A delivery that breaks off between the
 //! call and the row's deletion is repeated: whoever is told has an effect once per id.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use billing_client::{BillingClient, BillingError};
 use contracts::{PATIENT_EVENTS_TOPIC, billing::v1::CreateBillingAccountRequest};
@@ -23,8 +26,46 @@ use crate::patient::Patient;
 /// dependency that is down must not make the clinic wait.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
+/// When a request begins no further call: what it has delivered by then is to be deleted
+/// before [`AT_ONCE`] is over, and not delivered twice.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// How many messages of one patient are delivered in one go.
 const BATCH: i64 = 50;
+
+/// After how many seconds a message that was refused is tried again. Every further time
+/// it takes twice as long, up to the longest; and up to half of it less, so that those
+/// who were refused together do not come back together.
+const REFUSED_FOR: f64 = 60.0;
+
+/// The longest that takes, in seconds: how long after its receiver was put right a message
+/// may be left.
+const REFUSED_FOR_AT_MOST: f64 = 1800.0;
+
+/// What a message is, which says who gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MessageKind {
+    /// A request to the billing service.
+    BillingAccount,
+    /// An event for Kafka.
+    PatientEvent,
+}
+
+impl MessageKind {
+    pub(crate) const ALL: [Self; 2] = [Self::BillingAccount, Self::PatientEvent];
+
+    /// The name in the database.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::BillingAccount => "BILLING_ACCOUNT",
+            Self::PatientEvent => "PATIENT_EVENT",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
 
 /// Has a billing account opened for the patient.
 ///
@@ -44,7 +85,7 @@ pub async fn open_billing_account(
         transaction,
         patient.id,
         id,
-        "BILLING_ACCOUNT",
+        MessageKind::BillingAccount,
         request.encode_to_vec(),
     )
     .await
@@ -70,7 +111,7 @@ pub async fn announce(
         transaction,
         patient.id,
         event.id,
-        "PATIENT_EVENT",
+        MessageKind::PatientEvent,
         event.encode(),
     )
     .await
@@ -80,7 +121,7 @@ async fn write(
     transaction: &mut PgConnection,
     patient_id: Uuid,
     message_id: Uuid,
-    kind: &str,
+    kind: MessageKind,
     payload: Vec<u8>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -88,7 +129,7 @@ async fn write(
          VALUES ($1, $2, $3, $4, $5)",
         patient_id,
         message_id,
-        kind,
+        kind.name(),
         payload,
         TraceContext::current().next_step().to_string(),
     )
@@ -112,6 +153,20 @@ pub enum DeliveryError {
     /// The row is not what this version of the code writes.
     #[error("the message cannot be read")]
     Unreadable,
+}
+
+impl DeliveryError {
+    /// The kind of message that nobody can take at the moment, whatever it says: the
+    /// receiver is down, too slow, or does not know us. None if the message was refused.
+    pub(crate) const fn unavailable(&self) -> Option<MessageKind> {
+        match self {
+            Self::Billing(BillingError::Unavailable(_) | BillingError::Unauthenticated) => {
+                Some(MessageKind::BillingAccount)
+            }
+            Self::Kafka(error) if !error.is_refusal() => Some(MessageKind::PatientEvent),
+            _ => None,
+        }
+    }
 }
 
 /// Delivers what is in the outbox: accounts to the billing service, events to Kafka.
@@ -151,7 +206,8 @@ impl Delivery {
     /// Tries to deliver everything of this patient, for a short time. What it leaves is
     /// the relay's: the client is not told, because nothing is lost.
     pub async fn deliver_now(&self, database: &PgPool, patient_id: Uuid) {
-        let delivery = Box::pin(self.deliver(database, patient_id, Contention::Wait));
+        let until = Instant::now() + LAST_CALL;
+        let delivery = Box::pin(self.deliver(database, patient_id, Contention::Wait, until));
         match tokio::time::timeout(AT_ONCE, delivery).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
@@ -164,13 +220,18 @@ impl Delivery {
         }
     }
 
-    /// Delivers everything of this patient, unless somebody else is at it. Answers how
-    /// many messages it delivered.
+    /// Delivers what is due of this patient, unless somebody else is at it, and begins no
+    /// call after `until`. Answers how many messages it delivered.
     ///
     /// # Errors
     /// With the first message that cannot be delivered. Those before it are.
-    pub async fn relay(&self, database: &PgPool, patient_id: Uuid) -> Result<usize, DeliveryError> {
-        let delivery = self.deliver(database, patient_id, Contention::LeaveIt);
+    pub async fn relay(
+        &self,
+        database: &PgPool,
+        patient_id: Uuid,
+        until: Instant,
+    ) -> Result<usize, DeliveryError> {
+        let delivery = self.deliver(database, patient_id, Contention::LeaveIt, until);
         // Boxed: the clients' futures are too deep for the compiler to lay out in the caller's.
         Box::pin(delivery).await
     }
@@ -180,69 +241,73 @@ impl Delivery {
         database: &PgPool,
         patient_id: Uuid,
         contention: Contention,
+        until: Instant,
     ) -> Result<usize, DeliveryError> {
         let mut delivered = 0;
         loop {
             // The lock on the patient's deliveries is held until the transaction ends,
             // and is gone with the connection if this process dies.
             let mut transaction = database.begin().await?;
-            if !lock(&mut transaction, patient_id, contention).await? {
-                return Ok(delivered);
+            let messages = if lock(&mut transaction, patient_id, contention).await? {
+                due(&mut transaction, patient_id).await?
+            } else {
+                Vec::new()
+            };
+            let (sent, failure) = self.send_all(patient_id, &messages, until).await;
+            if !sent.is_empty() {
+                sqlx::query!(
+                    "DELETE FROM patients.outbox WHERE sequence = ANY($1)",
+                    &sent
+                )
+                .execute(&mut *transaction)
+                .await?;
             }
-            let messages = sqlx::query_as!(
-                Waiting,
-                "SELECT sequence, message_id, kind, payload, traceparent
-                 FROM patients.outbox
-                 WHERE patient_id = $1
-                 ORDER BY sequence
-                 LIMIT $2",
-                patient_id,
-                BATCH,
-            )
-            .fetch_all(&mut *transaction)
-            .await?;
-            if messages.is_empty() {
-                return Ok(delivered);
+            if let Some((sequence, failure)) = &failure
+                && failure.unavailable().is_none()
+            {
+                try_later(&mut transaction, *sequence).await?;
             }
-
-            let (sent, failure) = self.send_all(patient_id, &messages).await;
-            sqlx::query!(
-                "DELETE FROM patients.outbox WHERE sequence = ANY($1)",
-                &sent
-            )
-            .execute(&mut *transaction)
-            .await?;
+            // Ended here even where nothing was done: a process that is frozen after its
+            // answer would keep the lock.
             transaction.commit().await?;
             delivered += sent.len();
-            if let Some(failure) = failure {
+            if let Some((_, failure)) = failure {
                 return Err(failure);
+            }
+            // Whoever adds a message after we looked waits for the lock.
+            if i64::try_from(sent.len()).is_ok_and(|sent| sent < BATCH) {
+                return Ok(delivered);
             }
         }
     }
 
-    /// Sends in order, up to the first message that fails.
+    /// Sends in order, up to the first message that fails, or until the time is up.
     async fn send_all(
         &self,
         patient_id: Uuid,
         messages: &[Waiting],
-    ) -> (Vec<i64>, Option<DeliveryError>) {
+        until: Instant,
+    ) -> (Vec<i64>, Option<(i64, DeliveryError)>) {
         let mut sent = Vec::with_capacity(messages.len());
         for message in messages {
+            if Instant::now() >= until {
+                break;
+            }
             let trace = message
                 .traceparent
                 .parse()
                 .unwrap_or_else(|_| TraceContext::start());
             match trace.scope(self.send(patient_id, message)).await {
                 Ok(()) => sent.push(message.sequence),
-                Err(failure) => return (sent, Some(failure)),
+                Err(failure) => return (sent, Some((message.sequence, failure))),
             }
         }
         (sent, None)
     }
 
     async fn send(&self, patient_id: Uuid, message: &Waiting) -> Result<(), DeliveryError> {
-        match message.kind.as_str() {
-            "BILLING_ACCOUNT" => {
+        match MessageKind::named(&message.kind) {
+            Some(MessageKind::BillingAccount) => {
                 let request = CreateBillingAccountRequest::decode(message.payload.as_slice())
                     .map_err(|_| DeliveryError::Unreadable)?;
                 let call = self
@@ -250,7 +315,7 @@ impl Delivery {
                     .create_account(patient_id, &request.name, &request.email);
                 call.await?;
             }
-            "PATIENT_EVENT" => {
+            Some(MessageKind::PatientEvent) => {
                 self.producer
                     .send(
                         patient_id,
@@ -260,7 +325,7 @@ impl Delivery {
                     )
                     .await?;
             }
-            _ => return Err(DeliveryError::Unreadable),
+            None => return Err(DeliveryError::Unreadable),
         }
         Ok(())
     }
@@ -272,6 +337,48 @@ struct Waiting {
     kind: String,
     payload: Vec<u8>,
     traceparent: String,
+    due: bool,
+}
+
+/// The patient's next messages in their order; none while the first of them waits for
+/// another try.
+async fn due(
+    transaction: &mut PgConnection,
+    patient_id: Uuid,
+) -> Result<Vec<Waiting>, sqlx::Error> {
+    let messages = sqlx::query_as!(
+        Waiting,
+        r#"SELECT sequence, message_id, kind, payload, traceparent,
+                  not_before <= now() AS "due!"
+         FROM patients.outbox
+         WHERE patient_id = $1
+         ORDER BY sequence
+         LIMIT $2"#,
+        patient_id,
+        BATCH,
+    )
+    .fetch_all(transaction)
+    .await?;
+    let first_is_due = messages.first().is_some_and(|first| first.due);
+    Ok(if first_is_due { messages } else { Vec::new() })
+}
+
+/// Has a message that was refused wait for its next try.
+async fn try_later(transaction: &mut PgConnection, sequence: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE patients.outbox
+         SET attempts = attempts + 1,
+             not_before = clock_timestamp() + make_interval(
+                 secs => least($2 * power(2, least(attempts, 20)), $3) * (1 - random() / 2)
+             )
+         WHERE sequence = $1",
+        sequence,
+        REFUSED_FOR,
+        REFUSED_FOR_AT_MOST,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
 }
 
 /// Takes the lock on the deliveries of this patient until the transaction ends.

@@ -8,10 +8,11 @@ use crate::Problem;
 /// resources, operator intervention (which includes a statement's time-out) and
 /// serialisation failures
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-const PASSING: [&str; 4] = ["08", "53", "57", "40"];
+const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "40"];
 
-/// SQLSTATE of a lock that was not to be had in time.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// SQLSTATEs that pass: a lock that was not to be had in time, and a schema, a table or a
+/// column that is not there before a deployment is complete.
+const PASSING: [&str; 4] = ["55P03", "3F000", "42P01", "42703"];
 
 /// A database that is down, starting or saturated is unavailable for the moment.
 /// Anything else is a fault of ours.
@@ -20,7 +21,8 @@ impl From<Error> for Problem {
         let passing = match &error {
             Error::PoolTimedOut | Error::PoolClosed | Error::Io(_) | Error::Tls(_) => true,
             Error::Database(refusal) => refusal.code().is_some_and(|code| {
-                code == LOCK_NOT_AVAILABLE || PASSING.iter().any(|class| code.starts_with(class))
+                PASSING.contains(&code.as_ref())
+                    || PASSING_CLASSES.iter().any(|class| code.starts_with(class))
             }),
             _ => false,
         };

@@ -7,6 +7,7 @@ use rskafka::{
     BackoffConfig,
     client::{
         ClientBuilder,
+        error::{Error, ProtocolError},
         partition::{Compression, PartitionClient, UnknownTopicHandling},
     },
     record::Record,
@@ -22,13 +23,30 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub enum ProducerError {
     /// The broker refused, or went away.
     #[error("Kafka did not take the record")]
-    Kafka(#[from] rskafka::client::error::Error),
+    Kafka(#[from] Error),
     /// The broker did not answer in time.
     #[error("Kafka did not answer in time")]
     TimedOut(#[from] tokio::time::error::Elapsed),
     /// The topic does not exist.
     #[error("the topic does not exist")]
     UnknownTopic,
+}
+
+impl ProducerError {
+    /// Whether it is this record that the broker does not take, and will not.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Kafka(Error::ServerError {
+                protocol_error: ProtocolError::MessageTooLarge
+                    | ProtocolError::RecordListTooLarge
+                    | ProtocolError::InvalidRecord
+                    | ProtocolError::CorruptMessage,
+                ..
+            })
+        )
+    }
 }
 
 /// Sends records to one topic, and stays connected for as long as that works.

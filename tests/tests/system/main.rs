@@ -10,6 +10,7 @@ mod access;
 mod cors;
 mod documentation;
 mod events;
+mod idempotency;
 mod import;
 mod local_invocation;
 mod log_in;

@@ -146,3 +146,13 @@ async fn the_database_comes_back_and_so_does_the_api() {
     let health = clinic.stranger().get("/health");
     assert!(matches!(health.answer().await.status, 200 | 503));
 }
+
+#[tokio::test]
+async fn a_run_of_the_relay_begins_with_a_message() {
+    let clinic = Clinic::open();
+    clinic.aws().send("relay-outbox", "Go on.").await;
+    eventually("a run that has taken the message", async || {
+        (clinic.aws().messages_on("relay-outbox").await == 0).then_some(())
+    })
+    .await;
+}

@@ -29,7 +29,11 @@ pub(crate) fn delivery() -> Delivery {
 }
 
 pub(crate) fn routes(database: &PgPool) -> Router {
-    let database = || database.clone();
+    routes_with(database, &delivery())
+}
+
+pub(crate) fn routes_with(database: &PgPool, delivery: &Delivery) -> Router {
+    let (database, delivery) = (|| database.clone(), || delivery.clone());
     layers(
         "patients",
         AllowedOrigins::default(),

@@ -1,0 +1,280 @@
+//! What the relay makes of a backlog: everybody's messages in their order, and nobody
+//! waits for another.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use billing_client::BillingClient;
+use contracts::{PATIENT_EVENTS_TOPIC, patient::v1::PatientEvent};
+use identity::{Role, testing::as_caller};
+use patients::{
+    outbox::Delivery,
+    relay_outbox::{Relayed, relay_outbox},
+};
+use prost::Message as _;
+use rskafka::client::{
+    ClientBuilder,
+    partition::{OffsetAt, PartitionClient, UnknownTopicHandling},
+};
+use sqlx::{AssertSqlSafe, PgPool};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::fixtures::{Call, delivery, routes_with, with, zoe};
+
+/// More than any run here takes.
+const RUN: Duration = Duration::from_secs(20);
+
+/// A Kafka that takes events, and a billing service that is down.
+fn delivery_to_kafka() -> Delivery {
+    let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
+    Delivery::new(billing, &brokers())
+}
+
+fn brokers() -> String {
+    std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS: where Kafka is")
+}
+
+async fn relay(database: &PgPool, delivery: &Delivery) -> Relayed {
+    relay_outbox(database, delivery, RUN).await.unwrap()
+}
+
+async fn execute(database: &PgPool, sql: &str) {
+    sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .execute(database)
+        .await
+        .unwrap();
+}
+
+/// Whether this holds for every row of the outbox, of which there are so many.
+async fn all(database: &PgPool, rows: i64, condition: &str) -> bool {
+    let sql = format!("SELECT count(*), bool_and({condition}) FROM patients.outbox");
+    let (count, all): (i64, Option<bool>) = sqlx::query_as(AssertSqlSafe(sql))
+        .fetch_one(database)
+        .await
+        .unwrap();
+    assert_eq!(count, rows);
+    all.unwrap_or(true)
+}
+
+/// Registers so many patients, whose messages nobody has taken.
+async fn register(database: &PgPool, many: usize) -> Vec<Uuid> {
+    let mut ids = Vec::new();
+    for _ in 0..many {
+        let email = format!("{}@clinic.example", Uuid::now_v7());
+        let patient = with(zoe(), "email", email);
+        let id = Call::as_admin(database).created(&patient).await;
+        ids.push(id.parse().unwrap());
+    }
+    ids
+}
+
+const REFUSED: &str = "UPDATE patients.outbox SET payload = '\\xff' WHERE kind = 'BILLING_ACCOUNT'";
+const NO_ACCOUNTS: &str = "DELETE FROM patients.outbox WHERE kind = 'BILLING_ACCOUNT'";
+const AGAIN: &str = "UPDATE patients.outbox SET not_before = now()";
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_message_that_is_refused_waits_longer_each_time(database: PgPool) {
+    register(&database, 5).await;
+    execute(&database, REFUSED).await;
+    execute(
+        &database,
+        "DELETE FROM patients.outbox WHERE kind <> 'BILLING_ACCOUNT'",
+    )
+    .await;
+    let waits = |at_least: &str, at_most: &str| {
+        format!("not_before BETWEEN now() + interval '{at_least}' AND now() + interval '{at_most}'")
+    };
+
+    let relayed = relay(&database, &delivery()).await;
+    assert_eq!(
+        (relayed.delivered, relayed.backlog, relayed.stuck),
+        (0, 5, 0)
+    );
+    // All five, not three.
+    assert!(all(&database, 5, "attempts = 1").await);
+    assert!(all(&database, 5, &waits("20 seconds", "61 seconds")).await);
+    relay(&database, &delivery()).await;
+    assert!(all(&database, 5, "attempts = 1").await);
+
+    for _ in 0..4 {
+        execute(&database, AGAIN).await;
+        relay(&database, &delivery()).await;
+    }
+    assert!(all(&database, 5, "attempts = 5").await);
+    assert!(all(&database, 5, &waits("7 minutes", "961 seconds")).await);
+    assert_eq!(relay(&database, &delivery()).await.stuck, 5);
+
+    execute(
+        &database,
+        "UPDATE patients.outbox SET attempts = 2000000000, not_before = now()",
+    )
+    .await;
+    relay(&database, &delivery()).await;
+    assert!(all(&database, 5, &waits("14 minutes", "1801 seconds")).await);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn who_is_down_refuses_nothing(database: PgPool) {
+    register(&database, 5).await;
+    let relayed = relay(&database, &delivery()).await;
+    assert_eq!((relayed.delivered, relayed.backlog), (0, 10));
+    assert!(!relayed.unfinished, "there is no use in another run");
+    assert!(all(&database, 10, "attempts = 0 AND not_before <= now()").await);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_run_without_time_says_that_there_is_more(database: PgPool) {
+    let relayed = relay_outbox(&database, &delivery(), Duration::ZERO).await;
+    assert!(!relayed.unwrap().unfinished);
+    register(&database, 1).await;
+    let relayed = relay_outbox(&database, &delivery(), Duration::ZERO).await;
+    assert!(relayed.unwrap().unfinished);
+    execute(
+        &database,
+        "UPDATE patients.outbox SET not_before = now() + interval '1 hour'",
+    )
+    .await;
+    let relayed = relay_outbox(&database, &delivery(), Duration::ZERO).await;
+    assert!(!relayed.unwrap().unfinished);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn nobody_waits_for_a_message_of_another_patient(database: PgPool) {
+    // Refused for good, and at the head of the backlog.
+    register(&database, 5).await;
+    execute(&database, REFUSED).await;
+    let behind = register(&database, 3).await;
+    let sql = format!("{NO_ACCOUNTS} AND patient_id = '{}'", behind[2]);
+    execute(&database, &sql).await;
+
+    // Two of those behind wait for billing, which is down. The third does not.
+    let relayed = relay(&database, &delivery_to_kafka()).await;
+    assert_eq!((relayed.delivered, relayed.backlog), (1, 14));
+    let sql = "(kind = 'BILLING_ACCOUNT' AND payload = '\\xff') = (attempts = 1)";
+    assert!(all(&database, 14, sql).await);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_dependency_that_is_down_does_not_hold_up_the_other(database: PgPool) {
+    register(&database, 5).await;
+    let behind = register(&database, 4).await;
+    let sql = format!(
+        "{NO_ACCOUNTS} AND patient_id = ANY('{{{}}}')",
+        join(&behind)
+    );
+    execute(&database, &sql).await;
+    let relayed = relay(&database, &delivery_to_kafka()).await;
+    assert_eq!((relayed.delivered, relayed.backlog), (4, 10));
+    assert!(all(&database, 10, "attempts = 0").await);
+}
+
+fn join(ids: &[Uuid]) -> String {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    ids.join(",")
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn whoever_delivers_the_order_is_that_of_the_versions(database: PgPool) {
+    const UPDATES: usize = 20;
+    let id = register(&database, 1).await[0];
+    execute(&database, NO_ACCOUNTS).await;
+    let topic = Topic::listen().await;
+    let delivery = delivery_to_kafka();
+    let routes = routes_with(&database, &delivery);
+
+    let updates = (0..UPDATES).map(|number| {
+        let (routes, patient) = (routes.clone(), with(zoe(), "name", format!("Zoë {number}")));
+        tokio::spawn(async move {
+            let request = Request::put(format!("/api/patients/{id}"))
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(patient.to_string()));
+            let request = as_caller(request.unwrap(), Role::Admin);
+            routes.oneshot(request).await.unwrap().status()
+        })
+    });
+    let updates: Vec<_> = updates.collect();
+    let relays = [(); 2].map(|()| {
+        let (database, delivery) = (database.clone(), delivery.clone());
+        tokio::spawn(async move {
+            while something_is_left(&database).await {
+                relay(&database, &delivery).await;
+            }
+        })
+    });
+    for update in updates {
+        assert_eq!(update.await.unwrap(), StatusCode::OK);
+    }
+    for relay in relays {
+        relay.await.unwrap();
+    }
+    relay(&database, &delivery).await;
+
+    // A call whose answer came too late is repeated, so what counts is the first of each.
+    let mut seen = Vec::new();
+    let last = u64::try_from(UPDATES).unwrap() + 1;
+    for version in topic.versions_of(id, last).await {
+        if !seen.contains(&version) {
+            seen.push(version);
+        }
+    }
+    assert_eq!(seen, (1..=last).collect::<Vec<_>>());
+}
+
+async fn something_is_left(database: &PgPool) -> bool {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM patients.outbox)")
+        .fetch_one(database)
+        .await
+        .unwrap()
+}
+
+/// The topic from the moment on at which it was opened.
+struct Topic(BTreeMap<i32, (Arc<PartitionClient>, i64)>);
+
+impl Topic {
+    async fn listen() -> Self {
+        let brokers = brokers().split(',').map(ToOwned::to_owned).collect();
+        let client = ClientBuilder::new(brokers).build().await.unwrap();
+        let topics = client.list_topics().await.unwrap();
+        let topic = topics
+            .into_iter()
+            .find(|topic| topic.name == PATIENT_EVENTS_TOPIC);
+        let mut partitions = BTreeMap::new();
+        for id in topic.unwrap().partitions {
+            let partition = client
+                .partition_client(PATIENT_EVENTS_TOPIC, id, UnknownTopicHandling::Error)
+                .await
+                .unwrap();
+            let end = partition.get_offset(OffsetAt::Latest).await.unwrap();
+            partitions.insert(id, (Arc::new(partition), end));
+        }
+        Self(partitions)
+    }
+
+    /// The versions of the patient in the order of their events, up to this one.
+    async fn versions_of(mut self, patient_id: Uuid, last: u64) -> Vec<u64> {
+        let key = patient_id.to_string().into_bytes();
+        let mut versions = Vec::new();
+        let all = async {
+            while !versions.contains(&last) {
+                for (partition, offset) in self.0.values_mut() {
+                    let fetched = partition.fetch_records(*offset, 1..1_000_000, 100).await;
+                    for record in fetched.unwrap().0 {
+                        *offset = record.offset + 1;
+                        if record.record.key.as_ref() == Some(&key) {
+                            let event = record.record.value.unwrap();
+                            let event = PatientEvent::decode(event.as_slice()).unwrap();
+                            versions.push(event.patient_version);
+                        }
+                    }
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(RUN, all).await;
+        assert!(in_time.is_ok(), "up to {last} there are {versions:?}");
+        versions
+    }
+}

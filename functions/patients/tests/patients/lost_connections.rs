@@ -1,13 +1,110 @@
-//! Connections that were lost while nobody used them are no client's business.
+//! Connections that were lost while nobody used them are no client's business; a database
+//! that does not answer is, and soon.
 
-use axum::http::{Method, StatusCode};
-use sqlx::PgPool;
+use std::time::Duration;
 
-use crate::fixtures::{Call, with, zoe};
+use axum::http::{Method, StatusCode, header};
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgConnectOptions};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use uuid::Uuid;
+
+use crate::fixtures::{Answer, Call, with, zoe};
+
+/// What a client may be kept waiting for, while the database says nothing. It is the
+/// pool's patience and some more.
+const SOON: Duration = Duration::from_secs(8);
+
+fn options(database: &PgPool) -> PgConnectOptions {
+    database.connect_options().as_ref().clone()
+}
+
+async fn soon(answer: impl Future<Output = Answer>) -> Answer {
+    let answer = tokio::time::timeout(SOON, answer).await;
+    answer.expect("an answer in bounded time")
+}
+
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    let kind = "urn:patient-management:problem:unavailable";
+    assert_eq!(answer.body["type"], kind);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_database_that_is_frozen_keeps_nobody_waiting(database: PgPool) {
+    let (address, frozen) = proxy(&options(&database)).await;
+    let pool = store::pool_of(options(&database).host("127.0.0.1").port(address));
+    let admin = Call::as_admin(&pool);
+    let path = format!("/api/patients/{}", admin.created(&zoe()).await);
+
+    frozen.send_replace(true);
+    tokio::time::sleep(store::TRUSTED_FOR).await;
+    let other = with(zoe(), "email", "other@clinic.example");
+    assert_unavailable(&soon(admin.create(&other)).await);
+    assert_unavailable(&soon(admin.send(Method::GET, &path, None)).await);
+
+    // Nothing of it is left over.
+    frozen.send_replace(false);
+    admin.created(&other).await;
+}
+
+/// A way to the database, on which nothing moves while it is frozen.
+async fn proxy(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (frozen, is_frozen) = watch::channel(false);
+    let to = (to.get_host().to_owned(), to.get_port());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (to, mut is_frozen) = (to.clone(), is_frozen.clone());
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(to).await.unwrap();
+                let frozen = async {
+                    let is_frozen = is_frozen.wait_for(|frozen| *frozen).await;
+                    is_frozen.is_ok()
+                };
+                let is_frozen = tokio::select! {
+                    biased;
+                    is_frozen = frozen => is_frozen,
+                    _ = copy_bidirectional(&mut client, &mut server) => false,
+                };
+                if is_frozen {
+                    // The connections stay open, and nothing moves on them any more.
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    });
+    (port, frozen)
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_database_without_free_connections_is_unavailable_for_the_moment(database: PgPool) {
+    let role = format!("crowded_{}", Uuid::now_v7().simple());
+    let execute = async |sql: String| {
+        let done = sqlx::query(AssertSqlSafe(sql)).execute(&database).await;
+        done.unwrap();
+    };
+    let password = "PASSWORD 'crowded'";
+    execute(format!(
+        "CREATE ROLE {role} LOGIN {password} CONNECTION LIMIT 0"
+    ))
+    .await;
+    let pool = store::pool_of(options(&database).username(&role).password("crowded"));
+    let path = format!("/api/patients/{}", Uuid::now_v7());
+    let answer = soon(Call::as_admin(&pool).send(Method::GET, &path, None)).await;
+    execute(format!("DROP ROLE {role}")).await;
+    assert_unavailable(&answer);
+}
 
 #[sqlx::test(migrations = "./migrations")]
 async fn a_request_after_the_database_was_restarted_is_served(database: PgPool) {
-    let pool = store::pool_of(database.connect_options().as_ref().clone());
+    let pool = store::pool_of(options(&database));
     let admin = Call::as_admin(&pool);
     let path = format!("/api/patients/{}", admin.created(&zoe()).await);
     for (method, patient) in [(Method::GET, None), (Method::PUT, Some(zoe()))] {

@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test import bench sqlx rustdoc
+.PHONY: help up down status logs deploy clean test import bench faults sqlx rustdoc
 
 # Compiled at the first call; cargo says so while it takes time.
 LOCAL_STACK = cargo run --quiet --package local-stack --
@@ -56,6 +56,11 @@ test-on-stack:
 bench: orchestrator ## Measure starts, latency, memory and size; with ARGS="--starts 5" otherwise than usual
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(LOCAL_STACK) run --fresh -- cargo run --package benchmark --bin benchmark -- $(ARGS)
+
+# On a stack of its own: it kills and freezes one part of it after the other.
+faults: orchestrator ## Break everything under load and check that nothing is lost; with ARGS="--changes 5000"
+	@STACK_DIR=$${STACK_DIR:-.local/faults} STACK_NAME=$${STACK_NAME:-faults} STACK_PORTS=$${STACK_PORTS:-auto} \
+	  $(LOCAL_STACK) run --fresh -- cargo run --bin faults -- $(ARGS)
 
 # The macros look at the database while they are compiled, so everything is compiled anew.
 sqlx: orchestrator ## Write the data of the checked queries anew, from the running stack's database

@@ -1,11 +1,13 @@
 //! What is behind the API: the functions themselves, secrets, queues, sent mail. Spoken
 //! to without an SDK, because it takes no more than this.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::NaiveDateTime;
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Answer, Call, Stack};
+use crate::{Answer, Call, Stack, eventually};
 
 /// LocalStack.
 pub struct Aws<'a> {
@@ -26,6 +28,8 @@ pub struct Invoked {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Mail {
+    /// When SES took it, in UTC and whole seconds.
+    pub timestamp: NaiveDateTime,
     /// Who wrote it.
     pub source: String,
     /// One line.
@@ -52,6 +56,17 @@ pub struct Destination {
     pub to_addresses: Vec<String>,
 }
 
+/// What feeds a consumer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EventSourceMapping {
+    /// Names it.
+    #[serde(rename = "UUID")]
+    pub uuid: String,
+    /// `Enabled` and `Disabled`, and what is between.
+    pub state: String,
+}
+
 /// A record that a consumer put aside.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,6 +83,15 @@ pub struct DeadLetter {
     pub value: Option<String>,
 }
 
+impl DeadLetter {
+    /// The record's key, where it is text.
+    #[must_use]
+    pub fn key_text(&self) -> Option<String> {
+        let key = STANDARD.decode(self.key.as_ref()?).ok()?;
+        String::from_utf8(key).ok()
+    }
+}
+
 impl<'a> Aws<'a> {
     pub(crate) const fn new(stack: &'a Stack, http: &'a Client) -> Self {
         Self { stack, http }
@@ -75,14 +99,47 @@ impl<'a> Aws<'a> {
 
     /// Calls a function, past the gateway.
     pub async fn invoke(&self, function: &str, payload: &Value) -> Invoked {
-        let name = self.stack.function_name(function);
-        let path = format!("/2015-03-31/functions/{name}/invocations");
-        let answer = self.call("lambda", "POST", &path).json(payload);
-        let answer = answer.answers(200).await;
+        let answer = self.invocation(function, payload).answers(200).await;
         Invoked {
             payload: answer.json(),
             failed: answer.header("x-amz-function-error").is_some(),
         }
+    }
+
+    /// The call of a function past the gateway, still to be made.
+    pub fn invocation(&self, function: &str, payload: &Value) -> Call {
+        let name = self.stack.function_name(function);
+        let path = format!("/2015-03-31/functions/{name}/invocations");
+        self.call("lambda", "POST", &path).json(payload)
+    }
+
+    /// Whether and how a consumer is fed from Kafka, as AWS tells it.
+    pub async fn event_source_mapping(&self, function: &str) -> EventSourceMapping {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Mappings {
+            event_source_mappings: Vec<EventSourceMapping>,
+        }
+        let name = self.stack.function_name(function);
+        let path = format!("/2015-03-31/event-source-mappings/?FunctionName={name}");
+        let mappings: Mappings = self.call("lambda", "GET", &path).answers(200).await.read();
+        let mut mappings = mappings.event_source_mappings.into_iter();
+        mappings.next().expect("a consumer of a topic")
+    }
+
+    /// Lets a consumer get records or not, and waits until that is so.
+    pub async fn enable_event_source_mapping(&self, function: &str, enabled: bool) {
+        let mapping = self.event_source_mapping(function).await;
+        let path = format!("/2015-03-31/event-source-mappings/{}", mapping.uuid);
+        let change = self.call("lambda", "PUT", &path);
+        let change = change.json(&json!({ "Enabled": enabled }));
+        change.answers(202).await;
+        let wanted = if enabled { "Enabled" } else { "Disabled" };
+        eventually(&format!("{function}: {wanted}"), async || {
+            let mapping = self.event_source_mapping(function).await;
+            (mapping.state == wanted).then_some(())
+        })
+        .await;
     }
 
     /// The value of a secret.
@@ -103,6 +160,12 @@ impl<'a> Aws<'a> {
 
     /// All messages to this address that SES has taken.
     pub async fn mail_to(&self, address: &str) -> Vec<Mail> {
+        let is_to = |mail: &Mail| mail.destination.to_addresses.iter().any(|to| to == address);
+        self.mails().await.into_iter().filter(is_to).collect()
+    }
+
+    /// All messages that SES has taken.
+    pub async fn mails(&self) -> Vec<Mail> {
         #[derive(Deserialize)]
         struct Taken {
             messages: Vec<Mail>,
@@ -112,8 +175,7 @@ impl<'a> Aws<'a> {
             .answers(200)
             .await
             .read();
-        let is_to = |mail: &Mail| mail.destination.to_addresses.iter().any(|to| to == address);
-        taken.messages.into_iter().filter(is_to).collect()
+        taken.messages
     }
 
     /// Puts a message on a queue.
@@ -147,6 +209,15 @@ impl<'a> Aws<'a> {
     /// Takes records with this key out of the dead-letter queue, as many as there are at
     /// hand. The others come back to it after a moment.
     pub async fn take_dead_letters(&self, key: &str) -> Vec<DeadLetter> {
+        self.take_dead_letters_if(|letter| letter.key.as_deref() == Some(key))
+            .await
+    }
+
+    /// As [`take_dead_letters`](Self::take_dead_letters), by any mark of the letter.
+    pub async fn take_dead_letters_if(
+        &self,
+        wanted: impl Fn(&DeadLetter) -> bool,
+    ) -> Vec<DeadLetter> {
         let queue = self.queue_url("dead-letters");
         let some = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 2 });
         let answer = self.action("sqs", "AmazonSQS.ReceiveMessage", "1.0", &some);
@@ -156,7 +227,7 @@ impl<'a> Aws<'a> {
             let body = message["Body"].as_str().expect("a message with a body");
             let letter: DeadLetter =
                 serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
-            if letter.key.as_deref() == Some(key) {
+            if wanted(&letter) {
                 let receipt = &message["ReceiptHandle"];
                 let done = json!({ "QueueUrl": queue, "ReceiptHandle": receipt });
                 self.action("sqs", "AmazonSQS.DeleteMessage", "1.0", &done)

@@ -50,8 +50,8 @@ impl Call {
 
     /// Makes the call, whatever it answers.
     pub async fn answer(self) -> Answer {
-        let name = self.name;
-        let failed = |error: reqwest::Error| -> ! {
+        let name = self.name.clone();
+        self.attempt().await.unwrap_or_else(|error| {
             let mut reason = error.to_string();
             let mut cause = std::error::Error::source(&error);
             while let Some(next) = cause {
@@ -59,20 +59,23 @@ impl Call {
                 cause = next.source();
             }
             panic!("{name}: {reason}")
-        };
-        let response = self
-            .request
-            .send()
-            .await
-            .unwrap_or_else(|error| failed(error));
+        })
+    }
+
+    /// Makes the call, whatever it answers, and where it may stay without an answer.
+    ///
+    /// # Errors
+    /// If no answer came, or not a whole one.
+    pub async fn attempt(self) -> Result<Answer, reqwest::Error> {
+        let response = self.request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.unwrap_or_else(|error| failed(error));
-        Answer {
-            name,
+        let body = response.bytes().await?;
+        Ok(Answer {
+            name: self.name,
             status,
             headers,
             body: body.to_vec(),
-        }
+        })
     }
 
     /// Makes the call; it has to answer this status.

@@ -11,18 +11,21 @@
 mod aws;
 mod call;
 mod clinic;
+mod consumer_group;
 mod http;
 pub mod logs;
 pub mod openapi_document;
 mod patient;
 mod processes;
 mod stack;
+pub mod synthea;
 mod topic;
 mod waiting;
 
-pub use aws::{Aws, DeadLetter, Invoked, Mail};
+pub use aws::{Aws, DeadLetter, EventSourceMapping, Invoked, Mail};
 pub use call::{Answer, Call, Problem};
 pub use clinic::{Clinic, Visitor};
+pub use consumer_group::committed_offsets;
 pub use http::http_client;
 pub use patient::{NewPatient, Patient};
 pub use processes::{Frozen, Process, Restart};

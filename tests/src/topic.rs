@@ -22,7 +22,7 @@ const FETCH: i32 = 1_000_000;
 /// How long the broker may keep us waiting for records, in milliseconds.
 const FETCH_WAIT: i32 = 100;
 
-/// The topic of patient events, from the moment on at which it was opened.
+/// The topic of patient events, from some place on.
 pub struct Topic {
     partitions: Vec<(Arc<PartitionClient>, i64)>,
     seen: Vec<PatientRecord>,
@@ -37,6 +37,8 @@ pub struct PatientRecord {
     pub headers: BTreeMap<String, String>,
     /// Where it stands.
     pub partition: i32,
+    /// Where it stands there.
+    pub offset: i64,
     /// What it says.
     pub event: PatientEvent,
 }
@@ -44,6 +46,12 @@ pub struct PatientRecord {
 impl Topic {
     /// Listens from now on.
     pub async fn listen(stack: &Stack) -> Self {
+        Self::open(stack, &BTreeMap::new()).await
+    }
+
+    /// Listens to each partition from this offset on, and to those that are not named from
+    /// now on.
+    pub async fn open(stack: &Stack, offsets: &BTreeMap<i32, i64>) -> Self {
         let servers = stack.kafka_bootstrap_servers.split(',');
         let client = ClientBuilder::new(servers.map(ToOwned::to_owned).collect())
             .build()
@@ -60,16 +68,42 @@ impl Topic {
                 .partition_client(PATIENT_EVENTS_TOPIC, id, UnknownTopicHandling::Error)
                 .await
                 .expect("a partition of the topic");
-            let end = partition
-                .get_offset(OffsetAt::Latest)
-                .await
-                .expect("its end");
-            partitions.push((Arc::new(partition), end));
+            let offset = match offsets.get(&id) {
+                Some(offset) => *offset,
+                None => end(&partition).await,
+            };
+            partitions.push((Arc::new(partition), offset));
         }
         Self {
             partitions,
             seen: Vec::new(),
         }
+    }
+
+    /// How far each partition has been read: the offset of what comes next.
+    #[must_use]
+    pub fn offsets(&self) -> BTreeMap<i32, i64> {
+        let partitions = self.partitions.iter();
+        partitions
+            .map(|(partition, offset)| (partition.partition(), *offset))
+            .collect()
+    }
+
+    /// Reads everything that is there by now, and answers all events so far, those of one
+    /// patient in their order.
+    pub async fn records(&mut self) -> &[PatientRecord] {
+        let mut ends = Vec::new();
+        for (partition, _) in &self.partitions {
+            ends.push(end(partition).await);
+        }
+        let is_behind = |topic: &Self| {
+            let partitions = topic.partitions.iter().zip(&ends);
+            partitions.into_iter().any(|((_, at), end)| at < end)
+        };
+        while is_behind(self) {
+            self.fetch().await;
+        }
+        &self.seen
     }
 
     /// Waits until there are so many records about this patient, and answers them in their
@@ -96,25 +130,36 @@ impl Topic {
                 *offset = record.offset + 1;
                 // A record that is no event may be another test's.
                 self.seen
-                    .extend(read(partition.partition(), &record.record));
+                    .extend(read(partition.partition(), record.offset, &record.record));
             }
         }
     }
 
     /// Puts any record on a partition of the topic, as a program that makes mistakes might.
     pub async fn send(&self, partition: i32, key: &str, event_id: &str, value: Vec<u8>) {
+        let headers = [(contracts::EVENT_ID_HEADER.to_owned(), event_id.to_owned())];
+        self.put(partition, key, headers.into(), Some(value)).await;
+    }
+
+    /// As [`send`](Self::send), with any headers, and perhaps without a value.
+    pub async fn put(
+        &self,
+        partition: i32,
+        key: &str,
+        headers: BTreeMap<String, String>,
+        value: Option<Vec<u8>>,
+    ) {
         let mut partitions = self.partitions.iter().map(|(client, _)| client);
         let partition = partitions
             .find(|client| client.partition() == partition)
             .expect("a partition of this number");
-        let headers = [(
-            contracts::EVENT_ID_HEADER.to_owned(),
-            event_id.as_bytes().to_vec(),
-        )];
+        let headers = headers.into_iter();
         let record = Record {
             key: Some(key.as_bytes().to_vec()),
-            value: Some(value),
-            headers: headers.into(),
+            value,
+            headers: headers
+                .map(|(name, value)| (name, value.into_bytes()))
+                .collect(),
             timestamp: Utc::now(),
         };
         partition
@@ -124,7 +169,12 @@ impl Topic {
     }
 }
 
-fn read(partition: i32, record: &Record) -> Option<PatientRecord> {
+async fn end(partition: &PartitionClient) -> i64 {
+    let end = partition.get_offset(OffsetAt::Latest).await;
+    end.expect("the partition's end")
+}
+
+fn read(partition: i32, offset: i64, record: &Record) -> Option<PatientRecord> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     let headers = record.headers.iter();
     Some(PatientRecord {
@@ -133,6 +183,7 @@ fn read(partition: i32, record: &Record) -> Option<PatientRecord> {
             .map(|(name, value)| Some((name.clone(), text(value)?)))
             .collect::<Option<_>>()?,
         partition,
+        offset,
         event: PatientEvent::decode(record.value.as_deref()?).ok()?,
     })
 }

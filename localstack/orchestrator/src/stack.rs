@@ -357,10 +357,11 @@ pub fn down(context: &Context) -> Result<Vec<Service>> {
 /// # Errors
 /// If something cannot be removed.
 pub fn clean(context: &Context) -> Result<()> {
-    const OWN: [&str; 12] = [
+    const OWN: [&str; 13] = [
         "deploy",
         "dynamodb",
         "extension",
+        "faults",
         "import",
         "kafka",
         "localstack",

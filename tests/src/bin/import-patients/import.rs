@@ -12,13 +12,13 @@ use std::{
 
 use chrono::Utc;
 use futures::{StreamExt as _, stream};
+use system_tests::synthea::{Row, Rows};
 
 use crate::{
     api::{Api, ApiError},
     journal::{Entry, Journal, Outcome},
     progress::Progress,
     report::{RefusedRow, Report},
-    row::{Row, Rows},
 };
 
 /// What an import works with.

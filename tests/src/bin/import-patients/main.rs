@@ -8,7 +8,6 @@ mod import;
 mod journal;
 mod progress;
 mod report;
-mod row;
 
 use std::{
     path::{Path, PathBuf},
@@ -24,14 +23,13 @@ use clap::Parser;
 use console::{Term, style};
 use identity::Role;
 use secrecy::SecretString;
-use system_tests::Stack;
+use system_tests::{Stack, synthea::Rows};
 
 use crate::{
     api::{Api, Credentials},
     import::Import,
     journal::{Journal, Subject},
     report::Report,
-    row::Rows,
 };
 
 /// What a shell reports for a program that Ctrl-C has ended.

@@ -1,10 +1,11 @@
-//! A row of the file, and the patient in it.
+//! The patients of a Synthea CSV file: synthetic people with realistic data
+//! (<https://github.com/synthetichealth/synthea/wiki/CSV-File-Data-Dictionary>).
 
 use std::{fs::File, path::Path};
 
+use crate::NewPatient;
 use anyhow::{Context as _, bail};
 use csv::{Reader, StringRecord};
-use system_tests::NewPatient;
 
 /// The columns that are read, as Synthea names them.
 const COLUMNS: [&str; 9] = [
@@ -21,21 +22,21 @@ const COLUMNS: [&str; 9] = [
 
 /// A row of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
+pub struct Row {
     /// The line of the file that it begins in, from 1.
-    pub(crate) line: u64,
+    pub line: u64,
     /// What the file calls it.
-    pub(crate) id: String,
+    pub id: String,
     /// Who is in it, or why nobody can tell.
-    pub(crate) patient: Result<NewPatient, String>,
+    pub patient: Result<NewPatient, String>,
 }
 
 /// All rows of a file.
-pub(crate) struct Rows {
+pub struct Rows {
     reader: Reader<File>,
     columns: [usize; COLUMNS.len()],
     /// How many there are.
-    pub(crate) count: u64,
+    pub count: u64,
 }
 
 impl Rows {
@@ -43,7 +44,7 @@ impl Rows {
     ///
     /// # Errors
     /// If it cannot be read, or has not the columns that are needed.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot read {}", path.display());
         let count = Reader::from_path(path)
             .with_context(cannot)?

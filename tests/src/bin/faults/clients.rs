@@ -1,0 +1,451 @@
+//! The clients: they change patients through the API and stay with each change until they
+//! know what became of it, as a front end does that sends an `Idempotency-Key`.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use chrono::Utc;
+use identity::Role;
+use serde_json::json;
+use system_tests::{Answer, Call, Clinic, NewPatient, Patient, Visitor};
+use tokio::{sync::Mutex as AsyncMutex, task::JoinSet};
+use uuid::Uuid;
+
+use crate::{
+    between,
+    ledger::{Change, Kind, Ledger, Outcome},
+    requests::{Requests, problem},
+};
+
+/// A token lives for 15 minutes; a new one is fetched well before that.
+const TOKEN_LIFE: Duration = Duration::from_mins(10);
+
+/// The first pause before another attempt, in milliseconds; each one is twice as long.
+const FIRST_PAUSE: u64 = 100;
+/// The longest pause, in milliseconds.
+const LONGEST_PAUSE: u64 = 3_000;
+
+/// How long a client stays with a change. Far longer than any fault lasts.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// How long a function may work on a request that nobody waits for: its time-out in the
+/// template.
+const LONGEST_REQUEST: Duration = Duration::from_secs(15);
+
+/// How many patients everybody changes at the same time.
+const HOT_PATIENTS: usize = 3;
+
+/// One client in so many works on those.
+const HOT_CLIENTS: usize = 3;
+
+/// What all clients share.
+pub(crate) struct Load {
+    pub(crate) clinic: Arc<Clinic>,
+    pub(crate) ledger: Ledger,
+    pub(crate) requests: Requests,
+    /// Set when the clients are to come to an end.
+    pub(crate) stop: AtomicBool,
+    /// How many changes the API has acknowledged.
+    pub(crate) acknowledged: AtomicU64,
+    /// How many attempts were made beyond the first of each change.
+    pub(crate) retries: AtomicU64,
+    /// How many changes there shall be.
+    pub(crate) changes: u64,
+    in_flight: [AtomicUsize; 3],
+    rows: Vec<NewPatient>,
+    run: String,
+    seed: u64,
+    token: AsyncMutex<Option<(Visitor, Instant)>>,
+    hot: Mutex<Vec<Uuid>>,
+    /// When a client last went away from its request.
+    departure: Mutex<Option<Instant>>,
+}
+
+impl Load {
+    /// Nothing happened yet.
+    pub(crate) fn new(clinic: Arc<Clinic>, rows: Vec<NewPatient>, seed: u64, changes: u64) -> Self {
+        Self {
+            clinic,
+            ledger: Ledger::default(),
+            requests: Requests::default(),
+            stop: AtomicBool::new(false),
+            acknowledged: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            changes,
+            in_flight: Default::default(),
+            rows,
+            // Another run on the same stack has the same patients and other addresses.
+            run: Uuid::new_v4().simple().to_string()[..8].to_owned(),
+            seed,
+            token: AsyncMutex::new(None),
+            hot: Mutex::default(),
+            departure: Mutex::default(),
+        }
+    }
+
+    /// Whether there have been as many changes as there shall be.
+    pub(crate) fn is_enough(&self) -> bool {
+        self.acknowledged.load(Ordering::Relaxed) >= self.changes
+    }
+
+    /// Waits until the requests have come to their end whose clients went away.
+    pub(crate) async fn let_go(&self) {
+        let departure = *self
+            .departure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(departure) = departure {
+            tokio::time::sleep_until((departure + LONGEST_REQUEST).into()).await;
+        }
+    }
+
+    /// How many requests of this kind wait for an answer right now.
+    pub(crate) fn in_flight(&self, kind: Kind) -> usize {
+        self.in_flight[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// The administrator. Logs in again before the token has run out, and until it works.
+    pub(crate) async fn visitor(&self) -> Visitor {
+        let mut token = self.token.lock().await;
+        if let Some((visitor, fetched)) = &*token
+            && fetched.elapsed() < TOKEN_LIFE
+        {
+            return visitor.clone();
+        }
+        let user = self.clinic.stack().user(Role::Admin);
+        let body = json!({ "email": user.email, "password": user.password });
+        loop {
+            let call = self.clinic.stranger().post("/auth/login").json(&body);
+            if let Ok(answer) = call.attempt().await
+                && answer.status == 200
+                && let Some(text) = answer.json()["token"].as_str()
+            {
+                let visitor = self.clinic.bearer(text);
+                *token = Some((visitor.clone(), Instant::now()));
+                return visitor;
+            }
+            tokio::time::sleep(Duration::from_millis(FIRST_PAUSE)).await;
+        }
+    }
+}
+
+/// The clients at work.
+pub(crate) struct Clients(JoinSet<()>);
+
+impl Clients {
+    /// Waits until each is done with the change that it is at.
+    ///
+    /// # Errors
+    /// If one of them broke.
+    pub(crate) async fn join(mut self) -> Result<()> {
+        while let Some(ended) = self.0.join_next().await {
+            ended.context("a client broke")?;
+        }
+        Ok(())
+    }
+}
+
+/// So many clients begin.
+pub(crate) fn start(load: &Arc<Load>, clients: usize) -> Clients {
+    let mut all = JoinSet::new();
+    for number in 0..clients {
+        let client = Client {
+            load: Arc::clone(load),
+            number,
+            random: fastrand::Rng::with_seed(load.seed.wrapping_add(number as u64)),
+            changes: 0,
+            known: Vec::new(),
+        };
+        all.spawn(client.work());
+    }
+    Clients(all)
+}
+
+/// One client.
+struct Client {
+    load: Arc<Load>,
+    number: usize,
+    random: fastrand::Rng,
+    changes: u64,
+    /// The patients as this client saw them last.
+    known: Vec<Patient>,
+}
+
+/// What to ask for.
+struct Wish {
+    kind: Kind,
+    patient: Option<Patient>,
+    wanted: Option<NewPatient>,
+    conditional: bool,
+}
+
+impl Client {
+    async fn work(mut self) {
+        while !self.load.stop.load(Ordering::Relaxed) {
+            if self.number % HOT_CLIENTS == HOT_CLIENTS - 1 {
+                self.crowd().await;
+            } else {
+                self.work_alone().await;
+            }
+            if self.load.is_enough() {
+                // What is still to break breaks under some load, but not under thousands.
+                tokio::time::sleep(between(&mut self.random, 100, 500)).await;
+            }
+        }
+    }
+
+    /// A change to a patient whom nobody else touches.
+    async fn work_alone(&mut self) {
+        let choice = self.random.u8(..100);
+        if self.known.is_empty() || choice < 45 {
+            if let Some(patient) = self.create().await {
+                self.known.push(patient);
+            }
+            return;
+        }
+        let position = self.random.usize(..self.known.len());
+        let patient = self.known[position].clone();
+        if choice < 92 {
+            if let Some(patient) = self.update(patient).await {
+                self.known[position] = patient;
+            }
+        } else if self.delete(patient).await {
+            self.known.swap_remove(position);
+        }
+    }
+
+    /// A change to one of the patients whom others change at the same time.
+    async fn crowd(&mut self) {
+        let hot = self.hot(|hot| hot.clone());
+        if hot.len() < HOT_PATIENTS {
+            if let Some(patient) = self.create().await {
+                self.hot(|hot| hot.push(patient.id));
+            }
+            return;
+        }
+        let id = hot[self.random.usize(..hot.len())];
+        let Some(patient) = self.look_at(id).await else {
+            return;
+        };
+        if self.random.u8(..100) < 95 {
+            self.update(patient).await;
+        } else if self.delete(patient).await {
+            self.hot(|hot| hot.retain(|other| *other != id));
+        }
+    }
+
+    fn hot<T>(&self, use_it: impl FnOnce(&mut Vec<Uuid>) -> T) -> T {
+        use_it(&mut self.load.hot.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The patient as they are now. One whom nobody can read just now is left alone.
+    async fn look_at(&mut self, id: Uuid) -> Option<Patient> {
+        let visitor = self.load.visitor().await;
+        let answer = visitor.get(&format!("/api/patients/{id}")).attempt().await;
+        let patient = answer.ok().filter(|answer| answer.status == 200);
+        if patient.is_none() {
+            tokio::time::sleep(between(&mut self.random, 50, 200)).await;
+        }
+        patient.map(|answer| answer.read())
+    }
+
+    async fn create(&mut self) -> Option<Patient> {
+        let mut wanted = self.somebody();
+        wanted.email = self.address();
+        if self.random.bool() {
+            let (year, day) = (self.random.u16(2010..2026), self.random.u8(1..=28));
+            wanted.registered_date = Some(format!("{year}-06-{day:02}"));
+        }
+        self.change(Wish {
+            kind: Kind::Create,
+            patient: None,
+            wanted: Some(wanted),
+            conditional: false,
+        })
+        .await
+        .flatten()
+    }
+
+    async fn update(&mut self, patient: Patient) -> Option<Patient> {
+        let mut wanted = self.somebody();
+        wanted.email = if self.random.u8(..100) < 30 {
+            self.address()
+        } else {
+            patient.email.clone()
+        };
+        let conditional = self.random.u8(..100) < 30;
+        self.change(Wish {
+            kind: Kind::Update,
+            patient: Some(patient),
+            wanted: Some(wanted),
+            conditional,
+        })
+        .await
+        .flatten()
+    }
+
+    async fn delete(&mut self, patient: Patient) -> bool {
+        let conditional = self.random.u8(..100) < 30;
+        self.change(Wish {
+            kind: Kind::Delete,
+            patient: Some(patient),
+            wanted: None,
+            conditional,
+        })
+        .await
+        .is_some()
+    }
+
+    /// Anybody of the file, at an address that no other change has.
+    fn somebody(&mut self) -> NewPatient {
+        let row = self.random.usize(..self.load.rows.len());
+        let row = &self.load.rows[row];
+        NewPatient {
+            address: format!("{}, {}", self.name(), row.address),
+            ..row.clone()
+        }
+    }
+
+    /// An e-mail address that nobody else has, of a domain that never exists (RFC 2606).
+    fn address(&self) -> String {
+        format!("{}.{}@synthea.example", self.name(), self.load.run)
+    }
+
+    /// What the next change is called.
+    fn name(&self) -> String {
+        format!("c{}-{}", self.number, self.changes + 1)
+    }
+
+    /// Asks for a change until there is an answer, and writes down what it was: `None` if
+    /// it does not happen or nobody knows.
+    async fn change(&mut self, wish: Wish) -> Option<Option<Patient>> {
+        let name = self.name();
+        self.changes += 1;
+        let key = Uuid::new_v4();
+        let begun = Utc::now();
+        // Some clients are gone before the answer is there, and do not come back.
+        let leaves = self.random.u8(..100) < 3;
+        let leaves = leaves && !self.load.is_enough();
+        let (attempts, outcome) = if leaves {
+            let moment = between(&mut self.random, 1, 60);
+            let call = self.call(&wish, key).await;
+            let _flying = self.flying(wish.kind);
+            let _ = tokio::time::timeout(moment, call.attempt()).await;
+            let departure = self.load.departure.lock();
+            *departure.unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            (1, Outcome::Unknown)
+        } else {
+            self.insist(&name, &wish, key).await
+        };
+        let told = match &outcome {
+            Outcome::Acknowledged { patient } => Some(patient.as_deref().cloned()),
+            _ => None,
+        };
+        let created = told.as_ref().and_then(Option::as_ref);
+        let patient = wish.patient.as_ref().or(created);
+        self.load.ledger.add(Change {
+            name,
+            kind: wish.kind,
+            key,
+            patient_id: patient.map(|patient| patient.id),
+            wanted: wish.wanted,
+            conditional: wish.conditional,
+            begun,
+            attempts,
+            outcome,
+        });
+        if told.is_some() {
+            self.load.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        told
+    }
+
+    /// Tries until there is an answer that is not "later".
+    async fn insist(&mut self, name: &str, wish: &Wish, key: Uuid) -> (u32, Outcome) {
+        let begun = Instant::now();
+        let mut attempts = 0;
+        let mut longest = FIRST_PAUSE;
+        while begun.elapsed() < PATIENCE {
+            attempts += 1;
+            let call = self.call(wish, key).await;
+            let sent = Instant::now();
+            let flying = self.flying(wish.kind);
+            let answer = call.attempt().await;
+            drop(flying);
+            let time = sent.elapsed();
+            let requests = &self.load.requests;
+            match answer {
+                Ok(answer) => {
+                    requests.answered(name, wish.kind, &answer, time);
+                    if let Some(outcome) = outcome(&answer) {
+                        return (attempts, outcome);
+                    }
+                }
+                Err(_) => requests.unanswered(name, wish.kind, time),
+            }
+            self.load.retries.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(between(&mut self.random, longest / 2, longest)).await;
+            longest = (longest * 2).min(LONGEST_PAUSE);
+        }
+        (attempts, Outcome::Unknown)
+    }
+
+    async fn call(&self, wish: &Wish, key: Uuid) -> Call {
+        let visitor = self.load.visitor().await;
+        let path = wish.patient.as_ref().map(Patient::path);
+        let path = path.as_deref().unwrap_or("/api/patients");
+        let call = match wish.kind {
+            Kind::Create => visitor.post(path),
+            Kind::Update => visitor.put(path),
+            Kind::Delete => visitor.delete(path),
+        };
+        let call = call.header("Idempotency-Key", &key.to_string());
+        let call = match &wish.patient {
+            Some(patient) if wish.conditional => call.header("If-Match", &patient.etag()),
+            _ => call,
+        };
+        match &wish.wanted {
+            Some(wanted) => call.json(wanted),
+            None => call,
+        }
+    }
+
+    fn flying(&self, kind: Kind) -> Flying<'_> {
+        let count = &self.load.in_flight[kind as usize];
+        count.fetch_add(1, Ordering::Relaxed);
+        Flying(count)
+    }
+}
+
+/// A request that waits for its answer.
+struct Flying<'a>(&'a AtomicUsize);
+
+impl Drop for Flying<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What an answer means, unless it means: try again later.
+fn outcome(answer: &Answer) -> Option<Outcome> {
+    let later = answer.headers.contains_key("retry-after");
+    match answer.status {
+        200 | 201 => Some(Outcome::Acknowledged {
+            patient: serde_json::from_slice(&answer.body).ok(),
+        }),
+        204 => Some(Outcome::Acknowledged { patient: None }),
+        401 | 429 | 500.. => None,
+        // The first attempt is still under way.
+        409 if later => None,
+        status => Some(Outcome::Refused {
+            status,
+            problem: problem(answer).map_or("none".to_owned(), |problem| problem.kind),
+        }),
+    }
+}

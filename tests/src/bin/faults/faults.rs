@@ -1,0 +1,289 @@
+//! What breaks, when, and that it is whole again afterwards.
+
+mod billing;
+mod consumers;
+mod functions;
+mod kafka;
+mod records;
+mod stores;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use clap::ValueEnum;
+use futures::future::try_join_all;
+use serde::Serialize;
+use sqlx::PgPool;
+use system_tests::{Clinic, Restart, Stack};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::{between, clients::Load, progress::say};
+
+pub(crate) use billing::heal;
+pub(crate) use consumers::CONSUMERS;
+pub(crate) use records::{INJECTED, Injected};
+
+/// How many faults there are at the same time, where they do not need the same part.
+const LANES: usize = 2;
+
+/// How long nothing breaks between two faults of a lane, in milliseconds.
+const REST: (u64, u64) = (200, 2_000);
+
+/// A way in which the system breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FaultKind {
+    /// kill -9 of the billing service
+    BillingKilled,
+    /// The billing service is frozen again and again
+    BillingSlow,
+    /// The billing service answers with errors: its table is gone
+    BillingFails,
+    /// kill -9 of the broker
+    KafkaKilled,
+    /// The broker takes connections and says nothing
+    KafkaSilent,
+    /// kill -9 of a function in the middle of a client's request
+    RequestKilled,
+    /// kill -9 of relay-outbox at work
+    RelayKilled,
+    /// Several relays at the same time
+    RelaysAtOnce,
+    /// kill -9 of the consumers
+    ConsumersKilled,
+    /// The consumers get nothing for a while
+    ConsumersAway,
+    /// The database is killed or restarted
+    Postgres,
+    /// DynamoDB is restarted
+    Dynamodb,
+    /// Records that nobody can read, and old ones once more
+    BadRecords,
+}
+
+impl FaultKind {
+    /// Its name on the command line and in reports.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// A fault that happened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Happened {
+    pub(crate) kind: FaultKind,
+    pub(crate) from: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
+}
+
+/// Where faults happen. A fault takes the parts that it breaks for itself.
+pub(crate) struct Stage {
+    pub(crate) load: Arc<Load>,
+    pub(crate) database: PgPool,
+    /// Where the topic ended when the run began.
+    topic: BTreeMap<i32, i64>,
+    happened: Mutex<Vec<Happened>>,
+    injected: Mutex<Vec<Injected>>,
+    under_way: Mutex<HashMap<FaultKind, Instant>>,
+    random: Mutex<fastrand::Rng>,
+    billing: AsyncMutex<()>,
+    kafka: AsyncMutex<()>,
+    consumers: AsyncMutex<()>,
+    postgres: AsyncMutex<()>,
+    dynamodb: AsyncMutex<()>,
+    /// The orchestrator does one thing at a time.
+    orchestrator: AsyncMutex<()>,
+}
+
+impl Stage {
+    /// Nothing is broken yet.
+    pub(crate) fn new(
+        load: Arc<Load>,
+        database: PgPool,
+        topic: BTreeMap<i32, i64>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            load,
+            database,
+            topic,
+            happened: Mutex::default(),
+            injected: Mutex::default(),
+            under_way: Mutex::default(),
+            // Other choices than the clients'.
+            random: Mutex::new(fastrand::Rng::with_seed(!seed)),
+            billing: AsyncMutex::default(),
+            kafka: AsyncMutex::default(),
+            consumers: AsyncMutex::default(),
+            postgres: AsyncMutex::default(),
+            dynamodb: AsyncMutex::default(),
+            orchestrator: AsyncMutex::default(),
+        }
+    }
+
+    /// Everything that has happened.
+    pub(crate) fn happened(&self) -> Vec<Happened> {
+        let happened = self.happened.lock();
+        happened.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every record that was put on the topic.
+    pub(crate) fn injected(&self) -> Vec<Injected> {
+        let injected = self.injected.lock();
+        injected.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often each of these has happened.
+    pub(crate) fn tally(&self, kinds: &[FaultKind]) -> BTreeMap<FaultKind, u32> {
+        let mut tally: BTreeMap<_, _> = kinds.iter().map(|kind| (*kind, 0)).collect();
+        for happened in self.happened() {
+            *tally.entry(happened.kind).or_default() += 1;
+        }
+        tally
+    }
+
+    /// What is broken right now.
+    pub(crate) fn under_way(&self) -> Vec<String> {
+        let under_way = self.under_way.lock();
+        let under_way = under_way.unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = under_way.keys().map(|kind| kind.name()).collect();
+        names.sort();
+        names
+    }
+
+    fn clinic(&self) -> &Clinic {
+        &self.load.clinic
+    }
+
+    /// A random generator for one fault, so that it does not matter what others draw
+    /// meanwhile.
+    fn random(&self) -> fastrand::Rng {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        random.fork()
+    }
+
+    /// Starts a service again.
+    async fn restart(&self, restart: Restart) -> Result<()> {
+        let _turn = self.orchestrator.lock().await;
+        tokio::task::spawn_blocking(move || restart.now())
+            .await
+            .context("a service did not start again")
+    }
+
+    /// Breaks something in this way, and has it whole again at the end.
+    async fn happen(&self, kind: FaultKind) -> Result<()> {
+        let random = &mut self.random();
+        match kind {
+            FaultKind::BillingKilled => billing::killed(self, random).await,
+            FaultKind::BillingSlow => billing::slow(self, random).await,
+            FaultKind::BillingFails => billing::fails(self, random).await,
+            FaultKind::KafkaKilled => kafka::killed(self, random).await,
+            FaultKind::KafkaSilent => kafka::silent(self, random).await,
+            FaultKind::RequestKilled => functions::request_killed(self, random).await,
+            FaultKind::RelayKilled => functions::relay_killed(self, random).await,
+            FaultKind::RelaysAtOnce => functions::relays_at_once(self, random).await,
+            FaultKind::ConsumersKilled => consumers::killed(self, random).await,
+            FaultKind::ConsumersAway => consumers::away(self, random).await,
+            FaultKind::Postgres => stores::postgres(self, random).await,
+            FaultKind::Dynamodb => stores::dynamodb(self, random).await,
+            FaultKind::BadRecords => records::bad_records(self, random).await,
+        }
+        .with_context(|| kind.name())
+    }
+
+    /// Notes that a fault begins, once it has the parts that it needs.
+    fn begin(&self, kind: FaultKind) -> UnderWay<'_> {
+        let under_way = self.under_way.lock();
+        let mut under_way = under_way.unwrap_or_else(PoisonError::into_inner);
+        under_way.insert(kind, Instant::now());
+        UnderWay {
+            stage: self,
+            kind,
+            from: Utc::now(),
+        }
+    }
+}
+
+/// A fault, until it is over.
+struct UnderWay<'a> {
+    stage: &'a Stage,
+    kind: FaultKind,
+    from: DateTime<Utc>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let under_way = self.stage.under_way.lock();
+        let mut under_way = under_way.unwrap_or_else(PoisonError::into_inner);
+        under_way.remove(&self.kind);
+        let happened = self.stage.happened.lock();
+        let mut happened = happened.unwrap_or_else(PoisonError::into_inner);
+        happened.push(Happened {
+            kind: self.kind,
+            from: self.from,
+            to: Utc::now(),
+        });
+    }
+}
+
+/// Has every kind happen at least so often, in an order of chance, and goes on until there
+/// are as many changes as there shall be.
+///
+/// # Errors
+/// If something cannot be broken, or not be mended.
+pub(crate) async fn happen(stage: &Stage, kinds: &[FaultKind], each: u32) -> Result<()> {
+    let mut deck = Vec::new();
+    for _ in 0..each {
+        let mut round = kinds.to_vec();
+        stage.random().shuffle(&mut round);
+        deck.extend(round);
+    }
+    deck.reverse();
+    let deck = Mutex::new(deck);
+    // On this task, where a fault that cannot be mended ends the run.
+    let lanes = (0..LANES).map(|_| lane(stage, &deck, kinds));
+    try_join_all(lanes).await.map(drop)
+}
+
+async fn lane(stage: &Stage, deck: &Mutex<Vec<FaultKind>>, kinds: &[FaultKind]) -> Result<()> {
+    let mut random = stage.random();
+    // The clients begin with a system that is whole.
+    while stage.load.acknowledged.load(Ordering::Relaxed) < 10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    loop {
+        tokio::time::sleep(between(&mut random, REST.0, REST.1)).await;
+        let next = deck.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kind = match next.or_else(|| random.choice(kinds.iter().copied())) {
+            Some(kind) if next.is_some() || !stage.load.is_enough() => kind,
+            Some(_) => return Ok(()),
+            // Without faults the clients just work.
+            None if stage.load.is_enough() => return Ok(()),
+            None => continue,
+        };
+        stage.happen(kind).await?;
+    }
+}
+
+/// Mends what does not mend itself when this program is interrupted: what was killed or
+/// frozen is dealt with by its guard, a table that was renamed is not.
+pub(crate) async fn heal_after_interruption() {
+    let healed = match store::pool("faults") {
+        Ok(database) => heal(&database).await,
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = healed {
+        say(&format!("the stack stays broken: {error:#}"));
+    }
+}
+
+/// The stack as it is now: what was started again has another process.
+fn stack() -> Result<Stack> {
+    Ok(Stack::from_env()?)
+}

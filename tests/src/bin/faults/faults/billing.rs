@@ -1,0 +1,75 @@
+//! The billing service: gone, slow, or unable to do its work.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use backon::{ConstantBuilder, Retryable as _};
+use sqlx::PgPool;
+use system_tests::{Process, Restart};
+
+use super::{FaultKind, Stage, stack};
+use crate::between;
+
+const SERVICE: &str = "billing";
+
+pub(super) async fn killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.billing.lock().await;
+    let _fault = stage.begin(FaultKind::BillingKilled);
+    let restart = Restart::afterwards(SERVICE);
+    Process::of_service(&stack()?, SERVICE).kill().await;
+    tokio::time::sleep(between(random, 500, 4_000)).await;
+    stage.restart(restart).await
+}
+
+/// It answers, but late: some calls run into their time limit, others just do not.
+pub(super) async fn slow(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.billing.lock().await;
+    let _fault = stage.begin(FaultKind::BillingSlow);
+    let process = Process::of_service(&stack()?, SERVICE);
+    let end = Instant::now() + between(random, 3_000, 6_000);
+    while Instant::now() < end {
+        let frozen = process.freeze();
+        tokio::time::sleep(between(random, 200, 1_500)).await;
+        drop(frozen);
+        tokio::time::sleep(between(random, 20, 150)).await;
+    }
+    Ok(())
+}
+
+/// It is there and answers every call with an error.
+pub(super) async fn fails(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.billing.lock().await;
+    let _database = stage.postgres.lock().await;
+    let _fault = stage.begin(FaultKind::BillingFails);
+    alter(
+        &stage.database,
+        "ALTER TABLE billing.account RENAME TO account_gone",
+    )
+    .await?;
+    tokio::time::sleep(between(random, 1_000, 4_000)).await;
+    heal(&stage.database).await
+}
+
+/// Gives the service its table back, if it has lost it.
+///
+/// # Errors
+/// If the database does not take that for a long while.
+pub(crate) async fn heal(database: &PgPool) -> Result<()> {
+    alter(
+        database,
+        "ALTER TABLE IF EXISTS billing.account_gone RENAME TO account",
+    )
+    .await
+}
+
+/// Waits for the statements that are at work with the table.
+async fn alter(database: &PgPool, statement: &'static str) -> Result<()> {
+    let attempts = ConstantBuilder::default()
+        .with_delay(Duration::from_millis(200))
+        .with_max_times(100);
+    (|| async { sqlx::query(statement).execute(database).await })
+        .retry(attempts)
+        .await
+        .map(drop)
+        .context("the billing table cannot be renamed")
+}

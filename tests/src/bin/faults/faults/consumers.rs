@@ -1,0 +1,44 @@
+//! The consumers: killed at work, or cut off from the topic.
+
+use anyhow::Result;
+use system_tests::Process;
+
+use super::{FaultKind, Stage, stack};
+use crate::between;
+
+/// Everybody who hears of patients.
+pub(crate) const CONSUMERS: [&str; 2] = ["count-patient-events", "notify-patients"];
+
+/// Several times in a row, because most of the time a consumer has nothing to do.
+pub(super) async fn killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.consumers.lock().await;
+    let _fault = stage.begin(FaultKind::ConsumersKilled);
+    for _ in 0..random.usize(2..=5) {
+        let consumer = CONSUMERS[random.usize(..CONSUMERS.len())];
+        for process in Process::of_function(&stack()?, consumer) {
+            process.kill().await;
+        }
+        tokio::time::sleep(between(random, 50, 600)).await;
+    }
+    Ok(())
+}
+
+/// One consumer or both, and then they come back.
+pub(super) async fn away(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.consumers.lock().await;
+    // A mapping that cannot reach its broker does not end at once.
+    let _broker = stage.kafka.lock().await;
+    let _fault = stage.begin(FaultKind::ConsumersAway);
+    let mut away = CONSUMERS.to_vec();
+    random.shuffle(&mut away);
+    away.truncate(random.usize(1..=CONSUMERS.len()));
+    let aws = stage.clinic().aws();
+    for consumer in &away {
+        aws.enable_event_source_mapping(consumer, false).await;
+    }
+    tokio::time::sleep(between(random, 500, 4_000)).await;
+    for consumer in &away {
+        aws.enable_event_source_mapping(consumer, true).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Functions that die at work, and relays that get in each other's way.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use futures::future::join_all;
+use serde_json::json;
+use system_tests::Process;
+
+use super::{FaultKind, Stage, stack};
+use crate::{between, ledger::Kind};
+
+/// How often to try to hit a process at work.
+const ATTEMPTS: usize = 20;
+
+/// How long to wait for a request, and then for word that it was cut off.
+const LOOK_FOR: Duration = Duration::from_millis(1_500);
+
+/// What the gateway answers for a function that died.
+const BAD_GATEWAY: u16 = 502;
+
+/// How many relays run at the same time.
+const RELAYS: usize = 3;
+
+const RELAY: &str = "relay-outbox";
+
+/// The processes of a function, a few milliseconds after a client's request went out to it;
+/// again, until a client's request was cut off.
+pub(super) async fn request_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _fault = stage.begin(FaultKind::RequestKilled);
+    let kinds = [Kind::Create, Kind::Update, Kind::Update, Kind::Delete];
+    let kind = kinds[random.usize(..kinds.len())];
+    let (stack, requests) = (stack()?, &stage.load.requests);
+    let before = requests.count(kind, BAD_GATEWAY);
+    for _ in 0..ATTEMPTS {
+        // Looking for the processes takes a while, in which a request would be over.
+        let processes = Process::of_function(&stack, kind.function());
+        within_reach(|| stage.load.in_flight(kind) > 0).await;
+        tokio::time::sleep(between(random, 0, 150)).await;
+        for process in processes {
+            process.kill().await;
+        }
+        if within_reach(|| requests.count(kind, BAD_GATEWAY) > before).await {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether it comes true soon.
+async fn within_reach(it_is_so: impl Fn() -> bool) -> bool {
+    let give_up = Instant::now() + LOOK_FOR;
+    while !it_is_so() && Instant::now() < give_up {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    it_is_so()
+}
+
+/// A relay with something to do, killed while it does it.
+pub(super) async fn relay_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _fault = stage.begin(FaultKind::RelayKilled);
+    backlog(stage, random).await?;
+    let clinic = stage.clinic();
+    let (moment, stack) = (between(random, 5, 400), stack()?);
+    let killed = async {
+        let before = Process::of_function(&stack, RELAY);
+        tokio::time::sleep(moment).await;
+        let processes = if before.is_empty() {
+            Process::of_function(&stack, RELAY)
+        } else {
+            before
+        };
+        for process in processes {
+            process.kill().await;
+        }
+    };
+    let relayed = clinic.aws().invocation(RELAY, &json!({})).attempt();
+    let _ = tokio::join!(relayed, killed);
+    Ok(())
+}
+
+pub(super) async fn relays_at_once(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _fault = stage.begin(FaultKind::RelaysAtOnce);
+    backlog(stage, random).await?;
+    let relays = (0..RELAYS).map(|_| async {
+        let aws = stage.clinic().aws();
+        aws.invocation(RELAY, &json!({})).attempt().await
+    });
+    join_all(relays).await;
+    Ok(())
+}
+
+/// Has requests leave their messages in the outbox: the broker is silent for a moment that
+/// is longer than a request waits for it.
+async fn backlog(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.kafka.lock().await;
+    let frozen = Process::of_service(&stack()?, "kafka").freeze();
+    tokio::time::sleep(between(random, 2_000, 3_000)).await;
+    drop(frozen);
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! The broker: gone, or silent.
+
+use anyhow::Result;
+use system_tests::{Process, Restart};
+
+use super::{FaultKind, Stage, stack};
+use crate::between;
+
+const SERVICE: &str = "kafka";
+
+pub(super) async fn killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.kafka.lock().await;
+    let _fault = stage.begin(FaultKind::KafkaKilled);
+    let restart = Restart::afterwards(SERVICE);
+    Process::of_service(&stack()?, SERVICE).kill().await;
+    tokio::time::sleep(between(random, 500, 4_000)).await;
+    stage.restart(restart).await
+}
+
+/// Connections are accepted by the operating system; nobody reads what comes.
+pub(super) async fn silent(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.kafka.lock().await;
+    let _fault = stage.begin(FaultKind::KafkaSilent);
+    let frozen = Process::of_service(&stack()?, SERVICE).freeze();
+    tokio::time::sleep(between(random, 1_000, 6_000)).await;
+    drop(frozen);
+    Ok(())
+}

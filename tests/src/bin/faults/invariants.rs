@@ -1,0 +1,111 @@
+//! What has to hold after the run, whatever broke. Every check is a function of the ledger
+//! and of what was observed, and names what is wrong.
+
+mod answers;
+mod changes;
+mod consequences;
+mod topic;
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use system_tests::PatientRecord;
+use uuid::Uuid;
+
+use crate::{drain::Stuck, ledger::Change, observation::Observation};
+
+/// Something that has to hold, and whether it did.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Invariant {
+    /// In words.
+    pub(crate) name: &'static str,
+    /// How many things were looked at.
+    pub(crate) checked: usize,
+    /// What is wrong, by ids.
+    pub(crate) violations: Vec<String>,
+    /// What is worth to be known though nothing is wrong with it.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Invariant {
+    const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            checked: 0,
+            violations: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// One more thing was looked at.
+    fn check(&mut self, holds: bool, violation: impl FnOnce() -> String) {
+        self.checked += 1;
+        if !holds {
+            self.violations.push(violation());
+        }
+    }
+}
+
+/// Everything that is looked at, arranged by patient.
+struct Evidence<'a> {
+    changes: &'a [Change],
+    observed: &'a Observation,
+    /// The records of each patient, in their order on the topic.
+    records: HashMap<Uuid, Vec<&'a PatientRecord>>,
+    /// As above, each event once: where it came first.
+    events: HashMap<Uuid, Vec<&'a PatientRecord>>,
+}
+
+impl<'a> Evidence<'a> {
+    fn new(changes: &'a [Change], observed: &'a Observation) -> Self {
+        let mut records: HashMap<_, Vec<_>> = HashMap::new();
+        let mut events: HashMap<_, Vec<&PatientRecord>> = HashMap::new();
+        for record in &observed.records {
+            let Ok(patient_id) = record.key.parse() else {
+                continue;
+            };
+            records.entry(patient_id).or_default().push(record);
+            let events = events.entry(patient_id).or_default();
+            let is_same = |other: &&PatientRecord| other.event.event_id == record.event.event_id;
+            if !events.iter().any(is_same) {
+                events.push(record);
+            }
+        }
+        Self {
+            changes,
+            observed,
+            records,
+            events,
+        }
+    }
+}
+
+/// Checks everything.
+pub(crate) fn check(
+    changes: &[Change],
+    observed: &Observation,
+    stuck: Option<Stuck>,
+) -> Vec<Invariant> {
+    let evidence = Evidence::new(changes, observed);
+    let mut drained = Invariant::new("the backlog drains");
+    drained.check(stuck.is_none(), || {
+        stuck.map_or_else(String::new, |stuck| stuck.to_string())
+    });
+    vec![
+        drained,
+        changes::are_there(&evidence),
+        changes::happened_once(&evidence),
+        topic::is_in_order(&evidence),
+        consequences::accounts(&evidence),
+        consequences::analytics(&evidence),
+        consequences::notifications(&evidence),
+        consequences::mails(&evidence),
+        consequences::dead_letters(&evidence),
+        answers::in_time(&evidence),
+        answers::as_promised(&evidence),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

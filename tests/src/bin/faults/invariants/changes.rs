@@ -1,0 +1,174 @@
+//! What the clients were told, and what is there.
+
+use std::collections::HashMap;
+
+use contracts::patient::v1::{Patient as Announced, patient_event};
+use system_tests::{NewPatient, Patient};
+use uuid::Uuid;
+
+use super::{Evidence, Invariant};
+use crate::ledger::{Change, Kind, Outcome};
+
+/// Every patient is as the last acknowledged change has left them. A change whose outcome
+/// no client knows may have happened or not, but not in part.
+pub(super) fn are_there(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("every acknowledged change is there");
+    for change in evidence.changes {
+        let Outcome::Acknowledged { patient } = &change.outcome else {
+            continue;
+        };
+        let told = match (&change.wanted, patient) {
+            (Some(wanted), Some(patient)) => is_as_wanted(patient, wanted),
+            (None, None) => true,
+            _ => false,
+        };
+        invariant.check(told, || {
+            format!("{}: the answer is not what was asked for", change.name)
+        });
+    }
+    for (patient_id, changes) in by_patient(evidence.changes) {
+        let state = evidence.observed.patients.get(&patient_id);
+        let state = state.and_then(Option::as_ref);
+        let row = evidence.observed.rows.get(&patient_id);
+        let wrong = state_is_wrong(&changes, state).or_else(|| {
+            (state.map(|patient| patient.version) != row.copied())
+                .then(|| format!("the database has version {row:?}, the API shows another"))
+        });
+        invariant.check(wrong.is_none(), || {
+            format!("patient {patient_id}: {}", wrong.unwrap_or_default())
+        });
+    }
+    invariant
+}
+
+/// The changes of which it is known whom they are about.
+fn by_patient(changes: &[Change]) -> HashMap<Uuid, Vec<&Change>> {
+    let mut patients: HashMap<_, Vec<_>> = HashMap::new();
+    for change in changes {
+        if let Some(patient_id) = change.patient_id {
+            patients.entry(patient_id).or_default().push(change);
+        }
+    }
+    patients
+}
+
+fn state_is_wrong(changes: &[&Change], state: Option<&Patient>) -> Option<String> {
+    let of = |kind| move |change: &&&Change| change.kind == kind;
+    let mut deletions = changes.iter().filter(of(Kind::Delete));
+    let is_deleted = deletions.clone().any(|change| change.is_acknowledged());
+    let may_be_deleted = deletions.any(|change| change.is_unknown());
+    let told = changes.iter().filter_map(|change| change.acknowledged());
+    let last = told.max_by_key(|patient| patient.version);
+    match (state, last) {
+        (Some(_), _) if is_deleted => Some("deleted, and still there".to_owned()),
+        (None, _) if is_deleted || may_be_deleted => None,
+        (None, None) => None,
+        (None, Some(_)) => Some("lost".to_owned()),
+        (Some(state), Some(last)) if state.version < last.version => Some(format!(
+            "version {} was acknowledged, and {} is there",
+            last.version, state.version
+        )),
+        (Some(state), Some(last)) if state.version == last.version => {
+            (state != last).then(|| format!("version {} is not what it was", state.version))
+        }
+        (Some(state), _) => {
+            let unknown = changes.iter().filter(|change| change.is_unknown());
+            let mut wanted = unknown.filter_map(|change| change.wanted.as_ref());
+            let is_whole = wanted.any(|wanted| is_as_wanted(state, wanted));
+            (!is_whole).then(|| format!("nobody has asked for version {}", state.version))
+        }
+    }
+}
+
+/// Every change happened once, however often it was asked for; what was refused did not
+/// happen, and nothing happened that nobody asked for.
+pub(super) fn happened_once(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("every change happened once, and none that was refused");
+    // Every change wants something that no other one wants.
+    let mut effects: HashMap<&str, u32> = HashMap::new();
+    let mut deletions: HashMap<Uuid, u32> = HashMap::new();
+    for (patient_id, events) in &evidence.events {
+        for record in events {
+            match announced(record.event.change.as_ref()) {
+                Some(patient) => *effects.entry(&patient.address).or_default() += 1,
+                None => *deletions.entry(*patient_id).or_default() += 1,
+            }
+        }
+    }
+    let mut may_be_deleted: HashMap<Uuid, (u32, u32)> = HashMap::new();
+    for change in evidence.changes {
+        if let Some(wanted) = &change.wanted {
+            let times = effects.remove(wanted.address.as_str()).unwrap_or_default();
+            let fine = match change.outcome {
+                Outcome::Acknowledged { .. } => times == 1,
+                Outcome::Refused { .. } => times == 0,
+                Outcome::Unknown => times <= 1,
+            };
+            invariant.check(fine, || {
+                format!("{} ({}) happened {times} times", change.name, told(change))
+            });
+        } else if let Some(patient_id) = change.patient_id {
+            let (certain, possible) = may_be_deleted.entry(patient_id).or_default();
+            *certain += u32::from(change.is_acknowledged());
+            *possible += u32::from(change.is_acknowledged() || change.is_unknown());
+        }
+    }
+    for (patient_id, (certain, possible)) in may_be_deleted {
+        let times = deletions.remove(&patient_id).unwrap_or_default();
+        invariant.check((certain..=possible.min(1)).contains(&times), || {
+            format!("patient {patient_id}: {certain} deletions acknowledged, {times} happened")
+        });
+    }
+    let unasked = effects.into_keys().map(|address| {
+        let name = address.split_once(',').map_or("?", |(name, _)| name);
+        format!("{name} happened and was not asked for")
+    });
+    invariant.violations.extend(unasked);
+    let unasked = deletions.into_keys();
+    let unasked = unasked.map(|id| format!("patient {id} was deleted, and nobody asked for it"));
+    invariant.violations.extend(unasked);
+    let mut versions: HashMap<_, Vec<_>> = HashMap::new();
+    for change in evidence.changes {
+        if let Some(patient) = change.acknowledged() {
+            let version = (patient.id, patient.version);
+            versions.entry(version).or_default().push(&change.name);
+        }
+    }
+    for ((patient_id, version), names) in versions {
+        invariant.check(names.len() == 1, || {
+            format!("patient {patient_id}: version {version} was acknowledged to {names:?}")
+        });
+    }
+    let unknown = evidence.changes.iter().filter(|change| change.is_unknown());
+    invariant.notes.push(format!(
+        "of {} changes the client did not wait for the answer",
+        unknown.count()
+    ));
+    invariant
+}
+
+fn told(change: &Change) -> String {
+    match &change.outcome {
+        Outcome::Acknowledged { .. } => "acknowledged".to_owned(),
+        Outcome::Refused { status, .. } => format!("refused with {status}"),
+        Outcome::Unknown => "unknown".to_owned(),
+    }
+}
+
+/// The patient that an event tells of, unless it tells that they are deleted.
+pub(super) fn announced(change: Option<&patient_event::Change>) -> Option<&Announced> {
+    match change? {
+        patient_event::Change::Created(created) => created.patient.as_ref(),
+        patient_event::Change::Updated(updated) => updated.patient.as_ref(),
+        patient_event::Change::Deleted(_) => None,
+    }
+}
+
+fn is_as_wanted(patient: &Patient, wanted: &NewPatient) -> bool {
+    let registered = wanted.registered_date.as_ref();
+    patient.name == wanted.name
+        && patient.email == wanted.email
+        && patient.address == wanted.address
+        && patient.date_of_birth.to_string() == wanted.date_of_birth
+        && registered.is_none_or(|date| *date == patient.registered_date.to_string())
+}

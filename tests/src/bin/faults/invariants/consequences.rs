@@ -1,0 +1,193 @@
+//! What follows from the changes: accounts, counts, messages.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use contracts::patient::v1::patient_event::Change as Happened;
+use uuid::Uuid;
+
+use super::{Evidence, Invariant, changes::announced};
+use crate::{
+    faults::{CONSUMERS, FaultKind},
+    observation::Counts,
+};
+
+/// How long after SES has taken a message its sender may still be about to write that down:
+/// the time limit of the message, and that of the table.
+const CRASH_WINDOW: TimeDelta = TimeDelta::seconds(10);
+
+/// Every patient who was created has one billing account, and nobody else has any.
+pub(super) fn accounts(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("one billing account for every patient created");
+    let created: HashSet<Uuid> = evidence.events.keys().copied().collect();
+    let acknowledged = evidence.changes.iter();
+    let acknowledged = acknowledged.filter_map(|change| change.acknowledged());
+    let created: HashSet<Uuid> = acknowledged
+        .map(|patient| patient.id)
+        .chain(created)
+        .chain(evidence.observed.rows.keys().copied())
+        .collect();
+    for patient_id in &created {
+        let accounts = evidence.observed.accounts.get(patient_id);
+        let accounts = accounts.copied().unwrap_or_default();
+        invariant.check(accounts == 1, || {
+            format!("patient {patient_id} has {accounts} accounts")
+        });
+    }
+    let accounts = evidence.observed.accounts.keys();
+    for stranger in accounts.filter(|id| !created.contains(id)) {
+        invariant.check(false, || {
+            format!("{stranger} has an account, and is no patient")
+        });
+    }
+    invariant
+}
+
+/// The statistics say what is counted once more from the events.
+pub(super) fn analytics(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("analytics are what a recount of the events says");
+    let mut recount = Counts::new();
+    for record in evidence.events.values().flatten() {
+        let event = &record.event;
+        let time = event.occurred_at.as_ref();
+        let day = time.and_then(|time| DateTime::from_timestamp(time.seconds, 0));
+        let Some(day) = day else { continue };
+        let counts = recount.entry(day.date_naive()).or_default();
+        let mut count = |kind: &str| *counts.entry(kind.to_owned()).or_default() += 1;
+        match &event.change {
+            Some(Happened::Created(_)) => {
+                count("created");
+                if let Some(patient) = announced(event.change.as_ref()) {
+                    count(age_band(&patient.date_of_birth, &patient.registered_date));
+                }
+            }
+            Some(Happened::Updated(_)) => count("updated"),
+            Some(Happened::Deleted(_)) => count("deleted"),
+            None => {}
+        }
+    }
+    let observed = &evidence.observed.analytics;
+    let days: HashSet<_> = observed.keys().chain(recount.keys()).collect();
+    for day in days {
+        let nothing = BTreeMap::new();
+        let shown = observed.get(day).unwrap_or(&nothing);
+        let counted = recount.get(day).unwrap_or(&nothing);
+        let kinds: HashSet<_> = shown.keys().chain(counted.keys()).collect();
+        for kind in kinds {
+            let shown = shown.get(kind).copied().unwrap_or_default();
+            let counted = counted.get(kind).copied().unwrap_or_default();
+            invariant.check(shown == counted, || {
+                format!("{day}, {kind}: {shown} are shown, {counted} happened")
+            });
+        }
+    }
+    invariant
+}
+
+/// Counted here once more, without the system's own code.
+fn age_band(date_of_birth: &str, registered_date: &str) -> &'static str {
+    let date = |text: &str| text.parse::<NaiveDate>().unwrap_or_default();
+    let age = date(registered_date).years_since(date(date_of_birth));
+    match age.unwrap_or(0) {
+        ..18 => "0-17",
+        18..30 => "18-29",
+        30..45 => "30-44",
+        45..60 => "45-59",
+        60..75 => "60-74",
+        75.. => "75+",
+    }
+}
+
+/// Every patient who was created has one notification, and it is sent.
+pub(super) fn notifications(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("one notification for every patient created, and sent");
+    for patient_id in evidence.events.keys() {
+        let states = evidence.observed.notifications.get(patient_id);
+        let states = states.cloned().unwrap_or_default();
+        invariant.check(states == ["SENT"], || {
+            format!("patient {patient_id} has notifications in these states: {states:?}")
+        });
+    }
+    invariant
+}
+
+/// Every patient who was created has a welcome in their mailbox.
+///
+/// SES cannot be asked whether it has sent something. A consumer that dies or loses its
+/// table between SES and its own note sends the message again; that is promised nowhere to
+/// be otherwise. A second message is right only where a fault can have caused just that;
+/// one without such a fault is a violation.
+pub(super) fn mails(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("one welcome for every patient created");
+    let mut explained = 0;
+    let created = evidence.events.values().filter_map(|events| events.first());
+    for record in created {
+        let Some(patient) = announced(record.event.change.as_ref()) else {
+            continue;
+        };
+        let mails = evidence.observed.mails.get(&patient.email);
+        let mut mails = mails.cloned().unwrap_or_default();
+        mails.sort_unstable();
+        let unexplained = mails
+            .iter()
+            .rev()
+            .skip(1)
+            .filter(|sent| !has_cause(evidence, **sent));
+        let unexplained = unexplained.count();
+        explained += mails.len().saturating_sub(1 + unexplained);
+        invariant.check(!mails.is_empty() && unexplained == 0, || {
+            format!(
+                "patient {}: {} messages, at {mails:?}",
+                record.key,
+                mails.len()
+            )
+        });
+    }
+    invariant.notes.push(format!(
+        "{explained} messages were sent again after a crash between SES and the note of it"
+    ));
+    invariant
+}
+
+/// Whether the consumer may have been unable to write down that it sent a message then.
+fn has_cause(evidence: &Evidence<'_>, sent: DateTime<Utc>) -> bool {
+    let causes = [FaultKind::ConsumersKilled, FaultKind::Dynamodb];
+    let mut faults = evidence.observed.faults.iter();
+    faults.any(|fault| {
+        // SES notes whole seconds.
+        let window = fault.from - CRASH_WINDOW..=fault.to + TimeDelta::seconds(1);
+        causes.contains(&fault.kind) && window.contains(&sent)
+    })
+}
+
+/// What nobody can read was put aside by every consumer, and nothing else was.
+pub(super) fn dead_letters(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("what nobody can read is put aside, and nothing else");
+    let mut letters: HashMap<_, HashSet<&str>> = HashMap::new();
+    for letter in &evidence.observed.letters {
+        let value = letter.value.as_deref().map(|value| STANDARD.decode(value));
+        let value = value.map(Result::unwrap_or_default);
+        let consumers = letters.entry((letter.key_text().unwrap_or_default(), value));
+        consumers.or_default().insert(&letter.consumer);
+    }
+    let injected = evidence.observed.injected.iter();
+    for record in injected.filter(|record| record.unreadable) {
+        let consumers = letters.remove(&(record.key.clone(), record.value.clone()));
+        let consumers = consumers.unwrap_or_default();
+        for consumer in CONSUMERS {
+            invariant.check(consumers.contains(consumer), || {
+                format!(
+                    "{consumer} has not put aside the record with key {}",
+                    record.key
+                )
+            });
+        }
+    }
+    for ((key, _), consumers) in letters {
+        invariant.check(false, || {
+            format!("{consumers:?} put aside a good record of {key}")
+        });
+    }
+    invariant
+}

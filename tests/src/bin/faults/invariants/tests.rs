@@ -1,0 +1,358 @@
+//! A run in which all is well, and one with each thing wrong that can be.
+
+use std::collections::{BTreeMap, HashMap};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{DateTime, TimeDelta, Utc};
+use contracts::patient::v1::{
+    self, PatientCreated, PatientDeleted, PatientEvent, PatientUpdated,
+    patient_event::Change as Happening,
+};
+use system_tests::{DeadLetter, NewPatient, Patient, PatientRecord};
+use uuid::Uuid;
+
+use super::check;
+use crate::{
+    faults::{CONSUMERS, FaultKind, Happened, Injected},
+    ledger::{Change, Kind, Outcome},
+    observation::Observation,
+};
+
+/// A patient who was created and updated, one who was created and deleted, and a record
+/// that nobody can read.
+struct Run {
+    changes: Vec<Change>,
+    observed: Observation,
+}
+
+fn time() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000, 0).unwrap()
+}
+
+fn patient(id: Uuid, version: i64, change: &str) -> Patient {
+    Patient {
+        id,
+        version,
+        name: "Zoë Feil".to_owned(),
+        email: format!("{id}@synthea.example"),
+        address: format!("{change}, 1 Main St"),
+        date_of_birth: "1987-03-12".parse().unwrap(),
+        registered_date: "2020-06-01".parse().unwrap(),
+        created_at: time(),
+        updated_at: time(),
+    }
+}
+
+fn change(name: &str, kind: Kind, patient_id: Uuid, told: Option<Patient>) -> Change {
+    Change {
+        name: name.to_owned(),
+        kind,
+        key: Uuid::new_v4(),
+        patient_id: Some(patient_id),
+        wanted: told.as_ref().map(|patient| NewPatient {
+            name: patient.name.clone(),
+            email: patient.email.clone(),
+            address: patient.address.clone(),
+            date_of_birth: patient.date_of_birth.to_string(),
+            registered_date: None,
+        }),
+        conditional: false,
+        begun: time(),
+        attempts: 1,
+        outcome: Outcome::Acknowledged {
+            patient: told.map(Box::new),
+        },
+    }
+}
+
+fn record(patient_id: Uuid, version: u64, change: Happening) -> PatientRecord {
+    PatientRecord {
+        key: patient_id.to_string(),
+        headers: BTreeMap::new(),
+        partition: 0,
+        offset: 0,
+        event: PatientEvent {
+            event_id: Uuid::new_v4().to_string(),
+            occurred_at: Some(prost_types::Timestamp {
+                seconds: time().timestamp(),
+                nanos: 0,
+            }),
+            patient_id: patient_id.to_string(),
+            patient_version: version,
+            change: Some(change),
+        },
+    }
+}
+
+fn announced(patient: &Patient) -> v1::Patient {
+    v1::Patient {
+        name: patient.name.clone(),
+        email: patient.email.clone(),
+        address: patient.address.clone(),
+        date_of_birth: patient.date_of_birth.to_string(),
+        registered_date: patient.registered_date.to_string(),
+    }
+}
+
+fn good() -> Run {
+    let (stays, goes) = (Uuid::now_v7(), Uuid::now_v7());
+    let first = patient(stays, 1, "c0-1");
+    let second = patient(stays, 2, "c0-2");
+    let gone = patient(goes, 1, "c1-1");
+    let changes = vec![
+        change("c0-1", Kind::Create, stays, Some(first.clone())),
+        change("c0-2", Kind::Update, stays, Some(second.clone())),
+        change("c1-1", Kind::Create, goes, Some(gone.clone())),
+        change("c1-2", Kind::Delete, goes, None),
+    ];
+    let created = |patient| {
+        Happening::Created(PatientCreated {
+            patient: Some(announced(patient)),
+        })
+    };
+    let updated = PatientUpdated {
+        patient: Some(announced(&second)),
+    };
+    let records = vec![
+        record(stays, 1, created(&first)),
+        record(goes, 1, created(&gone)),
+        record(stays, 2, Happening::Updated(updated)),
+        record(goes, 2, Happening::Deleted(PatientDeleted {})),
+    ];
+    let counts = [("created", 2), ("updated", 1), ("deleted", 1), ("30-44", 2)];
+    let counts = counts.map(|(kind, count)| (kind.to_owned(), count));
+    let letter = |consumer: &str| DeadLetter {
+        consumer: consumer.to_owned(),
+        topic: "t".to_owned(),
+        reason: "not protobuf".to_owned(),
+        key: Some(STANDARD.encode("fault-1")),
+        value: Some(STANDARD.encode("garbage")),
+    };
+    let observed = Observation {
+        records,
+        patients: [(stays, Some(second)), (goes, None)].into(),
+        rows: [(stays, 2)].into(),
+        accounts: [(stays, 1), (goes, 1)].into(),
+        analytics: [(time().date_naive(), counts.into())].into(),
+        notifications: [stays, goes].map(|id| (id, vec!["SENT".to_owned()])).into(),
+        mails: [&first, &gone]
+            .map(|patient| (patient.email.clone(), vec![time()]))
+            .into(),
+        letters: CONSUMERS.map(letter).into(),
+        injected: vec![Injected {
+            key: "fault-1".to_owned(),
+            value: Some(b"garbage".to_vec()),
+            unreadable: true,
+        }],
+        ..Observation::default()
+    };
+    Run { changes, observed }
+}
+
+/// Which invariants are broken.
+fn broken(run: &Run) -> Vec<&'static str> {
+    let invariants = check(&run.changes, &run.observed, None);
+    let broken = invariants
+        .into_iter()
+        .filter(|invariant| !invariant.violations.is_empty());
+    broken.map(|invariant| invariant.name).collect()
+}
+
+/// What is broken of a run in which this is different.
+fn broken_by(difference: impl FnOnce(&mut Run)) -> Vec<&'static str> {
+    let mut run = good();
+    difference(&mut run);
+    broken(&run)
+}
+
+const THERE: &str = "every acknowledged change is there";
+const ONCE: &str = "every change happened once, and none that was refused";
+const IN_ORDER: &str = "the topic has all events once or more, in order";
+const ACCOUNTS: &str = "one billing account for every patient created";
+const ANALYTICS: &str = "analytics are what a recount of the events says";
+const NOTIFICATIONS: &str = "one notification for every patient created, and sent";
+const MAILS: &str = "one welcome for every patient created";
+const LETTERS: &str = "what nobody can read is put aside, and nothing else";
+const PROMISED: &str = "every answer is one that the API promises";
+
+#[test]
+fn a_good_run_is_good() {
+    assert_eq!(broken(&good()), [""; 0]);
+}
+
+#[test]
+fn a_patient_who_is_lost_or_old_or_back_is_found() {
+    let of = |run: &Run, name: &str| {
+        let mut changes = run.changes.iter();
+        let change = changes.find(|change| change.name == name).unwrap();
+        change.patient_id.unwrap()
+    };
+    let lost = broken_by(|run| {
+        let id = of(run, "c0-2");
+        run.observed.patients.insert(id, None);
+        run.observed.rows.clear();
+    });
+    assert_eq!(lost, [THERE]);
+    let old = broken_by(|run| {
+        let id = of(run, "c0-2");
+        let first = run.changes[0].acknowledged().cloned();
+        run.observed.patients.insert(id, first);
+        run.observed.rows.insert(id, 1);
+    });
+    assert_eq!(old, [THERE]);
+    let half = broken_by(|run| {
+        let id = of(run, "c0-2");
+        let state = run.observed.patients.get_mut(&id).unwrap();
+        state.as_mut().unwrap().name = "Somebody else".to_owned();
+    });
+    assert_eq!(half, [THERE]);
+    let back = broken_by(|run| {
+        let id = of(run, "c1-1");
+        let gone = run.changes[2].acknowledged().cloned();
+        run.observed.patients.insert(id, gone);
+        run.observed.rows.insert(id, 1);
+    });
+    assert_eq!(back, [THERE]);
+}
+
+#[test]
+fn a_change_that_happened_twice_is_found() {
+    let twice = broken_by(|run| {
+        let mut again = run.observed.records[2].clone();
+        again.event.event_id = Uuid::new_v4().to_string();
+        again.event.patient_version = 3;
+        let (id, day) = (again.key.parse().unwrap(), time().date_naive());
+        run.observed.records.push(again);
+        run.observed.rows.insert(id, 3);
+        let state = run.observed.patients.get_mut(&id).unwrap();
+        state.as_mut().unwrap().version = 3;
+        let counts = run.observed.analytics.get_mut(&day).unwrap();
+        counts.insert("updated".to_owned(), 2);
+    });
+    assert_eq!(twice, [THERE, ONCE]);
+    let one_version_for_two = broken_by(|run| {
+        let again = run.changes[1].clone();
+        run.changes.push(Change {
+            name: "c0-3".to_owned(),
+            ..again
+        });
+    });
+    assert_eq!(one_version_for_two, [ONCE]);
+}
+
+#[test]
+fn what_was_refused_did_not_happen_and_what_is_unknown_may_have() {
+    let refused = |status| Outcome::Refused {
+        status,
+        problem: "p".to_owned(),
+    };
+    let after_all = broken_by(|run| {
+        run.changes[1].conditional = true;
+        run.changes[1].outcome = refused(412);
+    });
+    assert_eq!(after_all, [THERE, ONCE]);
+    let unknown = broken_by(|run| {
+        run.changes[1].outcome = Outcome::Unknown;
+        run.changes[3].outcome = Outcome::Unknown;
+    });
+    assert_eq!(unknown, [""; 0]);
+    let without_reason = broken_by(|run| {
+        let mut more = run.changes[1].clone();
+        more.wanted.as_mut().unwrap().address = "c0-3, 1 Main St".to_owned();
+        more.outcome = refused(409);
+        run.changes.push(more);
+    });
+    assert_eq!(without_reason, [PROMISED]);
+}
+
+#[test]
+fn a_topic_with_gaps_or_disorder_is_found() {
+    let lost = broken_by(|run| {
+        run.observed.records.remove(2);
+        let day = time().date_naive();
+        let counts = run.observed.analytics.get_mut(&day).unwrap();
+        counts.remove("updated");
+    });
+    assert_eq!(lost, [ONCE, IN_ORDER]);
+    let swapped = broken_by(|run| run.observed.records.swap(0, 2));
+    assert_eq!(swapped, [IN_ORDER]);
+    let again = broken_by(|run| {
+        let again = run.observed.records[0].clone();
+        run.observed.records.push(again);
+    });
+    assert_eq!(again, [""; 0]);
+    let again_and_different = broken_by(|run| {
+        let mut again = run.observed.records[0].clone();
+        again.event.patient_version = 7;
+        run.observed.records.push(again);
+    });
+    assert_eq!(again_and_different, [IN_ORDER]);
+}
+
+#[test]
+fn consequences_that_are_missing_or_doubled_are_found() {
+    let first = |run: &Run| run.changes[0].patient_id.unwrap();
+    let no_account = broken_by(|run| {
+        run.observed.accounts.remove(&first(run));
+    });
+    assert_eq!(no_account, [ACCOUNTS]);
+    let an_account_for_nobody = broken_by(|run| {
+        run.observed.accounts.insert(Uuid::now_v7(), 1);
+    });
+    assert_eq!(an_account_for_nobody, [ACCOUNTS]);
+    for kind in ["created", "updated", "deleted", "30-44", "75+"] {
+        let miscounted = broken_by(|run| {
+            let day = time().date_naive();
+            let counts = run.observed.analytics.get_mut(&day).unwrap();
+            *counts.entry(kind.to_owned()).or_default() += 1;
+        });
+        assert_eq!(miscounted, [ANALYTICS], "{kind}");
+    }
+    for states in [&[][..], &["PENDING"], &["SENT", "SENT"]] {
+        let states: Vec<_> = states.iter().map(|&state| state.to_owned()).collect();
+        let wrong = broken_by(|run| drop(run.observed.notifications.insert(first(run), states)));
+        assert_eq!(wrong, [NOTIFICATIONS]);
+    }
+    let no_mail = broken_by(|run| run.observed.mails = HashMap::new());
+    assert_eq!(no_mail, [MAILS]);
+}
+
+#[test]
+fn a_second_welcome_needs_a_fault_that_explains_it() {
+    let twice = |run: &mut Run| {
+        for mails in run.observed.mails.values_mut() {
+            mails.push(time() + TimeDelta::seconds(20));
+        }
+    };
+    assert_eq!(broken_by(twice), [MAILS]);
+    let fault = |kind, seconds| Happened {
+        kind,
+        from: time() + TimeDelta::seconds(seconds),
+        to: time() + TimeDelta::seconds(seconds + 1),
+    };
+    let explained = broken_by(|run| {
+        twice(run);
+        run.observed.faults = vec![fault(FaultKind::ConsumersKilled, 2)];
+    });
+    assert_eq!(explained, [""; 0]);
+    let otherwise = broken_by(|run| {
+        twice(run);
+        run.observed.faults = vec![
+            fault(FaultKind::BillingKilled, 0),
+            fault(FaultKind::ConsumersKilled, 12),
+        ];
+    });
+    assert_eq!(otherwise, [MAILS]);
+}
+
+#[test]
+fn a_bad_record_belongs_into_the_queue_of_every_consumer_and_a_good_one_into_none() {
+    let one_consumer = broken_by(|run| drop(run.observed.letters.pop()));
+    assert_eq!(one_consumer, [LETTERS]);
+    let a_good_one = broken_by(|run| {
+        let mut letter = run.observed.letters[0].clone();
+        letter.key = Some(STANDARD.encode(run.observed.records[0].key.as_bytes()));
+        run.observed.letters.push(letter);
+    });
+    assert_eq!(a_good_one, [LETTERS]);
+}

@@ -1,0 +1,96 @@
+//! The events on Kafka.
+
+use std::collections::HashMap;
+
+use contracts::patient::v1::{PatientEvent, patient_event::Change as Happened};
+use system_tests::PatientRecord;
+
+use super::{Evidence, Invariant, changes::announced};
+use crate::ledger::Change;
+
+/// The events of every patient stand in the order of the versions, without a gap, and say
+/// what was acknowledged.
+///
+/// A delivery that breaks off between the record and the outbox's deletion is repeated, so
+/// an event may be there again later: the very same one. Those are counted.
+pub(super) fn is_in_order(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("the topic has all events once or more, in order");
+    for (patient_id, events) in &evidence.events {
+        let wrong = disorder(events);
+        invariant.check(wrong.is_none(), || {
+            format!("patient {patient_id}: {}", wrong.unwrap_or_default())
+        });
+    }
+    let changes = evidence.changes.iter();
+    for change in changes.filter(|change| change.is_acknowledged()) {
+        invariant.check(is_announced(evidence, change), || {
+            let patient_id = change.patient_id.unwrap_or_default();
+            format!("{}: no event about it (patient {patient_id})", change.name)
+        });
+    }
+    let (mut adjacent, mut later) = (0, 0);
+    for records in evidence.records.values() {
+        let mut seen: HashMap<&str, &PatientEvent> = HashMap::new();
+        let mut last: Option<&PatientRecord> = None;
+        for record in records {
+            let event = &record.event;
+            if let Some(first) = seen.get(event.event_id.as_str()) {
+                invariant.check(*first == event, || {
+                    format!("event {} came again with another content", event.event_id)
+                });
+                if last.is_some_and(|last| last.event.event_id == event.event_id) {
+                    adjacent += 1;
+                } else {
+                    later += 1;
+                }
+            }
+            seen.entry(&event.event_id).or_insert(event);
+            last = Some(record);
+        }
+    }
+    invariant.notes.push(format!(
+        "{adjacent} events came twice in a row, {later} again after a later one of the same patient"
+    ));
+    invariant
+}
+
+fn disorder(events: &[&PatientRecord]) -> Option<String> {
+    let versions: Vec<_> = events.iter().map(|it| it.event.patient_version).collect();
+    let expected = 1..=events.len() as u64;
+    if !expected.eq(versions.iter().copied()) {
+        return Some(format!("its events have the versions {versions:?}"));
+    }
+    let last = events.len().checked_sub(1)?;
+    for (position, record) in events.iter().enumerate() {
+        let fits = match &record.event.change {
+            Some(Happened::Created(_)) => position == 0,
+            Some(Happened::Updated(_)) => position > 0,
+            Some(Happened::Deleted(_)) => position > 0 && position == last,
+            None => false,
+        };
+        if !fits || record.event.patient_id != record.key {
+            return Some(format!("event {} is out of place", record.event.event_id));
+        }
+    }
+    None
+}
+
+/// Whether there is an event that says what was acknowledged.
+fn is_announced(evidence: &Evidence<'_>, change: &Change) -> bool {
+    let events = change.patient_id.and_then(|id| evidence.events.get(&id));
+    let mut events = events.into_iter().flatten();
+    let Some(told) = change.acknowledged() else {
+        return events.any(|record| matches!(record.event.change, Some(Happened::Deleted(_))));
+    };
+    events.any(|record| {
+        let announced = announced(record.event.change.as_ref());
+        record.event.patient_version.cast_signed() == told.version
+            && announced.is_some_and(|patient| {
+                patient.name == told.name
+                    && patient.email == told.email
+                    && patient.address == told.address
+                    && patient.date_of_birth == told.date_of_birth.to_string()
+                    && patient.registered_date == told.registered_date.to_string()
+            })
+    })
+}

@@ -1,0 +1,275 @@
+//! What is there after the run, looked up wherever it can be seen.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use anyhow::{Context as _, Result};
+use backon::{ConstantBuilder, Retryable as _};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Deserialize;
+use sqlx::PgPool;
+use std::time::Duration;
+use system_tests::{Answer, Clinic, DeadLetter, Patient, PatientRecord, Topic};
+use uuid::Uuid;
+
+use crate::{
+    clients::Load,
+    faults::{Happened, INJECTED, Injected, Stage},
+    requests::Log,
+};
+
+/// How many patients are looked up at the same time.
+const AT_A_TIME: usize = 8;
+
+/// How often the dead-letter queue is looked into without finding anything of this run. Up
+/// to ten letters of others are seen with each look, and come back two seconds later.
+const EMPTY_LOOKS: u32 = 10;
+
+/// How often something happened on each day, by what it was: `created`, an age band, …
+pub(crate) type Counts = BTreeMap<NaiveDate, BTreeMap<String, i64>>;
+
+/// What was there before, and is nothing of this run's.
+pub(crate) struct Baseline {
+    /// Where each partition ended.
+    pub(crate) topic: BTreeMap<i32, i64>,
+    first_day: NaiveDate,
+    patients: HashSet<Uuid>,
+    accounts: HashSet<Uuid>,
+    analytics: Counts,
+}
+
+/// What is there after the run.
+#[derive(Default)]
+pub(crate) struct Observation {
+    /// The topic's events in their order, without those that this program has put there.
+    pub(crate) records: Vec<PatientRecord>,
+    /// The patients as the API shows them, or that they are not there.
+    pub(crate) patients: HashMap<Uuid, Option<Patient>>,
+    /// The version of every patient in the database.
+    pub(crate) rows: HashMap<Uuid, i64>,
+    /// How many billing accounts each patient has.
+    pub(crate) accounts: HashMap<Uuid, i64>,
+    /// What analytics say more than before.
+    pub(crate) analytics: Counts,
+    /// The states of the notifications of each patient.
+    pub(crate) notifications: HashMap<Uuid, Vec<String>>,
+    /// When messages to an address were taken by SES.
+    pub(crate) mails: HashMap<String, Vec<DateTime<Utc>>>,
+    /// What consumers have put aside, of this run.
+    pub(crate) letters: Vec<DeadLetter>,
+    pub(crate) injected: Vec<Injected>,
+    pub(crate) faults: Vec<Happened>,
+    pub(crate) requests: Log,
+}
+
+#[derive(Deserialize)]
+struct Analytics {
+    days: Vec<Day>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Day {
+    date: NaiveDate,
+    created: i64,
+    updated: i64,
+    deleted: i64,
+    age_bands: BTreeMap<String, i64>,
+}
+
+#[derive(Deserialize)]
+struct Notifications {
+    notifications: Vec<Notification>,
+}
+
+#[derive(Deserialize)]
+struct Notification {
+    state: String,
+}
+
+impl Baseline {
+    /// Looks before anything happens.
+    ///
+    /// # Errors
+    /// If the system is not there.
+    pub(crate) async fn take(clinic: &Clinic, database: &PgPool, load: &Load) -> Result<Self> {
+        let first_day = Utc::now().date_naive();
+        Ok(Self {
+            topic: Topic::listen(clinic.stack()).await.offsets(),
+            first_day,
+            patients: rows(database).await?.into_keys().collect(),
+            accounts: accounts(database).await?.into_keys().collect(),
+            analytics: analytics(load, first_day).await?,
+        })
+    }
+}
+
+impl Observation {
+    /// Looks at everything.
+    ///
+    /// # Errors
+    /// If some part of the system cannot be looked at.
+    pub(crate) async fn take(
+        clinic: &Clinic,
+        database: &PgPool,
+        load: &Load,
+        stage: &Stage,
+        baseline: &Baseline,
+    ) -> Result<Self> {
+        let mut topic = Topic::open(clinic.stack(), &baseline.topic).await;
+        let records = topic.records().await.iter();
+        let records: Vec<_> = records
+            .filter(|record| !record.headers.contains_key(INJECTED))
+            .cloned()
+            .collect();
+        let heard_of = records.iter().filter_map(|record| record.key.parse().ok());
+        let heard_of: BTreeSet<Uuid> = heard_of.collect();
+        let changes = load.ledger.changes();
+        let known = changes.iter().filter_map(|change| change.patient_id);
+        let known: BTreeSet<Uuid> = known.chain(heard_of.iter().copied()).collect();
+
+        let mut rows = rows(database).await?;
+        rows.retain(|id, _| !baseline.patients.contains(id));
+        let mut accounts = accounts(database).await?;
+        accounts.retain(|id, _| !baseline.accounts.contains(id));
+        let mut analytics = analytics(load, baseline.first_day).await?;
+        subtract(&mut analytics, &baseline.analytics);
+        let injected = stage.injected();
+        Ok(Self {
+            patients: patients(load, &known).await?,
+            notifications: notifications(load, &heard_of).await?,
+            mails: mails(clinic).await,
+            letters: letters(clinic, &injected, &known).await,
+            records,
+            rows,
+            accounts,
+            analytics,
+            injected,
+            faults: stage.happened(),
+            requests: load.requests.log(),
+        })
+    }
+}
+
+async fn rows(database: &PgPool) -> Result<HashMap<Uuid, i64>> {
+    let rows = sqlx::query_as("SELECT id, version FROM patients.patient");
+    let rows: Vec<(Uuid, i64)> = rows.fetch_all(database).await?;
+    Ok(rows.into_iter().collect())
+}
+
+async fn accounts(database: &PgPool) -> Result<HashMap<Uuid, i64>> {
+    let accounts =
+        sqlx::query_as("SELECT patient_id, count(*) FROM billing.account GROUP BY patient_id");
+    let accounts: Vec<(Uuid, i64)> = accounts.fetch_all(database).await?;
+    Ok(accounts.into_iter().collect())
+}
+
+async fn analytics(load: &Load, from: NaiveDate) -> Result<Counts> {
+    let path = format!(
+        "/api/analytics/patients?from={from}&to={}",
+        Utc::now().date_naive()
+    );
+    let analytics: Analytics = look_up(load, &path).await?.context("no analytics")?.read();
+    let days = analytics.days.into_iter().map(|day| {
+        let kinds = [
+            ("created", day.created),
+            ("updated", day.updated),
+            ("deleted", day.deleted),
+        ];
+        let kinds = kinds
+            .into_iter()
+            .map(|(kind, count)| (kind.to_owned(), count));
+        (day.date, kinds.chain(day.age_bands).collect())
+    });
+    Ok(days.collect())
+}
+
+fn subtract(counts: &mut Counts, before: &Counts) {
+    for (day, before) in before {
+        let counts = counts.entry(*day).or_default();
+        for (kind, before) in before {
+            *counts.entry(kind.clone()).or_default() -= before;
+        }
+    }
+}
+
+async fn patients(load: &Load, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, Option<Patient>>> {
+    stream::iter(ids)
+        .map(|id| async move {
+            let answer = look_up(load, &format!("/api/patients/{id}")).await?;
+            Ok((*id, answer.map(|answer| answer.read())))
+        })
+        .buffer_unordered(AT_A_TIME)
+        .try_collect()
+        .await
+}
+
+async fn notifications(load: &Load, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, Vec<String>>> {
+    stream::iter(ids)
+        .map(|id| async move {
+            let path = format!("/api/notifications?patientId={id}");
+            let answer = look_up(load, &path).await?;
+            let list: Notifications = answer.context("no notifications")?.read();
+            let states = list.notifications.into_iter();
+            Ok((*id, states.map(|notification| notification.state).collect()))
+        })
+        .buffer_unordered(AT_A_TIME)
+        .try_collect()
+        .await
+}
+
+/// The answer, unless there is nothing of that kind. After all that has happened, a part
+/// of the system may need a second attempt.
+async fn look_up(load: &Load, path: &str) -> Result<Option<Answer>> {
+    let attempts = ConstantBuilder::default()
+        .with_delay(Duration::from_millis(500))
+        .with_max_times(20);
+    let attempt = || async {
+        let answer = load.visitor().await.get(path).attempt().await?;
+        match answer.status {
+            200 => Ok(Some(answer)),
+            404 => Ok(None),
+            status => anyhow::bail!("GET {path} answers {status}"),
+        }
+    };
+    attempt.retry(attempts).await
+}
+
+async fn mails(clinic: &Clinic) -> HashMap<String, Vec<DateTime<Utc>>> {
+    let mut mails: HashMap<_, Vec<_>> = HashMap::new();
+    for mail in clinic.aws().mails().await {
+        for address in mail.destination.to_addresses {
+            let sent = mail.timestamp.and_utc();
+            mails.entry(address).or_default().push(sent);
+        }
+    }
+    mails
+}
+
+/// What was put aside of what was injected, and of what was said of the patients.
+async fn letters(
+    clinic: &Clinic,
+    injected: &[Injected],
+    patients: &BTreeSet<Uuid>,
+) -> Vec<DeadLetter> {
+    let injected = injected.iter().map(|injected| injected.key.clone());
+    let ours: HashSet<_> = injected
+        .chain(patients.iter().map(Uuid::to_string))
+        .collect();
+    let mut letters = Vec::new();
+    let mut empty_looks = 0;
+    while empty_looks < EMPTY_LOOKS {
+        let taken = clinic
+            .aws()
+            .take_dead_letters_if(|letter| letter.key_text().is_some_and(|key| ours.contains(&key)))
+            .await;
+        if taken.is_empty() {
+            empty_looks += 1;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        } else {
+            empty_looks = 0;
+        }
+        letters.extend(taken);
+    }
+    letters
+}

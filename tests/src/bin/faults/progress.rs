@@ -1,0 +1,44 @@
+//! How far the run is, for whoever watches.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use console::Term;
+use tokio::task::AbortHandle;
+
+use crate::{clients::Load, faults::Stage};
+
+/// How often there is a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+/// Says something.
+pub(crate) fn say(line: &str) {
+    // Where nobody can be told, there is nobody to tell that.
+    let _ = Term::stderr().write_line(line);
+}
+
+/// Tells now and then how it goes, until it is stopped.
+pub(crate) fn watch(load: Arc<Load>, stage: Arc<Stage>, begun: Instant) -> AbortHandle {
+    let watch = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(SIGN_OF_LIFE).await;
+            let under_way = stage.under_way();
+            let broken = if under_way.is_empty() {
+                "nothing".to_owned()
+            } else {
+                under_way.join(", ")
+            };
+            say(&format!(
+                "{:>4} s  {} of {} changes acknowledged, {} retries, {} faults over; broken now: {broken}",
+                begun.elapsed().as_secs(),
+                load.acknowledged.load(Ordering::Relaxed),
+                load.changes,
+                load.retries.load(Ordering::Relaxed),
+                stage.happened().len(),
+            ));
+        }
+    });
+    watch.abort_handle()
+}

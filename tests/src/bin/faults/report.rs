@@ -1,0 +1,182 @@
+//! What the run has shown, for people and for programs.
+
+use std::{collections::BTreeMap, fmt, fs, io::Write as _, path::Path, sync::atomic::Ordering};
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use serde::Serialize;
+
+use crate::{
+    clients::Load,
+    faults::FaultKind,
+    invariants::Invariant,
+    ledger::{Change, Kind},
+    observation::Observation,
+    requests::Latency,
+};
+
+/// How many violations of each invariant are shown; the file has all.
+const SHOWN: usize = 5;
+
+/// All about one run.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    /// Repeats the random choices.
+    pub(crate) seed: u64,
+    pub(crate) begun_at: DateTime<Utc>,
+    pub(crate) clients: usize,
+    /// How long the clients were at work.
+    pub(crate) seconds_under_load: f64,
+    /// Until everything was checked.
+    pub(crate) seconds: f64,
+    pub(crate) changes: Changes,
+    /// How often each fault happened.
+    pub(crate) faults: BTreeMap<FaultKind, u32>,
+    pub(crate) invariants: Vec<Invariant>,
+    /// Of all requests, in milliseconds.
+    pub(crate) latency: Latency,
+    #[serde(skip)]
+    pub(crate) ledger: Vec<Change>,
+}
+
+/// How many changes came to which end.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Changes {
+    acknowledged: u64,
+    created: usize,
+    updated: usize,
+    deleted: usize,
+    refused: usize,
+    unknown: usize,
+    /// Attempts beyond the first.
+    retries: u64,
+    requests: usize,
+}
+
+impl Report {
+    /// What the clients went through.
+    pub(crate) fn of(load: &Load, observation: &Observation) -> Self {
+        let ledger = load.ledger.changes();
+        let acknowledged = |kind| {
+            let changes = ledger.iter().filter(|change| change.is_acknowledged());
+            changes.filter(|change| change.kind == kind).count()
+        };
+        let unknown = ledger.iter().filter(|change| change.is_unknown()).count();
+        let (created, updated, deleted) = (
+            acknowledged(Kind::Create),
+            acknowledged(Kind::Update),
+            acknowledged(Kind::Delete),
+        );
+        Self {
+            changes: Changes {
+                acknowledged: load.acknowledged.load(Ordering::Relaxed),
+                created,
+                updated,
+                deleted,
+                refused: ledger.len() - created - updated - deleted - unknown,
+                unknown,
+                retries: load.retries.load(Ordering::Relaxed),
+                requests: observation.requests.times.len(),
+            },
+            latency: observation.requests.latency(),
+            ledger,
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub(crate) fn holds(&self) -> bool {
+        self.invariants
+            .iter()
+            .all(|invariant| invariant.violations.is_empty())
+    }
+
+    /// Writes the report, and the ledger beside it: what is wrong is found there by name.
+    ///
+    /// # Errors
+    /// If the files cannot be written.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        let cannot = || format!("cannot write to {}", folder.display());
+        fs::create_dir_all(folder).with_context(cannot)?;
+        let report = serde_json::to_vec_pretty(self)?;
+        fs::write(folder.join("report.json"), report).with_context(cannot)?;
+        let mut ledger = Vec::new();
+        for change in &self.ledger {
+            serde_json::to_writer(&mut ledger, change)?;
+            ledger.write_all(b"\n")?;
+        }
+        fs::write(folder.join("ledger.jsonl"), ledger).with_context(cannot)
+    }
+}
+
+/// As Markdown.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Changes {
+            acknowledged,
+            created,
+            updated,
+            deleted,
+            refused,
+            unknown,
+            retries,
+            requests,
+        } = &self.changes;
+        let Latency { p50, p99, max } = self.latency;
+        writeln!(
+            f,
+            "\nSeed {}, {} clients, {:.0} s under load, {:.0} s with all checks, {}.\n",
+            self.seed,
+            self.clients,
+            self.seconds_under_load,
+            self.seconds,
+            self.begun_at.format("%Y-%m-%d %H:%M UTC"),
+        )?;
+        writeln!(
+            f,
+            "{acknowledged} changes acknowledged ({created} created, {updated} updated, {deleted} \
+             deleted), {refused} refused, {unknown} unknown; {requests} answers, {retries} retries. \
+             Latency: p50 {p50:.0} ms, p99 {p99:.0} ms, longest {max:.0} ms.\n",
+        )?;
+        let mut faults = table(["fault", "happened"]);
+        for (kind, times) in &self.faults {
+            faults.add_row([kind.name(), times.to_string()]);
+        }
+        writeln!(f, "{faults}\n")?;
+        let mut invariants = table(["invariant", "checked", "violations"]);
+        for invariant in &self.invariants {
+            invariants.add_row([
+                invariant.name.to_owned(),
+                invariant.checked.to_string(),
+                invariant.violations.len().to_string(),
+            ]);
+        }
+        writeln!(f, "{invariants}\n")?;
+        for invariant in &self.invariants {
+            for note in &invariant.notes {
+                writeln!(f, "- {}: {note}", invariant.name)?;
+            }
+        }
+        for invariant in &self.invariants {
+            if !invariant.violations.is_empty() {
+                writeln!(f, "\nBROKEN: {}", invariant.name)?;
+            }
+            for violation in invariant.violations.iter().take(SHOWN) {
+                writeln!(f, "  {violation}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

@@ -30,5 +30,5 @@ pub use http::http_client;
 pub use patient::{NewPatient, Patient};
 pub use processes::{Frozen, Process, Restart};
 pub use stack::{NoStack, Stack, User};
-pub use topic::{PatientRecord, Topic};
+pub use topic::{PatientRecord, RawRecord, Topic};
 pub use waiting::{PATIENCE, eventually, within};

@@ -26,6 +26,18 @@ const FETCH_WAIT: i32 = 100;
 pub struct Topic {
     partitions: Vec<(Arc<PartitionClient>, i64)>,
     seen: Vec<PatientRecord>,
+    raw: Vec<RawRecord>,
+}
+
+/// A record of the topic, whatever it is.
+#[derive(Debug, Clone)]
+pub struct RawRecord {
+    /// Where it stands.
+    pub partition: i32,
+    /// Where it stands.
+    pub offset: i64,
+    /// What it is.
+    pub record: Record,
 }
 
 /// A record of the topic.
@@ -77,6 +89,7 @@ impl Topic {
         Self {
             partitions,
             seen: Vec::new(),
+            raw: Vec::new(),
         }
     }
 
@@ -120,6 +133,24 @@ impl Topic {
         .await
     }
 
+    /// Waits until there are so many records with this key, and answers them in their order.
+    pub async fn records_with_key(&mut self, key: &[u8], many: usize) -> Vec<RawRecord> {
+        eventually(&format!("{many} records on Kafka with a key"), async || {
+            self.fetch().await;
+            let with = self.raw.iter();
+            let with = with.filter(|raw| raw.record.key.as_deref() == Some(key));
+            let records: Vec<_> = with.cloned().collect();
+            (records.len() >= many).then_some(records)
+        })
+        .await
+    }
+
+    /// How many partitions the topic has.
+    #[must_use]
+    pub const fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
     async fn fetch(&mut self) {
         for (partition, offset) in &mut self.partitions {
             let (records, _) = partition
@@ -131,11 +162,16 @@ impl Topic {
                 // A record that is no event may be another test's.
                 self.seen
                     .extend(read(partition.partition(), record.offset, &record.record));
+                self.raw.push(RawRecord {
+                    partition: partition.partition(),
+                    offset: record.offset,
+                    record: record.record,
+                });
             }
         }
     }
 
-    /// Puts any record on a partition of the topic, as a program that makes mistakes might.
+    /// Puts a record with an event's headers on a partition of the topic.
     pub async fn send(&self, partition: i32, key: &str, event_id: &str, value: Vec<u8>) {
         let headers = [(contracts::EVENT_ID_HEADER.to_owned(), event_id.to_owned())];
         self.put(partition, key, headers.into(), Some(value)).await;
@@ -149,10 +185,6 @@ impl Topic {
         headers: BTreeMap<String, String>,
         value: Option<Vec<u8>>,
     ) {
-        let mut partitions = self.partitions.iter().map(|(client, _)| client);
-        let partition = partitions
-            .find(|client| client.partition() == partition)
-            .expect("a partition of this number");
         let headers = headers.into_iter();
         let record = Record {
             key: Some(key.as_bytes().to_vec()),
@@ -162,8 +194,18 @@ impl Topic {
                 .collect(),
             timestamp: Utc::now(),
         };
+        self.send_all(partition, vec![record]).await;
+    }
+
+    /// Puts any records on a partition of the topic, in their order, as a program that makes
+    /// mistakes might.
+    pub async fn send_all(&self, partition: i32, records: Vec<Record>) {
+        let mut partitions = self.partitions.iter().map(|(client, _)| client);
+        let partition = partitions
+            .find(|client| client.partition() == partition)
+            .expect("a partition of this number");
         partition
-            .produce(vec![record], Compression::NoCompression)
+            .produce(records, Compression::NoCompression)
             .await
             .expect("a broker that takes records");
     }

@@ -3,9 +3,14 @@
 //! | item | `pk` | `sk` | attributes |
 //! |---|---|---|---|
 //! | a day's counts | `DAYS#2024-05` | `2024-05-01` | a number per kind of event and age band |
+//! | the version of a patient that was counted last | `SEEN#<patient id>` | `MARK` | see [`events::seen`] |
 //! | an event that was counted | `EVENT#<event id>` | `MARK` | `expiresAt`, seconds since 1970 |
 //!
 //! Days are days in UTC. A month of them is one query.
+//!
+//! The marks of events are from before there were those of patients. None is written any
+//! more, and those that are there expire within 30 days; until then they are looked at, so
+//! that no event is counted again.
 
 use std::{collections::HashMap, iter::Sum, num::ParseIntError, ops::AddAssign};
 
@@ -20,11 +25,11 @@ use crate::age_band::AgeBand;
 /// An item as the SDK hands it out.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// The sort key of every mark.
-pub(crate) const MARK: &str = "MARK";
+/// The sort key of every event's mark.
+pub(crate) const EVENT_MARK: &str = "MARK";
 
 /// The partition of an event's mark.
-pub(crate) fn mark_partition(event_id: Uuid) -> String {
+pub(crate) fn event_mark_partition(event_id: Uuid) -> String {
     format!("EVENT#{event_id}")
 }
 

@@ -8,6 +8,10 @@
 //!                  released, or the lease ran out: start again
 //! ```
 //!
+//! The patient's mark moves to the event in the transaction that stores the notification, so
+//! that an event that comes after a later one of its patient starts nothing, and one that
+//! comes again goes on with what is stored.
+//!
 //! Whoever starts an attempt has the notification for itself for the time of a lease, far
 //! longer than sending takes. A function that dies in the middle leaves a `PENDING`
 //! notification behind, which the event takes up again when it comes again and the lease has
@@ -20,13 +24,14 @@
 use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
-    error::SdkError,
-    operation::{put_item::PutItemError, update_item::UpdateItemError},
-    types::{AttributeValue, ReturnValuesOnConditionCheckFailure::AllOld},
+    error::{BuildError, SdkError},
+    operation::update_item::UpdateItemError,
+    types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure::AllOld, TransactWriteItem},
 };
 use backon::{ExponentialBuilder, Retryable as _};
 use chrono::Utc;
-use store::{Table, failure_code};
+use events::{Effect, PatientEvent, seen};
+use store::{Table, TransactionError, failure_code};
 
 use crate::{
     mailer::PATIENCE,
@@ -43,9 +48,18 @@ pub enum TableError {
     /// It refused, or did not answer.
     #[error("the notifications table did not take the notification: {0}")]
     Failed(String),
+    /// The request to it is incomplete.
+    #[error("the notification cannot be written to the notifications table")]
+    Request(#[from] BuildError),
     /// It holds something that is no notification.
     #[error("the notifications table holds an item that is no notification")]
     Malformed(#[from] serde_dynamo::Error),
+}
+
+impl From<TransactionError> for TableError {
+    fn from(error: TransactionError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 /// Who may send the notification.
@@ -57,6 +71,8 @@ pub enum Start<'a> {
     Settled,
     /// Another function is just about it.
     Held,
+    /// Nobody: a later version of the patient was seen before.
+    OutOfDate,
 }
 
 /// The right to send a notification.
@@ -67,20 +83,25 @@ pub struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Starts an attempt: stores the notification if it is new, else takes up the one that
-    /// is stored, with the words that it had then.
+    /// Starts an attempt: stores the event's notification if it is new, else takes up the one
+    /// that is stored, with the words that it had then.
     ///
     /// # Errors
     /// If the table does not answer.
     pub async fn start(
         table: &'a Table,
+        event: &PatientEvent,
         mut notification: Notification,
     ) -> Result<Start<'a>, TableError> {
         notification.lease_until = lease_from_now();
-        // Our own id comes back where the SDK stored it, missed the answer and tried again.
-        let stored = put_if_new(table, &notification)
-            .await?
-            .filter(|stored| stored.id != notification.id);
+        let stored = match put_if_new(table, event, &notification).await? {
+            Stored::New => None,
+            // Our own id comes back where the SDK stored it, missed the answer and tried again.
+            Stored::Before(stored) if stored.id == notification.id => None,
+            Stored::Before(stored) => Some(stored),
+            Stored::Removed => return Ok(Start::Settled),
+            Stored::OutOfDate => return Ok(Start::OutOfDate),
+        };
         let Some(stored) = stored else {
             let attempt = Self {
                 table,
@@ -94,7 +115,7 @@ impl<'a> Attempt<'a> {
         if stored.lease_until > Utc::now().timestamp_millis() {
             return Ok(Start::Held);
         }
-        Self::take_up(table, stored).await
+        Self::take_up(table, *stored).await
     }
 
     /// Of all who find the lease run out at the same time, one gets the next one.
@@ -237,30 +258,47 @@ fn is_refused_condition(error: &SdkError<UpdateItemError>) -> bool {
         .is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
-/// Stores the notification, or answers the one that its event has already.
+/// What became of storing a notification.
+enum Stored {
+    /// It is stored.
+    New,
+    /// Its event has this one already.
+    Before(Box<Notification>),
+    /// Its event had one, which somebody removed.
+    Removed,
+    /// A later version of the patient was seen before.
+    OutOfDate,
+}
+
+/// Stores the event's notification and moves the patient's mark, both or none.
 async fn put_if_new(
     table: &Table,
+    event: &PatientEvent,
     notification: &Notification,
-) -> Result<Option<Notification>, TableError> {
-    let put = table
-        .client()
-        .await
-        .put_item()
+) -> Result<Stored, TableError> {
+    let put = Put::builder()
         .table_name(table.name())
         .set_item(Some(serde_dynamo::to_item(notification)?))
         .condition_expression("attribute_not_exists(pk)")
         .return_values_on_condition_check_failure(AllOld)
-        .send()
-        .await;
-    match put {
-        Ok(_) => Ok(None),
-        Err(error) => match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                let stored = refusal.item().cloned().unwrap_or_default();
-                Ok(Some(serde_dynamo::from_item(stored)?))
+        .build()?;
+    let put = TransactWriteItem::builder().put(put).build();
+    match table.transact(vec![seen::mark(table, event)?, put]).await {
+        Ok(()) => Ok(Stored::New),
+        Err(TransactionError::Refused(reasons)) => {
+            let effect = seen::effect_of_refusal(reasons.first(), event);
+            if effect == Some(Effect::OutOfDate) {
+                return Ok(Stored::OutOfDate);
             }
-            _ => Err(TableError::Failed(failure_code(&error))),
-        },
+            match reasons.get(1).and_then(|reason| reason.item()) {
+                Some(item) => {
+                    let stored = serde_dynamo::from_item(item.clone())?;
+                    Ok(Stored::Before(Box::new(stored)))
+                }
+                None => Ok(Stored::Removed),
+            }
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

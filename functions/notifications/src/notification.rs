@@ -2,7 +2,9 @@
 //!
 //! One item per notification: `pk` is `PATIENT#<patient id>`, `sk` is
 //! `<time of the event>#<event id>`, so that a patient's notifications stand in the order of
-//! their events, and an event has one at most. Notifications stay; the table has no TTL.
+//! their events, and an event has one at most. Notifications stay. The version of each
+//! patient that was seen last stands apart, in the items of [`events::seen`]; only those of
+//! deleted patients expire.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use events::PatientEvent;

@@ -2,12 +2,13 @@
 //!
 //! Stores the welcome as `PENDING`, sends it, and stores what became of it; [`attempt`] says
 //! how duplicates and crashes are kept apart. Changes to a patient and their removal are no
-//! reason to write to them.
+//! reason to write to them: they are only marked as seen, so that a welcome that comes after
+//! them is not sent any more.
 //!
 //! [`attempt`]: crate::attempt
 
-use events::{Change, Effect, PatientEvent};
-use store::Table;
+use events::{Change, Effect, PatientEvent, seen};
+use store::{Table, TransactionError};
 
 use crate::{
     attempt::{Attempt, Start, TableError},
@@ -48,14 +49,27 @@ impl Notifier {
     /// If it could not be done now.
     pub async fn notify(&self, event: &PatientEvent) -> Result<Effect, NotifyError> {
         let Change::Created(patient) = &event.change else {
-            return Ok(Effect::Ignored);
+            return Ok(self.see(event).await?);
         };
         let message = welcome(&patient.name, &self.clinic);
         let notification = Notification::welcome(event, &patient.email, message);
-        match Attempt::start(&self.table, notification).await? {
+        match Attempt::start(&self.table, event, notification).await? {
             Start::Ours(attempt) => self.send(*attempt).await,
             Start::Settled => Ok(Effect::AlreadyApplied),
+            Start::OutOfDate => Ok(Effect::OutOfDate),
             Start::Held => Err(NotifyError::Held),
+        }
+    }
+
+    async fn see(&self, event: &PatientEvent) -> Result<Effect, TableError> {
+        let mark = seen::mark(&self.table, event)?;
+        match self.table.transact(vec![mark]).await {
+            Ok(()) => Ok(Effect::Ignored),
+            Err(TransactionError::Refused(reasons)) => {
+                let effect = seen::effect_of_refusal(reasons.first(), event);
+                Ok(effect.unwrap_or(Effect::AlreadyApplied))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

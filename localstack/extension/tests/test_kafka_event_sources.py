@@ -40,11 +40,13 @@ import base64
 records = [record for group in event["records"].values() for record in group]
 values = [base64.b64decode(record["value"] or "").decode("utf-8", "replace") for record in records]
 time.sleep(plan.get("sleep", 0))
+if plan.get("dies"):
+    os._exit(1)
 if "fail" in plan and (not plan["fail"] or set(plan["fail"]) & set(values)):
     raise RuntimeError("as planned")
 with open(folder + "/done", "a") as log:
     log.write("".join(json.dumps(value) + "\\n" for value in values))
-return plan.get("answer")
+return plan.get("answers", {}).get(next(iter(event["records"])), plan.get("answer"))
 """
 )
 
@@ -658,6 +660,43 @@ def test_a_report_of_failed_records(
     commits(kafka, uuid, topic, 2)
     recorder.plan(answer={"batchItemFailures": []})
     commits(kafka, uuid, topic, 4)
+
+
+def test_a_report_holds_up_its_own_partition_only(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """The reported record and those behind it come again; what is on others is committed."""
+    topic = kafka.create_topic(partitions=2)
+    kafka.produce(topic, *"abcd", partition=0)
+    kafka.produce(topic, *"wxyz", partition=1)
+    report = {"batchItemFailures": [failed(topic, 2, partition=0)]}
+    recorder.plan(answers={f"{topic}-0": report, f"{topic}-1": {"batchItemFailures": []}})
+    uuid = mappings.create(recorder, topic, FunctionResponseTypes=["ReportBatchItemFailures"])
+    commits(kafka, uuid, topic, 4, partition=1)
+    commits(kafka, uuid, topic, 2, partition=0)
+    wait_until(lambda: recorder.batches.count(list("cd")) >= 2, "retries")
+    assert recorder.batches.count(list("abcd")) == 1
+    assert recorder.batches.count(list("wxyz")) == 1
+
+    kafka.produce(topic, "!", partition=1)
+    commits(kafka, uuid, topic, 5, partition=1)
+    assert kafka.committed(uuid, topic, 0) == 2
+    recorder.plan(answer={"batchItemFailures": []})
+    commits(kafka, uuid, topic, 4, partition=0)
+
+
+def test_a_function_that_dies_with_a_batch_gets_all_of_it_again(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """It has reported nothing."""
+    topic = kafka.create_topic()
+    recorder.plan(dies=True)
+    kafka.produce(topic, *"abc")
+    uuid = mappings.create(recorder, topic, FunctionResponseTypes=["ReportBatchItemFailures"])
+    wait_until(lambda: len(recorder.batches) >= 2, "another attempt")
+    assert recorder.batches[:2] == [list("abc"), list("abc")]
+    recorder.plan(answer={"batchItemFailures": []})
+    commits(kafka, uuid, topic, 3)
 
 
 def failed(topic: str, offset: int, partition: int = 0) -> dict[str, Any]:

@@ -1,7 +1,14 @@
 //! The frame that every consumer of patient events runs in: decoding, trace, dead
 //! letters, log lines and metrics. What a consumer does with an event is its own.
+//!
+//! A record that fails is reported to Lambda, with which its partition comes again from
+//! there on; until then the frame leaves the partition alone, so that its order stays. The
+//! event source mapping has to ask for such reports, or Lambda takes them for a success.
 
-use std::{future::Future, time::Instant};
+use std::{
+    future::Future,
+    time::{Duration, Instant, SystemTime},
+};
 
 use aws_lambda_events::kafka::{KafkaEvent, KafkaRecord};
 use aws_sdk_sqs::Client;
@@ -9,6 +16,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::Utc;
 use contracts::TRACEPARENT;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::Serialize;
 use store::{aws_config, setting};
 use telemetry::{Metrics, TraceContext, Unit};
 use tokio::sync::OnceCell;
@@ -23,6 +31,8 @@ pub enum Effect {
     Applied,
     /// It had its effect before; this was a duplicate.
     AlreadyApplied,
+    /// A later version of the patient was seen before; it changed nothing.
+    OutOfDate,
     /// It is of no concern to this consumer.
     Ignored,
 }
@@ -32,15 +42,47 @@ impl Effect {
         match self {
             Self::Applied => "applied",
             Self::AlreadyApplied => "already applied",
+            Self::OutOfDate => "out of date",
             Self::Ignored => "ignored",
         }
     }
 }
 
+/// How long before its deadline a function begins with no further record: far longer than
+/// one takes that is slow and not stuck. What is left comes again at once, which a function
+/// that is stopped in the middle of a record cannot promise.
+const RESERVE: Duration = Duration::from_secs(20);
+
+/// What Lambda is told about a batch: from which record on each partition has to come again
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html>). Nothing
+/// is: all of it was handled.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    batch_item_failures: Vec<Failure>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    item_identifier: ItemIdentifier,
+}
+
+/// `partition` is the topic and the number of the partition, `patient.events.v1-0`.
+#[derive(Debug, Serialize)]
+struct ItemIdentifier {
+    partition: String,
+    offset: i64,
+}
+
+/// The record comes again. The reason was logged where it was known.
+struct ComesAgain;
+
 /// Serves batches of records as the Lambda function of this name, until Lambda stops it.
 ///
 /// `handle` is called with one event at a time, in the order of each partition. It must
-/// have its effect once per event id. If it fails, the batch fails and comes again.
+/// have its effect once per event id. If it fails, the partition comes again from this
+/// event on.
 ///
 /// # Errors
 /// If the Lambda runtime API cannot be reached.
@@ -72,35 +114,69 @@ where
     H: Fn(PatientEvent) -> F,
     F: Future<Output = Result<Effect, Error>>,
 {
-    async fn batch(&self, batch: LambdaEvent<KafkaEvent>) -> Result<(), Error> {
-        let request_id = batch.context.request_id;
-        for record in batch.payload.records.into_values().flatten() {
-            let trace = trace(&record);
-            let span = tracing::info_span!(
-                "record",
-                requestId = %request_id,
-                traceId = %trace.trace_id(),
-                function = self.function,
-                partition = record.partition,
-                offset = record.offset,
-            );
-            trace.scope(self.record(&record)).instrument(span).await?;
+    async fn batch(&self, batch: LambdaEvent<KafkaEvent>) -> Result<Report, Error> {
+        let request_id = &batch.context.request_id;
+        // Not every caller says one: `cargo lambda watch` names a moment long ago.
+        let deadline = Some(batch.context.deadline()).filter(|end| *end > SystemTime::now());
+        let stop = deadline.map(|end| end - RESERVE);
+        let mut report = Report::default();
+        let mut is_first = true;
+        for (partition, records) in batch.payload.records {
+            for record in &records {
+                // The first one is begun whatever the time is, else nothing might ever be.
+                let is_time = is_first || stop.is_none_or(|stop| SystemTime::now() < stop);
+                is_first = false;
+                if is_time && self.in_span(record, request_id).await.is_ok() {
+                    continue;
+                }
+                report.batch_item_failures.push(Failure {
+                    item_identifier: ItemIdentifier {
+                        partition,
+                        offset: record.offset,
+                    },
+                });
+                break;
+            }
         }
-        Ok(())
+        Ok(report)
     }
 
-    async fn record(&self, record: &KafkaRecord) -> Result<(), Error> {
+    async fn in_span(&self, record: &KafkaRecord, request_id: &str) -> Result<(), ComesAgain> {
+        let trace = trace(record);
+        let span = tracing::info_span!(
+            "record",
+            requestId = %request_id,
+            traceId = %trace.trace_id(),
+            function = self.function,
+            partition = record.partition,
+            offset = record.offset,
+        );
+        trace.scope(self.record(record)).instrument(span).await
+    }
+
+    async fn record(&self, record: &KafkaRecord) -> Result<(), ComesAgain> {
         let started = Instant::now();
         let event = match decode(record) {
             Ok(event) => event,
-            Err(reason) => return Box::pin(self.put_aside(record, reason)).await,
+            Err(reason) => {
+                return Box::pin(self.put_aside(record, reason))
+                    .await
+                    .map_err(|error| {
+                        tracing::error!(
+                            reason = %reason, cause = %error,
+                            "the record could not be put aside and will come again"
+                        );
+                        self.comes_again()
+                    });
+            }
         };
         let (id, patient_id, kind) = (event.id, event.patient_id, event.change.kind());
         let age = Utc::now() - event.occurred_at;
         // Boxed, as above: the AWS SDK's futures inside are large, and nest too deep for
         // the compiler.
-        let effect = Box::pin((self.handle)(event)).await.inspect_err(|error| {
+        let effect = Box::pin((self.handle)(event)).await.map_err(|error| {
             tracing::error!(eventId = %id, cause = %error, "the event will come again");
+            self.comes_again()
         })?;
         tracing::info!(
             eventId = %id, patientId = %patient_id, kind, effect = effect.name(), "event"
@@ -131,21 +207,20 @@ where
             })
             .await?;
         queue
-            .send(&DeadLetter {
-                consumer: self.function.to_owned(),
-                topic: record.topic.clone().unwrap_or_default(),
-                partition: record.partition,
-                offset: record.offset,
-                reason: reason.to_string(),
-                key: record.key.clone(),
-                value: record.value.clone(),
-            })
+            .send(DeadLetter::of(record, self.function, reason))
             .await?;
         tracing::error!(cause = %reason, "the record went to the dead-letter queue");
         self.metrics()
             .metric("DeadLetters", Unit::Count, 1.0)
             .emit();
         Ok(())
+    }
+
+    /// Counts it: a record that never succeeds holds up its partition, which somebody has to
+    /// hear of.
+    fn comes_again(&self) -> ComesAgain {
+        self.metrics().metric("Failures", Unit::Count, 1.0).emit();
+        ComesAgain
     }
 
     fn metrics(&self) -> Metrics {
@@ -171,4 +246,130 @@ fn trace(record: &KafkaRecord) -> TraceContext {
     text.and_then(|bytes: Vec<u8>| String::from_utf8(bytes).ok())
         .and_then(|text| text.parse().ok())
         .unwrap_or_else(TraceContext::start)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use std::cell::RefCell;
+
+    use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+    use lambda_runtime::Context;
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::Change;
+
+    fn value(version: i64) -> String {
+        let event = PatientEvent {
+            id: Uuid::now_v7(),
+            occurred_at: Utc::now(),
+            patient_id: Uuid::now_v7(),
+            patient_version: version,
+            change: Change::Deleted,
+        };
+        STANDARD.encode(event.encode())
+    }
+
+    fn record(partition: i64, offset: i64, value: &str) -> Value {
+        json!({
+            "topic": "patient.events.v1", "partition": partition, "offset": offset,
+            "timestamp": 0, "timestampType": "CREATE_TIME",
+            "key": null, "value": value, "headers": [{ "odd": [-1, 0, 127] }],
+        })
+    }
+
+    /// Hands these records to a consumer that fails at some versions, and answers the
+    /// versions that it was called with and what it told Lambda.
+    async fn consume(partitions: &Value, fails_at: &[i64], seconds_left: u64) -> (Vec<i64>, Value) {
+        let called = RefCell::new(Vec::new());
+        let nowhere = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(store::http_client())
+            .endpoint_url("http://127.0.0.1:1")
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .build();
+        let consumer = Consumer {
+            function: "test",
+            handle: async |event: PatientEvent| {
+                called.borrow_mut().push(event.patient_version);
+                if fails_at.contains(&event.patient_version) {
+                    return Err(Error::from("as planned"));
+                }
+                Ok(Effect::Applied)
+            },
+            dead_letters: OnceCell::from(DeadLetterQueue::new(
+                Client::from_conf(nowhere),
+                "http://127.0.0.1:1/queue".to_owned(),
+            )),
+        };
+        let payload = serde_json::from_value(json!({ "records": partitions })).unwrap();
+        let mut context = Context::default();
+        let deadline = SystemTime::now() + Duration::from_secs(seconds_left);
+        let since_epoch = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        context.deadline = since_epoch.as_millis().try_into().unwrap();
+        let report = consumer
+            .batch(LambdaEvent::new(payload, context))
+            .await
+            .unwrap();
+        let mut called = called.into_inner();
+        called.sort_unstable();
+        (called, serde_json::to_value(report).unwrap())
+    }
+
+    fn failed(partition: &str, offset: i64) -> Value {
+        json!({ "itemIdentifier": { "partition": partition, "offset": offset } })
+    }
+
+    #[tokio::test]
+    async fn a_batch_without_failures_is_reported_with_an_empty_list() {
+        let records = json!({ "patient.events.v1-0": [record(0, 7, &value(1))] });
+        let (called, report) = consume(&records, &[], 60).await;
+        assert_eq!(called, [1]);
+        assert_eq!(report, json!({ "batchItemFailures": [] }));
+        let (_, report) = consume(&json!({}), &[], 60).await;
+        assert_eq!(report, json!({ "batchItemFailures": [] }));
+    }
+
+    #[tokio::test]
+    async fn a_partition_stops_at_its_first_failure_and_the_others_go_on() {
+        let records = json!({
+            "patient.events.v1-0": [
+                record(0, 10, &value(1)), record(0, 11, &value(2)),
+                record(0, 13, &value(3)), record(0, 14, &value(4)),
+            ],
+            "patient.events.v1-11": [record(11, 5, &value(5)), record(11, 6, &value(6))],
+        });
+        let (called, report) = consume(&records, &[2, 3], 60).await;
+        assert_eq!(called, [1, 2, 5, 6]);
+        let expected = json!({ "batchItemFailures": [failed("patient.events.v1-0", 11)] });
+        assert_eq!(report, expected);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_put_aside_comes_again() {
+        let records = json!({ "patient.events.v1-3": [
+            record(3, 1, &value(1)), record(3, 2, "AAAA"), record(3, 3, &value(3)),
+        ] });
+        let (called, report) = consume(&records, &[], 60).await;
+        assert_eq!(called, [1]);
+        let expected = json!({ "batchItemFailures": [failed("patient.events.v1-3", 2)] });
+        assert_eq!(report, expected);
+    }
+
+    #[tokio::test]
+    async fn what_there_is_no_time_for_comes_again() {
+        let records = json!({ "patient.events.v1-3": [
+            record(3, 1, &value(1)), record(3, 2, &value(2)), record(3, 3, &value(3)),
+        ] });
+        let (called, report) = consume(&records, &[], 5).await;
+        assert_eq!(called, [1]);
+        let expected = json!({ "batchItemFailures": [failed("patient.events.v1-3", 2)] });
+        assert_eq!(report, expected);
+        let (called, _) = consume(&records, &[], 0).await;
+        assert_eq!(called, [1, 2, 3], "without a deadline");
+    }
 }

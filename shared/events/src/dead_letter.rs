@@ -1,8 +1,27 @@
 //! Where a record goes that cannot be decoded: an SQS queue, with the reason, while its
-//! neighbours go on.
+//! neighbours go on. From there it can be put back on its topic.
 
-use aws_sdk_sqs::Client;
+use std::{fmt::Write as _, time::Duration};
+
+use aws_lambda_events::kafka::KafkaRecord;
+use aws_sdk_sqs::{Client, types::Message};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lambda_runtime::Error;
 use serde::{Deserialize, Serialize};
+
+use crate::Undecodable;
+
+/// How large a message of the queue may be, in bytes
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
+/// SQS allows more by now, a queue that was made before only this.
+const LARGEST_MESSAGE: usize = 256 * 1024;
+
+/// How many messages one call gets at most.
+const MESSAGES_PER_CALL: i32 = 10;
+
+/// How long a call waits for messages, in seconds. Only a call that waits asks all servers
+/// that the queue is spread over.
+const WAIT: i32 = 1;
 
 /// A record that was put aside, with what is needed to find out why and to send it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,10 +37,119 @@ pub struct DeadLetter {
     pub offset: i64,
     /// Why it could not be read.
     pub reason: String,
+    /// Whether the record is too large for the queue. Then there is neither key nor value nor
+    /// headers here: they stand on Kafka, for as long as it keeps the record.
+    #[serde(default)]
+    pub too_large: bool,
     /// The record's key, in base64.
     pub key: Option<String>,
     /// The record's value, in base64.
     pub value: Option<String>,
+    /// The record's headers, in their order. Letters were written without them once.
+    #[serde(default)]
+    pub headers: Vec<Header>,
+}
+
+/// A header of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its value, in base64.
+    pub value: String,
+}
+
+impl DeadLetter {
+    pub(crate) fn of(record: &KafkaRecord, consumer: &str, reason: Undecodable) -> Self {
+        let headers = record.headers.iter().flatten();
+        Self {
+            consumer: consumer.to_owned(),
+            topic: record.topic.clone().unwrap_or_default(),
+            partition: record.partition,
+            offset: record.offset,
+            reason: reason.to_string(),
+            too_large: false,
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers: headers
+                .map(|(name, value)| {
+                    let value: Vec<u8> = value.iter().map(|byte| byte.cast_unsigned()).collect();
+                    Header {
+                        name: name.clone(),
+                        value: STANDARD.encode(value),
+                    }
+                })
+                .collect(),
+        }
+    }
+
+    /// As a message that the queue takes.
+    fn into_message(self) -> Result<String, serde_json::Error> {
+        let message = ascii(&serde_json::to_string(&self)?);
+        if message.len() <= LARGEST_MESSAGE {
+            return Ok(message);
+        }
+        serde_json::to_string(&Self {
+            too_large: true,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            ..self
+        })
+        .map(|message| ascii(&message))
+    }
+}
+
+/// SQS refuses some characters, which a header's name may have; in JSON, each can be written
+/// as an escape.
+fn ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() {
+            escaped.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing into a String does not fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        }
+    }
+    escaped
+}
+
+/// A message that was taken from the queue. It comes back unless it is deleted in time.
+#[derive(Debug)]
+pub struct Taken {
+    /// What SQS calls it.
+    pub id: String,
+    body: String,
+    receipt: String,
+}
+
+impl Taken {
+    /// What it says.
+    ///
+    /// # Errors
+    /// If it is no letter.
+    pub fn letter(&self) -> Result<DeadLetter, serde_json::Error> {
+        serde_json::from_str(&self.body)
+    }
+
+    /// How long it is, in bytes.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.body.len()
+    }
+}
+
+impl From<Message> for Taken {
+    fn from(message: Message) -> Self {
+        Self {
+            id: message.message_id.unwrap_or_default(),
+            body: message.body.unwrap_or_default(),
+            receipt: message.receipt_handle.unwrap_or_default(),
+        }
+    }
 }
 
 /// The queue. `DEAD_LETTER_QUEUE_URL` says which.
@@ -42,13 +170,114 @@ impl DeadLetterQueue {
     ///
     /// # Errors
     /// If the queue did not take it: then it must not count as handled.
-    pub async fn send(&self, letter: &DeadLetter) -> Result<(), lambda_runtime::Error> {
+    pub async fn send(&self, letter: DeadLetter) -> Result<(), Error> {
         self.client
             .send_message()
             .queue_url(&self.url)
-            .message_body(serde_json::to_string(letter)?)
+            .message_body(letter.into_message()?)
             .send()
             .await?;
         Ok(())
+    }
+
+    /// Takes some messages; nobody else gets them for this long. Empty if there are none.
+    ///
+    /// # Errors
+    /// If the queue does not answer.
+    pub async fn take(&self, hidden: Duration) -> Result<Vec<Taken>, Error> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(MESSAGES_PER_CALL)
+            .wait_time_seconds(WAIT)
+            .visibility_timeout(i32::try_from(hidden.as_secs())?)
+            .send()
+            .await?;
+        let messages = answer.messages.unwrap_or_default();
+        Ok(messages.into_iter().map(Taken::from).collect())
+    }
+
+    /// Deletes a message that was taken.
+    ///
+    /// # Errors
+    /// If the queue does not answer: then the message may come back.
+    pub async fn delete(&self, taken: &Taken) -> Result<(), Error> {
+        let delete = self.client.delete_message().queue_url(&self.url);
+        delete.receipt_handle(&taken.receipt).send().await?;
+        Ok(())
+    }
+
+    /// Puts a message back that was taken, for others to take at once.
+    ///
+    /// # Errors
+    /// If the queue does not answer: then it comes back when its time is over.
+    pub async fn put_back(&self, taken: &Taken) -> Result<(), Error> {
+        let change = self.client.change_message_visibility().queue_url(&self.url);
+        change
+            .receipt_handle(&taken.receipt)
+            .visibility_timeout(0)
+            .send()
+            .await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn letter(record: &serde_json::Value) -> DeadLetter {
+        let record: KafkaRecord = serde_json::from_value(record.clone()).unwrap();
+        DeadLetter::of(&record, "test", Undecodable("not protobuf"))
+    }
+
+    #[test]
+    fn a_letter_survives_the_queue() {
+        let letter = letter(&json!({
+            "topic": "patient.events.v1", "partition": 3, "offset": 7, "timestamp": 0,
+            "key": "AA==", "value": "/w==",
+            "headers": [{ "odd \u{0} 🩺\u{ffff}\"\\": [-1, 0, 127] }, { "twice": [] }, { "twice": [1] }],
+        }));
+        let message = letter.clone().into_message().unwrap();
+        let refused = |character: char| !matches!(character, ' '..='~');
+        assert!(!message.contains(refused), "{message}");
+        assert_eq!(
+            serde_json::from_str::<DeadLetter>(&message).unwrap(),
+            letter
+        );
+        assert_eq!(letter.headers[0].value, STANDARD.encode([255, 0, 127]));
+        assert_eq!(letter.headers.len(), 3);
+    }
+
+    #[test]
+    fn a_letter_of_before_there_were_headers_is_read() {
+        let letter: DeadLetter = serde_json::from_value(json!({
+            "consumer": "count-patient-events", "topic": "patient.events.v1", "partition": 3,
+            "offset": 7, "reason": "not a patient event: change", "key": null, "value": "AA==",
+        }))
+        .unwrap();
+        assert_eq!((letter.headers.len(), letter.too_large), (0, false));
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_for_the_queue_is_only_named() {
+        let of_size = |size: usize| {
+            letter(&json!({
+                "topic": "patient.events.v1", "partition": 3, "offset": 7, "timestamp": 0,
+                "key": "AA==", "value": "A".repeat(size), "headers": [{ "name": [1] }],
+            }))
+        };
+        let fits = of_size(200_000).into_message().unwrap();
+        assert!(!serde_json::from_str::<DeadLetter>(&fits).unwrap().too_large);
+        let message = of_size(LARGEST_MESSAGE).into_message().unwrap();
+        assert!(message.len() < 1000);
+        let named: DeadLetter = serde_json::from_str(&message).unwrap();
+        assert!(named.too_large);
+        assert_eq!((named.partition, named.offset), (3, 7));
+        assert_eq!((named.key, named.value), (None, None));
     }
 }

@@ -5,8 +5,9 @@ mod consumer;
 mod dead_letter;
 mod patient_event;
 mod producer;
+pub mod seen;
 
 pub use consumer::{Effect, consume};
-pub use dead_letter::{DeadLetter, DeadLetterQueue};
+pub use dead_letter::{DeadLetter, DeadLetterQueue, Header, Taken};
 pub use patient_event::{Change, Patient, PatientEvent, Undecodable};
 pub use producer::{Producer, ProducerError};

@@ -10,6 +10,6 @@ pub mod testing;
 
 pub use ::aws_config::SdkConfig;
 pub use aws::{aws_config, failure_code, http_client};
-pub use dynamodb::Table;
+pub use dynamodb::{Table, TransactionError};
 pub use postgres::{PoolError, TRUSTED_FOR, connect_options, pool, pool_of};
 pub use setting::{MissingSetting, setting};

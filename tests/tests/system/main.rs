@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod consumers;
 mod cors;
 mod documentation;
 mod events;

@@ -54,6 +54,7 @@ fn functions() -> BTreeMap<String, Triggers> {
         }
         triggers.kafka = resources.iter().any(|(_, mapping)| {
             mapping["Type"] == "AWS::Lambda::EventSourceMapping"
+                && mapping["Properties"]["Topics"].is_sequence()
                 && refers_to(&mapping["Properties"]["FunctionName"], name)
         });
         let authorizers = resources

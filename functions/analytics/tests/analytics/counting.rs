@@ -8,11 +8,12 @@ use std::sync::{
 use analytics::count_patient_events::{CountError, count};
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Router, extract::State, response::IntoResponse, routing::post};
-use events::{Change, Effect, PatientEvent};
+use events::{Change, Effect, PatientEvent, seen};
 use futures::future::join_all;
 use http::StatusCode;
 use serde_json::json;
-use store::{Table, testing};
+use store::{Table, TransactionError, testing};
+use uuid::Uuid;
 
 use crate::fixtures::{born_on, count_all, event, totals};
 
@@ -143,26 +144,121 @@ async fn write_day(table: &Table, deleted: AttributeValue) {
         .unwrap();
 }
 
-#[tokio::test]
-async fn the_mark_expires() {
-    let table = testing::table().await;
-    let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
-    let before = chrono::Utc::now().timestamp();
-    count(&table, &removed).await.unwrap();
+const NOON: &str = "2024-05-01T12:00:00Z";
 
-    let get = table.client().await.get_item().table_name(table.name());
-    let mark = get
-        .key("pk", AttributeValue::S(format!("EVENT#{}", removed.id)))
-        .key("sk", AttributeValue::S("MARK".to_owned()))
+/// A patient's first versions: registered, changed, deleted.
+fn history() -> [PatientEvent; 3] {
+    let patient_id = Uuid::now_v7();
+    let version = |patient_version, change| PatientEvent {
+        patient_id,
+        patient_version,
+        ..event(NOON, change)
+    };
+    [
+        version(1, Change::Created(born_on("1940-01-01"))),
+        version(2, Change::Updated(born_on("1940-01-01"))),
+        version(3, Change::Deleted),
+    ]
+}
+
+#[tokio::test]
+async fn what_comes_after_a_later_version_changes_nothing() {
+    let table = testing::table().await;
+    let [registered, changed, deleted] = history();
+    assert_eq!(count(&table, &changed).await.unwrap(), Effect::Applied);
+    assert_eq!(count(&table, &registered).await.unwrap(), Effect::OutOfDate);
+    assert_eq!(count(&table, &deleted).await.unwrap(), Effect::Applied);
+    assert_eq!(count(&table, &changed).await.unwrap(), Effect::OutOfDate);
+    let again = count(&table, &deleted).await.unwrap();
+    assert_eq!(again, Effect::AlreadyApplied);
+
+    let totals = totals(table, MAY).await;
+    assert_eq!(
+        (&totals["created"], &totals["updated"], &totals["deleted"]),
+        (&json!(0), &json!(1), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn another_event_of_the_same_version_changes_nothing() {
+    let table = testing::table().await;
+    let [registered, ..] = history();
+    count_all(&table, std::slice::from_ref(&registered)).await;
+    let impostor = PatientEvent {
+        id: Uuid::now_v7(),
+        ..registered
+    };
+    assert_eq!(count(&table, &impostor).await.unwrap(), Effect::OutOfDate);
+    assert_eq!(totals(table, MAY).await["created"], 1);
+}
+
+#[tokio::test]
+async fn a_history_that_is_replayed_many_times_at_once_counts_once() {
+    let table = testing::table().await;
+    let histories: Vec<_> = (0..5).map(|_| history()).collect();
+    let replay = async || {
+        for history in &histories {
+            for event in history {
+                count(&table, event).await.unwrap();
+            }
+        }
+    };
+    join_all((0..8).map(|_| replay())).await;
+    let totals = totals(table, MAY).await;
+    for counter in ["created", "updated", "deleted"] {
+        assert_eq!(totals[counter], 5, "{counter}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_mark_of_a_deleted_patient_expires() {
+    let table = testing::table().await;
+    let before = chrono::Utc::now().timestamp();
+    for event in history() {
+        count_all(&table, std::slice::from_ref(&event)).await;
+        let get = table.client().await.get_item().table_name(table.name());
+        let mark = get
+            .key("pk", AttributeValue::S(seen::partition(event.patient_id)))
+            .key("sk", AttributeValue::S(seen::SORT.to_owned()))
+            .send()
+            .await
+            .unwrap();
+        let mark = mark.item().unwrap();
+        let text = |name: &str| mark[name].as_s().unwrap().clone();
+        assert_eq!(text("eventId"), event.id.to_string());
+        let version = event.patient_version.to_string();
+        assert_eq!(mark["patientVersion"], AttributeValue::N(version));
+        let expires_at = mark
+            .get("expiresAt")
+            .map(|moment| moment.as_n().unwrap().parse::<i64>().unwrap());
+        if event.change == Change::Deleted {
+            assert!(expires_at.unwrap() - before >= 30 * 24 * 60 * 60);
+        } else {
+            assert_eq!(expires_at, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_counted_when_each_event_had_a_mark_is_not_counted_again() {
+    let table = testing::table().await;
+    let [registered, changed, _] = history();
+    let put = table.client().await.put_item().table_name(table.name());
+    put.item("pk", AttributeValue::S(format!("EVENT#{}", registered.id)))
+        .item("sk", AttributeValue::S("MARK".to_owned()))
         .send()
         .await
         .unwrap();
-    let expires_at: i64 = mark.item().unwrap()["expiresAt"]
-        .as_n()
-        .unwrap()
-        .parse()
-        .unwrap();
-    assert!(expires_at - before >= 30 * 24 * 60 * 60);
+    for _ in 0..2 {
+        let again = count(&table, &registered).await.unwrap();
+        assert_eq!(again, Effect::AlreadyApplied);
+    }
+    count_all(&table, std::slice::from_ref(&changed)).await;
+    let totals = totals(table, MAY).await;
+    assert_eq!(
+        (&totals["created"], &totals["updated"]),
+        (&json!(0), &json!(1))
+    );
 }
 
 #[tokio::test]
@@ -177,7 +273,10 @@ async fn endless_collisions_fail_the_event() {
     let (table, attempts) = colliding_table(usize::MAX).await;
     let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
     let error = count(&table, &removed).await.unwrap_err();
-    assert!(matches!(error, CountError::Conflict(_)), "{error:?}");
+    assert!(
+        matches!(error, CountError::Table(TransactionError::Conflict)),
+        "{error:?}"
+    );
     assert!(attempts.load(Ordering::SeqCst) > 3);
 }
 

@@ -66,11 +66,12 @@ async fn a_failed_notification_was_never_sent() {
 async fn pages_go_from_new_to_old_without_gap_or_repetition() {
     let notifier = notifier(&Ses::start().await).await;
     let patient_id = Uuid::now_v7();
-    let events: Vec<PatientEvent> = (0..7)
-        .map(|hours| {
+    let events: Vec<PatientEvent> = (1..=7)
+        .map(|version| {
             let event = event(patient_id, Change::Created(zoe()));
             PatientEvent {
-                occurred_at: event.occurred_at + TimeDelta::hours(hours),
+                occurred_at: event.occurred_at + TimeDelta::hours(version),
+                patient_version: version,
                 ..event
             }
         })
@@ -118,8 +119,11 @@ fn ids(body: &Value) -> Vec<String> {
 async fn a_cursor_opens_no_other_patients_notifications() {
     let notifier = notifier(&Ses::start().await).await;
     let patient_id = Uuid::now_v7();
-    for _ in 0..2 {
-        let event = event(patient_id, Change::Created(zoe()));
+    for patient_version in 1..=2 {
+        let event = PatientEvent {
+            patient_version,
+            ..event(patient_id, Change::Created(zoe()))
+        };
         notifier.notify(&event).await.unwrap();
     }
     let (_, body) = get(&notifier.table, &format!("?patientId={patient_id}&limit=1")).await;

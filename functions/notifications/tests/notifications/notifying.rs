@@ -1,6 +1,7 @@
 //! Every new patient is welcomed once, whatever goes wrong in between.
 
-use events::{Change, Effect, Patient};
+use aws_sdk_dynamodb::types::AttributeValue;
+use events::{Change, Effect, Patient, PatientEvent, seen};
 use futures::future::join_all;
 use notifications::{
     attempt::{Attempt, Start},
@@ -225,10 +226,102 @@ async fn what_a_dead_function_left_behind_is_sent() {
     assert_eq!(ses.taken().len(), 1);
 }
 
-async fn die_before_sending(notifier: &Notifier, event: &events::PatientEvent) {
+#[tokio::test]
+async fn a_welcome_after_a_later_version_is_not_sent() {
+    for later in [Change::Deleted, Change::Updated(zoe())] {
+        let ses = Ses::start().await;
+        let notifier = notifier(&ses).await;
+        let registered = created(zoe());
+        let later = PatientEvent {
+            patient_version: 2,
+            ..event(registered.patient_id, later)
+        };
+        assert_eq!(notifier.notify(&later).await.unwrap(), Effect::Ignored);
+        for _ in 0..2 {
+            let late = notifier.notify(&registered).await.unwrap();
+            assert_eq!(late, Effect::OutOfDate);
+        }
+        assert!(stored(&notifier.table, &registered).await.is_none());
+        assert!(ses.taken().is_empty());
+        let again = notifier.notify(&later).await.unwrap();
+        assert_eq!(again, Effect::AlreadyApplied);
+    }
+}
+
+#[tokio::test]
+async fn an_older_change_does_not_move_the_mark_back() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    let patient_id = Uuid::now_v7();
+    let version = |patient_version, change| PatientEvent {
+        patient_version,
+        ..event(patient_id, change)
+    };
+    let deletion = version(3, Change::Deleted);
+    assert_eq!(notifier.notify(&deletion).await.unwrap(), Effect::Ignored);
+    let change = version(2, Change::Updated(zoe()));
+    assert_eq!(notifier.notify(&change).await.unwrap(), Effect::OutOfDate);
+    let again = notifier.notify(&deletion).await.unwrap();
+    assert_eq!(again, Effect::AlreadyApplied);
+}
+
+#[tokio::test]
+async fn a_registration_and_a_deletion_at_the_same_time_send_one_welcome_at_most() {
+    for _ in 0..10 {
+        let ses = Ses::start().await;
+        let notifier = notifier(&ses).await;
+        let registered = created(zoe());
+        let deletion = PatientEvent {
+            patient_version: 2,
+            ..event(registered.patient_id, Change::Deleted)
+        };
+        let (welcome, removal) =
+            tokio::join!(notifier.notify(&registered), notifier.notify(&deletion));
+        assert_eq!(removal.unwrap(), Effect::Ignored);
+        let sent = match welcome.unwrap() {
+            Effect::Applied => 1,
+            Effect::OutOfDate => 0,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ses.taken().len(), sent);
+        let late = notifier.notify(&registered).await.unwrap();
+        assert_eq!(late, Effect::OutOfDate);
+        assert_eq!(ses.taken().len(), sent);
+    }
+}
+
+#[tokio::test]
+async fn a_notification_from_before_there_were_marks_is_not_sent_again() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    let event = created(zoe());
+    notifier.notify(&event).await.unwrap();
+    forget_what_was_seen(&notifier, &event).await;
+    for _ in 0..2 {
+        let again = notifier.notify(&event).await.unwrap();
+        assert_eq!(again, Effect::AlreadyApplied);
+    }
+    assert_eq!(ses.taken().len(), 1);
+}
+
+async fn forget_what_was_seen(notifier: &Notifier, event: &PatientEvent) {
+    let delete = notifier.table.client().await.delete_item();
+    delete
+        .table_name(notifier.table.name())
+        .key("pk", AttributeValue::S(seen::partition(event.patient_id)))
+        .key("sk", AttributeValue::S(seen::SORT.to_owned()))
+        .condition_expression("attribute_exists(pk)")
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn die_before_sending(notifier: &Notifier, event: &PatientEvent) {
     let message = welcome("Zoë", &notifier.clinic);
     let notification = Notification::welcome(event, EMAIL, message);
-    let start = Attempt::start(&notifier.table, notification).await.unwrap();
+    let start = Attempt::start(&notifier.table, event, notification)
+        .await
+        .unwrap();
     assert!(matches!(start, Start::Ours(_)));
 }
 
@@ -240,7 +333,10 @@ async fn who_lost_the_lease_undoes_nothing() {
     let start = async || {
         let message = welcome("Zoë", &notifier.clinic);
         let notification = Notification::welcome(&event, EMAIL, message);
-        match Attempt::start(&notifier.table, notification).await.unwrap() {
+        match Attempt::start(&notifier.table, &event, notification)
+            .await
+            .unwrap()
+        {
             Start::Ours(attempt) => attempt,
             other => panic!("{other:?}"),
         }

@@ -124,9 +124,13 @@ fn good() -> Run {
     let letter = |consumer: &str| DeadLetter {
         consumer: consumer.to_owned(),
         topic: "t".to_owned(),
+        partition: 0,
+        offset: 0,
         reason: "not protobuf".to_owned(),
+        too_large: false,
         key: Some(STANDARD.encode("fault-1")),
         value: Some(STANDARD.encode("garbage")),
+        headers: Vec::new(),
     };
     let observed = Observation {
         records,

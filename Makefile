@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test import bench faults sqlx rustdoc
+.PHONY: help up down status logs deploy clean test import redrive bench faults sqlx rustdoc
 
 # Compiled at the first call; cargo says so while it takes time.
 LOCAL_STACK = cargo run --quiet --package local-stack --
@@ -70,3 +70,8 @@ sqlx: orchestrator ## Write the data of the checked queries anew, from the runni
 import: orchestrator ## Create the patients of data/synthea/patients.csv; again to go on after an interruption
 	@SQLX_OFFLINE=true $(LOCAL_STACK) exec cargo run --package system-tests --bin import-patients -- \
 	  --report $${STACK_DIR:-.local}/import/report.json $(ARGS)
+
+# Locally; on AWS it is `aws lambda invoke` alone.
+redrive: orchestrator ## Put the records of the dead-letter queue back on Kafka
+	@$(LOCAL_STACK) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke \
+	  --function-name "$$STACK_NAME-redrive-dead-letters" /dev/stdout'

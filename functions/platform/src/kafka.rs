@@ -1,4 +1,4 @@
-//! What the platform asks Kafka for: which topics there are, and one more.
+//! What the platform asks Kafka for: which topics there are, one more, and their partitions.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use rskafka::{
     client::{
         Client, ClientBuilder,
         error::{Error, ProtocolError},
+        partition::{PartitionClient, UnknownTopicHandling},
     },
 };
 
@@ -47,6 +48,20 @@ impl Kafka {
         let topics = self.client.list_topics().await?;
         let topic = topics.into_iter().find(|candidate| candidate.name == topic);
         Ok(topic.map(|topic| topic.partitions.len()))
+    }
+
+    /// A partition of the topic, to read and to write.
+    ///
+    /// # Errors
+    /// If there is no such partition, or its broker does not answer.
+    pub(crate) async fn partition(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Result<PartitionClient, Error> {
+        self.client
+            .partition_client(topic, partition, UnknownTopicHandling::Error)
+            .await
     }
 
     /// Makes the topic, and tells whether it was not there before.

@@ -1,5 +1,6 @@
 //! What belongs to no single service: filling a fresh deployment with what all of them
-//! need, telling whether the system is healthy, and its documentation.
+//! need, putting back what nobody could read, telling whether the system is healthy, and its
+//! documentation.
 
 pub mod docs;
 pub mod health;
@@ -7,6 +8,7 @@ mod kafka;
 pub mod openapi;
 pub mod preflight;
 pub mod provision;
+pub mod redrive_dead_letters;
 mod static_file;
 
 /// The platform's part of the OpenAPI document.

@@ -9,6 +9,7 @@
 mod access;
 mod consumers;
 mod cors;
+mod dead_letters;
 mod documentation;
 mod events;
 mod idempotency;

@@ -4,8 +4,10 @@ use std::{fs::File, time::Duration};
 
 use identity::Role;
 use reqwest::Client;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
-use crate::{Aws, Call, NewPatient, Patient, Stack, http_client};
+use crate::{Aws, Call, NewPatient, Patient, Stack, User, http_client};
 
 /// Longer than any answer of the gateway may take.
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -80,11 +82,35 @@ impl Clinic {
 
     /// The demo user of this role, logged in.
     pub async fn log_in(&self, role: Role) -> Visitor {
-        let user = self.stack.user(role);
-        let body = serde_json::json!({ "email": user.email, "password": user.password });
-        let answer = self.stranger().post("/auth/login").json(&body).answers(200);
-        let token = answer.await.json()["token"].as_str().map(ToOwned::to_owned);
-        self.bearer(&token.expect("a token"))
+        self.log_in_as(self.stack.user(role)).await
+    }
+
+    /// Somebody, logged in.
+    pub async fn log_in_as(&self, user: &User) -> Visitor {
+        let welcome = self.welcome(user).await;
+        self.bearer(welcome["token"].as_str().expect("a token"))
+    }
+
+    /// Logs in as somebody, and answers all that they get.
+    pub async fn welcome(&self, user: &User) -> Value {
+        let body = json!({ "email": user.email, "password": user.password });
+        let answer = self.stranger().post("/auth/login").json(&body);
+        answer.answers(200).await.json()
+    }
+
+    /// A new user, for what would get in the way of the other tests if a demo user did it.
+    pub async fn hire(&self, role: Role) -> User {
+        let user = User {
+            email: format!("{}@clinic.example", Uuid::new_v4()),
+            password: format!("staff {}", Uuid::new_v4()),
+            role,
+        };
+        let users = json!({ "users": [
+            { "email": user.email, "password": user.password, "role": role }
+        ] });
+        let invoked = self.aws().invoke("create-users", &users).await;
+        assert_eq!(invoked.payload["created"], 1, "{invoked:?}");
+        user
     }
 
     /// The administrator, logged in.

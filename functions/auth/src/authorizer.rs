@@ -3,7 +3,10 @@
 //!
 //! API Gateway answers 401 to the error `Unauthorized`, 403 to a policy that does not
 //! allow the request, and 500 to every other error. Nothing is let through by mistake:
-//! without public keys there is no answer but an error.
+//! without public keys, or without the table of sessions, there is no answer but an error.
+//!
+//! API Gateway keeps an answer for 30 seconds (`ReauthorizeEvery` in the template). So
+//! long may a token work that has expired, or whose session is over.
 
 use std::{
     error::Error,
@@ -21,23 +24,22 @@ use telemetry::{Metrics, TraceContext, Unit};
 use tracing::Instrument as _;
 
 use crate::{
-    bearer_token::{self, Refusal},
-    keys_in_aws::PublicKeysParameter,
+    bearer_token::{Gate, Refusal},
     policy::{StageArn, policy_for},
 };
 
 /// The name of the function.
 const FUNCTION: &str = "authorizer";
 
-/// How long an answer may take, the reading of the keys included.
+/// How long an answer may take, the reading of keys and session included.
 const DEADLINE: Duration = Duration::from_secs(8);
 
 /// Serves as the Lambda authorizer until Lambda stops it.
 ///
 /// # Errors
 /// If the Lambda runtime API cannot be reached.
-pub async fn serve(public_keys: PublicKeysParameter) -> Result<(), lambda_runtime::Error> {
-    let public_keys = &public_keys;
+pub async fn serve(gate: Gate) -> Result<(), lambda_runtime::Error> {
+    let gate = &gate;
     lambda_runtime::run(service_fn(
         |event: LambdaEvent<ApiGatewayCustomAuthorizerRequest>| async move {
             let LambdaEvent { payload, context } = event;
@@ -53,7 +55,7 @@ pub async fn serve(public_keys: PublicKeysParameter) -> Result<(), lambda_runtim
                 function = FUNCTION,
             );
             trace
-                .scope(authorize(&payload, public_keys))
+                .scope(authorize(&payload, gate))
                 .instrument(span)
                 .await
         },
@@ -68,14 +70,15 @@ pub async fn serve(public_keys: PublicKeysParameter) -> Result<(), lambda_runtim
 /// `Unauthorized` if the token is not valid; any other text if nobody can tell.
 pub async fn authorize(
     request: &ApiGatewayCustomAuthorizerRequest,
-    public_keys: &PublicKeysParameter,
+    gate: &Gate,
 ) -> Result<ApiGatewayCustomAuthorizerResponse, Diagnostic> {
     let started = Instant::now();
     let token = request.authorization_token.as_deref().unwrap_or_default();
-    let verified = tokio::time::timeout(DEADLINE, bearer_token::verify(token, public_keys));
+    let verified = tokio::time::timeout(DEADLINE, gate.verify(token));
     let answer = match verified.await {
         Ok(Ok(claims)) => respond(request, &claims),
         Ok(Err(Refusal::KeysUnavailable(error))) => Err(failed(&error)),
+        Ok(Err(Refusal::SessionsUnavailable(error))) => Err(failed(&error)),
         Ok(Err(refusal)) => Err(unauthorized(&refusal)),
         Err(elapsed) => Err(failed(&elapsed)),
     };
@@ -96,6 +99,7 @@ fn respond(
     response.context = json!({
         "sub": claims.sub,
         "role": claims.role,
+        "sid": claims.sid,
         "jti": claims.jti,
     });
     Ok(response)

@@ -2,8 +2,12 @@
 
 use api::Problem;
 use identity::{Claims, InvalidToken};
+use store::MissingSetting;
 
-use crate::keys_in_aws::{KeysUnavailable, PublicKeysParameter};
+use crate::{
+    keys_in_aws::{KeysUnavailable, PublicKeysParameter},
+    sessions::{NoSession, Sessions, SessionsUnavailable},
+};
 
 /// Why a token is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -14,19 +18,52 @@ pub(crate) enum Refusal {
     /// It is no token of ours, or not any more.
     #[error(transparent)]
     Invalid(#[from] InvalidToken),
-    /// Nobody can tell.
+    /// Its session is over.
+    #[error(transparent)]
+    NoSession(#[from] NoSession),
+    /// Nobody can tell whether it is ours.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),
+    /// Nobody can tell whether its session goes on.
+    #[error(transparent)]
+    SessionsUnavailable(#[from] SessionsUnavailable),
 }
 
-/// What the token in this `Authorization` header says, if it is valid.
-pub(crate) async fn verify(
-    authorization: &str,
-    keys: &PublicKeysParameter,
-) -> Result<Claims, Refusal> {
-    let token = token_of(authorization).ok_or(Refusal::NoBearerToken)?;
-    let keys = keys.keys_for(token).await?;
-    Ok(identity::verify(token, &keys)?)
+/// What tells valid access tokens from others: the public keys, and the sessions that go
+/// on.
+#[derive(Debug)]
+pub struct Gate {
+    keys: PublicKeysParameter,
+    sessions: Sessions,
+}
+
+impl Gate {
+    /// With these keys and sessions.
+    #[must_use]
+    pub const fn new(keys: PublicKeysParameter, sessions: Sessions) -> Self {
+        Self { keys, sessions }
+    }
+
+    /// With the keys and sessions of the deployment. Nothing is read yet.
+    ///
+    /// # Errors
+    /// If a setting is missing.
+    pub fn from_env() -> Result<Self, MissingSetting> {
+        Ok(Self::new(
+            PublicKeysParameter::from_env()?,
+            Sessions::from_env()?,
+        ))
+    }
+
+    /// What the token in this `Authorization` header says, if it is valid and its session
+    /// goes on. Forged tokens do not get as far as the table of sessions.
+    pub(crate) async fn verify(&self, authorization: &str) -> Result<Claims, Refusal> {
+        let token = token_of(authorization).ok_or(Refusal::NoBearerToken)?;
+        let keys = self.keys.keys_for(token).await?;
+        let claims = identity::verify(token, &keys)?;
+        Box::pin(self.sessions.check(claims.sid, claims.sub)).await??;
+        Ok(claims)
+    }
 }
 
 /// The scheme is not case-sensitive (RFC 9110), the token is.
@@ -42,6 +79,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::KeysUnavailable(error) => error.into(),
+            Refusal::SessionsUnavailable(error) => error.into(),
             refusal => Self::unauthorized().caused_by(refusal),
         }
     }

@@ -1,4 +1,4 @@
-//! `POST /auth/login`: an e-mail address and a password for an access token.
+//! `POST /auth/login`: an e-mail address and a password for a session.
 //!
 //! Whether the address is unknown, the password wrong or the account disabled: the
 //! answer is the same, and so is the time it takes, because every attempt checks the
@@ -8,20 +8,24 @@ use std::sync::Arc;
 
 use api::{Input, InputErrors, Problem, ProblemDocument, ProblemType};
 use axum::{Json, Router, extract::State, routing::post};
-use identity::{LIFETIME_SECONDS, Role};
+use chrono::Utc;
+use identity::Role;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{EmailAddress, HashingFailed, Password, PasswordHash, keys_in_aws::SigningKeySecret};
+use crate::{
+    EmailAddress, HashingFailed, Password, PasswordHash,
+    access::{Access, AccessResponse},
+};
 
 /// The route.
-pub fn routes(database: PgPool, signing_key: SigningKeySecret) -> Router {
+pub fn routes(database: PgPool, access: Access) -> Router {
     Router::new()
         .route("/auth/login", post(login))
-        .with_state((database, Arc::new(signing_key)))
+        .with_state((database, Arc::new(access)))
 }
 
 /// Who wants to come in.
@@ -38,60 +42,36 @@ pub struct LoginRequest {
     password: SecretString,
 }
 
-/// What they come in with.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(example = json!({
-    "token": "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiIsImtpZCI6Ii4uLiJ9.eyJpc3MiOiIuLi4ifQ.c2ln",
-    "tokenType": "Bearer",
-    "expiresIn": 900,
-    "role": "CLINICIAN"
-}))]
-pub struct LoginResponse {
-    /// The access token, for `Authorization: Bearer …`.
-    token: String,
-    /// How the token is presented: always `Bearer`.
-    token_type: &'static str,
-    /// How long the token is valid, in seconds.
-    expires_in: i64,
-    /// What the user may do.
-    role: Role,
-}
-
 /// Log in
 ///
-/// Answers an access token that is valid for 15 minutes.
+/// Begins a session. Answers an access token that is valid for 15 minutes, and a refresh token that is
+/// good for one `POST /auth/refresh`, as long as the session lasts: 30 minutes without a refresh, 12
+/// hours in any case, unless the deployment says otherwise.
 #[utoipa::path(
     post, path = "/auth/login", tag = "auth", operation_id = "login",
     request_body = LoginRequest,
     responses(
-        (status = 200, description = "Welcome", body = LoginResponse),
+        (status = 200, description = "Welcome", body = AccessResponse),
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "The e-mail address or the password is wrong, or the account is disabled", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn login(
-    State((database, signing_key)): State<(PgPool, Arc<SigningKeySecret>)>,
+    State((database, access)): State<(PgPool, Arc<Access>)>,
     Input(request): Input<LoginRequest>,
-) -> Result<Json<LoginResponse>, Problem> {
+) -> Result<Json<AccessResponse>, Problem> {
     let (email, password) = request.parse()?;
+    let started = Utc::now();
 
     // Side by side, for the sake of the first login after a cold start.
-    let (account, tokens) =
-        tokio::join!(find_account(&database, &email), signing_key.access_tokens());
+    let (account, tokens) = tokio::join!(find_account(&database, &email), access.tokens());
     let account = authenticate(account?, password).await?;
+    let tokens = tokens?;
 
-    let token = tokens?
-        .issue(account.id, account.role)
-        .map_err(Problem::internal)?;
-    tracing::info!(userId = %account.id, "logged in");
-    Ok(Json(LoginResponse {
-        token,
-        token_type: "Bearer",
-        expires_in: LIFETIME_SECONDS,
-        role: account.role,
-    }))
+    let running = access.begin(account.id, started).await?;
+    tracing::info!(userId = %account.id, sessionId = %running.session, "logged in");
+    AccessResponse::new(&tokens, account.id, account.role, &running).map(Json)
 }
 
 impl LoginRequest {

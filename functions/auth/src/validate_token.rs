@@ -11,13 +11,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{bearer_token, keys_in_aws::PublicKeysParameter};
+use crate::bearer_token::Gate;
 
 /// The route.
-pub fn routes(public_keys: PublicKeysParameter) -> Router {
+pub fn routes(gate: Gate) -> Router {
     Router::new()
         .route("/auth/validate", get(validate_token))
-        .with_state(Arc::new(public_keys))
+        .with_state(Arc::new(gate))
 }
 
 /// What a valid access token says.
@@ -26,6 +26,7 @@ pub fn routes(public_keys: PublicKeysParameter) -> Router {
     "sub": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
     "role": "CLINICIAN",
     "iss": "patient-management",
+    "sid": "2b1f6a0d-93c8-4e5f-8a77-6c1d0e2f4b55",
     "jti": "6f1c2c0e-5f0b-4b7e-9d8e-3f1f6f0c9a11",
     "iat": 1_767_225_600,
     "exp": 1_767_226_500
@@ -37,6 +38,8 @@ pub struct ValidToken {
     role: Role,
     /// Who issued it.
     iss: String,
+    /// The session that it belongs to, which goes on.
+    sid: Uuid,
     /// Names the token.
     jti: Uuid,
     /// Issued at, in seconds since 1970.
@@ -51,6 +54,7 @@ impl From<Claims> for ValidToken {
             iss,
             sub,
             role,
+            sid,
             jti,
             iat,
             exp,
@@ -60,6 +64,7 @@ impl From<Claims> for ValidToken {
             sub,
             role,
             iss,
+            sid,
             jti,
             iat,
             exp,
@@ -78,11 +83,11 @@ impl From<Claims> for ValidToken {
     security(("bearer" = []))
 )]
 pub(crate) async fn validate_token(
-    State(public_keys): State<Arc<PublicKeysParameter>>,
+    State(gate): State<Arc<Gate>>,
     headers: HeaderMap,
 ) -> Result<Json<ValidToken>, Problem> {
     let authorization = only_authorization(&headers).ok_or_else(Problem::unauthorized)?;
-    let claims = bearer_token::verify(authorization, &public_keys).await?;
+    let claims = gate.verify(authorization).await?;
     Ok(Json(claims.into()))
 }
 

@@ -83,7 +83,12 @@ mod tests {
         let user = Uuid::from_u128(user);
         let role = Role::Admin;
         let key = Key::of(&headers(key)).unwrap().unwrap();
-        RequestIdentity::of(Caller { user, role }, &key, &parts, b"{}")
+        let caller = Caller {
+            user,
+            role,
+            session: None,
+        };
+        RequestIdentity::of(caller, &key, &parts, b"{}")
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Access tokens: JWTs as RFC 9068 and RFC 8725 want them, signed with ES256.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,6 +21,9 @@ const AUDIENCE: &str = "patient-management-api";
 /// an access token.
 const TOKEN_TYPE: &str = "at+jwt";
 
+/// The one algorithm (RFC 8725, section 3.1).
+const ALGORITHM: &str = "ES256";
+
 /// The longest token that is looked at, in bytes; ours have about 500.
 const MAX_TOKEN_BYTES: usize = 4096;
 
@@ -34,6 +38,8 @@ pub struct Claims {
     pub sub: Uuid,
     /// What they may do.
     pub role: Role,
+    /// The session that the token belongs to. The token is good for nothing after its end.
+    pub sid: Uuid,
     /// Names this token.
     pub jti: Uuid,
     /// Issued at, in seconds since 1970.
@@ -61,17 +67,19 @@ impl AccessTokens {
         Self { key }
     }
 
-    /// A token for this user, valid from now on for [`LIFETIME_SECONDS`].
+    /// A token for this user in this session, valid from now on for
+    /// [`LIFETIME_SECONDS`].
     ///
     /// # Errors
     /// If the key cannot sign.
-    pub fn issue(&self, user: Uuid, role: Role) -> Result<String, KeyError> {
+    pub fn issue(&self, user: Uuid, role: Role, session: Uuid) -> Result<String, KeyError> {
         let now = chrono::Utc::now().timestamp();
         self.sign(&Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
             sub: user,
             role,
+            sid: session,
             jti: Uuid::new_v4(),
             iat: now,
             exp: now + LIFETIME_SECONDS,
@@ -96,16 +104,15 @@ pub fn verify(token: &str, keys: &PublicKeys) -> Result<Claims, InvalidToken> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(InvalidToken("too long"));
     }
-    let header = jsonwebtoken::decode_header(token).map_err(|_| InvalidToken("no JWT header"))?;
-    if header.alg != Algorithm::ES256 {
+    let header = read_header(token).ok_or(InvalidToken("no JWT header of ours"))?;
+    if header.alg != ALGORITHM {
         return Err(InvalidToken("another algorithm"));
     }
-    if header.typ.as_deref() != Some(TOKEN_TYPE) {
+    if header.typ != TOKEN_TYPE {
         return Err(InvalidToken("another type"));
     }
-    let key = header
-        .kid
-        .and_then(|id| keys.find(&id))
+    let key = keys
+        .find(&header.kid)
         .ok_or(InvalidToken("an unknown key"))?;
 
     let mut rules = Validation::new(Algorithm::ES256);
@@ -128,13 +135,29 @@ pub fn verify(token: &str, keys: &PublicKeys) -> Result<Claims, InvalidToken> {
     Ok(claims)
 }
 
+/// All that the header of a token of ours says. A header that says more is none of ours:
+/// a member that we do not know may change what the others mean, and `crit` (RFC 7515,
+/// section 4.1.11) forbids to pass over it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenHeader {
+    alg: String,
+    typ: String,
+    kid: String,
+}
+
+fn read_header(token: &str) -> Option<TokenHeader> {
+    let header = token.split('.').next()?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
+}
+
 /// The key that a token says it was signed with, before anything about it is verified:
 /// good for nothing but deciding whether to look for newer public keys.
 pub(crate) fn claimed_key(token: &str) -> Option<String> {
     if token.len() > MAX_TOKEN_BYTES {
         return None;
     }
-    jsonwebtoken::decode_header(token).ok()?.kid
+    Some(read_header(token)?.kid)
 }
 
 impl PublicKeys {
@@ -164,6 +187,7 @@ mod tests {
             aud: AUDIENCE.to_owned(),
             sub: Uuid::now_v7(),
             role: Role::Clinician,
+            sid: Uuid::new_v4(),
             jti: Uuid::new_v4(),
             iat: now,
             exp: now + LIFETIME_SECONDS,
@@ -174,7 +198,11 @@ mod tests {
     fn an_issued_token_is_valid() {
         let (tokens, keys) = tokens();
         let user = Uuid::now_v7();
-        let claims = verify(&tokens.issue(user, Role::Auditor).unwrap(), &keys).unwrap();
+        let claims = verify(
+            &tokens.issue(user, Role::Auditor, Uuid::new_v4()).unwrap(),
+            &keys,
+        )
+        .unwrap();
         assert_eq!((claims.sub, claims.role), (user, Role::Auditor));
     }
 
@@ -217,7 +245,9 @@ mod tests {
     fn another_key_makes_it_invalid() {
         let (_, keys) = tokens();
         let (others, _) = tokens();
-        let mut token = others.issue(Uuid::now_v7(), Role::Admin).unwrap();
+        let mut token = others
+            .issue(Uuid::now_v7(), Role::Admin, Uuid::new_v4())
+            .unwrap();
         assert!(verify(&token, &keys).is_err());
         assert!(keys.lack_the_key_of(&token));
         token.push('ü');
@@ -251,7 +281,9 @@ mod tests {
     #[test]
     fn an_unsigned_token_is_invalid() {
         let (tokens, keys) = tokens();
-        let token = tokens.issue(Uuid::now_v7(), Role::Admin).unwrap();
+        let token = tokens
+            .issue(Uuid::now_v7(), Role::Admin, Uuid::new_v4())
+            .unwrap();
         let payload = token.split('.').nth(1).unwrap();
         // {"alg":"none","typ":"at+jwt"}
         let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.{payload}.");

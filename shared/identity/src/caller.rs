@@ -18,9 +18,20 @@ pub struct Caller {
     pub user: Uuid,
     /// What they may do.
     pub role: Role,
+    /// Their session. What concerns a session is closed to callers without one, see
+    /// [`session`](Self::session).
+    pub session: Option<Uuid>,
 }
 
 impl Caller {
+    /// The session that the caller is in.
+    ///
+    /// # Errors
+    /// 401 if the authorizer named none.
+    pub fn session(self) -> Result<Uuid, Problem> {
+        self.session.ok_or_else(Problem::unauthorized)
+    }
+
     /// Lets only callers with this permission on.
     ///
     /// # Errors
@@ -45,6 +56,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             Some(Self {
                 user: field("sub")?.parse().ok()?,
                 role: field("role")?.parse().ok()?,
+                session: field("sid").and_then(|id| id.parse().ok()),
             })
         };
         caller().ok_or_else(Problem::unauthorized)

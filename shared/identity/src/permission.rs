@@ -49,11 +49,12 @@ impl Role {
     #[must_use]
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
-            CreatePatient, DeletePatient, ListPatients, ReadAnalytics, ReadBillingAccount,
-            ReadNotifications, ReadPatient, UpdatePatient,
+            CreatePatient, DeletePatient, EndOwnSessions, ListPatients, ReadAnalytics,
+            ReadBillingAccount, ReadNotifications, ReadPatient, UpdatePatient,
         };
         match self {
             Self::Admin => &[
+                EndOwnSessions,
                 ListPatients,
                 ReadPatient,
                 CreatePatient,
@@ -64,6 +65,7 @@ impl Role {
                 ReadNotifications,
             ],
             Self::Clinician => &[
+                EndOwnSessions,
                 ListPatients,
                 ReadPatient,
                 CreatePatient,
@@ -71,6 +73,7 @@ impl Role {
                 ReadAnalytics,
             ],
             Self::Receptionist => &[
+                EndOwnSessions,
                 ListPatients,
                 ReadPatient,
                 CreatePatient,
@@ -79,6 +82,7 @@ impl Role {
                 ReadNotifications,
             ],
             Self::Auditor => &[
+                EndOwnSessions,
                 ListPatients,
                 ReadPatient,
                 ReadBillingAccount,
@@ -115,6 +119,8 @@ impl FromStr for Role {
 /// Something that a use case lets only some roles do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {
+    /// Log out, of one session or all.
+    EndOwnSessions,
     /// See the list of patients.
     ListPatients,
     /// See one patient.
@@ -155,6 +161,8 @@ const fn route(method: &'static str, path: &'static str, permission: Permission)
 /// Every route behind the authorizer. The authorizer's policies are made from this, and
 /// a test holds it against `template.yaml`.
 pub const ROUTES: &[Route] = &[
+    route("POST", "/auth/logout", Permission::EndOwnSessions),
+    route("POST", "/auth/logout-all", Permission::EndOwnSessions),
     route("GET", "/api/patients", Permission::ListPatients),
     route("POST", "/api/patients", Permission::CreatePatient),
     route("GET", "/api/patients/{id}", Permission::ReadPatient),
@@ -184,8 +192,9 @@ mod tests {
     }
 
     #[test]
-    fn an_auditor_changes_nothing() {
-        for permission in Role::Auditor.permissions() {
+    fn an_auditor_changes_nothing_but_their_own_sessions() {
+        let others = Role::Auditor.permissions().iter();
+        for permission in others.filter(|&&permission| permission != Permission::EndOwnSessions) {
             let routes = ROUTES
                 .iter()
                 .filter(|route| route.permission == *permission);

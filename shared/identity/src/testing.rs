@@ -11,6 +11,9 @@ use crate::Role;
 /// The user that [`as_caller`] lets call.
 pub const CALLER: Uuid = Uuid::from_u128(0x0199_f7a2_6c1e_7c35_9b6c_0d2a_54f3_c1aa);
 
+/// The session that [`as_caller`] puts them in.
+pub const SESSION: Uuid = Uuid::from_u128(0x2b1f_6a0d_93c8_4e5f_8a77_6c1d_0e2f_4b55);
+
 /// The request as it comes through API Gateway from [`CALLER`], after the authorizer
 /// found that they have this role. Every other request of a test has no caller.
 #[must_use]
@@ -20,7 +23,13 @@ pub fn as_caller<B>(request: Request<B>, role: Role) -> Request<B> {
 
 /// The request as it comes from this user, as [`as_caller`] has it come from [`CALLER`].
 #[must_use]
-pub fn as_user<B>(mut request: Request<B>, user: Uuid, role: Role) -> Request<B> {
+pub fn as_user<B>(request: Request<B>, user: Uuid, role: Role) -> Request<B> {
+    in_session(request, user, role, SESSION)
+}
+
+/// The request as it comes from this user in this session.
+#[must_use]
+pub fn in_session<B>(mut request: Request<B>, user: Uuid, role: Role, session: Uuid) -> Request<B> {
     let mut context = ApiGatewayProxyRequestContext::default();
     context.request_id = Some(Uuid::now_v7().to_string());
     context.stage = Some("test".to_owned());
@@ -29,6 +38,7 @@ pub fn as_user<B>(mut request: Request<B>, user: Uuid, role: Role) -> Request<B>
     context.authorizer.fields.extend([
         ("sub".to_owned(), user.to_string().into()),
         ("role".to_owned(), role.name().into()),
+        ("sid".to_owned(), session.to_string().into()),
         ("jti".to_owned(), Uuid::now_v7().to_string().into()),
     ]);
     request
@@ -50,6 +60,7 @@ mod tests {
         let (mut parts, ()) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, &()).await.unwrap();
         assert_eq!((caller.user, caller.role), (CALLER, Role::Clinician));
+        assert_eq!(caller.session().unwrap(), SESSION);
 
         let (mut parts, ()) = Request::new(()).into_parts();
         assert!(Caller::from_request_parts(&mut parts, &()).await.is_err());

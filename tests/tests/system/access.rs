@@ -149,7 +149,7 @@ async fn a_token_that_is_signed_with_another_key_is_refused() {
     let forger = Forger::at(&clinic).await;
     let (other, other_pem) = SigningKey::generate().unwrap();
     let honest = AccessTokens::new(other)
-        .issue(forger.claims.sub, Role::Admin)
+        .issue(forger.claims.sub, Role::Admin, forger.claims.sid)
         .unwrap();
     is_refused("with its own name", &clinic.bearer(&honest)).await;
 
@@ -265,15 +265,18 @@ async fn without_a_token_every_route_is_closed() {
 async fn every_role_gets_through_to_exactly_what_the_permission_table_says() {
     let clinic = Clinic::open();
     for role in Role::ALL {
-        let visitor = clinic.log_in(role).await;
+        // Nobody of the demo users, whom the routes for logging out would log out, and
+        // a session for each of them, for the same reason.
+        let user = clinic.hire(role).await;
         for route in ROUTES {
+            let visitor = clinic.log_in_as(&user).await;
             let call = visitor.call(route.method, &path_of(route));
             // Nobody of this id is there, and this is nobody's data: whoever gets through
             // changes nothing.
             let answer = call.json(&json!({})).answer().await;
             if role.may(route.permission) {
                 assert!(
-                    matches!(answer.status, 200 | 400 | 404),
+                    matches!(answer.status, 200 | 204 | 400 | 404),
                     "{role} should get through: {answer:?}"
                 );
             } else {

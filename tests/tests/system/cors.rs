@@ -28,6 +28,9 @@ async fn a_browser_may_send_what_a_page_of_ours_wants_to() {
     let clinic = Clinic::open();
     for (method, path) in [
         ("POST", "/auth/login"),
+        ("POST", "/auth/refresh"),
+        ("POST", "/auth/logout"),
+        ("POST", "/auth/logout-all"),
         ("GET", "/api/patients"),
         ("POST", "/api/patients"),
         ("PUT", "/api/patients/0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa"),

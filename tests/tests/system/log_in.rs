@@ -17,6 +17,7 @@ async fn every_demo_user_is_let_in_with_their_own_role() {
         assert_eq!(welcome["tokenType"], "Bearer");
         assert_eq!(welcome["expiresIn"], 900);
         assert_eq!(welcome["role"], role.name());
+        assert!(welcome["refreshToken"].is_string());
 
         let visitor = clinic.bearer(welcome["token"].as_str().unwrap());
         let claims = visitor.get("/auth/validate").answers(200).await.json();

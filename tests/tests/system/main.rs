@@ -20,5 +20,6 @@ mod patients;
 mod reference_client;
 mod resilience;
 mod sample_events;
+mod sessions;
 mod trace;
 mod whole_flow;

@@ -3,6 +3,6 @@
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let public_keys = auth::keys_in_aws::PublicKeysParameter::from_env()?;
-    api::serve("validate-token", auth::validate_token::routes(public_keys)).await
+    let gate = auth::bearer_token::Gate::from_env()?;
+    api::serve("validate-token", auth::validate_token::routes(gate)).await
 }

@@ -4,9 +4,12 @@ use identity::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use auth::bearer_token::Gate;
+
 use crate::{
     aws::{Aws, Key},
-    forged_tokens::forged_tokens,
+    fixtures::{Deployment, no_sessions},
+    forged_tokens::Forger,
 };
 
 const METHOD: &str =
@@ -23,13 +26,13 @@ fn request(authorization: &str, method_arn: &str) -> ApiGatewayCustomAuthorizerR
 
 #[tokio::test]
 async fn the_answer_says_who_calls_and_all_that_they_may_call() {
-    let key = Key::generate();
-    let public_keys = Aws::with(&key).await.public_keys();
+    let deployment = Deployment::new().await;
     let user = Uuid::now_v7();
-    let token = key.tokens.issue(user, Role::Clinician).unwrap();
-    let claims = identity::verify(&token, &key.public).unwrap();
+    let token = deployment.token(user, Role::Clinician).await;
+    let claims = identity::verify(&token, &deployment.key.public).unwrap();
 
-    let response = authorize(&request(&format!("Bearer {token}"), METHOD), &public_keys).await;
+    let gate = deployment.gate().await;
+    let response = authorize(&request(&format!("Bearer {token}"), METHOD), &gate).await;
     let response: Value = serde_json::to_value(response.unwrap()).unwrap();
     let arn = |path| format!("arn:aws:execute-api:us-east-1:000000000000:a1b2c3/local/{path}");
     assert_eq!(
@@ -43,6 +46,8 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
                         "Action": ["execute-api:Invoke"],
                         "Effect": "Allow",
                         "Resource": [
+                            arn("POST/auth/logout"),
+                            arn("POST/auth/logout-all"),
                             arn("GET/api/patients"),
                             arn("POST/api/patients"),
                             arn("GET/api/patients/*"),
@@ -57,7 +62,7 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
                     },
                 ],
             },
-            "context": { "sub": user, "role": "CLINICIAN", "jti": claims.jti },
+            "context": { "sub": user, "role": "CLINICIAN", "sid": claims.sid, "jti": claims.jti },
             "usageIdentifierKey": null,
         })
     );
@@ -65,53 +70,99 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
 
 #[tokio::test]
 async fn a_token_that_is_not_valid_is_unauthorized() {
-    let key = Key::generate();
-    let public_keys = Aws::with(&key).await.public_keys();
-    let token = key.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap();
+    let deployment = Deployment::new().await;
+    let gate = deployment.gate().await;
+    let user = Uuid::now_v7();
+    let forger = Forger {
+        key: &deployment.key,
+        user,
+        session: deployment.begin(user).await.session,
+    };
+    let untwisted = forger.untwisted();
+    let valid = request(&format!("Bearer {untwisted}"), METHOD);
+    assert!(authorize(&valid, &gate).await.is_ok());
 
     let mut attempts = vec![
-        ("no scheme".to_owned(), token),
+        ("no scheme".to_owned(), untwisted),
         ("empty".to_owned(), String::new()),
     ];
     attempts.extend(
-        forged_tokens(&key)
+        forger
+            .tokens()
             .into_iter()
             .map(|(attack, token)| (attack, format!("Bearer {token}"))),
     );
     for (attempt, authorization) in attempts {
-        let error = authorize(&request(&authorization, METHOD), &public_keys).await;
-        // The exact text that API Gateway answers 401 to.
-        assert_eq!(
-            error.unwrap_err().error_message,
-            "Unauthorized",
-            "{attempt}"
-        );
+        refused(&attempt, &request(&authorization, METHOD), &gate).await;
     }
     let nothing = serde_json::from_value(json!({ "type": "TOKEN", "methodArn": METHOD })).unwrap();
-    let error = authorize(&nothing, &public_keys).await.unwrap_err();
-    assert_eq!(error.error_message, "Unauthorized");
+    refused("nothing", &nothing, &gate).await;
+}
+
+/// With the exact text that API Gateway answers 401 to.
+async fn refused(attempt: &str, request: &ApiGatewayCustomAuthorizerRequest, gate: &Gate) {
+    let error = authorize(request, gate).await.unwrap_err();
+    assert_eq!(error.error_message, "Unauthorized", "{attempt}");
 }
 
 #[tokio::test]
-async fn without_public_keys_or_a_method_there_is_no_answer() {
-    let key = Key::generate();
-    let bearer = format!(
-        "Bearer {}",
-        key.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap()
-    );
+async fn a_token_ends_with_its_session() {
+    let deployment = Deployment::new().await;
+    let (gate, sessions) = (deployment.gate().await, deployment.sessions().await);
+    let user = Uuid::now_v7();
+    let token = async || {
+        let session = deployment.begin(user).await.session;
+        let token = deployment.key.tokens.issue(user, Role::Admin, session);
+        let bearer = request(&format!("Bearer {}", token.unwrap()), METHOD);
+        assert!(authorize(&bearer, &gate).await.is_ok());
+        (session, bearer)
+    };
+    let (first, first_token) = token().await;
+    let (_, second_token) = token().await;
+    sessions.end(first).await.unwrap();
+    refused("logged out", &first_token, &gate).await;
+    assert!(authorize(&second_token, &gate).await.is_ok());
+    sessions.end_all(user).await.unwrap();
+    refused("logged out of all", &second_token, &gate).await;
+
+    let (session, _) = token().await;
+    for (attempt, user, session) in [
+        ("somebody else's session", Uuid::now_v7(), session),
+        ("a session that there never was", user, Uuid::new_v4()),
+    ] {
+        let token = deployment.key.tokens.issue(user, Role::Admin, session);
+        let bearer = request(&format!("Bearer {}", token.unwrap()), METHOD);
+        refused(attempt, &bearer, &gate).await;
+    }
+}
+
+#[tokio::test]
+async fn without_public_keys_sessions_or_a_method_there_is_no_answer() {
+    let deployment = Deployment::new().await;
+    let user = Uuid::now_v7();
+    let bearer = format!("Bearer {}", deployment.token(user, Role::Admin).await);
     let no_answer = "the token cannot be checked right now";
 
+    let public_keys = || deployment.aws.public_keys();
     let no_keys = Aws::empty().await.public_keys();
-    let error = authorize(&request(&bearer, METHOD), &no_keys)
-        .await
-        .unwrap_err();
-    assert_eq!(error.error_message, no_answer);
-
-    let keys = Aws::with(&key).await.public_keys();
-    for method in ["", "*", "arn:aws:execute-api:us-east-1:000000000000:*/*"] {
-        let error = authorize(&request(&bearer, method), &keys)
-            .await
-            .unwrap_err();
-        assert_eq!(error.error_message, no_answer, "{method}");
+    for gate in [
+        Gate::new(no_keys, deployment.sessions().await),
+        Gate::new(public_keys(), no_sessions()),
+    ] {
+        let error = authorize(&request(&bearer, METHOD), &gate).await;
+        assert_eq!(error.unwrap_err().error_message, no_answer);
     }
+
+    let gate = deployment.gate().await;
+    for method in ["", "*", "arn:aws:execute-api:us-east-1:000000000000:*/*"] {
+        let error = authorize(&request(&bearer, method), &gate).await;
+        assert_eq!(error.unwrap_err().error_message, no_answer, "{method}");
+    }
+
+    // Who has no key of ours learns nothing of it, and costs the table nothing.
+    let stranger = Key::generate();
+    let forged = stranger.tokens.issue(user, Role::Admin, Uuid::new_v4());
+    let forged = request(&format!("Bearer {}", forged.unwrap()), METHOD);
+    let gate = Gate::new(public_keys(), no_sessions());
+    refused("forged", &forged, &gate).await;
 }

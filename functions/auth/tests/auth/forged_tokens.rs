@@ -13,20 +13,51 @@ const ES256: Algorithm = Algorithm::ES256;
 /// What is wrong with a token, and the token.
 type Forged = (String, String);
 
-/// Every one of them has to be refused by who knows this key's public half.
-pub(crate) fn forged_tokens(key: &Key) -> Vec<Forged> {
-    let mut forged = Vec::new();
-    add_headers(key, &mut forged);
-    add_public_key_as_secret(key, &mut forged);
-    add_keys_of_a_stranger(key, &mut forged);
-    add_claims(key, &mut forged);
-    add_twisted(key, &mut forged);
-    forged
+/// What a forger starts from: a token that is valid for this user in this session.
+pub(crate) struct Forger<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) user: Uuid,
+    pub(crate) session: Uuid,
+}
+
+impl Forger<'_> {
+    /// The token that nothing is wrong with.
+    pub(crate) fn untwisted(&self) -> String {
+        let ours = encoding_key(self.key);
+        sign(&header(self.key, |_| ()), &self.claims(), ES256, &ours)
+    }
+
+    /// Every one of them has to be refused by who knows this key's public half.
+    pub(crate) fn tokens(&self) -> Vec<Forged> {
+        let mut tokens = Vec::new();
+        add_headers(self, &mut tokens);
+        add_public_key_as_secret(self, &mut tokens);
+        add_keys_of_a_stranger(self, &mut tokens);
+        add_claims(self, &mut tokens);
+        add_raw(self, &mut tokens);
+        add_twisted(self, &mut tokens);
+        tokens
+    }
+
+    fn claims(&self) -> Value {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        json!({
+            "iss": "patient-management",
+            "aud": "patient-management-api",
+            "sub": self.user,
+            "role": "ADMIN",
+            "sid": self.session,
+            "jti": Uuid::new_v4(),
+            "iat": now,
+            "exp": now + 900,
+        })
+    }
 }
 
 /// Headers, signed as we sign, or not at all.
-fn add_headers(key: &Key, forged: &mut Vec<Forged>) {
-    let mut add = |attack: &str, token| forged.push((attack.to_owned(), token));
+fn add_headers(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
+    let key = forger.key;
+    let mut add = |attack: &str, token| tokens.push((attack.to_owned(), token));
     let ours = encoding_key(key);
     let stranger = Key::generate();
     for (name, value) in [
@@ -52,21 +83,33 @@ fn add_headers(key: &Key, forged: &mut Vec<Forged>) {
         ("kid", json!("file:///etc/passwd")),
         ("kid", json!({ "$ne": null })),
         ("kid", json!("k".repeat(3000))),
+        ("kid", json!("/dev/null")),
+        ("kid", json!("x' UNION SELECT 'secret")),
+        ("kid", json!(["a", "b"])),
+        ("kid", json!(0)),
+        ("enc", json!("A256GCM")),
+        ("zip", json!("DEF")),
+        ("crit", json!(["exp"])),
+        ("crit", json!(["b64"])),
+        ("crit", json!([])),
+        ("crit", json!("exp")),
+        ("b64", json!(false)),
     ] {
         let header = header(key, |header| header[name] = value.clone());
         add(
             &format!("{name}: {value}"),
-            sign(&header, &claims(), ES256, &ours),
+            sign(&header, &forger.claims(), ES256, &ours),
         );
         add(
             &format!("{name}: {value}, unsigned"),
-            unsigned(&header, &claims()),
+            unsigned(&header, &forger.claims()),
         );
     }
 }
 
 /// What everybody may know, as the secret of an HMAC.
-fn add_public_key_as_secret(key: &Key, forged: &mut Vec<Forged>) {
+fn add_public_key_as_secret(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
+    let key = forger.key;
     let public = key.public.to_json();
     let point: Value = serde_json::from_str(&public).unwrap();
     let x = point["keys"][0]["x"].as_str().unwrap().to_owned();
@@ -78,15 +121,16 @@ fn add_public_key_as_secret(key: &Key, forged: &mut Vec<Forged>) {
         let header = header(key, |header| header["alg"] = json!(name));
         for secret in ["", "secret", &public, &x, &key.id] {
             let secret = EncodingKey::from_secret(secret.as_bytes());
-            let token = sign(&header, &claims(), algorithm, &secret);
-            forged.push((name.to_owned(), token));
+            let token = sign(&header, &forger.claims(), algorithm, &secret);
+            tokens.push((name.to_owned(), token));
         }
     }
 }
 
 /// A stranger's signature, with the stranger's key brought along or without.
-fn add_keys_of_a_stranger(key: &Key, forged: &mut Vec<Forged>) {
-    let mut add = |attack: &str, token| forged.push((attack.to_owned(), token));
+fn add_keys_of_a_stranger(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
+    let key = forger.key;
+    let mut add = |attack: &str, token| tokens.push((attack.to_owned(), token));
     let stranger = Key::generate();
     let theirs = encoding_key(&stranger);
     let their_key: Value = serde_json::from_str(&stranger.public.to_json()).unwrap();
@@ -97,22 +141,23 @@ fn add_keys_of_a_stranger(key: &Key, forged: &mut Vec<Forged>) {
         ("x5c", json!(["MIIB"])),
     ] {
         let header = header(key, |header| header[name] = value.clone());
-        add(name, sign(&header, &claims(), ES256, &theirs));
+        add(name, sign(&header, &forger.claims(), ES256, &theirs));
     }
-    add(
-        "a stranger's key",
-        stranger.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap(),
-    );
+    let issued = stranger
+        .tokens
+        .issue(forger.user, Role::Admin, forger.session);
+    add("a stranger's key", issued.unwrap());
     add(
         "a stranger's signature",
-        sign(&header(key, |_| ()), &claims(), ES256, &theirs),
+        sign(&header(key, |_| ()), &forger.claims(), ES256, &theirs),
     );
 }
 
 /// Claims that we would not have signed.
-fn add_claims(key: &Key, forged: &mut Vec<Forged>) {
+fn add_claims(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
+    let key = forger.key;
     let ours = encoding_key(key);
-    let now = claims()["iat"].as_i64().unwrap();
+    let now = forger.claims()["iat"].as_i64().unwrap();
     for (name, value) in [
         ("iss", json!("another")),
         ("iss", json!(null)),
@@ -127,6 +172,11 @@ fn add_claims(key: &Key, forged: &mut Vec<Forged>) {
         ("role", json!(["ADMIN"])),
         ("role", json!(null)),
         ("jti", json!(null)),
+        ("sid", json!(null)),
+        ("sid", json!("' OR '1'='1")),
+        ("aud", json!(["another-api"])),
+        ("aud", json!("")),
+        ("iss", json!("")),
         ("exp", json!(null)),
         ("exp", json!("never")),
         ("exp", json!(-1)),
@@ -139,23 +189,83 @@ fn add_claims(key: &Key, forged: &mut Vec<Forged>) {
         ("iat", json!(i64::MIN)),
         ("nbf", json!(now + 3600)),
     ] {
-        let mut claims = claims();
+        let mut claims = forger.claims();
         claims[name] = value.clone();
         if value.is_null() {
             claims.as_object_mut().unwrap().remove(name);
         }
         let token = sign(&header(key, |_| ()), &claims, ES256, &ours);
-        forged.push((format!("{name}: {value}"), token));
+        tokens.push((format!("{name}: {value}"), token));
+    }
+}
+
+/// JSON that a map cannot hold, signed with our key: names that are there twice.
+fn add_raw(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
+    let ours = encoding_key(forger.key);
+    let header = header(forger.key, |_| ()).to_string();
+    let claims = forger.claims().to_string();
+    let doubled = |json: &str, member: &str| format!("{},{member}}}", &json[..json.len() - 1]);
+    for (attack, header, claims) in [
+        (
+            "alg twice",
+            doubled(&header, r#""alg":"none""#),
+            claims.clone(),
+        ),
+        (
+            "kid twice",
+            doubled(&header, r#""kid":"x""#),
+            claims.clone(),
+        ),
+        (
+            "sub twice",
+            header.clone(),
+            doubled(&claims, &format!(r#""sub":"{}""#, Uuid::nil())),
+        ),
+        (
+            "role twice",
+            header.clone(),
+            doubled(&claims, r#""role":"ADMIN""#),
+        ),
+        (
+            "exp twice",
+            header.clone(),
+            doubled(&claims, r#""exp":99999999999"#),
+        ),
+        ("claims in a list", header.clone(), format!("[{claims}]")),
+        (
+            "claims that are no JSON",
+            header.clone(),
+            format!("{claims}x"),
+        ),
+        ("no claims at all", header.clone(), String::new()),
+        ("a header in a list", format!("[{header}]"), claims.clone()),
+        (
+            "deep claims",
+            header.clone(),
+            format!("{}{}", "[".repeat(900), "]".repeat(900)),
+        ),
+    ] {
+        let message = format!(
+            "{}.{}",
+            encode_bytes(header.as_bytes()),
+            encode_bytes(claims.as_bytes())
+        );
+        let signature = crypto::sign(message.as_bytes(), &ours, ES256).unwrap();
+        tokens.push((attack.to_owned(), format!("{message}.{signature}")));
     }
 }
 
 /// A valid token, twisted.
-fn add_twisted(key: &Key, forged: &mut Vec<Forged>) {
-    let mut add = |attack: &str, token| forged.push((attack.to_owned(), token));
-    let valid = key.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap();
+fn add_twisted(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
+    let key = forger.key;
+    let mut add = |attack: &str, token| tokens.push((attack.to_owned(), token));
+    let valid = key
+        .tokens
+        .issue(forger.user, Role::Admin, forger.session)
+        .unwrap();
     let [head, body, signature]: [&str; 3] =
         valid.split('.').collect::<Vec<_>>().try_into().unwrap();
-    let richer = encode(&claims());
+    let richer = encode(&forger.claims());
     for (attack, token) in [
         ("nothing", String::new()),
         ("dots", "..".to_owned()),
@@ -227,19 +337,6 @@ fn header(key: &Key, change: impl FnOnce(&mut Value)) -> Value {
     header
 }
 
-fn claims() -> Value {
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    json!({
-        "iss": "patient-management",
-        "aud": "patient-management-api",
-        "sub": Uuid::now_v7(),
-        "role": "ADMIN",
-        "jti": Uuid::new_v4(),
-        "iat": now,
-        "exp": now + 900,
-    })
-}
-
 fn sign(header: &Value, claims: &Value, algorithm: Algorithm, key: &EncodingKey) -> String {
     let message = format!("{}.{}", encode(header), encode(claims));
     let signature = crypto::sign(message.as_bytes(), key, algorithm).unwrap();
@@ -263,8 +360,14 @@ fn encode_bytes(bytes: &[u8]) -> String {
 #[test]
 fn the_untwisted_token_is_valid() {
     let key = Key::generate();
-    let ours = encoding_key(&key);
-    let token = sign(&header(&key, |_| ()), &claims(), ES256, &ours);
-    assert!(identity::verify(&token, &key.public).is_ok());
-    assert!(forged_tokens(&key).len() >= 40);
+    let forger = Forger {
+        key: &key,
+        user: Uuid::now_v7(),
+        session: Uuid::new_v4(),
+    };
+    assert!(identity::verify(&forger.untwisted(), &key.public).is_ok());
+    for (attack, token) in forger.tokens() {
+        assert!(identity::verify(&token, &key.public).is_err(), "{attack}");
+    }
+    assert!(forger.tokens().len() >= 100);
 }

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use auth::{create_users::create_users, login};
+use auth::{access::Access, create_users::create_users, login};
 use axum::{Router, body::Body, response::Response};
 use http::{Request, StatusCode, header};
 use identity::Role;
@@ -9,6 +9,7 @@ use sqlx::PgPool;
 
 use crate::{
     aws::{Aws, Key},
+    fixtures::{Deployment, LIFETIMES, no_sessions},
     json, send,
 };
 
@@ -37,9 +38,8 @@ async fn log_in(routes: &Router, email: &str, password: &str) -> Response {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn a_user_gets_a_token_that_is_valid(database: PgPool) {
-    let key = Key::generate();
-    let aws = Aws::with(&key).await;
-    let routes = login::routes(database.clone(), aws.signing_key());
+    let deployment = Deployment::new().await;
+    let routes = login::routes(database.clone(), deployment.access().await);
     with_a_user(&database, Role::Receptionist).await;
 
     for email in [
@@ -55,19 +55,22 @@ async fn a_user_gets_a_token_that_is_valid(database: PgPool) {
         assert_eq!(answer["tokenType"], "Bearer");
         assert_eq!(answer["expiresIn"], 900);
         assert_eq!(answer["role"], "RECEPTIONIST");
-        let claims = identity::verify(answer["token"].as_str().unwrap(), &key.public).unwrap();
+        let claims = identity::verify(answer["token"].as_str().unwrap(), &deployment.key.public);
+        let claims = claims.unwrap();
         assert_eq!(claims.role, Role::Receptionist);
         assert_eq!(claims.exp - claims.iat, 900);
+        let sessions = deployment.sessions().await;
+        let check = sessions.check(claims.sid, claims.sub).await.unwrap();
+        assert_eq!(check, Ok(()));
+        assert_eq!(answer["refreshToken"].as_str().unwrap().len(), 64);
     }
-    assert_eq!(aws.reads(), 1);
+    assert_eq!(deployment.aws.reads(), 1);
 }
 
 #[sqlx::test(migrations = "./migrations")]
 async fn everybody_else_is_refused_in_the_same_words(database: PgPool) {
-    let routes = login::routes(
-        database.clone(),
-        Aws::with(&Key::generate()).await.signing_key(),
-    );
+    let deployment = Deployment::new().await;
+    let routes = login::routes(database.clone(), deployment.access().await);
     with_a_user(&database, Role::Admin).await;
 
     let mut refusals = vec![
@@ -107,10 +110,8 @@ async fn everybody_else_is_refused_in_the_same_words(database: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn an_unknown_user_takes_as_long_as_a_wrong_password(database: PgPool) {
-    let routes = login::routes(
-        database.clone(),
-        Aws::with(&Key::generate()).await.signing_key(),
-    );
+    let deployment = Deployment::new().await;
+    let routes = login::routes(database.clone(), deployment.access().await);
     with_a_user(&database, Role::Admin).await;
     let time = async |email| {
         let started = Instant::now();
@@ -137,7 +138,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn bad_input_is_named_and_not_repeated(database: PgPool) {
-    let routes = login::routes(database, Aws::empty().await.signing_key());
+    let routes = login::routes(database, Deployment::new().await.access().await);
     let (email, password) = (EMAIL, PASSWORD);
     let long = "x".repeat(129);
     let cases = [
@@ -202,7 +203,7 @@ async fn bad_input_is_named_and_not_repeated(database: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn what_is_no_login_at_all_is_refused(database: PgPool) {
-    let routes = login::routes(database, Aws::empty().await.signing_key());
+    let routes = login::routes(database, Deployment::new().await.access().await);
     let status = async |body: Vec<u8>| post(&routes, body).await.status();
     let text = |value: Value| value.to_string().into_bytes();
 
@@ -239,8 +240,10 @@ async fn what_is_no_login_at_all_is_refused(database: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn without_a_signing_key_nobody_gets_a_token(database: PgPool) {
-    let aws = Aws::empty().await;
-    let routes = login::routes(database.clone(), aws.signing_key());
+    let (deployment, aws) = (Deployment::new().await, Aws::empty().await);
+    let sessions = deployment.sessions().await;
+    let access = Access::new(aws.signing_key(), sessions, LIFETIMES);
+    let routes = login::routes(database.clone(), access);
     with_a_user(&database, Role::Admin).await;
 
     let response = log_in(&routes, EMAIL, PASSWORD).await;
@@ -262,11 +265,20 @@ async fn without_a_signing_key_nobody_gets_a_token(database: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn without_a_database_the_answer_is_try_again(database: PgPool) {
-    let routes = login::routes(
-        database.clone(),
-        Aws::with(&Key::generate()).await.signing_key(),
-    );
+    let deployment = Deployment::new().await;
+    let routes = login::routes(database.clone(), deployment.access().await);
     database.close().await;
+    let response = log_in(&routes, EMAIL, PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn without_sessions_nobody_comes_in(database: PgPool) {
+    let key = Key::generate();
+    let aws = Aws::with(&key).await;
+    let access = Access::new(aws.signing_key(), no_sessions(), LIFETIMES);
+    let routes = login::routes(database.clone(), access);
+    with_a_user(&database, Role::Admin).await;
     let response = log_in(&routes, EMAIL, PASSWORD).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }

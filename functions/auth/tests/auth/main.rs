@@ -1,14 +1,18 @@
-//! The routes and triggers of the service, on a real PostgreSQL and with Secrets Manager
-//! and Parameter Store behind real HTTP.
+//! The routes and triggers of the service, on a real PostgreSQL and DynamoDB, and with Secrets
+//! Manager and Parameter Store behind real HTTP.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod authorizer;
 mod aws;
 mod create_users;
+mod fixtures;
 mod forged_tokens;
 mod login;
+mod logout;
 mod public_keys;
+mod refresh;
 mod sample_events;
+mod sessions;
 mod validate_token;
 
 use axum::{Router, body::Body, response::Response};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use auth::{json_web_keys, keys_in_aws::PublicKeysParameter, validate_token};
+use auth::{bearer_token::Gate, json_web_keys, keys_in_aws::PublicKeysParameter, validate_token};
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use identity::{PublicKeys, Role};
@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     aws::{Aws, Key},
+    fixtures::{Deployment, no_sessions},
     json, send,
 };
 
@@ -42,7 +43,10 @@ async fn everybody_may_have_the_public_keys_and_keep_them() {
 
     let published = PublicKeys::from_json(&set.to_string()).unwrap();
     for key in [old, new] {
-        let token = key.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap();
+        let token = key
+            .tokens
+            .issue(Uuid::now_v7(), Role::Admin, Uuid::new_v4())
+            .unwrap();
         assert!(identity::verify(&token, &published).is_ok());
     }
     aws.lose_everything();
@@ -59,13 +63,17 @@ async fn keys_that_cannot_be_read_are_not_an_empty_set() {
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
 }
 
+/// What the token of a session is answered, before and after the rotation.
 async fn status_of(
+    deployment: &Deployment,
     key: &Key,
     public_keys: PublicKeysParameter,
     rotate: impl FnOnce(),
 ) -> [StatusCode; 2] {
-    let routes = validate_token::routes(public_keys);
-    let token = key.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap();
+    let routes = validate_token::routes(Gate::new(public_keys, deployment.sessions().await));
+    let user = Uuid::now_v7();
+    let session = deployment.begin(user).await.session;
+    let token = key.tokens.issue(user, Role::Admin, session).unwrap();
     let validate = async || {
         let request = Request::get("/auth/validate")
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
@@ -79,22 +87,23 @@ async fn status_of(
 
 #[tokio::test]
 async fn a_new_key_is_found_with_its_first_token() {
-    let (old, new) = (Key::generate(), Key::generate());
-    let aws = Aws::with(&old).await;
+    let deployment = Deployment::new().await;
+    let (old, new, aws) = (&deployment.key, Key::generate(), &deployment.aws);
     let public_keys = aws.public_keys().with_pause(Duration::ZERO);
     let rotate = || aws.store_parameter(&old.public.clone().and(new.public.clone()).to_json());
-    let statuses = status_of(&new, public_keys, rotate).await;
+    let statuses = status_of(&deployment, &new, public_keys, rotate).await;
     assert_eq!(statuses, [StatusCode::UNAUTHORIZED, StatusCode::OK]);
 }
 
 #[tokio::test]
 async fn unknown_keys_do_not_make_us_ask_with_every_token() {
     let aws = Aws::with(&Key::generate()).await;
-    let routes = validate_token::routes(aws.public_keys().with_pause(Duration::from_hours(1)));
+    let public_keys = aws.public_keys().with_pause(Duration::from_hours(1));
+    let routes = validate_token::routes(Gate::new(public_keys, no_sessions()));
     for _ in 0..10 {
         let token = Key::generate()
             .tokens
-            .issue(Uuid::now_v7(), Role::Admin)
+            .issue(Uuid::now_v7(), Role::Admin, Uuid::new_v4())
             .unwrap();
         let request = Request::get("/auth/validate")
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
@@ -107,9 +116,11 @@ async fn unknown_keys_do_not_make_us_ask_with_every_token() {
 
 #[tokio::test]
 async fn an_unknown_key_is_not_called_invalid_while_nobody_can_tell() {
-    let aws = Aws::with(&Key::generate()).await;
+    let deployment = Deployment::new().await;
+    let aws = &deployment.aws;
     let public_keys = aws.public_keys().with_pause(Duration::ZERO);
-    let statuses = status_of(&Key::generate(), public_keys, || aws.lose_everything()).await;
+    let lose = || aws.lose_everything();
+    let statuses = status_of(&deployment, &Key::generate(), public_keys, lose).await;
     assert_eq!(
         statuses,
         [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE]

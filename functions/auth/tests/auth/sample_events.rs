@@ -3,17 +3,15 @@
 use std::{fs, path::Path};
 
 use auth::{
-    authorizer::authorize, create_users::create_users, json_web_keys, login, validate_token,
+    authorizer::authorize, create_users::create_users, json_web_keys, login, logout, logout_all,
+    refresh, validate_token,
 };
 use axum::body::Body;
 use http::{Request, StatusCode};
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::{
-    aws::{Aws, Key},
-    json, send,
-};
+use crate::{fixtures::Deployment, json, send};
 
 fn event(function: &str) -> String {
     let path = format!("../../events/{function}.json");
@@ -27,17 +25,17 @@ fn request(event: &str) -> Request<Body> {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
-    let key = Key::generate();
-    let aws = Aws::with(&key).await;
+    let deployment = Deployment::new().await;
     let users: Value = serde_json::from_str(&event("create-users")).unwrap();
     assert_eq!(create_users(&database, users).await.unwrap().created, 1);
 
-    let login = login::routes(database, aws.signing_key());
+    let login = login::routes(database.clone(), deployment.access().await);
     let response = send(&login, request(&event("login"))).await;
     assert_eq!(response.status(), StatusCode::OK);
-    let token = json(response).await["token"].as_str().unwrap().to_owned();
+    let answer = json(response).await;
+    let token = answer["token"].as_str().unwrap().to_owned();
 
-    let validate = validate_token::routes(aws.public_keys());
+    let validate = validate_token::routes(deployment.gate().await);
     let placeholder = event("validate-token");
     let response = send(&validate, request(&placeholder)).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -47,10 +45,30 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
 
     let filled_in = event("authorizer").replace("put-the-token-of-a-login-here", &token);
     let authorizer_request = serde_json::from_str(&filled_in).unwrap();
-    let response = authorize(&authorizer_request, &aws.public_keys()).await;
+    let response = authorize(&authorizer_request, &deployment.gate().await).await;
     assert_eq!(response.unwrap().context["role"], "ADMIN");
 
-    let keys = json_web_keys::routes(aws.public_keys());
+    let keys = json_web_keys::routes(deployment.aws.public_keys());
     let response = send(&keys, request(&event("json-web-keys"))).await;
     assert_eq!(response.status(), StatusCode::OK);
+
+    let refresh = refresh::routes(database, deployment.access().await);
+    let placeholder = event("refresh");
+    let response = send(&refresh, request(&placeholder)).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let refresh_token = answer["refreshToken"].as_str().unwrap();
+    let filled_in = placeholder.replace("put-the-refresh-token-of-a-login-here", refresh_token);
+    let response = send(&refresh, request(&filled_in)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+
+    for (name, routes) in [
+        ("logout", logout::routes(deployment.sessions().await)),
+        (
+            "logout-all",
+            logout_all::routes(deployment.sessions().await),
+        ),
+    ] {
+        let response = send(&routes, request(&event(name))).await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT, "{name}");
+    }
 }

@@ -1,12 +1,13 @@
-use auth::validate_token;
+use auth::{bearer_token::Gate, validate_token};
 use axum::{Router, body::Body, response::Response};
 use http::{HeaderValue, Request, StatusCode, header};
 use identity::Role;
 use uuid::Uuid;
 
 use crate::{
-    aws::{Aws, Key},
-    forged_tokens::forged_tokens,
+    aws::Aws,
+    fixtures::{Deployment, no_sessions},
+    forged_tokens::Forger,
     json, send,
 };
 
@@ -21,11 +22,12 @@ async fn validate(routes: &Router, authorizations: &[&str]) -> Response {
 
 #[tokio::test]
 async fn a_valid_token_says_whose_it_is() {
-    let key = Key::generate();
-    let aws = Aws::with(&key).await;
-    let routes = validate_token::routes(aws.public_keys());
+    let deployment = Deployment::new().await;
+    let routes = validate_token::routes(deployment.gate().await);
     let user = Uuid::now_v7();
-    let token = key.tokens.issue(user, Role::Auditor).unwrap();
+    let running = deployment.begin(user).await;
+    let tokens = &deployment.key.tokens;
+    let token = tokens.issue(user, Role::Auditor, running.session).unwrap();
 
     for scheme in ["Bearer", "bearer"] {
         let response = validate(&routes, &[&format!("{scheme} {token}")]).await;
@@ -33,17 +35,33 @@ async fn a_valid_token_says_whose_it_is() {
         let answer = json(response).await;
         assert_eq!(answer["sub"], user.to_string());
         assert_eq!(answer["role"], "AUDITOR");
+        assert_eq!(answer["sid"], running.session.to_string());
         let lifetime = answer["exp"].as_i64().unwrap() - answer["iat"].as_i64().unwrap();
         assert_eq!(lifetime, 900);
     }
-    assert_eq!(aws.reads(), 1);
+    assert_eq!(deployment.aws.reads(), 1);
+
+    deployment
+        .sessions()
+        .await
+        .end(running.session)
+        .await
+        .unwrap();
+    let response = validate(&routes, &[&format!("Bearer {token}")]).await;
+    refused(response, "of a session that is over").await;
 }
 
 #[tokio::test]
 async fn what_is_no_valid_token_is_refused() {
-    let key = Key::generate();
-    let routes = validate_token::routes(Aws::with(&key).await.public_keys());
-    let token = key.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap();
+    let deployment = Deployment::new().await;
+    let routes = validate_token::routes(deployment.gate().await);
+    let user = Uuid::now_v7();
+    let forger = Forger {
+        key: &deployment.key,
+        user,
+        session: deployment.begin(user).await.session,
+    };
+    let token = forger.untwisted();
     let bearer = format!("Bearer {token}");
 
     let no_tokens: [&[&str]; 7] = [
@@ -58,7 +76,7 @@ async fn what_is_no_valid_token_is_refused() {
     for headers in no_tokens {
         refused(validate(&routes, headers).await, &format!("{headers:?}")).await;
     }
-    for (attack, token) in forged_tokens(&key) {
+    for (attack, token) in forger.tokens() {
         let Ok(header) = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes()) else {
             continue;
         };
@@ -81,13 +99,12 @@ async fn refused(response: Response, attempt: &str) {
 
 #[tokio::test]
 async fn without_public_keys_no_token_is_accepted() {
-    let key = Key::generate();
+    let deployment = Deployment::new().await;
     let aws = Aws::empty().await;
-    let routes = validate_token::routes(aws.public_keys());
-    let bearer = format!(
-        "Bearer {}",
-        key.tokens.issue(Uuid::now_v7(), Role::Admin).unwrap()
-    );
+    let gate = Gate::new(aws.public_keys(), deployment.sessions().await);
+    let routes = validate_token::routes(gate);
+    let token = deployment.token(Uuid::now_v7(), Role::Admin).await;
+    let bearer = format!("Bearer {token}");
 
     let response = validate(&routes, &[&bearer]).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -97,4 +114,8 @@ async fn without_public_keys_no_token_is_accepted() {
     aws.store_parameter("{\"keys\": []}");
     let response = validate(&routes, &[&bearer]).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+
+    let gate = Gate::new(deployment.aws.public_keys(), no_sessions());
+    let response = validate(&validate_token::routes(gate), &[&bearer]).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }

@@ -1,0 +1,8 @@
+//! `POST /auth/logout-all`
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let sessions = auth::sessions::Sessions::from_env()?;
+    api::serve("logout-all", auth::logout_all::routes(sessions)).await
+}

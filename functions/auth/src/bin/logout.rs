@@ -1,0 +1,8 @@
+//! `POST /auth/logout`
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let sessions = auth::sessions::Sessions::from_env()?;
+    api::serve("logout", auth::logout::routes(sessions)).await
+}

@@ -1,0 +1,101 @@
+//! `POST /auth/refresh`: a refresh token for the next access token, and the next refresh
+//! token.
+//!
+//! The account is read anew: who was disabled meanwhile is sent away, and a new role is in
+//! the new token.
+
+use std::sync::Arc;
+
+use api::{Input, Problem, ProblemDocument, ProblemType};
+use axum::{Json, Router, extract::State, routing::post};
+use identity::Role;
+use secrecy::SecretString;
+use serde::Deserialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    access::{Access, AccessResponse},
+    sessions::NoSession,
+};
+
+/// The route.
+pub fn routes(database: PgPool, access: Access) -> Router {
+    Router::new()
+        .route("/auth/refresh", post(refresh))
+        .with_state((database, Arc::new(access)))
+}
+
+/// Who wants to stay.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({ "refreshToken": "f2X0lQ1rTg-3mS0kXwJ8q0m5o1v9bq0m7c1yqv3b0Zk8q9m4n6r2s8t0u1w3x5y7" }))]
+pub struct RefreshRequest {
+    /// The refresh token of the last login or refresh.
+    #[schema(value_type = String, format = Password, max_length = 64)]
+    refresh_token: SecretString,
+}
+
+/// Refresh a session
+///
+/// Answers a new access token and a new refresh token; the old refresh token is used up. Using it
+/// again ends the session, because somebody else may have a copy: log in again then. Two refreshes
+/// with the same token within 10 seconds are both answered, and of their refresh tokens the one
+/// that is used first is good.
+#[utoipa::path(
+    post, path = "/auth/refresh", tag = "auth", operation_id = "refreshSession",
+    request_body = RefreshRequest,
+    responses(
+        (status = 200, description = "The session goes on", body = AccessResponse),
+        (status = 400, description = "The body is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The session is over: log in again", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn refresh(
+    State((database, access)): State<(PgPool, Arc<Access>)>,
+    Input(request): Input<RefreshRequest>,
+) -> Result<Json<AccessResponse>, Problem> {
+    let (presented, tokens) = tokio::join!(
+        access.sessions().find(&request.refresh_token),
+        access.tokens()
+    );
+    let presented = presented?.map_err(|reason| refused(None, reason))?;
+    let (user, session) = (presented.user, presented.session);
+    let tokens = tokens?;
+
+    let Some(role) = role_of(&database, user).await? else {
+        access.sessions().end(session).await?;
+        return Err(refused(Some(session), NoSession::AllRevoked));
+    };
+    let running = access
+        .rotate(&presented)
+        .await?
+        .map_err(|reason| refused(Some(session), reason))?;
+    tracing::info!(userId = %user, sessionId = %session, "refreshed a session");
+    AccessResponse::new(&tokens, user, role, &running).map(Json)
+}
+
+/// What a user may do who may come in at all.
+async fn role_of(database: &PgPool, user: Uuid) -> Result<Option<Role>, Problem> {
+    let role = sqlx::query_scalar!(
+        "SELECT role FROM auth.user_account WHERE id = $1 AND NOT disabled",
+        user
+    )
+    .fetch_optional(database)
+    .await?;
+    role.map(|role| role.parse().map_err(Problem::internal))
+        .transpose()
+}
+
+fn refused(session: Option<Uuid>, reason: NoSession) -> Problem {
+    if reason == NoSession::Reused {
+        tracing::warn!(sessionId = ?session, "a used refresh token came back: ended its session");
+    }
+    Problem::new(
+        ProblemType::Unauthorized,
+        "The session is over, please log in again",
+    )
+    .caused_by(reason)
+}

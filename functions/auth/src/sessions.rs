@@ -1,0 +1,642 @@
+//! Sessions: what a login begins, and what may end before its access tokens do.
+//!
+//! | item | `pk` | `sk` |
+//! |---|---|---|
+//! | a session | `SESSION#<id>` | `SESSION` |
+//! | a refresh token of it, used or not | `SESSION#<id>` | `REFRESH#<SHA-256 of the token>` |
+//! | that a user's sessions are revoked | `USER#<id>` | `SESSIONS` |
+//!
+//! **Rotation** (RFC 9700, section 4.14.2). A session counts its generations of refresh
+//! tokens. A token of the current generation begins the next one, with a token of it for
+//! the client. A token of an earlier generation has been used before: somebody has a copy,
+//! and nobody can tell who is the thief, so the session ends for both.
+//!
+//! **Grace.** Two tabs of a browser may refresh with the same token at the same moment,
+//! and an answer may be lost on its way. So the very token that began the current
+//! generation gets another token of that generation for [`Lifetimes::grace`]. This does
+//! not hide a thief: of all tokens of one generation the first that is used begins the
+//! next, and every other one is from then on a used-up token like any, without grace.
+//! Whoever of the owner and the thief comes second ends the session.
+//!
+//! **Revocation of all sessions** of a user is one item with a time: what was
+//! authenticated before is over, however many there are.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_dynamodb::{
+    error::{BuildError, SdkError},
+    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update},
+};
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use store::{MissingSetting, Table, failure_code, setting};
+use uuid::Uuid;
+
+use crate::opaque_token::{NoRandomness, OpaqueToken};
+
+/// A refresh token names its session, to be looked up with one read.
+type RefreshToken = OpaqueToken<16>;
+
+/// How often a rotation is tried again that collided with another of the same session.
+const ATTEMPTS: u32 = 5;
+
+/// The longest that any session may last. The revocation of a user's sessions is kept for
+/// longer than that.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// How long sessions last.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// Without a refresh: the automatic log-off of 45 CFR 164.312(a)(2)(iii).
+    pub idle: Duration,
+    /// Whatever happens: then the password is asked for again.
+    pub absolute: Duration,
+    /// How long after its use a refresh token gets another successor.
+    pub grace: Duration,
+}
+
+/// A setting is missing, or not the number that it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidLifetimes {
+    /// It is missing.
+    #[error(transparent)]
+    Missing(#[from] MissingSetting),
+    /// It is no number, 0 or more than a day.
+    #[error("{0} is not a number of minutes from 1 to 1440")]
+    NoMinutes(&'static str),
+}
+
+impl Lifetimes {
+    /// Long enough for an answer that was lost, too short to do much with a stolen token.
+    pub const GRACE: Duration = Duration::from_secs(10);
+
+    /// As `SESSION_IDLE_MINUTES` and `SESSION_MINUTES` say.
+    ///
+    /// # Errors
+    /// If one of them is missing or no number from 1 to 1440.
+    pub fn from_env() -> Result<Self, InvalidLifetimes> {
+        let minutes = |name| {
+            let number: Option<u64> = setting(name)?.parse().ok();
+            number
+                .map(Duration::from_mins)
+                .filter(|minutes| !minutes.is_zero() && *minutes <= LONGEST)
+                .ok_or(InvalidLifetimes::NoMinutes(name))
+        };
+        Ok(Self {
+            idle: minutes("SESSION_IDLE_MINUTES")?,
+            absolute: minutes("SESSION_MINUTES")?,
+            grace: Self::GRACE,
+        })
+    }
+}
+
+/// Nobody can tell which sessions there are. No token is accepted or given out then.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionsUnavailable {
+    /// The table refused, or did not answer.
+    #[error("the sessions table did not answer: {0}")]
+    Failed(String),
+    /// Others were always quicker.
+    #[error("the session was changed by others at the same time")]
+    Contention,
+    /// It holds something that is no session, or takes none.
+    #[error("the sessions table holds an item that is none of its items")]
+    Malformed(#[from] serde_dynamo::Error),
+    /// A request cannot be made.
+    #[error(transparent)]
+    Request(#[from] BuildError),
+    /// A token cannot be made.
+    #[error("there are no random numbers: {0}")]
+    NoRandomness(String),
+}
+
+impl From<NoRandomness> for SessionsUnavailable {
+    fn from(error: NoRandomness) -> Self {
+        Self::NoRandomness(error.to_string())
+    }
+}
+
+/// 503.
+impl From<SessionsUnavailable> for api::Problem {
+    fn from(error: SessionsUnavailable) -> Self {
+        Self::unavailable(1, error)
+    }
+}
+
+/// Why a session is over, or never was. For the log: clients are told the same in every
+/// case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoSession {
+    /// No such session or refresh token is known.
+    #[error("no such session")]
+    Unknown,
+    /// It was logged out, or a used refresh token came back.
+    #[error("the session was revoked")]
+    Revoked,
+    /// All sessions of the user were revoked.
+    #[error("all sessions of the user were revoked")]
+    AllRevoked,
+    /// Nobody refreshed it for too long.
+    #[error("the session was idle for too long")]
+    Idle,
+    /// It has lasted as long as any may.
+    #[error("the session has lasted long enough")]
+    Ended,
+    /// The refresh token had been used before. This ended the session.
+    #[error("a used refresh token came back")]
+    Reused,
+}
+
+/// A session that goes on, and what goes on with it.
+#[derive(Debug)]
+pub struct Running {
+    /// Which session.
+    pub session: Uuid,
+    /// Good for one refresh.
+    pub refresh_token: SecretString,
+}
+
+/// A refresh token and its session, as they were when they were looked up.
+#[derive(Debug)]
+pub struct Presented {
+    /// Whose session it is.
+    pub user: Uuid,
+    /// Which session.
+    pub session: Uuid,
+    token: RefreshToken,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionItem {
+    pk: String,
+    sk: String,
+    user_id: Uuid,
+    /// When a password was last checked for it, in milliseconds since 1970.
+    authenticated_at: i64,
+    /// In milliseconds since 1970.
+    idle_until: i64,
+    /// In milliseconds since 1970.
+    ends_at: i64,
+    generation: u32,
+    /// The hash of the token that began the generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotated_by: Option<String>,
+    /// In milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotated_at: Option<i64>,
+    /// In milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<i64>,
+    /// When `DynamoDB` may forget it, in seconds since 1970.
+    expires_at: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenItem {
+    pk: String,
+    sk: String,
+    generation: u32,
+    expires_at: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AllRevokedItem {
+    pk: String,
+    sk: String,
+    /// In milliseconds since 1970.
+    revoked_at: i64,
+    expires_at: i64,
+}
+
+const SESSION: &str = "SESSION";
+const ALL: &str = "SESSIONS";
+
+fn session_key(session: Uuid) -> String {
+    format!("SESSION#{session}")
+}
+
+fn token_key(token: &RefreshToken) -> String {
+    format!("REFRESH#{}", token.hash())
+}
+
+fn user_key(user: Uuid) -> String {
+    format!("USER#{user}")
+}
+
+/// The table of all sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    table: Table,
+}
+
+impl Sessions {
+    /// The table that `SESSIONS_TABLE` names. Nothing is read yet.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn from_env() -> Result<Self, MissingSetting> {
+        Ok(Self::new(Table::from_env("SESSIONS_TABLE")?))
+    }
+
+    /// The sessions in this table.
+    #[must_use]
+    pub const fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// Begins a session of this user, whose password was found right after
+    /// `authenticated`: a time before the account was read, so that a change of the
+    /// account which that reading has missed revokes the session.
+    ///
+    /// # Errors
+    /// If the table does not take it.
+    pub async fn begin(
+        &self,
+        user: Uuid,
+        authenticated: DateTime<Utc>,
+        lifetimes: &Lifetimes,
+    ) -> Result<Running, SessionsUnavailable> {
+        let session = Uuid::new_v4();
+        let token = RefreshToken::generate(session.into_bytes())?;
+        let now = Utc::now();
+        let ends_at = now + lifetimes.absolute;
+        let item = SessionItem {
+            pk: session_key(session),
+            sk: SESSION.to_owned(),
+            user_id: user,
+            authenticated_at: authenticated.timestamp_millis(),
+            idle_until: (now + lifetimes.idle).min(ends_at).timestamp_millis(),
+            ends_at: ends_at.timestamp_millis(),
+            generation: 0,
+            rotated_by: None,
+            rotated_at: None,
+            revoked_at: None,
+            expires_at: ends_at.timestamp(),
+        };
+        let written = self
+            .table
+            .client()
+            .await
+            .transact_write_items()
+            .transact_items(self.put(&item)?)
+            .transact_items(self.put(&token_item(&token, 0, item.expires_at))?)
+            .send()
+            .await;
+        written.map_err(|error| SessionsUnavailable::Failed(failure_code(&error)))?;
+        Ok(Running {
+            session,
+            refresh_token: token.expose(),
+        })
+    }
+
+    /// Whether this session of this user goes on.
+    ///
+    /// # Errors
+    /// If the table does not say.
+    pub async fn check(
+        &self,
+        session: Uuid,
+        user: Uuid,
+    ) -> Result<Result<(), NoSession>, SessionsUnavailable> {
+        let mut found = self
+            .read([
+                (session_key(session), SESSION.to_owned()),
+                (user_key(user), ALL.to_owned()),
+            ])
+            .await?;
+        let session: Option<SessionItem> = found.take(SESSION)?;
+        let all_revoked: Option<AllRevokedItem> = found.take(ALL)?;
+        let Some(session) = session.filter(|session| session.user_id == user) else {
+            return Ok(Err(NoSession::Unknown));
+        };
+        Ok(goes_on(&session, all_revoked.as_ref(), Utc::now()))
+    }
+
+    /// What a refresh token stands for.
+    ///
+    /// # Errors
+    /// If the table does not say.
+    pub async fn find(
+        &self,
+        token: &SecretString,
+    ) -> Result<Result<Presented, NoSession>, SessionsUnavailable> {
+        let Some(token) = RefreshToken::parse(token) else {
+            return Ok(Err(NoSession::Unknown));
+        };
+        let session = Uuid::from_bytes(token.public);
+        let found = self.read_session_and_token(session, &token).await?;
+        Ok(found.map(|(item, _)| Presented {
+            user: item.user_id,
+            session,
+            token,
+        }))
+    }
+
+    /// Takes a refresh token for another one, or ends the session if it has been taken
+    /// before (see the module's documentation).
+    ///
+    /// # Errors
+    /// If the table does not do its part. The token is still good then, for the grace at
+    /// least.
+    pub async fn rotate(
+        &self,
+        presented: &Presented,
+        lifetimes: &Lifetimes,
+    ) -> Result<Result<Running, NoSession>, SessionsUnavailable> {
+        let Presented {
+            user,
+            session,
+            token,
+        } = presented;
+        for _ in 0..ATTEMPTS {
+            let (item, used) = match self.read_session_and_token(*session, token).await? {
+                Ok(found) => found,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let all_revoked: Option<AllRevokedItem> = self
+                .read([(user_key(*user), ALL.to_owned())])
+                .await?
+                .take(ALL)?;
+            let now = Utc::now();
+            if let Err(refusal) = goes_on(&item, all_revoked.as_ref(), now) {
+                return Ok(Err(refusal));
+            }
+            let next = RefreshToken::generate(session.into_bytes())?;
+            let write = if used.generation == item.generation {
+                self.begin_generation(&item, token, now, lifetimes)?
+            } else if began_the_generation(&item, &used, token, now, lifetimes.grace) {
+                self.is_unchanged(&item)?
+            } else {
+                self.end(*session).await?;
+                return Ok(Err(NoSession::Reused));
+            };
+            let generation = used.generation + 1;
+            let written = self
+                .table
+                .client()
+                .await
+                .transact_write_items()
+                .transact_items(write)
+                .transact_items(self.put(&token_item(&next, generation, item.expires_at))?)
+                .send()
+                .await;
+            match written {
+                Ok(_) => {
+                    return Ok(Ok(Running {
+                        session: *session,
+                        refresh_token: next.expose(),
+                    }));
+                }
+                Err(error) if is_collision(&error) => {}
+                Err(error) => return Err(SessionsUnavailable::Failed(failure_code(&error))),
+            }
+        }
+        Err(SessionsUnavailable::Contention)
+    }
+
+    /// Ends a session, if there is such a one.
+    ///
+    /// # Errors
+    /// If the table does not take it.
+    pub async fn end(&self, session: Uuid) -> Result<(), SessionsUnavailable> {
+        let ended = self
+            .table
+            .client()
+            .await
+            .update_item()
+            .table_name(self.table.name())
+            .key("pk", text(session_key(session)))
+            .key("sk", text(SESSION))
+            .update_expression("SET revokedAt = if_not_exists(revokedAt, :now)")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":now", number(Utc::now().timestamp_millis()))
+            .send()
+            .await;
+        match ended {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(SessionsUnavailable::Failed(failure_code(&error))),
+        }
+    }
+
+    /// Ends every session of this user that was authenticated until now.
+    ///
+    /// # Errors
+    /// If the table does not take it.
+    pub async fn end_all(&self, user: Uuid) -> Result<(), SessionsUnavailable> {
+        let now = Utc::now();
+        let item = AllRevokedItem {
+            pk: user_key(user),
+            sk: ALL.to_owned(),
+            revoked_at: now.timestamp_millis(),
+            // A session that has just begun is over by then.
+            expires_at: (now + LONGEST + LONGEST).timestamp(),
+        };
+        let put = self
+            .table
+            .client()
+            .await
+            .put_item()
+            .table_name(self.table.name())
+            .set_item(Some(serde_dynamo::to_item(item)?))
+            .send()
+            .await;
+        put.map_err(|error| SessionsUnavailable::Failed(failure_code(&error)))?;
+        Ok(())
+    }
+
+    /// The next generation begins with this token, unless the session has changed.
+    fn begin_generation(
+        &self,
+        item: &SessionItem,
+        token: &RefreshToken,
+        now: DateTime<Utc>,
+        lifetimes: &Lifetimes,
+    ) -> Result<TransactWriteItem, BuildError> {
+        let idle_until = (now + lifetimes.idle).timestamp_millis().min(item.ends_at);
+        let update = Update::builder()
+            .table_name(self.table.name())
+            .key("pk", text(&item.pk))
+            .key("sk", text(&item.sk))
+            .update_expression(
+                "SET generation = :next, rotatedBy = :token, rotatedAt = :now, idleUntil = :idle",
+            )
+            .condition_expression("generation = :this AND attribute_not_exists(revokedAt)")
+            .expression_attribute_values(":this", number(item.generation.into()))
+            .expression_attribute_values(":next", number(i64::from(item.generation) + 1))
+            .expression_attribute_values(":token", text(token.hash()))
+            .expression_attribute_values(":now", number(now.timestamp_millis()))
+            .expression_attribute_values(":idle", number(idle_until))
+            .build()?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    fn is_unchanged(&self, item: &SessionItem) -> Result<TransactWriteItem, BuildError> {
+        let check = ConditionCheck::builder()
+            .table_name(self.table.name())
+            .key("pk", text(&item.pk))
+            .key("sk", text(&item.sk))
+            .condition_expression("generation = :this AND attribute_not_exists(revokedAt)")
+            .expression_attribute_values(":this", number(item.generation.into()))
+            .build()?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+
+    async fn read_session_and_token(
+        &self,
+        session: Uuid,
+        token: &RefreshToken,
+    ) -> Result<Result<(SessionItem, TokenItem), NoSession>, SessionsUnavailable> {
+        let token = token_key(token);
+        let pk = session_key(session);
+        let mut found = self
+            .read([(pk.clone(), SESSION.to_owned()), (pk, token.clone())])
+            .await?;
+        Ok(match (found.take(SESSION)?, found.take(&token)?) {
+            (Some(session), Some(token)) => Ok((session, token)),
+            _ => Err(NoSession::Unknown),
+        })
+    }
+
+    /// Reads these items as they are now, not as they were a moment ago.
+    async fn read<const N: usize>(
+        &self,
+        keys: [(String, String); N],
+    ) -> Result<Found, SessionsUnavailable> {
+        let keys = keys
+            .into_iter()
+            .map(|(pk, sk)| {
+                HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
+            })
+            .collect();
+        let keys = KeysAndAttributes::builder()
+            .consistent_read(true)
+            .set_keys(Some(keys))
+            .build()?;
+        let answer = self
+            .table
+            .client()
+            .await
+            .batch_get_item()
+            .request_items(self.table.name(), keys)
+            .send()
+            .await
+            .map_err(|error| SessionsUnavailable::Failed(failure_code(&error)))?;
+        // An item that was not read is not an item that is not there.
+        if answer
+            .unprocessed_keys()
+            .is_some_and(|keys| !keys.is_empty())
+        {
+            return Err(SessionsUnavailable::Failed("asked to slow down".to_owned()));
+        }
+        let mut responses = answer.responses.unwrap_or_default();
+        let items = responses.remove(self.table.name()).unwrap_or_default();
+        Ok(Found(items))
+    }
+
+    fn put(&self, item: &impl Serialize) -> Result<TransactWriteItem, SessionsUnavailable> {
+        let put = Put::builder()
+            .table_name(self.table.name())
+            .set_item(Some(serde_dynamo::to_item(item)?))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+}
+
+struct Found(Vec<HashMap<String, AttributeValue>>);
+
+impl Found {
+    /// The item with this sort key.
+    fn take<T: DeserializeOwned>(&mut self, sk: &str) -> Result<Option<T>, serde_dynamo::Error> {
+        let is_it = |item: &HashMap<String, AttributeValue>| {
+            item.get("sk")
+                .and_then(|key| key.as_s().ok())
+                .map(String::as_str)
+                == Some(sk)
+        };
+        let position = self.0.iter().position(is_it);
+        position
+            .map(|position| serde_dynamo::from_item(self.0.swap_remove(position)))
+            .transpose()
+    }
+}
+
+fn goes_on(
+    session: &SessionItem,
+    all_revoked: Option<&AllRevokedItem>,
+    now: DateTime<Utc>,
+) -> Result<(), NoSession> {
+    let now = now.timestamp_millis();
+    if session.revoked_at.is_some() {
+        Err(NoSession::Revoked)
+    } else if all_revoked.is_some_and(|all| session.authenticated_at <= all.revoked_at) {
+        Err(NoSession::AllRevoked)
+    } else if session.ends_at <= now {
+        Err(NoSession::Ended)
+    } else if session.idle_until <= now {
+        Err(NoSession::Idle)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether it is the token that began the session's generation, a moment ago.
+fn began_the_generation(
+    session: &SessionItem,
+    used: &TokenItem,
+    token: &RefreshToken,
+    now: DateTime<Utc>,
+    grace: Duration,
+) -> bool {
+    let since = session.rotated_at.map(|at| now.timestamp_millis() - at);
+    let is_recent = since
+        .and_then(|since| u128::try_from(since).ok())
+        .is_some_and(|since| since < grace.as_millis());
+    used.generation + 1 == session.generation
+        && session.rotated_by.as_deref() == Some(token.hash().as_str())
+        && is_recent
+}
+
+fn token_item(token: &RefreshToken, generation: u32, expires_at: i64) -> TokenItem {
+    TokenItem {
+        pk: session_key(Uuid::from_bytes(token.public)),
+        sk: token_key(token),
+        generation,
+        expires_at,
+    }
+}
+
+/// Whether somebody else changed the session at the same time.
+fn is_collision(error: &SdkError<TransactWriteItemsError>) -> bool {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+            let mut codes = cancelled
+                .cancellation_reasons()
+                .iter()
+                .filter_map(|reason| reason.code());
+            codes.any(|code| matches!(code, "ConditionalCheckFailed" | "TransactionConflict"))
+        }
+        Some(TransactWriteItemsError::TransactionInProgressException(_)) => true,
+        _ => false,
+    }
+}
+
+fn text(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn number(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}

@@ -1,0 +1,77 @@
+//! A deployment of the service: keys, sessions, and who is logged in.
+
+use auth::{
+    access::Access,
+    bearer_token::Gate,
+    sessions::{Lifetimes, Running, Sessions},
+};
+use chrono::Utc;
+use identity::Role;
+use store::{Table, testing};
+use uuid::Uuid;
+
+use crate::aws::{Aws, Key};
+
+/// As the template has them.
+pub(crate) const LIFETIMES: Lifetimes = Lifetimes {
+    idle: std::time::Duration::from_mins(30),
+    absolute: std::time::Duration::from_hours(12),
+    grace: Lifetimes::GRACE,
+};
+
+/// A key in use, and a table of sessions of its own.
+pub(crate) struct Deployment {
+    pub(crate) key: Key,
+    pub(crate) aws: Aws,
+    sessions: Table,
+}
+
+impl Deployment {
+    pub(crate) async fn new() -> Self {
+        let key = Key::generate();
+        let aws = Aws::with(&key).await;
+        Self {
+            key,
+            aws,
+            sessions: testing::table().await,
+        }
+    }
+
+    pub(crate) async fn sessions(&self) -> Sessions {
+        Sessions::new(same(&self.sessions).await)
+    }
+
+    pub(crate) async fn access(&self) -> Access {
+        self.access_for(LIFETIMES).await
+    }
+
+    pub(crate) async fn access_for(&self, lifetimes: Lifetimes) -> Access {
+        Access::new(self.aws.signing_key(), self.sessions().await, lifetimes)
+    }
+
+    pub(crate) async fn gate(&self) -> Gate {
+        Gate::new(self.aws.public_keys(), self.sessions().await)
+    }
+
+    /// A session of this user, as a login begins it.
+    pub(crate) async fn begin(&self, user: Uuid) -> Running {
+        let sessions = self.sessions().await;
+        sessions.begin(user, Utc::now(), &LIFETIMES).await.unwrap()
+    }
+
+    /// The access token of a new session of this user.
+    pub(crate) async fn token(&self, user: Uuid, role: Role) -> String {
+        let session = self.begin(user).await.session;
+        self.key.tokens.issue(user, role, session).unwrap()
+    }
+}
+
+async fn same(table: &Table) -> Table {
+    Table::with_client(table.name().to_owned(), table.client().await.clone())
+}
+
+/// Sessions in a table that nobody serves.
+pub(crate) fn no_sessions() -> Sessions {
+    let client = testing::client("http://127.0.0.1:1");
+    Sessions::new(Table::with_client("nowhere".to_owned(), client))
+}

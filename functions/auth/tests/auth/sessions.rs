@@ -1,0 +1,209 @@
+use std::time::Duration;
+
+use auth::sessions::{Lifetimes, NoSession, Running, Sessions};
+use chrono::Utc;
+use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
+
+use crate::fixtures::{Deployment, LIFETIMES};
+
+const NO_GRACE: Lifetimes = Lifetimes {
+    grace: Duration::ZERO,
+    ..LIFETIMES
+};
+
+async fn use_token(
+    sessions: &Sessions,
+    token: &SecretString,
+    lifetimes: &Lifetimes,
+) -> Result<Running, NoSession> {
+    let presented = sessions.find(token).await.unwrap()?;
+    sessions.rotate(&presented, lifetimes).await.unwrap()
+}
+
+#[tokio::test]
+async fn each_refresh_token_leads_to_the_next() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let user = Uuid::now_v7();
+    let mut running = deployment.begin(user).await;
+    for _ in 0..5 {
+        let next = use_token(&sessions, &running.refresh_token, &NO_GRACE)
+            .await
+            .unwrap();
+        assert_eq!(next.session, running.session);
+        assert_ne!(
+            next.refresh_token.expose_secret(),
+            running.refresh_token.expose_secret()
+        );
+        assert_eq!(sessions.check(next.session, user).await.unwrap(), Ok(()));
+        running = next;
+    }
+}
+
+#[tokio::test]
+async fn a_used_refresh_token_ends_the_session_for_everybody() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let user = Uuid::now_v7();
+    for generations in [1, 3] {
+        let first = deployment.begin(user).await;
+        let mut last = first.refresh_token.clone();
+        for _ in 0..generations {
+            last = use_token(&sessions, &last, &NO_GRACE)
+                .await
+                .unwrap()
+                .refresh_token;
+        }
+        let again = use_token(&sessions, &first.refresh_token, &NO_GRACE).await;
+        assert_eq!(again.unwrap_err(), NoSession::Reused);
+        let state = sessions.check(first.session, user).await.unwrap();
+        assert_eq!(state, Err(NoSession::Revoked));
+        let latest = use_token(&sessions, &last, &NO_GRACE).await;
+        assert_eq!(latest.unwrap_err(), NoSession::Revoked);
+    }
+}
+
+#[tokio::test]
+async fn two_at_the_same_moment_are_both_served_and_a_thief_is_still_found() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let user = Uuid::now_v7();
+    for _ in 0..5 {
+        let first = deployment.begin(user).await;
+        let (one, other) = tokio::join!(
+            use_token(&sessions, &first.refresh_token, &LIFETIMES),
+            use_token(&sessions, &first.refresh_token, &LIFETIMES),
+        );
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_ne!(
+            one.refresh_token.expose_secret(),
+            other.refresh_token.expose_secret()
+        );
+
+        // One of the two goes on, once more within the grace of its own.
+        let next = use_token(&sessions, &other.refresh_token, &LIFETIMES)
+            .await
+            .unwrap();
+        use_token(&sessions, &other.refresh_token, &LIFETIMES)
+            .await
+            .unwrap();
+        assert_eq!(sessions.check(first.session, user).await.unwrap(), Ok(()));
+        // Now the one of the two that was not used is a copy that somebody else has.
+        let stolen = use_token(&sessions, &one.refresh_token, &LIFETIMES).await;
+        assert_eq!(stolen.unwrap_err(), NoSession::Reused);
+        let next = use_token(&sessions, &next.refresh_token, &LIFETIMES).await;
+        assert_eq!(next.unwrap_err(), NoSession::Revoked);
+    }
+}
+
+#[tokio::test]
+async fn many_at_the_same_moment_begin_one_generation() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let user = Uuid::now_v7();
+    let first = deployment.begin(user).await;
+    let token = &first.refresh_token;
+    let refreshed = || use_token(&sessions, token, &LIFETIMES);
+    let results = tokio::join!(refreshed(), refreshed(), refreshed(), refreshed());
+    let mut all: Vec<_> = [results.0, results.1, results.2, results.3]
+        .into_iter()
+        .map(|result| result.unwrap().refresh_token)
+        .collect();
+    // Of their tokens one is good.
+    let last = all.pop().unwrap();
+    use_token(&sessions, &last, &LIFETIMES).await.unwrap();
+    for other in all {
+        let other = use_token(&sessions, &other, &LIFETIMES).await;
+        assert!(matches!(other, Err(NoSession::Reused | NoSession::Revoked)));
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_by_itself() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let user = Uuid::now_v7();
+    for (lifetimes, expected) in [
+        (
+            Lifetimes {
+                idle: Duration::ZERO,
+                ..LIFETIMES
+            },
+            NoSession::Idle,
+        ),
+        (
+            Lifetimes {
+                absolute: Duration::ZERO,
+                ..LIFETIMES
+            },
+            NoSession::Ended,
+        ),
+    ] {
+        let running = sessions.begin(user, Utc::now(), &lifetimes).await.unwrap();
+        let state = sessions.check(running.session, user).await.unwrap();
+        assert_eq!(state, Err(expected));
+        let refreshed = use_token(&sessions, &running.refresh_token, &LIFETIMES).await;
+        assert_eq!(refreshed.unwrap_err(), expected);
+    }
+
+    // A refresh begins the idle time anew, and never the whole one.
+    let short = Lifetimes {
+        idle: Duration::from_millis(1),
+        ..LIFETIMES
+    };
+    let running = sessions.begin(user, Utc::now(), &LIFETIMES).await.unwrap();
+    let refreshed = use_token(&sessions, &running.refresh_token, &short)
+        .await
+        .unwrap();
+    while sessions.check(refreshed.session, user).await.unwrap() != Err(NoSession::Idle) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_was_authenticated_before_all_was_revoked_is_out() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let user = Uuid::now_v7();
+    let before = Utc::now();
+    sessions.end_all(user).await.unwrap();
+    let late = sessions.begin(user, before, &LIFETIMES).await.unwrap();
+    let state = sessions.check(late.session, user).await.unwrap();
+    assert_eq!(state, Err(NoSession::AllRevoked));
+    let refreshed = use_token(&sessions, &late.refresh_token, &LIFETIMES).await;
+    assert_eq!(refreshed.unwrap_err(), NoSession::AllRevoked);
+}
+
+#[tokio::test]
+async fn made_up_refresh_tokens_end_nothing() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let user = Uuid::now_v7();
+    let running = deployment.begin(user).await;
+    let token = running.refresh_token.expose_secret();
+    let other = deployment.begin(user).await.refresh_token;
+    // The name of this session with the secret of another.
+    let crossed = format!("{}{}", &token[..22], &other.expose_secret()[22..]);
+    let mut changed = token.to_owned();
+    let last = if changed.pop() == Some('A') { 'B' } else { 'A' };
+    changed.push(last);
+    for made_up in [
+        "",
+        "x",
+        "é",
+        &"x".repeat(1 << 16),
+        &crossed,
+        &changed,
+        &token[..63],
+    ] {
+        let found = sessions.find(&made_up.into()).await.unwrap();
+        assert_eq!(found.unwrap_err(), NoSession::Unknown, "{made_up}");
+    }
+    assert_eq!(sessions.check(running.session, user).await.unwrap(), Ok(()));
+    assert!(
+        use_token(&sessions, &running.refresh_token, &NO_GRACE)
+            .await
+            .is_ok()
+    );
+}

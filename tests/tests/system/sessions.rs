@@ -1,0 +1,143 @@
+//! Staying, and going.
+
+use std::time::Duration;
+
+use identity::Role;
+use serde_json::{Value, json};
+use system_tests::{Answer, Clinic, Process, Visitor, within};
+
+/// As long as the gateway keeps an authorizer's answer, and a busy machine's while.
+const UNTIL_FORGOTTEN: Duration = Duration::from_secs(30 + 20);
+
+async fn refresh(clinic: &Clinic, token: &Value) -> Answer {
+    let body = json!({ "refreshToken": token });
+    clinic
+        .stranger()
+        .post("/auth/refresh")
+        .json(&body)
+        .answer()
+        .await
+}
+
+fn visitor(clinic: &Clinic, welcome: &Value) -> Visitor {
+    clinic.bearer(welcome["token"].as_str().unwrap())
+}
+
+async fn is_sent_away(visitor: &Visitor) {
+    within(UNTIL_FORGOTTEN, "the end of the session", async || {
+        let answer = visitor.get("/api/patients").answer().await;
+        assert!(matches!(answer.status, 200 | 401), "{answer:?}");
+        (answer.status == 401).then_some(())
+    })
+    .await;
+    visitor.get("/auth/validate").answers(401).await;
+}
+
+#[tokio::test]
+async fn a_session_goes_on_with_its_refresh_tokens() {
+    let clinic = Clinic::open();
+    let mut welcome = clinic.welcome(clinic.stack().user(Role::Auditor)).await;
+    for _ in 0..3 {
+        let answer = refresh(&clinic, &welcome["refreshToken"]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let next = answer.json();
+        assert_eq!(next["expiresIn"], 900);
+        assert_eq!(next["role"], "AUDITOR");
+        assert_ne!(next["refreshToken"], welcome["refreshToken"]);
+        visitor(&clinic, &next)
+            .get("/api/patients")
+            .answers(200)
+            .await;
+        welcome = next;
+    }
+}
+
+#[tokio::test]
+async fn a_stolen_refresh_token_is_good_for_nobody_in_the_end() {
+    let clinic = Clinic::open();
+    let user = clinic.hire(Role::Clinician).await;
+    let first = clinic.welcome(&user).await;
+    let owner = refresh(&clinic, &first["refreshToken"]).await.json();
+    // The thief is quick enough for the grace, and gets a token too.
+    let thief = refresh(&clinic, &first["refreshToken"]).await;
+    assert_eq!(thief.status, 200, "{thief:?}");
+    let thief = thief.json();
+    let owner = refresh(&clinic, &owner["refreshToken"]).await.json();
+
+    let found = refresh(&clinic, &thief["refreshToken"]).await;
+    assert_eq!(found.status, 401, "{found:?}");
+    let problem = found.problem();
+    assert_eq!(problem.name(), "unauthorized");
+    assert_eq!(problem.detail, "The session is over, please log in again");
+    assert_eq!(refresh(&clinic, &owner["refreshToken"]).await.status, 401);
+    is_sent_away(&visitor(&clinic, &thief)).await;
+    clinic.welcome(&user).await;
+}
+
+#[tokio::test]
+async fn refreshes_at_the_same_moment_are_all_answered() {
+    let clinic = Clinic::open();
+    let welcome = clinic.welcome(clinic.stack().user(Role::Auditor)).await;
+    let token = &welcome["refreshToken"];
+    let answers = tokio::join!(
+        refresh(&clinic, token),
+        refresh(&clinic, token),
+        refresh(&clinic, token),
+        refresh(&clinic, token),
+    );
+    for answer in [&answers.0, &answers.1, &answers.2, &answers.3] {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let visitor = visitor(&clinic, &answer.json());
+        visitor.get("/auth/validate").answers(200).await;
+    }
+}
+
+#[tokio::test]
+async fn who_logs_out_is_out_of_this_session_and_of_no_other() {
+    let clinic = Clinic::open();
+    let user = clinic.hire(Role::Receptionist).await;
+    let (here, there) = (clinic.welcome(&user).await, clinic.welcome(&user).await);
+    let (at_desk, at_home) = (visitor(&clinic, &here), visitor(&clinic, &there));
+    at_desk.get("/api/patients").answers(200).await;
+
+    at_desk.post("/auth/logout").answers(204).await;
+    assert_eq!(refresh(&clinic, &here["refreshToken"]).await.status, 401);
+    at_desk.get("/auth/validate").answers(401).await;
+    is_sent_away(&at_desk).await;
+
+    at_home.get("/api/patients").answers(200).await;
+    let there = refresh(&clinic, &there["refreshToken"]).await;
+    assert_eq!(there.status, 200, "{there:?}");
+    let there = there.json();
+
+    let third = visitor(&clinic, &clinic.welcome(&user).await);
+    third.post("/auth/logout-all").answers(204).await;
+    assert_eq!(refresh(&clinic, &there["refreshToken"]).await.status, 401);
+    is_sent_away(&at_home).await;
+    is_sent_away(&third).await;
+    let again = visitor(&clinic, &clinic.welcome(&user).await);
+    again.get("/api/patients").answers(200).await;
+}
+
+#[tokio::test]
+async fn while_nobody_knows_the_sessions_nobody_gets_through() {
+    let clinic = Clinic::alone();
+    let user = clinic.stack().user(Role::Auditor);
+    let welcome = clinic.welcome(user).await;
+    let fresh = visitor(&clinic, &welcome);
+    let frozen = Process::of_service(clinic.stack(), "dynamodb").freeze();
+
+    let answer = fresh.get("/api/patients").answers(500).await;
+    assert_eq!(answer.problem().name(), "internal");
+    let answer = fresh.get("/auth/validate").answers(503).await;
+    assert_eq!(answer.problem().name(), "unavailable");
+    assert_eq!(refresh(&clinic, &welcome["refreshToken"]).await.status, 503);
+    let body = json!({ "email": user.email, "password": user.password });
+    let login = clinic.stranger().post("/auth/login").json(&body);
+    login.answers(503).await;
+    drop(frozen);
+
+    fresh.get("/api/patients").answers(200).await;
+    assert_eq!(refresh(&clinic, &welcome["refreshToken"]).await.status, 200);
+}

@@ -214,18 +214,9 @@ impl<'a> Aws<'a> {
         )
     }
 
-    /// Takes records with this key out of the dead-letter queue, as many as there are at
-    /// hand. The others come back to it after a moment.
-    pub async fn take_dead_letters(&self, key: &str) -> Vec<DeadLetter> {
-        self.take_dead_letters_if(|letter| letter.key.as_deref() == Some(key))
-            .await
-    }
-
-    /// As [`take_dead_letters`](Self::take_dead_letters), by any mark of the letter.
-    pub async fn take_dead_letters_if(
-        &self,
-        wanted: impl Fn(&DeadLetter) -> bool,
-    ) -> Vec<DeadLetter> {
+    /// Takes letters like this out of the dead-letter queue, as many as there are at hand. The
+    /// others come back to it after a moment.
+    pub async fn take_dead_letters(&self, wanted: impl Fn(&DeadLetter) -> bool) -> Vec<DeadLetter> {
         let queue = self.queue_url("dead-letters");
         let some = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 2 });
         let answer = self.action("sqs", "AmazonSQS.ReceiveMessage", "1.0", &some);

@@ -261,7 +261,7 @@ async fn letters(
     while empty_looks < EMPTY_LOOKS {
         let taken = clinic
             .aws()
-            .take_dead_letters_if(|letter| letter.key_text().is_some_and(|key| ours.contains(&key)))
+            .take_dead_letters(|letter| letter.key_text().is_some_and(|key| ours.contains(&key)))
             .await;
         if taken.is_empty() {
             empty_looks += 1;

@@ -5,17 +5,18 @@ mod account;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
-use std::{fs, io};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Pid, test_kill_process};
 
 use self::account::Account;
 use super::Service;
 use crate::cache::PythonEnvironment;
 use crate::files;
 use crate::ports::Ports;
-use crate::processes::ServiceCommand;
+use crate::processes::{Identity, ServiceCommand};
 use crate::progress::Step;
 use crate::readiness::{self, Wanted};
 use crate::settings::Settings;
@@ -24,6 +25,10 @@ use crate::tool::Tool;
 
 const DATABASE: &str = "patient_management";
 const USER: &str = "patient_management";
+
+/// How long the system may need to take notice of the end of a process.
+const DEFUNCT: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Where the functions find the database that [`start`] starts.
 ///
@@ -61,6 +66,7 @@ pub fn start(
         step.doing("creating the database cluster");
         server.initialise(&tool, &context.settings)?;
     }
+    server.await_end_of_predecessor();
     let started = readiness::ensure(
         &context.supervisor,
         step,
@@ -117,6 +123,19 @@ impl Server {
             .arg(joined("--pgdata=", &fresh));
         tool.run(&mut command)?;
         fs::rename(&fresh, &self.data).context("cannot put the database cluster into its place")
+    }
+
+    /// A server that was killed counts as running for its successor, which then ends, until
+    /// the system has taken notice of its end.
+    fn await_end_of_predecessor(&self) {
+        let lock = fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
+        let Some(pid) = lock.lines().next().and_then(|pid| pid.parse().ok()) else {
+            return;
+        };
+        let begin = Instant::now();
+        while is_defunct(pid) && begin.elapsed() < DEFUNCT {
+            thread::sleep(POLL);
+        }
     }
 
     fn command(&self) -> ServiceCommand {
@@ -185,6 +204,12 @@ impl Server {
             .env("PGPASSWORD", &self.password);
         command
     }
+}
+
+/// Whether a process has ended, and the system still has its number for it.
+fn is_defunct(pid: i32) -> bool {
+    let is_known = Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid).is_ok());
+    is_known && Identity::of(pid.unsigned_abs()).is_none()
 }
 
 fn password(settings: &Settings) -> Result<String> {

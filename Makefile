@@ -47,6 +47,7 @@ rustdoc: ## Build the code's documentation; warnings are errors
 # What `make test` runs once the stack is up.
 test-on-stack:
 	cargo test --workspace
+	cargo run --bin faults -- --short
 	cd localstack/extension && $$LOCAL_STACK tool ruff check && $$LOCAL_STACK tool pytest
 	$$LOCAL_STACK tool cfn-lint template.yaml
 	$$LOCAL_STACK tool sam validate --lint

@@ -16,6 +16,7 @@ mod http;
 pub mod logs;
 pub mod openapi_document;
 mod patient;
+pub mod permission_documents;
 mod processes;
 mod stack;
 pub mod synthea;

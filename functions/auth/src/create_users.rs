@@ -2,6 +2,9 @@
 //!
 //! An account that exists is left as it is, so the same call can be made with every
 //! deployment; and several of them may be made at once.
+//!
+//! Their passwords follow the rules for passwords, with one exception: in the local stack,
+//! whose demo users have passwords that everybody knows, any will do.
 
 use std::collections::HashSet;
 
@@ -13,7 +16,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::{EmailAddress, HashingFailed, Password, PasswordHash};
+use crate::{EmailAddress, HashingFailed, InvalidPassword, Password, PasswordHash};
 
 /// How many users one call may bring: each costs a password hash.
 const MAX_USERS: usize = 50;
@@ -37,6 +40,34 @@ struct NewUser {
     email: EmailAddress,
     password: Password,
     role: Role,
+}
+
+/// Which passwords the users may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordRules {
+    /// Those that a user may choose.
+    Full,
+    /// Any: only where there is no real user and no real patient.
+    Demo,
+}
+
+impl PasswordRules {
+    /// As `ENVIRONMENT` says; only `local` makes an exception.
+    #[must_use]
+    pub fn from_env() -> Self {
+        if store::setting("ENVIRONMENT").is_ok_and(|environment| environment == "local") {
+            Self::Demo
+        } else {
+            Self::Full
+        }
+    }
+
+    fn read(self, password: &SecretString, email: &str) -> Result<Password, InvalidPassword> {
+        match self {
+            Self::Full => Password::choose(password, email),
+            Self::Demo => Password::parse(password),
+        }
+    }
 }
 
 /// What became of the users.
@@ -66,10 +97,10 @@ pub enum CreateUsersError {
 ///
 /// # Errors
 /// If the Lambda runtime API cannot be reached.
-pub async fn serve(database: PgPool) -> Result<(), lambda_runtime::Error> {
+pub async fn serve(database: PgPool, rules: PasswordRules) -> Result<(), lambda_runtime::Error> {
     let database = &database;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
-        let result = create_users(database, event.payload).await;
+        let result = create_users(database, rules, event.payload).await;
         match &result {
             Ok(users) => tracing::info!(users.created, users.existing, "created users"),
             Err(error) => tracing::error!(cause = %error, "no users were created"),
@@ -89,9 +120,10 @@ pub async fn serve(database: PgPool) -> Result<(), lambda_runtime::Error> {
 /// If anything is wrong with any of them; then nobody gets an account.
 pub async fn create_users(
     database: &PgPool,
+    rules: PasswordRules,
     input: Value,
 ) -> Result<CreatedUsers, CreateUsersError> {
-    let users = parse(input)?;
+    let users = parse(rules, input)?;
     let emails: Vec<String> = users
         .iter()
         .map(|user| user.email.as_str().to_owned())
@@ -140,7 +172,7 @@ pub async fn create_users(
     })
 }
 
-fn parse(input: Value) -> Result<Vec<NewUser>, CreateUsersError> {
+fn parse(rules: PasswordRules, input: Value) -> Result<Vec<NewUser>, CreateUsersError> {
     let input: CreateUsers = serde_path_to_error::deserialize(input).map_err(|error| {
         // serde's own message repeats what came, and that may be a password.
         CreateUsersError::Invalid(format!("{}: has a wrong or missing value", error.path()))
@@ -153,11 +185,14 @@ fn parse(input: Value) -> Result<Vec<NewUser>, CreateUsersError> {
         let invalid = |field: &str, reason: String| {
             CreateUsersError::Invalid(format!("users[{index}].{field}: {reason}"))
         };
+        let email = EmailAddress::parse(&user.email)
+            .map_err(|error| invalid("email", error.to_string()))?;
+        let password = rules
+            .read(&user.password, email.as_str())
+            .map_err(|error| invalid("password", error.to_string()))?;
         Ok(NewUser {
-            email: EmailAddress::parse(&user.email)
-                .map_err(|error| invalid("email", error.to_string()))?,
-            password: Password::choose(&user.password)
-                .map_err(|error| invalid("password", error.to_string()))?,
+            email,
+            password,
             role: user.role,
         })
     });

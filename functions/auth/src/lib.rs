@@ -2,24 +2,38 @@
 //! sessions, and the API Gateway authorizer that reads them.
 //!
 //! One file per use case: [`login`], [`refresh`], [`logout`], [`logout_all`],
-//! [`validate_token`], [`json_web_keys`], [`authorizer`] and [`create_users`].
+//! [`validate_token`], [`json_web_keys`] and [`authorizer`]; [`change_password`],
+//! [`forgotten_password`], [`set_password`] and [`send_account_messages`];
+//! [`create_account`], [`list_accounts`], [`get_account`], [`update_account`] and
+//! [`create_users`].
 
 pub mod access;
+mod account;
+pub mod attempts;
 pub mod authorizer;
 pub mod bearer_token;
 mod cached;
+pub mod change_password;
+pub mod create_account;
 pub mod create_users;
 mod email_address;
+pub mod forgotten_password;
+pub mod get_account;
 pub mod json_web_keys;
 pub mod keys_in_aws;
+pub mod list_accounts;
 pub mod login;
 pub mod logout;
 pub mod logout_all;
 mod opaque_token;
 mod password;
+mod password_rules;
 mod policy;
 pub mod refresh;
+pub mod send_account_messages;
 pub mod sessions;
+pub mod set_password;
+pub mod update_account;
 pub mod validate_token;
 
 pub use email_address::{EmailAddress, InvalidEmailAddress};
@@ -33,9 +47,19 @@ pub use password::{HashingFailed, InvalidPassword, Password, PasswordHash};
         refresh::refresh,
         logout::logout,
         logout_all::logout_all,
+        change_password::change_password,
+        forgotten_password::forgotten_password,
+        set_password::set_password,
+        create_account::create_account,
+        list_accounts::list_accounts,
+        get_account::get_account,
+        update_account::update_account,
         validate_token::validate_token,
         json_web_keys::json_web_keys,
     ),
-    tags((name = "auth", description = "Login, sessions and access tokens"))
+    tags(
+        (name = "auth", description = "Login, sessions and access tokens"),
+        (name = "accounts", description = "Who may log in, and as what"),
+    )
 )]
 pub struct Documentation;

@@ -2,7 +2,7 @@
 //!
 //! Whether the address is unknown, the password wrong or the account disabled: the
 //! answer is the same, and so is the time it takes, because every attempt checks the
-//! password against some hash.
+//! password against some hash, and counts (see [`attempts`](crate::attempts)).
 
 use std::sync::Arc;
 
@@ -19,13 +19,24 @@ use uuid::Uuid;
 use crate::{
     EmailAddress, HashingFailed, Password, PasswordHash,
     access::{Access, AccessResponse},
+    attempts::{Attempts, Source},
 };
 
 /// The route.
-pub fn routes(database: PgPool, access: Access) -> Router {
+pub fn routes(database: PgPool, access: Access, attempts: Attempts) -> Router {
     Router::new()
         .route("/auth/login", post(login))
-        .with_state((database, Arc::new(access)))
+        .with_state(Arc::new(Login {
+            database,
+            access,
+            attempts,
+        }))
+}
+
+pub(crate) struct Login {
+    database: PgPool,
+    access: Access,
+    attempts: Attempts,
 }
 
 /// Who wants to come in.
@@ -54,22 +65,39 @@ pub struct LoginRequest {
         (status = 200, description = "Welcome", body = AccessResponse),
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "The e-mail address or the password is wrong, or the account is disabled", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many attempts have failed: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn login(
-    State((database, access)): State<(PgPool, Arc<Access>)>,
+    State(login): State<Arc<Login>>,
+    source: Source,
     Input(request): Input<LoginRequest>,
 ) -> Result<Json<AccessResponse>, Problem> {
     let (email, password) = request.parse()?;
     let started = Utc::now();
 
     // Side by side, for the sake of the first login after a cold start.
-    let (account, tokens) = tokio::join!(find_account(&database, &email), access.tokens());
-    let account = authenticate(account?, password).await?;
+    let (attempt, account, tokens) = tokio::join!(
+        Box::pin(login.attempts.begin(&email, &source)),
+        find_account(&login.database, &email),
+        login.access.tokens(),
+    );
+    let (attempt, account) = (attempt?, account?);
+    let Some(account) = authenticate(account, password.clone()).await? else {
+        attempt.failed().await?;
+        return Err(refused());
+    };
     let tokens = tokens?;
 
-    let running = access.begin(account.id, started).await?;
+    let (running, ()) = tokio::join!(
+        Box::pin(login.access.begin(account.id, started)),
+        attempt.succeeded(),
+    );
+    let running = running?;
+    if account.password_hash.is_outdated() {
+        hash_anew(&login.database, &account, password).await;
+    }
     tracing::info!(userId = %account.id, sessionId = %running.session, "logged in");
     AccessResponse::new(&tokens, account.id, account.role, &running).map(Json)
 }
@@ -103,7 +131,10 @@ async fn find_account(database: &PgPool, email: &EmailAddress) -> Result<Option<
     let account = found.map(|row| {
         Ok(Account {
             id: row.id,
-            password_hash: PasswordHash::from_stored(row.password_hash),
+            // Who has not chosen a password yet has none that matches.
+            password_hash: row
+                .password_hash
+                .map_or_else(PasswordHash::of_nobody, PasswordHash::from_stored),
             role: row.role.parse().map_err(Problem::internal)?,
             disabled: row.disabled,
         })
@@ -112,7 +143,10 @@ async fn find_account(database: &PgPool, email: &EmailAddress) -> Result<Option<
 }
 
 /// The account, if there is one, it is in use, and the password is its own.
-async fn authenticate(account: Option<Account>, password: Password) -> Result<Account, Problem> {
+async fn authenticate(
+    account: Option<Account>,
+    password: Password,
+) -> Result<Option<Account>, Problem> {
     let hash = account
         .as_ref()
         .map_or_else(PasswordHash::of_nobody, |account| {
@@ -125,13 +159,37 @@ async fn authenticate(account: Option<Account>, password: Password) -> Result<Ac
         None => "no such account",
         Some(_) if !matches => "wrong password",
         Some(account) if account.disabled => "account disabled",
-        Some(account) => return Ok(account),
+        Some(account) => return Ok(Some(account)),
     };
     tracing::info!(userId = ?user, reason, "refused a login");
-    Err(Problem::new(
+    Ok(None)
+}
+
+fn refused() -> Problem {
+    Problem::new(
         ProblemType::Unauthorized,
         "The e-mail address or the password is wrong",
-    ))
+    )
+}
+
+/// Hashes the password as passwords are hashed now, unless it was changed meanwhile. The
+/// login does not depend on it: the next one tries again.
+async fn hash_anew(database: &PgPool, account: &Account, password: Password) {
+    let hashed = async {
+        let hash = PasswordHash::of(password).await?;
+        sqlx::query!(
+            "UPDATE auth.user_account SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+            account.id,
+            account.password_hash.as_str(),
+            hash.as_str(),
+        )
+        .execute(database)
+        .await?;
+        Ok::<_, Problem>(())
+    };
+    if hashed.await.is_err() {
+        tracing::warn!(userId = %account.id, "a password was not hashed anew");
+    }
 }
 
 impl From<HashingFailed> for Problem {

@@ -5,12 +5,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::task::spawn_blocking;
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::password_rules::is_too_common;
+
 /// The longest password, in characters: enough for any pass phrase, and too little to
 /// keep us busy with.
 const MAX_CHARACTERS: usize = 128;
 
-/// The shortest password that a user can be given, in characters.
-const MIN_CHARACTERS: usize = 8;
+/// The shortest password that a user can choose, in characters.
+const MIN_CHARACTERS: usize = 12;
 
 /// Memory, in KiB.
 const MEMORY: u32 = 19 * 1024;
@@ -29,12 +31,22 @@ pub enum InvalidPassword {
     /// It is too long.
     #[error("Password cannot exceed {MAX_CHARACTERS} characters")]
     TooLong,
+    /// It is one of those that everybody tries.
+    #[error("Password is too common, or too much like the e-mail address")]
+    TooCommon,
 }
 
 /// A password of 1 to 128 characters, in Unicode's composed form (NFC): typed on another
 /// keyboard, it is still the same.
 #[derive(Debug, Clone)]
 pub struct Password(SecretString);
+
+/// Two that one person has just typed: nobody learns anything from the time it takes.
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
 
 impl Password {
     /// A password that somebody claims to be theirs.
@@ -50,14 +62,22 @@ impl Password {
         }
     }
 
-    /// A password that somebody is to have from now on.
+    /// A password that somebody with this address is to have from now on.
     ///
     /// # Errors
-    /// If it is missing, too short or too long.
-    pub fn choose(text: &SecretString) -> Result<Self, InvalidPassword> {
+    /// If it is missing, too short, too long or too common.
+    pub fn choose(text: &SecretString, email: &str) -> Result<Self, InvalidPassword> {
         let password = Self::parse(text)?;
-        if password.0.expose_secret().chars().count() < MIN_CHARACTERS {
+        let chosen = password.0.expose_secret();
+        if chosen.chars().count() < MIN_CHARACTERS {
             return Err(InvalidPassword::TooShort);
+        }
+        let clinic = std::env::var("CLINIC_NAME").unwrap_or_default();
+        let local_part = email.split('@').next().unwrap_or_default();
+        let parts = local_part.split(|c: char| !c.is_alphanumeric());
+        let names = parts.chain([email, local_part, clinic.as_str()]);
+        if is_too_common(chosen, names) {
+            return Err(InvalidPassword::TooCommon);
         }
         Ok(password)
     }
@@ -110,6 +130,20 @@ impl PasswordHash {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it was made with less work than hashes are made with now: then the password
+    /// should be hashed anew when it is next at hand.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        let parameters = argon2::password_hash::phc::PasswordHash::new(&self.0)
+            .ok()
+            .and_then(|hash| Params::try_from(&hash).ok());
+        parameters.is_none_or(|parameters| {
+            parameters.m_cost() < MEMORY
+                || parameters.t_cost() < ITERATIONS
+                || parameters.p_cost() < PARALLELISM
+        })
     }
 
     /// Whether it is the hash of this password: as much work as making it.
@@ -212,16 +246,33 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_hash_that_took_less_work_is_outdated() {
+        let current = PasswordHash::of(password("anything")).await.unwrap();
+        assert!(!current.is_outdated());
+        let replaced = |from: &str, to: &str| {
+            PasswordHash::from_stored(current.as_str().replace(from, to)).is_outdated()
+        };
+        assert!(replaced("m=19456", "m=19455"));
+        assert!(replaced("t=2", "t=1"));
+        assert!(!replaced("m=19456", "m=65536"));
+    }
+
     #[test]
     fn a_password_has_bounds() {
         let parse = |text: &str| Password::parse(&text.into()).map(|_| ());
-        let choose = |text: &str| Password::choose(&text.into()).map(|_| ());
+        let choose = |text: &str| Password::choose(&text.into(), "zoe@clinic.example").map(|_| ());
         assert_eq!(parse(""), Err(InvalidPassword::Missing));
         assert_eq!(parse("🔑"), Ok(()));
         assert_eq!(parse(&"🔑".repeat(128)), Ok(()));
         assert_eq!(parse(&"🔑".repeat(129)), Err(InvalidPassword::TooLong));
-        assert_eq!(choose("1234567"), Err(InvalidPassword::TooShort));
-        assert_eq!(choose("12345678"), Ok(()));
+        assert_eq!(choose("kjhGF%4#lkj"), Err(InvalidPassword::TooShort));
+        assert_eq!(choose("kjhGF%4#lkjh"), Ok(()));
+        assert_eq!(choose("Password1234"), Err(InvalidPassword::TooCommon));
+        assert_eq!(
+            choose("zoe@clinic.example"),
+            Err(InvalidPassword::TooCommon)
+        );
     }
 
     #[test]

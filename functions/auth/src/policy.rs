@@ -202,7 +202,7 @@ mod tests {
             METHOD.replace("/local/", "/production/"),
             METHOD.replace("000000000000", "111111111111"),
             METHOD.replace("/GET/", "/PATCH/"),
-            METHOD.replace("/api/patients", "/api/accounts"),
+            METHOD.replace("/api/patients", "/api/elsewhere"),
         ] {
             assert!(!allows(&policy, &elsewhere), "{elsewhere}");
         }

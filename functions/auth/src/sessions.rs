@@ -435,14 +435,7 @@ impl Sessions {
     /// # Errors
     /// If the table does not take it.
     pub async fn end_all(&self, user: Uuid) -> Result<(), SessionsUnavailable> {
-        let now = Utc::now();
-        let item = AllRevokedItem {
-            pk: user_key(user),
-            sk: ALL.to_owned(),
-            revoked_at: now.timestamp_millis(),
-            // A session that has just begun is over by then.
-            expires_at: (now + LONGEST + LONGEST).timestamp(),
-        };
+        let item = all_revoked(user, Utc::now());
         let put = self
             .table
             .client()
@@ -454,6 +447,43 @@ impl Sessions {
             .await;
         put.map_err(|error| SessionsUnavailable::Failed(failure_code(&error)))?;
         Ok(())
+    }
+
+    /// Ends every session of this user that was authenticated until now, but this one,
+    /// in which the user has just shown that they know the password.
+    ///
+    /// # Errors
+    /// If the table does not take it.
+    pub async fn end_others(&self, user: Uuid, kept: Uuid) -> Result<(), SessionsUnavailable> {
+        let now = Utc::now();
+        let all = Put::builder()
+            .table_name(self.table.name())
+            .set_item(Some(serde_dynamo::to_item(all_revoked(user, now))?))
+            .build()?;
+        let this = Update::builder()
+            .table_name(self.table.name())
+            .key("pk", text(session_key(kept)))
+            .key("sk", text(SESSION))
+            .update_expression("SET authenticatedAt = :after")
+            .condition_expression("userId = :user")
+            .expression_attribute_values(":after", number(now.timestamp_millis() + 1))
+            .expression_attribute_values(":user", text(user.to_string()))
+            .build()?;
+        let written = self
+            .table
+            .client()
+            .await
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(all).build())
+            .transact_items(TransactWriteItem::builder().update(this).build())
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(()),
+            // There is no such session to keep any more.
+            Err(error) if is_collision(&error) => self.end_all(user).await,
+            Err(error) => Err(SessionsUnavailable::Failed(failure_code(&error))),
+        }
     }
 
     /// The next generation begins with this token, unless the session has changed.
@@ -589,6 +619,16 @@ fn goes_on(
         Err(NoSession::Idle)
     } else {
         Ok(())
+    }
+}
+
+fn all_revoked(user: Uuid, now: DateTime<Utc>) -> AllRevokedItem {
+    AllRevokedItem {
+        pk: user_key(user),
+        sk: ALL.to_owned(),
+        revoked_at: now.timestamp_millis(),
+        // A session that has just begun is over by then.
+        expires_at: (now + LONGEST + LONGEST).timestamp(),
     }
 }
 

@@ -37,6 +37,8 @@ pub enum ProblemType {
     UnsupportedMediaType,
     /// The `Idempotency-Key` stands for another request.
     IdempotencyKeyReused,
+    /// Too many attempts; the answer says when the next one may be made.
+    TooManyRequests,
     /// The system cannot answer right now; trying again later helps.
     Unavailable,
     /// A fault of ours.
@@ -80,6 +82,11 @@ impl ProblemType {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency-key-reused",
                 "Idempotency key reused",
+            ),
+            Self::TooManyRequests => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-requests",
+                "Too many requests",
             ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -190,6 +197,18 @@ impl Problem {
             ProblemType::PreconditionFailed,
             "The resource was changed since you read it",
         )
+    }
+
+    /// 429: the next attempt may be made in so many seconds.
+    #[must_use]
+    pub fn too_many_requests(retry_after_seconds: u32) -> Self {
+        Self {
+            retry_after_seconds: Some(retry_after_seconds),
+            ..Self::new(
+                ProblemType::TooManyRequests,
+                "There were too many attempts, please try again later",
+            )
+        }
     }
 
     /// 503: a dependency is down, slow or saturated. Clients are asked to come back in

@@ -49,12 +49,16 @@ impl Role {
     #[must_use]
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
-            CreatePatient, DeletePatient, EndOwnSessions, ListPatients, ReadAnalytics,
-            ReadBillingAccount, ReadNotifications, ReadPatient, UpdatePatient,
+            ChangeOwnPassword, CreatePatient, DeletePatient, EndOwnSessions, ListPatients,
+            ManageAccounts, ReadAccounts, ReadAnalytics, ReadBillingAccount, ReadNotifications,
+            ReadPatient, UpdatePatient,
         };
         match self {
             Self::Admin => &[
                 EndOwnSessions,
+                ChangeOwnPassword,
+                ReadAccounts,
+                ManageAccounts,
                 ListPatients,
                 ReadPatient,
                 CreatePatient,
@@ -66,6 +70,7 @@ impl Role {
             ],
             Self::Clinician => &[
                 EndOwnSessions,
+                ChangeOwnPassword,
                 ListPatients,
                 ReadPatient,
                 CreatePatient,
@@ -74,6 +79,7 @@ impl Role {
             ],
             Self::Receptionist => &[
                 EndOwnSessions,
+                ChangeOwnPassword,
                 ListPatients,
                 ReadPatient,
                 CreatePatient,
@@ -83,6 +89,7 @@ impl Role {
             ],
             Self::Auditor => &[
                 EndOwnSessions,
+                ChangeOwnPassword,
                 ListPatients,
                 ReadPatient,
                 ReadBillingAccount,
@@ -121,6 +128,12 @@ impl FromStr for Role {
 pub enum Permission {
     /// Log out, of one session or all.
     EndOwnSessions,
+    /// Change the password that one logs in with.
+    ChangeOwnPassword,
+    /// See who may log in, and as what.
+    ReadAccounts,
+    /// Give accounts, change roles, keep people out.
+    ManageAccounts,
     /// See the list of patients.
     ListPatients,
     /// See one patient.
@@ -163,6 +176,15 @@ const fn route(method: &'static str, path: &'static str, permission: Permission)
 pub const ROUTES: &[Route] = &[
     route("POST", "/auth/logout", Permission::EndOwnSessions),
     route("POST", "/auth/logout-all", Permission::EndOwnSessions),
+    route(
+        "POST",
+        "/auth/change-password",
+        Permission::ChangeOwnPassword,
+    ),
+    route("GET", "/api/accounts", Permission::ReadAccounts),
+    route("POST", "/api/accounts", Permission::ManageAccounts),
+    route("GET", "/api/accounts/{id}", Permission::ReadAccounts),
+    route("PUT", "/api/accounts/{id}", Permission::ManageAccounts),
     route("GET", "/api/patients", Permission::ListPatients),
     route("POST", "/api/patients", Permission::CreatePatient),
     route("GET", "/api/patients/{id}", Permission::ReadPatient),
@@ -192,9 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn an_auditor_changes_nothing_but_their_own_sessions() {
+    fn an_auditor_changes_nothing_but_what_is_their_own() {
+        let own = [Permission::EndOwnSessions, Permission::ChangeOwnPassword];
         let others = Role::Auditor.permissions().iter();
-        for permission in others.filter(|&&permission| permission != Permission::EndOwnSessions) {
+        for permission in others.filter(|permission| !own.contains(permission)) {
             let routes = ROUTES
                 .iter()
                 .filter(|route| route.permission == *permission);

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod accounts;
 mod consumers;
 mod cors;
 mod dead_letters;

@@ -4,5 +4,6 @@
 async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("create-users")?;
-    auth::create_users::serve(database).await
+    let rules = auth::create_users::PasswordRules::from_env();
+    auth::create_users::serve(database, rules).await
 }

@@ -48,6 +48,7 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
                         "Resource": [
                             arn("POST/auth/logout"),
                             arn("POST/auth/logout-all"),
+                            arn("POST/auth/change-password"),
                             arn("GET/api/patients"),
                             arn("POST/api/patients"),
                             arn("GET/api/patients/*"),

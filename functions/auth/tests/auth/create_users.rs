@@ -1,9 +1,9 @@
-use auth::create_users::{CreateUsersError, CreatedUsers, create_users};
+use auth::create_users::{CreateUsersError, CreatedUsers, PasswordRules, create_users};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 fn user(email: &str) -> Value {
-    json!({ "email": email, "password": "a password", "role": "ADMIN" })
+    json!({ "email": email, "password": "a fine long day", "role": "ADMIN" })
 }
 
 async fn accounts(database: &PgPool) -> Vec<(String, String, String)> {
@@ -16,7 +16,9 @@ async fn accounts(database: &PgPool) -> Vec<(String, String, String)> {
 #[sqlx::test(migrations = "./migrations")]
 async fn who_has_an_account_keeps_it_as_it_is(database: PgPool) {
     let first = json!({ "users": [user("Zoe@Clinic.example")] });
-    let users = create_users(&database, first.clone()).await.unwrap();
+    let users = create_users(&database, PasswordRules::Full, first.clone())
+        .await
+        .unwrap();
     assert_eq!(
         users,
         CreatedUsers {
@@ -29,10 +31,12 @@ async fn who_has_an_account_keeps_it_as_it_is(database: PgPool) {
     assert!(before[0].2.starts_with("$argon2id$"));
 
     let changed =
-        json!({ "email": "zoe@clinic.example", "password": "another password", "role": "AUDITOR" });
+        json!({ "email": "zoe@clinic.example", "password": "another fine day", "role": "AUDITOR" });
     let again =
         json!({ "users": [changed, user("max@clinic.example"), user("MAX@clinic.example")] });
-    let users = create_users(&database, again).await.unwrap();
+    let users = create_users(&database, PasswordRules::Full, again)
+        .await
+        .unwrap();
     assert_eq!(
         users,
         CreatedUsers {
@@ -53,8 +57,12 @@ async fn several_calls_at_once_create_each_user_once(database: PgPool) {
     let forwards: Vec<Value> = emails.iter().map(|email| user(email)).collect();
     let backwards: Vec<Value> = forwards.iter().rev().cloned().collect();
     let (one, other) = tokio::join!(
-        create_users(&database, json!({ "users": forwards })),
-        create_users(&database, json!({ "users": backwards })),
+        create_users(&database, PasswordRules::Full, json!({ "users": forwards })),
+        create_users(
+            &database,
+            PasswordRules::Full,
+            json!({ "users": backwards })
+        ),
     );
     let (one, other) = (one.unwrap(), other.unwrap());
     assert_eq!(one.created + other.created, 4);
@@ -98,7 +106,7 @@ async fn bad_input_creates_nobody_and_is_not_repeated(database: PgPool) {
         ),
         (
             with("password", json!("hunter2")),
-            "users[1].password: Password must have at least 8 characters",
+            "users[1].password: Password must have at least 12 characters",
         ),
         (
             with("password", json!("hunter2".repeat(20))),
@@ -118,7 +126,7 @@ async fn bad_input_creates_nobody_and_is_not_repeated(database: PgPool) {
         ),
     ];
     for (input, expected) in cases {
-        match create_users(&database, input).await {
+        match create_users(&database, PasswordRules::Full, input).await {
             Err(CreateUsersError::Invalid(reason)) => {
                 assert_eq!(reason, expected);
                 assert!(!reason.contains("hunter2"));
@@ -127,4 +135,15 @@ async fn bad_input_creates_nobody_and_is_not_repeated(database: PgPool) {
         }
     }
     assert_eq!(accounts(&database).await, []);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn only_a_demonstration_has_passwords_that_everybody_knows(database: PgPool) {
+    let mut demo = user("testuser@test.com");
+    demo["password"] = json!("password123");
+    let users = json!({ "users": [demo] });
+    let refused = create_users(&database, PasswordRules::Full, users.clone()).await;
+    assert!(matches!(refused, Err(CreateUsersError::Invalid(_))));
+    let created = create_users(&database, PasswordRules::Demo, users).await;
+    assert_eq!(created.unwrap().created, 1);
 }

@@ -2,6 +2,7 @@
 
 use auth::{
     access::Access,
+    attempts::Attempts,
     bearer_token::Gate,
     sessions::{Lifetimes, Running, Sessions},
 };
@@ -24,6 +25,7 @@ pub(crate) struct Deployment {
     pub(crate) key: Key,
     pub(crate) aws: Aws,
     sessions: Table,
+    attempts: Table,
 }
 
 impl Deployment {
@@ -34,11 +36,28 @@ impl Deployment {
             key,
             aws,
             sessions: testing::table().await,
+            attempts: testing::table().await,
         }
     }
 
     pub(crate) async fn sessions(&self) -> Sessions {
         Sessions::new(same(&self.sessions).await)
+    }
+
+    pub(crate) async fn attempts(&self) -> Attempts {
+        Attempts::new(same(&self.attempts).await)
+    }
+
+    /// As if nobody had ever tried to log in.
+    pub(crate) async fn forget_attempts(&self) {
+        let table = &self.attempts;
+        let client = table.client().await;
+        let items = client.scan().table_name(table.name()).send().await.unwrap();
+        for mut item in items.items.unwrap_or_default() {
+            item.retain(|name, _| name == "pk" || name == "sk");
+            let delete = client.delete_item().table_name(table.name());
+            delete.set_key(Some(item)).send().await.unwrap();
+        }
     }
 
     pub(crate) async fn access(&self) -> Access {
@@ -68,6 +87,12 @@ impl Deployment {
 
 async fn same(table: &Table) -> Table {
     Table::with_client(table.name().to_owned(), table.client().await.clone())
+}
+
+/// Attempts in a table that nobody serves.
+pub(crate) fn no_attempts() -> Attempts {
+    let client = testing::client("http://127.0.0.1:1");
+    Attempts::new(Table::with_client("nowhere".to_owned(), client))
 }
 
 /// Sessions in a table that nobody serves.

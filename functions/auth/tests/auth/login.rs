@@ -1,6 +1,10 @@
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use auth::{access::Access, create_users::create_users, login};
+use auth::{
+    access::Access,
+    create_users::{PasswordRules, create_users},
+    login,
+};
 use axum::{Router, body::Body, response::Response};
 use http::{Request, StatusCode, header};
 use identity::Role;
@@ -18,7 +22,9 @@ const PASSWORD: &str = "pässword 🔑 horse";
 
 async fn with_a_user(database: &PgPool, role: Role) {
     let users = json!({ "users": [{ "email": EMAIL, "password": PASSWORD, "role": role }] });
-    create_users(database, users).await.unwrap();
+    create_users(database, PasswordRules::Full, users)
+        .await
+        .unwrap();
 }
 
 async fn post(routes: &Router, body: impl Into<Body>) -> Response {
@@ -39,7 +45,11 @@ async fn log_in(routes: &Router, email: &str, password: &str) -> Response {
 #[sqlx::test(migrations = "./migrations")]
 async fn a_user_gets_a_token_that_is_valid(database: PgPool) {
     let deployment = Deployment::new().await;
-    let routes = login::routes(database.clone(), deployment.access().await);
+    let routes = login::routes(
+        database.clone(),
+        deployment.access().await,
+        deployment.attempts().await,
+    );
     with_a_user(&database, Role::Receptionist).await;
 
     for email in [
@@ -70,7 +80,11 @@ async fn a_user_gets_a_token_that_is_valid(database: PgPool) {
 #[sqlx::test(migrations = "./migrations")]
 async fn everybody_else_is_refused_in_the_same_words(database: PgPool) {
     let deployment = Deployment::new().await;
-    let routes = login::routes(database.clone(), deployment.access().await);
+    let routes = login::routes(
+        database.clone(),
+        deployment.access().await,
+        deployment.attempts().await,
+    );
     with_a_user(&database, Role::Admin).await;
 
     let mut refusals = vec![
@@ -111,9 +125,16 @@ async fn everybody_else_is_refused_in_the_same_words(database: PgPool) {
 #[sqlx::test(migrations = "./migrations")]
 async fn an_unknown_user_takes_as_long_as_a_wrong_password(database: PgPool) {
     let deployment = Deployment::new().await;
-    let routes = login::routes(database.clone(), deployment.access().await);
+    let routes = login::routes(
+        database.clone(),
+        deployment.access().await,
+        deployment.attempts().await,
+    );
     with_a_user(&database, Role::Admin).await;
-    let time = async |email| {
+    let time = async |email: &str| {
+        // From another place each time, and without the failures before: who has to wait
+        // is not checked, and that is quick for everybody.
+        deployment.forget_attempts().await;
         let started = Instant::now();
         let response = log_in(&routes, email, "another password").await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -126,19 +147,16 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password(database: PgPool) {
         wrong.push(time(EMAIL).await);
         unknown.push(time("nobody@clinic.example").await);
     }
-    let ratio = median(unknown).as_secs_f64() / median(wrong).as_secs_f64();
+    let ratio = crate::median(unknown).as_secs_f64() / crate::median(wrong).as_secs_f64();
     println!("unknown user / wrong password: {ratio:.3}");
     assert!((0.5..2.0).contains(&ratio), "{ratio}");
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 #[sqlx::test(migrations = "./migrations")]
 async fn bad_input_is_named_and_not_repeated(database: PgPool) {
-    let routes = login::routes(database, Deployment::new().await.access().await);
+    let deployment = Deployment::new().await;
+    let attempts = deployment.attempts().await;
+    let routes = login::routes(database, deployment.access().await, attempts);
     let (email, password) = (EMAIL, PASSWORD);
     let long = "x".repeat(129);
     let cases = [
@@ -203,7 +221,9 @@ async fn bad_input_is_named_and_not_repeated(database: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn what_is_no_login_at_all_is_refused(database: PgPool) {
-    let routes = login::routes(database, Deployment::new().await.access().await);
+    let deployment = Deployment::new().await;
+    let attempts = deployment.attempts().await;
+    let routes = login::routes(database, deployment.access().await, attempts);
     let status = async |body: Vec<u8>| post(&routes, body).await.status();
     let text = |value: Value| value.to_string().into_bytes();
 
@@ -243,7 +263,7 @@ async fn without_a_signing_key_nobody_gets_a_token(database: PgPool) {
     let (deployment, aws) = (Deployment::new().await, Aws::empty().await);
     let sessions = deployment.sessions().await;
     let access = Access::new(aws.signing_key(), sessions, LIFETIMES);
-    let routes = login::routes(database.clone(), access);
+    let routes = login::routes(database.clone(), access, deployment.attempts().await);
     with_a_user(&database, Role::Admin).await;
 
     let response = log_in(&routes, EMAIL, PASSWORD).await;
@@ -266,7 +286,11 @@ async fn without_a_signing_key_nobody_gets_a_token(database: PgPool) {
 #[sqlx::test(migrations = "./migrations")]
 async fn without_a_database_the_answer_is_try_again(database: PgPool) {
     let deployment = Deployment::new().await;
-    let routes = login::routes(database.clone(), deployment.access().await);
+    let routes = login::routes(
+        database.clone(),
+        deployment.access().await,
+        deployment.attempts().await,
+    );
     database.close().await;
     let response = log_in(&routes, EMAIL, PASSWORD).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -274,11 +298,51 @@ async fn without_a_database_the_answer_is_try_again(database: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn without_sessions_nobody_comes_in(database: PgPool) {
-    let key = Key::generate();
-    let aws = Aws::with(&key).await;
-    let access = Access::new(aws.signing_key(), no_sessions(), LIFETIMES);
-    let routes = login::routes(database.clone(), access);
+    let deployment = Deployment::new().await;
+    let access = Access::new(deployment.aws.signing_key(), no_sessions(), LIFETIMES);
+    let routes = login::routes(database.clone(), access, deployment.attempts().await);
     with_a_user(&database, Role::Admin).await;
     let response = log_in(&routes, EMAIL, PASSWORD).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_hash_that_took_less_work_is_made_anew_with_the_next_login(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let attempts = deployment.attempts().await;
+    let routes = login::routes(database.clone(), deployment.access().await, attempts);
+    with_a_user(&database, Role::Admin).await;
+    // Argon2id of PASSWORD in its composed form, with one pass over 8 MiB.
+    sqlx::query("UPDATE auth.user_account SET password_hash = $1")
+        .bind(weak_hash())
+        .execute(&database)
+        .await
+        .unwrap();
+    let hash = async || -> String {
+        sqlx::query_scalar("SELECT password_hash FROM auth.user_account")
+            .fetch_one(&database)
+            .await
+            .unwrap()
+    };
+    let wrong = log_in(&routes, EMAIL, "another password").await;
+    assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(hash().await, weak_hash());
+    for _ in 0..2 {
+        assert_eq!(
+            log_in(&routes, EMAIL, PASSWORD).await.status(),
+            StatusCode::OK
+        );
+        assert!(hash().await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    }
+}
+
+fn weak_hash() -> String {
+    use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+    let weak = Argon2::new(
+        Algorithm::Argon2id,
+        Version::V0x13,
+        Params::new(8 * 1024, 1, 1, None).unwrap(),
+    );
+    let hash = weak.hash_password_with_salt(PASSWORD.as_bytes(), b"salt and pepper!");
+    hash.unwrap().to_string()
 }

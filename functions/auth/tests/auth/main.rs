@@ -2,6 +2,8 @@
 //! Manager and Parameter Store behind real HTTP.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accounts;
+mod attempts;
 mod authorizer;
 mod aws;
 mod create_users;
@@ -9,15 +11,22 @@ mod fixtures;
 mod forged_tokens;
 mod login;
 mod logout;
+mod passwords;
 mod public_keys;
 mod refresh;
 mod sample_events;
+mod ses;
 mod sessions;
 mod validate_token;
+
+use std::time::Duration;
 
 use axum::{Router, body::Body, response::Response};
 use http::Request;
 use http_body_util::BodyExt as _;
+use lambda_http::{
+    aws_lambda_events::apigw::ApiGatewayProxyRequestContext, request::RequestContext,
+};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -25,6 +34,20 @@ use tower::ServiceExt as _;
 async fn send(routes: &Router, request: Request<Body>) -> Response {
     let function = api::layers("test", api::AllowedOrigins::default(), routes.clone());
     function.oneshot(request).await.unwrap()
+}
+
+/// The request as API Gateway says that it came from this address.
+fn from_source(mut request: Request<Body>, address: &str) -> Request<Body> {
+    let mut context = ApiGatewayProxyRequestContext::default();
+    context.identity.source_ip = Some(address.to_owned());
+    let context = RequestContext::ApiGatewayV1(context);
+    request.extensions_mut().insert(context);
+    request
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 async fn json(response: Response) -> Value {

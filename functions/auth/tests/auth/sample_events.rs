@@ -3,10 +3,13 @@
 use std::{fs, path::Path};
 
 use auth::{
-    authorizer::authorize, create_users::create_users, json_web_keys, login, logout, logout_all,
-    refresh, validate_token,
+    authorizer::authorize,
+    change_password, create_account,
+    create_users::{PasswordRules, create_users},
+    forgotten_password, get_account, json_web_keys, list_accounts, login, logout, logout_all,
+    refresh, set_password, update_account, validate_token,
 };
-use axum::body::Body;
+use axum::{Router, body::Body};
 use http::{Request, StatusCode};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -27,9 +30,20 @@ fn request(event: &str) -> Request<Body> {
 async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
     let deployment = Deployment::new().await;
     let users: Value = serde_json::from_str(&event("create-users")).unwrap();
-    assert_eq!(create_users(&database, users).await.unwrap().created, 1);
+    assert_eq!(
+        create_users(&database, PasswordRules::Demo, users)
+            .await
+            .unwrap()
+            .created,
+        1
+    );
 
-    let login = login::routes(database.clone(), deployment.access().await);
+    let attempts = || deployment.attempts();
+    let login = login::routes(
+        database.clone(),
+        deployment.access().await,
+        attempts().await,
+    );
     let response = send(&login, request(&event("login"))).await;
     assert_eq!(response.status(), StatusCode::OK);
     let answer = json(response).await;
@@ -52,7 +66,7 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
     let response = send(&keys, request(&event("json-web-keys"))).await;
     assert_eq!(response.status(), StatusCode::OK);
 
-    let refresh = refresh::routes(database, deployment.access().await);
+    let refresh = refresh::routes(database.clone(), deployment.access().await);
     let placeholder = event("refresh");
     let response = send(&refresh, request(&placeholder)).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -70,5 +84,37 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
     ] {
         let response = send(&routes, request(&event(name))).await;
         assert_eq!(response.status(), StatusCode::NO_CONTENT, "{name}");
+    }
+
+    let accounts = Router::new()
+        .merge(create_account::routes(database.clone()))
+        .merge(list_accounts::routes(database.clone()))
+        .merge(get_account::routes(database.clone()))
+        .merge(update_account::routes(
+            database.clone(),
+            deployment.sessions().await,
+        ))
+        .merge(change_password::routes(
+            database.clone(),
+            deployment.sessions().await,
+            attempts().await,
+        ))
+        .merge(forgotten_password::routes(
+            database.clone(),
+            attempts().await,
+        ))
+        .merge(set_password::routes(database, deployment.sessions().await));
+    for (name, status) in [
+        ("create-account", StatusCode::CREATED),
+        ("list-accounts", StatusCode::OK),
+        ("get-account", StatusCode::NOT_FOUND),
+        ("update-account", StatusCode::NOT_FOUND),
+        ("forgotten-password", StatusCode::ACCEPTED),
+        // Whose password it is, and which token, the sample cannot know.
+        ("change-password", StatusCode::UNAUTHORIZED),
+        ("set-password", StatusCode::BAD_REQUEST),
+    ] {
+        let response = send(&accounts, request(&event(name))).await;
+        assert_eq!(response.status(), status, "{name}");
     }
 }

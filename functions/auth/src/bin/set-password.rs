@@ -1,0 +1,13 @@
+//! `POST /auth/set-password`
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let database = store::pool("set-password")?;
+    let sessions = auth::sessions::Sessions::from_env()?;
+    api::serve(
+        "set-password",
+        auth::set_password::routes(database, sessions),
+    )
+    .await
+}

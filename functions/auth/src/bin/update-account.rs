@@ -1,0 +1,13 @@
+//! `PUT /api/accounts/{id}`
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let database = store::pool("update-account")?;
+    let sessions = auth::sessions::Sessions::from_env()?;
+    api::serve(
+        "update-account",
+        auth::update_account::routes(database, sessions),
+    )
+    .await
+}

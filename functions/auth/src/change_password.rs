@@ -1,0 +1,143 @@
+//! `POST /auth/change-password`: a new password for who knows the old one.
+
+use std::sync::Arc;
+
+use api::{Input, InputErrors, Problem, ProblemDocument};
+use axum::{Router, extract::State, routing::post};
+use http::StatusCode;
+use identity::{Caller, Permission};
+use secrecy::SecretString;
+use serde::Deserialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+
+use crate::{
+    EmailAddress, Password, PasswordHash,
+    attempts::{Attempts, Source},
+    sessions::Sessions,
+};
+
+/// The route.
+pub fn routes(database: PgPool, sessions: Sessions, attempts: Attempts) -> Router {
+    Router::new()
+        .route("/auth/change-password", post(change_password))
+        .with_state(Arc::new(Parts {
+            database,
+            sessions,
+            attempts,
+        }))
+}
+
+pub(crate) struct Parts {
+    database: PgPool,
+    sessions: Sessions,
+    attempts: Attempts,
+}
+
+/// The password as it is, and as it is to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "oldPassword": "correct horse battery", "newPassword": "staple the horse again" }))]
+pub(crate) struct PasswordChange {
+    /// The password so far.
+    #[serde(default)]
+    #[schema(required = true, value_type = String, format = Password, max_length = 128)]
+    old_password: SecretString,
+    /// 12 to 128 characters, none of the common passwords, not the e-mail address.
+    #[serde(default)]
+    #[schema(required = true, value_type = String, format = Password, min_length = 12, max_length = 128)]
+    new_password: SecretString,
+}
+
+/// Change your password
+///
+/// Ends all other sessions of yours.
+#[utoipa::path(
+    post, path = "/auth/change-password", tag = "auth", operation_id = "changePassword",
+    request_body = PasswordChange,
+    responses(
+        (status = 204, description = "The new password is good from now on"),
+        (status = 400, description = "The old password is wrong, or the new one no good", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many attempts have failed: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Somebody changed it at the same time", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn change_password(
+    caller: Caller,
+    State(parts): State<Arc<Parts>>,
+    source: Source,
+    Input(input): Input<PasswordChange>,
+) -> Result<StatusCode, Problem> {
+    caller.must(Permission::ChangeOwnPassword)?;
+    let session = caller.session()?;
+    let Parts {
+        database,
+        sessions,
+        attempts,
+    } = &*parts;
+
+    let account = sqlx::query!(
+        r#"SELECT email, password_hash AS "password_hash!"
+           FROM auth.user_account
+           WHERE id = $1 AND NOT disabled AND password_hash IS NOT NULL"#,
+        caller.user,
+    )
+    .fetch_optional(database)
+    .await?
+    .ok_or_else(Problem::unauthorized)?;
+
+    let mut errors = InputErrors::default();
+    let old = errors.field("oldPassword", Password::parse(&input.old_password));
+    let chosen = Password::choose(&input.new_password, &account.email);
+    let new = errors.field("newPassword", chosen);
+    let (Some(old), Some(new)) = (old, new) else {
+        return Err(errors.into_problem());
+    };
+    if old == new {
+        let message = "The new password is the old one";
+        return Err(Problem::invalid_field("newPassword", message));
+    }
+    // A stolen access token is no way of guessing the password as often as one likes.
+    let email = EmailAddress::parse(&account.email).map_err(Problem::internal)?;
+    let attempt = Box::pin(attempts.begin(&email, &source)).await?;
+    let hash = PasswordHash::from_stored(account.password_hash.clone());
+    if !hash.matches(old).await? {
+        attempt.failed().await?;
+        tracing::info!(userId = %caller.user, "refused to change a password: the old one is wrong");
+        let message = "The old password is wrong";
+        return Err(Problem::invalid_field("oldPassword", message));
+    }
+    Box::pin(attempt.succeeded()).await;
+    let hash = PasswordHash::of(new).await?;
+
+    let mut transaction = database.begin().await?;
+    let changed = sqlx::query!(
+        "UPDATE auth.user_account SET password_hash = $3, updated_at = now()
+         WHERE id = $1 AND password_hash = $2 AND NOT disabled",
+        caller.user,
+        account.password_hash,
+        hash.as_str(),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if changed.rows_affected() == 0 {
+        return Err(Problem::new(
+            api::ProblemType::Conflict,
+            "The account was changed at the same time",
+        ));
+    }
+    sqlx::query!(
+        "DELETE FROM auth.one_time_token WHERE user_id = $1",
+        caller.user
+    )
+    .execute(&mut *transaction)
+    .await?;
+    // Twice, as in `update_account`: no change without it, and nobody slips in between.
+    sessions.end_others(caller.user, session).await?;
+    transaction.commit().await?;
+    sessions.end_others(caller.user, session).await?;
+
+    tracing::info!(userId = %caller.user, "changed a password");
+    Ok(StatusCode::NO_CONTENT)
+}

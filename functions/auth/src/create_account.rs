@@ -1,0 +1,109 @@
+//! `POST /api/accounts`: gives somebody an account, and has them choose a password.
+
+use api::{EntityTag, Input, InputErrors, OnConstraint as _, Problem, ProblemDocument};
+use axum::{Json, Router, extract::State, routing::post};
+use http::{StatusCode, header};
+use identity::{Caller, Permission, Role};
+use serde::Deserialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    EmailAddress,
+    account::{Account, AccountRow},
+};
+
+/// The route.
+pub fn routes(database: PgPool) -> Router {
+    Router::new()
+        .route("/api/accounts", post(create_account))
+        .with_state(database)
+}
+
+/// Who is to have an account. What else there is about an account is not for the client
+/// to say: any other field is refused.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "email": "zoe@clinic.example", "role": "CLINICIAN" }))]
+pub(crate) struct NewAccount {
+    /// E-mail address; no two accounts have the same.
+    #[serde(default)]
+    #[schema(required = true, format = Email, max_length = 254)]
+    email: String,
+    /// What they may do.
+    role: Role,
+}
+
+/// Create an account
+///
+/// They get a message with a one-time token within a minute or two, and choose their password with
+/// `POST /auth/set-password`.
+#[utoipa::path(
+    post, path = "/api/accounts", tag = "accounts", operation_id = "createAccount",
+    request_body = NewAccount,
+    responses(
+        (status = 201, description = "The account is there", body = Account,
+         headers(("ETag" = String, description = "The version, for If-Match"),
+                 ("Location" = String, description = "Where the account is"))),
+        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Another account has the e-mail address", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn create_account(
+    caller: Caller,
+    State(database): State<PgPool>,
+    Input(input): Input<NewAccount>,
+) -> Result<
+    (
+        StatusCode,
+        [(header::HeaderName, String); 1],
+        EntityTag,
+        Json<Account>,
+    ),
+    Problem,
+> {
+    caller.must(Permission::ManageAccounts)?;
+    let mut errors = InputErrors::default();
+    let Some(email) = errors.field("email", EmailAddress::parse(&input.email)) else {
+        return Err(errors.into_problem());
+    };
+
+    let mut transaction = database.begin().await?;
+    let account = sqlx::query_as!(
+        AccountRow,
+        r#"INSERT INTO auth.user_account (id, email, role)
+           VALUES ($1, $2, $3)
+           RETURNING id, version, email, role, disabled,
+                     password_hash IS NOT NULL AS "has_password!", created_at, updated_at"#,
+        Uuid::now_v7(),
+        email.as_str(),
+        input.role.name(),
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .on_constraint("user_account_email_unique", || {
+        Problem::conflict("email", "Email address already exists")
+    })?;
+    sqlx::query!(
+        "INSERT INTO auth.account_message (id, email, kind) VALUES ($1, $2, 'INVITATION')
+         ON CONFLICT ON CONSTRAINT account_message_once DO NOTHING",
+        Uuid::now_v7(),
+        email.as_str(),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+
+    let account = account.read()?;
+    tracing::info!(userId = %account.id, role = %account.role, by = %caller.user, "created an account");
+    // Relative to the request's own URL, so that it is right behind any stage or domain.
+    let location = [(header::LOCATION, format!("accounts/{}", account.id))];
+    Ok((
+        StatusCode::CREATED,
+        location,
+        account.entity_tag(),
+        Json(account),
+    ))
+}

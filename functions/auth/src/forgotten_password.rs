@@ -1,0 +1,73 @@
+//! `POST /auth/forgotten-password`: has a one-time token sent to whoever has an account.
+//!
+//! Nobody learns here who that is: the address is only noted down, whosever it is, and
+//! looked up when the message is to be sent (`send_account_messages`). So the answer is
+//! the same, and so is the time that it takes.
+
+use std::sync::Arc;
+
+use api::{Input, InputErrors, Problem, ProblemDocument};
+use axum::{Router, extract::State, routing::post};
+use http::StatusCode;
+use serde::Deserialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    EmailAddress,
+    attempts::{Attempts, Source},
+};
+
+/// The route.
+pub fn routes(database: PgPool, attempts: Attempts) -> Router {
+    Router::new()
+        .route("/auth/forgotten-password", post(forgotten_password))
+        .with_state((database, Arc::new(attempts)))
+}
+
+/// Who has forgotten their password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "email": "zoe@clinic.example" }))]
+pub(crate) struct ForgottenPassword {
+    /// E-mail address of the account.
+    #[serde(default)]
+    #[schema(required = true, format = Email, max_length = 254)]
+    email: String,
+}
+
+/// Ask for a new password
+///
+/// If there is an account of this address, a message with a one-time token is sent there within a
+/// minute or two. It is good for 30 minutes, for one `POST /auth/set-password`.
+#[utoipa::path(
+    post, path = "/auth/forgotten-password", tag = "auth", operation_id = "forgottenPassword",
+    request_body = ForgottenPassword,
+    responses(
+        (status = 202, description = "If there is such an account, a message follows"),
+        (status = 400, description = "The e-mail address is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests from there: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn forgotten_password(
+    State((database, attempts)): State<(PgPool, Arc<Attempts>)>,
+    source: Source,
+    Input(input): Input<ForgottenPassword>,
+) -> Result<StatusCode, Problem> {
+    let mut errors = InputErrors::default();
+    let Some(email) = errors.field("email", EmailAddress::parse(&input.email)) else {
+        return Err(errors.into_problem());
+    };
+
+    attempts.message(&source).await?;
+    sqlx::query!(
+        "INSERT INTO auth.account_message (id, email, kind) VALUES ($1, $2, 'FORGOTTEN_PASSWORD')
+         ON CONFLICT ON CONSTRAINT account_message_once DO NOTHING",
+        Uuid::now_v7(),
+        email.as_str(),
+    )
+    .execute(&database)
+    .await?;
+    Ok(StatusCode::ACCEPTED)
+}

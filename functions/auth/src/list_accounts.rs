@@ -1,0 +1,86 @@
+//! `GET /api/accounts`: all accounts, oldest first, a page at a time.
+
+use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use axum::{Json, Router, extract::State, routing::get};
+use identity::{Caller, Permission};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::account::{Account, AccountRow};
+
+/// The route.
+pub fn routes(database: PgPool) -> Router {
+    Router::new()
+        .route("/api/accounts", get(list_accounts))
+        .with_state(database)
+}
+
+/// Which page.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Page {
+    /// `nextCursor` of the page before; the first page without it.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<Uuid>>,
+    /// How many accounts, 1 to 100.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
+    limit: Limit,
+}
+
+/// A page of accounts.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AccountList {
+    accounts: Vec<Account>,
+    /// Hand it back as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// List accounts
+#[utoipa::path(
+    get, path = "/api/accounts", tag = "accounts", operation_id = "listAccounts",
+    params(Page),
+    responses(
+        (status = 200, description = "A page of accounts", body = AccountList),
+        (status = 400, description = "The cursor or the limit is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn list_accounts(
+    caller: Caller,
+    State(database): State<PgPool>,
+    QueryInput(page): QueryInput<Page>,
+) -> Result<Json<AccountList>, Problem> {
+    caller.must(Permission::ReadAccounts)?;
+
+    let after = page.cursor.map_or(Uuid::nil(), |cursor| cursor.0);
+    let rows = sqlx::query_as!(
+        AccountRow,
+        r#"SELECT id, version, email, role, disabled,
+                  password_hash IS NOT NULL AS "has_password!", created_at, updated_at
+           FROM auth.user_account
+           WHERE id > $1
+           ORDER BY id
+           LIMIT $2"#,
+        after,
+        page.limit.and_one_more(),
+    )
+    .fetch_all(&database)
+    .await?;
+
+    let accounts: Result<Vec<_>, _> = rows.into_iter().map(AccountRow::read).collect();
+    let mut accounts = accounts?;
+    let more = accounts.len() > page.limit.items();
+    accounts.truncate(page.limit.items());
+    let next_cursor = accounts
+        .last()
+        .filter(|_| more)
+        .map(|last| Cursor(last.id).encode());
+    Ok(Json(AccountList {
+        accounts,
+        next_cursor,
+    }))
+}

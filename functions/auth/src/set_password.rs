@@ -1,0 +1,114 @@
+//! `POST /auth/set-password`: a password for who has a one-time token: the first one, or
+//! one in place of the forgotten one.
+
+use std::sync::Arc;
+
+use api::{Input, InputErrors, Problem, ProblemDocument};
+use axum::{Router, extract::State, routing::post};
+use http::StatusCode;
+use secrecy::SecretString;
+use serde::Deserialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+
+use crate::{Password, PasswordHash, opaque_token::OpaqueToken, sessions::Sessions};
+
+/// Good for setting one password, within a short time.
+pub(crate) type OneTimeToken = OpaqueToken<0>;
+
+/// The route.
+pub fn routes(database: PgPool, sessions: Sessions) -> Router {
+    Router::new()
+        .route("/auth/set-password", post(set_password))
+        .with_state((database, Arc::new(sessions)))
+}
+
+/// The token from the message, and the password that was chosen.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "token": "Zk8q9m4n6r2s8t0u1w3x5y7f2X0lQ1rTg-3mS0kXwJ8",
+    "password": "staple the horse again"
+}))]
+pub(crate) struct NewPassword {
+    /// The one-time token.
+    #[serde(default)]
+    #[schema(required = true, value_type = String, format = Password, max_length = 43)]
+    token: SecretString,
+    /// 12 to 128 characters, none of the common passwords, not the e-mail address.
+    #[serde(default)]
+    #[schema(required = true, value_type = String, format = Password, min_length = 12, max_length = 128)]
+    password: SecretString,
+}
+
+/// Set a password
+///
+/// Uses up the token, and ends all sessions of the account. Log in with the password afterwards.
+#[utoipa::path(
+    post, path = "/auth/set-password", tag = "auth", operation_id = "setPassword",
+    request_body = NewPassword,
+    responses(
+        (status = 204, description = "The password is good from now on"),
+        (status = 400, description = "The token is not good (any more), or the password no good; then the token still is", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn set_password(
+    State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
+    Input(input): Input<NewPassword>,
+) -> Result<StatusCode, Problem> {
+    let token = OneTimeToken::parse(&input.token).ok_or_else(no_such_token)?;
+    let hash = token.hash();
+    let account = sqlx::query!(
+        "SELECT id, email
+         FROM auth.one_time_token
+         JOIN auth.user_account ON user_account.id = one_time_token.user_id
+         WHERE hash = $1 AND expires_at > now() AND NOT disabled",
+        hash,
+    )
+    .fetch_optional(&database)
+    .await?
+    .ok_or_else(no_such_token)?;
+    let mut errors = InputErrors::default();
+    let chosen = Password::choose(&input.password, &account.email);
+    let Some(password) = errors.field("password", chosen) else {
+        return Err(errors.into_problem());
+    };
+    let password = PasswordHash::of(password).await?;
+
+    let mut transaction = database.begin().await?;
+    // Of two at the same time, one finds the token.
+    let used = sqlx::query!(
+        "DELETE FROM auth.one_time_token WHERE hash = $1 AND expires_at > now()",
+        hash,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let set = sqlx::query!(
+        "UPDATE auth.user_account SET password_hash = $2, updated_at = now()
+         WHERE id = $1 AND NOT disabled",
+        account.id,
+        password.as_str(),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if used.rows_affected() == 0 || set.rows_affected() == 0 {
+        return Err(no_such_token());
+    }
+    sqlx::query!(
+        "DELETE FROM auth.one_time_token WHERE user_id = $1",
+        account.id
+    )
+    .execute(&mut *transaction)
+    .await?;
+    // Twice, as in `update_account`: no change without it, and nobody slips in between.
+    sessions.end_all(account.id).await?;
+    transaction.commit().await?;
+    sessions.end_all(account.id).await?;
+
+    tracing::info!(userId = %account.id, "set a password with a one-time token");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn no_such_token() -> Problem {
+    Problem::invalid_field("token", "The token is not valid, or not any more")
+}

@@ -1,0 +1,157 @@
+//! `PUT /api/accounts/{id}`: changes a role, keeps somebody out, or lets them in again.
+//!
+//! Whoever loses something loses their sessions with it. They are ended twice: before the
+//! change is certain, so that there is no change without it, and after, for whoever came in
+//! meanwhile as what they were before.
+
+use std::sync::Arc;
+
+use api::{EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument};
+use axum::{Json, Router, extract::State, routing::put};
+use identity::{Caller, Permission, Role};
+use serde::Deserialize;
+use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    account::{Account, AccountRow, not_found},
+    sessions::Sessions,
+};
+
+/// The route.
+pub fn routes(database: PgPool, sessions: Sessions) -> Router {
+    Router::new()
+        .route("/api/accounts/{id}", put(update_account))
+        .with_state((database, Arc::new(sessions)))
+}
+
+/// What an administrator decides about an account. Any other field is refused.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "role": "AUDITOR", "disabled": false }))]
+pub(crate) struct AccountChange {
+    /// What they may do.
+    role: Role,
+    /// Whether they are kept out.
+    disabled: bool,
+}
+
+/// Update an account
+///
+/// Changes the role, disables or enables. The sessions of somebody whose role has changed or who was
+/// disabled end within 30 seconds. The last administrator who can log in stays one.
+#[utoipa::path(
+    put, path = "/api/accounts/{id}", tag = "accounts", operation_id = "updateAccount",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The account's id"),
+        ("If-Match" = Option<String>, Header, description = "Change the account only if this is still its ETag"),
+    ),
+    request_body = AccountChange,
+    responses(
+        (status = 200, description = "The account as it is now", body = Account,
+         headers(("ETag" = String, description = "The new version"))),
+        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such account", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Nobody would be left to administer the system", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "Somebody changed the account meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn update_account(
+    caller: Caller,
+    State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
+    PathId(id): PathId,
+    if_match: IfMatch,
+    Input(change): Input<AccountChange>,
+) -> Result<(EntityTag, Json<Account>), Problem> {
+    caller.must(Permission::ManageAccounts)?;
+
+    let mut transaction = database.begin().await?;
+    one_at_a_time(&mut transaction).await?;
+    let before = sqlx::query_as!(
+        AccountRow,
+        r#"SELECT id, version, email, role, disabled,
+                  password_hash IS NOT NULL AS "has_password!", created_at, updated_at
+           FROM auth.user_account
+           WHERE id = $1
+           FOR UPDATE"#,
+        id,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or_else(not_found)?
+    .read()?;
+    if_match.check(before.version)?;
+    let stays_administrator = change.role == Role::Admin && !change.disabled;
+    if before.role == Role::Admin && !before.disabled && !stays_administrator {
+        another_administrator_is_left(&mut transaction, id).await?;
+    }
+    let account = sqlx::query_as!(
+        AccountRow,
+        r#"UPDATE auth.user_account
+           SET role = $2, disabled = $3, version = version + 1, updated_at = now()
+           WHERE id = $1
+           RETURNING id, version, email, role, disabled,
+                     password_hash IS NOT NULL AS "has_password!", created_at, updated_at"#,
+        id,
+        change.role.name(),
+        change.disabled,
+    )
+    .fetch_one(&mut *transaction)
+    .await?
+    .read()?;
+    let loses_sessions = account.role != before.role || account.disabled;
+    if account.disabled {
+        // What was sent to them before does not open the account later.
+        sqlx::query!("DELETE FROM auth.one_time_token WHERE user_id = $1", id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    if loses_sessions {
+        sessions.end_all(id).await?;
+    }
+    transaction.commit().await?;
+    if loses_sessions {
+        sessions.end_all(id).await?;
+    }
+
+    tracing::info!(
+        userId = %id, role = %account.role, disabled = account.disabled, by = %caller.user,
+        "changed an account"
+    );
+    Ok((account.entity_tag(), Json(account)))
+}
+
+/// Changes of accounts wait for each other, so that two administrators who disable one
+/// another at the same time do not both succeed.
+async fn one_at_a_time(transaction: &mut PgConnection) -> Result<(), Problem> {
+    sqlx::query!(
+        r#"SELECT pg_advisory_xact_lock(hashtext('auth.update_account'))::text AS "locked""#
+    )
+    .fetch_one(transaction)
+    .await?;
+    Ok(())
+}
+
+/// 409 if nobody but this account can log in as an administrator.
+async fn another_administrator_is_left(
+    transaction: &mut PgConnection,
+    id: Uuid,
+) -> Result<(), Problem> {
+    let others = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "others!"
+           FROM auth.user_account
+           WHERE role = 'ADMIN' AND NOT disabled AND password_hash IS NOT NULL AND id <> $1"#,
+        id,
+    )
+    .fetch_one(transaction)
+    .await?;
+    if others == 0 {
+        return Err(Problem::new(
+            api::ProblemType::Conflict,
+            "The last administrator has to stay one",
+        ));
+    }
+    Ok(())
+}

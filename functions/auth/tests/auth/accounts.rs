@@ -1,0 +1,277 @@
+use auth::{create_account, get_account, list_accounts, sessions::NoSession, update_account};
+use axum::{Router, body::Body, response::Response};
+use http::{Method, Request, StatusCode, header};
+use identity::{Role, testing::as_caller};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    fixtures::{Deployment, no_sessions},
+    json, send,
+};
+
+fn request(method: Method, path: &str, body: Option<Value>, role: Role) -> Request<Body> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::CONTENT_TYPE, "application/json");
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    as_caller(request.body(body).unwrap(), role)
+}
+
+async fn routes(database: &PgPool, deployment: &Deployment) -> Router {
+    Router::new()
+        .merge(create_account::routes(database.clone()))
+        .merge(list_accounts::routes(database.clone()))
+        .merge(get_account::routes(database.clone()))
+        .merge(update_account::routes(
+            database.clone(),
+            deployment.sessions().await,
+        ))
+}
+
+async fn create(routes: &Router, email: &str, role: &str) -> Response {
+    let body = json!({ "email": email, "role": role });
+    send(
+        routes,
+        request(Method::POST, "/api/accounts", Some(body), Role::Admin),
+    )
+    .await
+}
+
+async fn put(routes: &Router, id: &str, role: &str, disabled: bool) -> Response {
+    let body = json!({ "role": role, "disabled": disabled });
+    let path = format!("/api/accounts/{id}");
+    send(routes, request(Method::PUT, &path, Some(body), Role::Admin)).await
+}
+
+/// An account that can log in.
+async fn active(database: &PgPool, routes: &Router, role: &str) -> String {
+    let email = format!("{}@clinic.example", Uuid::new_v4());
+    let account = json(create(routes, &email, role).await).await;
+    let id = account["id"].as_str().unwrap().to_owned();
+    sqlx::query("UPDATE auth.user_account SET password_hash = '$argon2id$' WHERE email = $1")
+        .bind(email)
+        .execute(database)
+        .await
+        .unwrap();
+    id
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn an_account_is_created_read_and_listed(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    let response = create(&routes, " ZOE@clinic.example ", "CLINICIAN").await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    assert_eq!(response.headers()[header::ETAG], "\"1\"");
+    let location = response.headers()[header::LOCATION].clone();
+    let account = json(response).await;
+    assert_eq!(account["email"], "zoe@clinic.example");
+    assert_eq!(account["hasPassword"], false);
+    assert_eq!(account["disabled"], false);
+    let id = account["id"].as_str().unwrap();
+    assert_eq!(location, format!("accounts/{id}"));
+    assert!(!account.to_string().contains("argon2"));
+
+    let path = format!("/api/accounts/{id}");
+    let response = send(&routes, request(Method::GET, &path, None, Role::Admin)).await;
+    assert_eq!(json(response).await, account);
+    let unknown = format!("/api/accounts/{}", Uuid::now_v7());
+    let response = send(&routes, request(Method::GET, &unknown, None, Role::Admin)).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+
+    let taken = create(&routes, "Zoe@Clinic.example", "ADMIN").await;
+    assert_eq!(taken.status(), StatusCode::CONFLICT);
+    for n in 0..4 {
+        create(&routes, &format!("u{n}@clinic.example"), "AUDITOR").await;
+    }
+    let (mut emails, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/accounts?limit=2{cursor}");
+        let response = send(&routes, request(Method::GET, &path, None, Role::Admin)).await;
+        let page = json(response).await;
+        for account in page["accounts"].as_array().unwrap() {
+            emails.push(account["email"].as_str().unwrap().to_owned());
+        }
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(emails.len(), 5);
+    assert_eq!(
+        (&*emails[0], &*emails[4]),
+        ("zoe@clinic.example", "u3@clinic.example")
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn only_administrators_manage_accounts(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    let id = active(&database, &routes, "AUDITOR").await;
+    let path = format!("/api/accounts/{id}");
+    for (method, path, body) in [
+        (Method::GET, "/api/accounts", None),
+        (Method::GET, path.as_str(), None),
+        (
+            Method::POST,
+            "/api/accounts",
+            Some(json!({ "email": "a@b.example", "role": "ADMIN" })),
+        ),
+        (
+            Method::PUT,
+            path.as_str(),
+            Some(json!({ "role": "ADMIN", "disabled": false })),
+        ),
+    ] {
+        for role in [Role::Clinician, Role::Receptionist, Role::Auditor] {
+            let request = request(method.clone(), path, body.clone(), role);
+            assert_eq!(send(&routes, request).await.status(), StatusCode::FORBIDDEN);
+        }
+        let nobody = Request::builder().method(method.clone()).uri(path);
+        let nobody = nobody.body(Body::empty()).unwrap();
+        assert_eq!(
+            send(&routes, nobody).await.status(),
+            StatusCode::UNAUTHORIZED
+        );
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn what_a_client_has_no_say_in_is_refused(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    for (name, value) in [
+        ("id", json!(Uuid::nil())),
+        ("disabled", json!(false)),
+        ("version", json!(7)),
+        ("passwordHash", json!("$argon2id$")),
+        ("password_hash", json!("$argon2id$")),
+        ("password", json!("hunter2 hunter2")),
+        ("isAdmin", json!(true)),
+        ("role", json!(["ADMIN"])),
+        ("role", json!("ROOT")),
+        ("role", json!(null)),
+        ("email", json!("nobody")),
+        ("email", json!({ "$ne": null })),
+    ] {
+        let mut body = json!({ "email": "max@clinic.example", "role": "AUDITOR" });
+        body[name] = value;
+        let request = request(
+            Method::POST,
+            "/api/accounts",
+            Some(body.clone()),
+            Role::Admin,
+        );
+        let response = send(&routes, request).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body}");
+        assert!(!json(response).await.to_string().contains("hunter2"));
+    }
+    let id = active(&database, &routes, "AUDITOR").await;
+    let path = format!("/api/accounts/{id}");
+    for (name, value) in [
+        ("email", json!("other@clinic.example")),
+        ("passwordHash", json!("$argon2id$")),
+        ("version", json!(7)),
+        ("disabled", json!("no")),
+        ("role", json!("ROOT")),
+    ] {
+        let mut body = json!({ "role": "AUDITOR", "disabled": false });
+        body[name] = value;
+        let request = request(Method::PUT, &path, Some(body.clone()), Role::Admin);
+        let response = send(&routes, request).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body}");
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn who_loses_something_loses_their_sessions(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let (routes, sessions) = (
+        routes(&database, &deployment).await,
+        deployment.sessions().await,
+    );
+    let id = active(&database, &routes, "CLINICIAN").await;
+    let user: Uuid = id.parse().unwrap();
+    for (role, disabled) in [("AUDITOR", false), ("AUDITOR", true)] {
+        let session = deployment.begin(user).await.session;
+        let response = put(&routes, &id, role, disabled).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let state = sessions.check(session, user).await.unwrap();
+        assert_eq!(state, Err(NoSession::AllRevoked), "{role} {disabled}");
+    }
+    assert_eq!(
+        put(&routes, &id, "AUDITOR", false).await.status(),
+        StatusCode::OK
+    );
+    let session = deployment.begin(user).await.session;
+    assert_eq!(
+        put(&routes, &id, "AUDITOR", false).await.status(),
+        StatusCode::OK
+    );
+    assert_eq!(sessions.check(session, user).await.unwrap(), Ok(()));
+
+    // What cannot be made sure of is not done.
+    let broken = update_account::routes(database.clone(), no_sessions());
+    let response = put(&broken, &id, "AUDITOR", true).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let path = format!("/api/accounts/{id}");
+    let response = send(&routes, request(Method::GET, &path, None, Role::Admin)).await;
+    assert_eq!(json(response).await["disabled"], false);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn an_account_that_somebody_changed_meanwhile_is_not_overwritten(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    let id = active(&database, &routes, "CLINICIAN").await;
+    let put = async |tag: &str| {
+        let body = json!({ "role": "AUDITOR", "disabled": false });
+        let mut request = request(
+            Method::PUT,
+            &format!("/api/accounts/{id}"),
+            Some(body),
+            Role::Admin,
+        );
+        request
+            .headers_mut()
+            .insert(header::IF_MATCH, tag.parse().unwrap());
+        send(&routes, request).await.status()
+    };
+    assert_eq!(put("\"1\"").await, StatusCode::OK);
+    assert_eq!(put("\"1\"").await, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(put("\"2\"").await, StatusCode::OK);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn the_last_administrator_stays_one(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    let only = active(&database, &routes, "ADMIN").await;
+    // One that has not chosen a password cannot help anybody.
+    create(&routes, "invited@clinic.example", "ADMIN").await;
+    for (role, disabled) in [("ADMIN", true), ("AUDITOR", false)] {
+        let response = put(&routes, &only, role, disabled).await;
+        assert_eq!(response.status(), StatusCode::CONFLICT, "{role} {disabled}");
+    }
+    for round in 0..5 {
+        let other = active(&database, &routes, "ADMIN").await;
+        let (one, two) = tokio::join!(
+            put(&routes, &only, "AUDITOR", false),
+            put(&routes, &other, "ADMIN", true),
+        );
+        let mut statuses = [one.status(), two.status()];
+        statuses.sort();
+        assert_eq!(statuses, [StatusCode::OK, StatusCode::CONFLICT], "{round}");
+        for id in [&only, &other] {
+            put(&routes, id, "ADMIN", false).await;
+        }
+        assert_eq!(
+            put(&routes, &other, "AUDITOR", false).await.status(),
+            StatusCode::OK
+        );
+    }
+}

@@ -1,0 +1,141 @@
+use auth::{create_users::PasswordRules, login};
+use axum::{Router, body::Body, response::Response};
+use http::{Request, StatusCode, header};
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::{
+    fixtures::{Deployment, no_attempts},
+    from_source, json, send,
+};
+
+const EMAIL: &str = "zoe@clinic.example";
+const PASSWORD: &str = "correct horse battery";
+
+async fn with_a_user(database: &PgPool) {
+    let users = json!({ "users": [{ "email": EMAIL, "password": PASSWORD, "role": "AUDITOR" }] });
+    auth::create_users::create_users(database, PasswordRules::Full, users)
+        .await
+        .unwrap();
+}
+
+async fn log_in(routes: &Router, source: &str, email: &str, password: &str) -> Response {
+    let body = json!({ "email": email, "password": password });
+    let request = Request::post("/auth/login")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    send(routes, from_source(request, source)).await
+}
+
+async fn routes(database: &PgPool, deployment: &Deployment) -> Router {
+    let attempts = deployment.attempts().await;
+    login::routes(database.clone(), deployment.access().await, attempts)
+}
+
+/// Fails until there is a wait, and answers how often that took.
+async fn fail_until_blocked(routes: &Router, source: &str, email: &str) -> usize {
+    for tries in 0..20 {
+        let response = log_in(routes, source, email, "a wrong password").await;
+        match response.status() {
+            StatusCode::UNAUTHORIZED => {}
+            StatusCode::TOO_MANY_REQUESTS => {
+                let seconds = response.headers()[header::RETRY_AFTER].to_str().unwrap();
+                assert!((1..=300).contains(&seconds.parse::<u32>().unwrap()));
+                let problem = json(response).await;
+                assert_eq!(
+                    problem["type"],
+                    "urn:patient-management:problem:too-many-requests"
+                );
+                return tries;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    panic!("nobody was blocked");
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn who_fails_too_often_has_to_wait_whether_there_is_an_account_or_not(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    with_a_user(&database).await;
+    for email in ["nobody@clinic.example", EMAIL] {
+        assert_eq!(fail_until_blocked(&routes, "192.0.2.1", email).await, 10);
+    }
+    // Not even with the right password, and not from elsewhere either.
+    for source in ["192.0.2.1", "198.51.100.1"] {
+        let response = log_in(&routes, source, EMAIL, PASSWORD).await;
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    }
+    // Of other accounts nothing is known.
+    let response = log_in(&routes, "192.0.2.1", "other@clinic.example", PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn nobody_is_locked_out_where_they_have_logged_in_before(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    with_a_user(&database).await;
+    let home = "192.0.2.7";
+    assert_eq!(
+        log_in(&routes, home, EMAIL, PASSWORD).await.status(),
+        StatusCode::OK
+    );
+    fail_until_blocked(&routes, "198.51.100.1", EMAIL).await;
+    for _ in 0..3 {
+        assert_eq!(
+            log_in(&routes, home, EMAIL, PASSWORD).await.status(),
+            StatusCode::OK
+        );
+    }
+    // That is no licence to guess.
+    fail_until_blocked(&routes, home, EMAIL).await;
+    let response = log_in(&routes, home, EMAIL, PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn many_guesses_at_once_are_no_more_than_one_by_one(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    with_a_user(&database).await;
+    let mut guesses = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let routes = routes.clone();
+        guesses.spawn(async move {
+            let password = format!("a wrong password {n}");
+            log_in(&routes, "192.0.2.1", EMAIL, &password)
+                .await
+                .status()
+        });
+    }
+    let statuses = guesses.join_all().await;
+    let checked = statuses
+        .iter()
+        .filter(|status| **status == StatusCode::UNAUTHORIZED)
+        .count();
+    assert!((1..=12).contains(&checked), "{checked} of 40 were checked");
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn who_logs_in_as_often_as_they_like_does_not_wait(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    with_a_user(&database).await;
+    for _ in 0..15 {
+        let response = log_in(&routes, "192.0.2.1", EMAIL, PASSWORD).await;
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn while_nobody_counts_nobody_may_try(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let access = deployment.access().await;
+    let routes = login::routes(database.clone(), access, no_attempts());
+    with_a_user(&database).await;
+    let response = log_in(&routes, "192.0.2.1", EMAIL, PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}

@@ -1,0 +1,319 @@
+use auth::{
+    change_password, create_account,
+    create_users::PasswordRules,
+    forgotten_password, login,
+    send_account_messages::{Report, send_account_messages},
+    sessions::NoSession,
+    set_password,
+};
+use axum::{Router, body::Body, response::Response};
+use http::{Request, StatusCode, header};
+use identity::{
+    Role,
+    testing::{as_caller, in_session},
+};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{fixtures::Deployment, json, send, ses::Ses};
+
+const EMAIL: &str = "zoe@clinic.example";
+const OLD: &str = "correct horse battery";
+const NEW: &str = "staple the horse again";
+
+async fn a_user(database: &PgPool) -> Uuid {
+    let users = json!({ "users": [{ "email": EMAIL, "password": OLD, "role": "AUDITOR" }] });
+    auth::create_users::create_users(database, PasswordRules::Full, users)
+        .await
+        .unwrap();
+    sqlx::query_scalar("SELECT id FROM auth.user_account WHERE email = $1")
+        .bind(EMAIL)
+        .fetch_one(database)
+        .await
+        .unwrap()
+}
+
+fn post(path: &str, body: &Value) -> Request<Body> {
+    Request::post(path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
+async fn log_in(database: &PgPool, deployment: &Deployment, password: &str) -> StatusCode {
+    let access = deployment.access().await;
+    let routes = login::routes(database.clone(), access, deployment.attempts().await);
+    let body = json!({ "email": EMAIL, "password": password });
+    send(&routes, post("/auth/login", &body)).await.status()
+}
+
+async fn forget(database: &PgPool, deployment: &Deployment, email: &str) -> StatusCode {
+    let routes = forgotten_password::routes(database.clone(), deployment.attempts().await);
+    let body = json!({ "email": email });
+    send(&routes, post("/auth/forgotten-password", &body))
+        .await
+        .status()
+}
+
+async fn set(routes: &Router, token: &str, password: &str) -> Response {
+    let body = json!({ "token": token, "password": password });
+    send(routes, post("/auth/set-password", &body)).await
+}
+
+async fn error(response: Response, field: &str) -> String {
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let problem = json(response).await;
+    problem["errors"][field]
+        .as_str()
+        .unwrap_or_else(|| panic!("{problem}"))
+        .to_owned()
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_password_is_changed_by_who_knows_it(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let user = a_user(&database).await;
+    let (here, there) = (deployment.begin(user).await, deployment.begin(user).await);
+    let sessions = deployment.sessions().await;
+    let attempts = deployment.attempts().await;
+    let routes = change_password::routes(database.clone(), deployment.sessions().await, attempts);
+    let change = async |old: &str, new: &str| {
+        let body = json!({ "oldPassword": old, "newPassword": new });
+        let request = post("/auth/change-password", &body);
+        send(
+            &routes,
+            in_session(request, user, Role::Auditor, here.session),
+        )
+        .await
+    };
+
+    let refusals = [
+        (
+            "wrong old password",
+            NEW,
+            "oldPassword",
+            "The old password is wrong",
+        ),
+        (OLD, OLD, "newPassword", "The new password is the old one"),
+        (
+            OLD,
+            "short",
+            "newPassword",
+            "Password must have at least 12 characters",
+        ),
+        (
+            OLD,
+            "Password123!",
+            "newPassword",
+            "Password is too common, or too much like the e-mail address",
+        ),
+        (
+            OLD,
+            EMAIL,
+            "newPassword",
+            "Password is too common, or too much like the e-mail address",
+        ),
+        ("", NEW, "oldPassword", "Password is required"),
+    ];
+    for (old, new, field, reason) in refusals {
+        assert_eq!(error(change(old, new).await, field).await, reason);
+    }
+    assert_eq!(sessions.check(there.session, user).await.unwrap(), Ok(()));
+
+    assert_eq!(change(OLD, NEW).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(sessions.check(here.session, user).await.unwrap(), Ok(()));
+    let state = sessions.check(there.session, user).await.unwrap();
+    assert_eq!(state, Err(NoSession::AllRevoked));
+    assert_eq!(
+        log_in(&database, &deployment, OLD).await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);
+
+    let stranger = as_caller(post("/auth/change-password", &json!({})), Role::Auditor);
+    assert_eq!(
+        send(&routes, stranger).await.status(),
+        StatusCode::UNAUTHORIZED
+    );
+    let nobody = post("/auth/change-password", &json!({}));
+    assert_eq!(
+        send(&routes, nobody).await.status(),
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(database: PgPool) {
+    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
+    let user = a_user(&database).await;
+    let session = deployment.begin(user).await.session;
+    for email in [" ZOE@clinic.example ", EMAIL, "nobody@clinic.example"] {
+        assert_eq!(
+            forget(&database, &deployment, email).await,
+            StatusCode::ACCEPTED
+        );
+    }
+    let report = send_account_messages(&database, &ses.mail()).await.unwrap();
+    assert_eq!(
+        report,
+        Report {
+            sent: 1,
+            dropped: 1,
+            failed: 0
+        }
+    );
+    assert_eq!(ses.texts_to(EMAIL).len(), 1);
+    let token = ses.token_of(EMAIL);
+    // The token is nowhere but in the message.
+    let stored: Vec<String> = sqlx::query_scalar("SELECT t::text FROM auth.one_time_token t")
+        .fetch_all(&database)
+        .await
+        .unwrap();
+    assert_eq!(stored.len(), 1);
+    assert!(!stored[0].contains(&token));
+
+    let sessions = deployment.sessions().await;
+    let routes = set_password::routes(database.clone(), deployment.sessions().await);
+    let no_good = "The token is not valid, or not any more";
+    for made_up in ["", "x", &"x".repeat(43), &token.to_uppercase()] {
+        assert_eq!(
+            error(set(&routes, made_up, NEW).await, "token").await,
+            no_good
+        );
+    }
+    // A password that is no good leaves the token as it is.
+    error(set(&routes, &token, "password1234").await, "password").await;
+    let (one, other) = tokio::join!(set(&routes, &token, NEW), set(&routes, &token, NEW));
+    let mut statuses = [one.status(), other.status()];
+    statuses.sort();
+    assert_eq!(statuses, [StatusCode::NO_CONTENT, StatusCode::BAD_REQUEST]);
+    assert_eq!(
+        error(set(&routes, &token, OLD).await, "token").await,
+        no_good
+    );
+    let state = sessions.check(session, user).await.unwrap();
+    assert_eq!(state, Err(NoSession::AllRevoked));
+    assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);
+    assert_eq!(
+        log_in(&database, &deployment, OLD).await,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_token_ends_by_itself_and_with_the_account(database: PgPool) {
+    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
+    a_user(&database).await;
+    let routes = set_password::routes(database.clone(), deployment.sessions().await);
+    for sql in [
+        "UPDATE auth.one_time_token SET expires_at = now()",
+        "UPDATE auth.user_account SET disabled = true",
+    ] {
+        forget(&database, &deployment, EMAIL).await;
+        send_account_messages(&database, &ses.mail()).await.unwrap();
+        let token = ses.token_of(EMAIL);
+        sqlx::query(sql).execute(&database).await.unwrap();
+        error(set(&routes, &token, NEW).await, "token").await;
+        sqlx::query("DELETE FROM auth.one_time_token")
+            .execute(&database)
+            .await
+            .unwrap();
+    }
+    // Who is disabled is not sent any.
+    let before = ses.count();
+    forget(&database, &deployment, EMAIL).await;
+    let report = send_account_messages(&database, &ses.mail()).await.unwrap();
+    assert_eq!((report.dropped, ses.count()), (1, before));
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn nobody_can_fill_a_mailbox(database: PgPool) {
+    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
+    a_user(&database).await;
+    for _ in 0..5 {
+        forget(&database, &deployment, EMAIL).await;
+        send_account_messages(&database, &ses.mail()).await.unwrap();
+    }
+    assert_eq!(ses.count(), 1);
+    let mut statuses = Vec::new();
+    for n in 0..25 {
+        statuses.push(forget(&database, &deployment, &format!("u{n}@clinic.example")).await);
+    }
+    assert_eq!(statuses.first(), Some(&StatusCode::ACCEPTED));
+    assert_eq!(statuses.last(), Some(&StatusCode::TOO_MANY_REQUESTS));
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
+    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
+    let create = create_account::routes(database.clone());
+    let body = json!({ "email": EMAIL, "role": "CLINICIAN" });
+    let request = as_caller(post("/api/accounts", &body), Role::Admin);
+    assert_eq!(send(&create, request).await.status(), StatusCode::CREATED);
+    assert_eq!(
+        log_in(&database, &deployment, NEW).await,
+        StatusCode::UNAUTHORIZED
+    );
+
+    ses.is_down(true);
+    for failed in [1, 0] {
+        let report = send_account_messages(&database, &ses.mail()).await.unwrap();
+        assert_eq!(
+            report,
+            Report {
+                sent: 0,
+                dropped: 0,
+                failed
+            }
+        );
+    }
+    ses.is_down(false);
+    sqlx::query("UPDATE auth.account_message SET next_attempt_at = now()")
+        .execute(&database)
+        .await
+        .unwrap();
+    let mail = ses.mail();
+    let (one, other) = tokio::join!(
+        send_account_messages(&database, &mail),
+        send_account_messages(&database, &mail),
+    );
+    assert_eq!(one.unwrap().sent + other.unwrap().sent, 1);
+    let routes = set_password::routes(database.clone(), deployment.sessions().await);
+    let response = set(&routes, &ses.token_of(EMAIL), NEW).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn known_and_unknown_addresses_take_the_same_time(database: PgPool) {
+    let deployment = Deployment::new().await;
+    a_user(&database).await;
+    let routes = forgotten_password::routes(database.clone(), deployment.attempts().await);
+    let time = async |email: &str| {
+        // Of other requests nothing is left that could make a difference.
+        sqlx::query("DELETE FROM auth.account_message")
+            .execute(&database)
+            .await
+            .unwrap();
+        let mut request = post("/auth/forgotten-password", &json!({ "email": email }));
+        request = crate::from_source(request, &format!("192.0.2.{}", rand_byte()));
+        let started = std::time::Instant::now();
+        let status = send(&routes, request).await.status();
+        assert_eq!(status, StatusCode::ACCEPTED);
+        started.elapsed()
+    };
+    time(EMAIL).await;
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for _ in 0..31 {
+        known.push(time(EMAIL).await);
+        unknown.push(time("nobody@clinic.example").await);
+    }
+    let ratio = crate::median(known).as_secs_f64() / crate::median(unknown).as_secs_f64();
+    println!("known / unknown address: {ratio:.3}");
+    assert!((0.5..2.0).contains(&ratio), "{ratio}");
+}
+
+fn rand_byte() -> u8 {
+    Uuid::new_v4().as_bytes()[0]
+}

@@ -1,0 +1,20 @@
+//! Writes `docs/permissions.md` and `docs/function-permissions.md`.
+
+use std::{fs, path::Path};
+
+use system_tests::permission_documents;
+
+fn main() -> anyhow::Result<()> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let template = fs::read_to_string(repository.join("template.yaml"))?;
+    let docs = repository.join("docs");
+    fs::write(
+        docs.join("permissions.md"),
+        permission_documents::of_roles()?,
+    )?;
+    fs::write(
+        docs.join("function-permissions.md"),
+        permission_documents::of_functions(&template)?,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Who may do what, as tables to read: people by the permission table, functions by the
+//! template.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use identity::{ROUTES, Role};
+use serde_yaml_ng::Value;
+
+/// `docs/permissions.md`: which role may call which route.
+///
+/// # Errors
+/// Never, but it writes.
+pub fn of_roles() -> Result<String> {
+    let mut page = String::from(
+        "# Who may call what\n\n\
+         Made from `shared/identity/src/permission.rs`; \
+         `cargo run --bin permission-documents` writes it anew. Routes that are not here are \
+         open to everybody: login, refresh, forgotten password, set password (who calls them \
+         shows a secret), token validation, public keys, health, and the API's description.\n\n",
+    );
+    let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
+    writeln!(page, "| route | permission | {} |", names.join(" | "))?;
+    writeln!(page, "|---|---|{}", "---|".repeat(names.len()))?;
+    for route in ROUTES {
+        let marks: Vec<_> = Role::ALL
+            .iter()
+            .map(|role| {
+                if role.may(route.permission) {
+                    "yes"
+                } else {
+                    "–"
+                }
+            })
+            .collect();
+        writeln!(
+            page,
+            "| `{} {}` | {:?} | {} |",
+            route.method,
+            route.path,
+            route.permission,
+            marks.join(" | ")
+        )?;
+    }
+    Ok(page)
+}
+
+/// `docs/function-permissions.md`: what each function may do with which resource of AWS,
+/// by this template. What it needs to run and to log, Lambda's own policy gives it.
+///
+/// # Errors
+/// If the template is not as the other functions of it.
+pub fn of_functions(template: &str) -> Result<String> {
+    let template: Value = serde_yaml_ng::from_str(template)?;
+    let resources = template["Resources"]
+        .as_mapping()
+        .context("the template has no resources")?;
+    let mut page = String::from(
+        "# What each function may do\n\n\
+         Made from `template.yaml`; `cargo run --bin permission-documents` writes it anew. A \
+         change here is a change of who can reach what: look twice. Every function may write \
+         its own log, and nothing else that is not here.\n\n\
+         | function | may | with | if |\n|---|---|---|---|\n",
+    );
+    for (_, resource) in resources {
+        if resource["Type"] != "AWS::Serverless::Function" {
+            continue;
+        }
+        let name = resource["Metadata"]["BuildProperties"]["Binary"]
+            .as_str()
+            .context("a function has no program")?;
+        let mut rows = Vec::new();
+        for policy in resource["Properties"]["Policies"]
+            .as_sequence()
+            .into_iter()
+            .flatten()
+        {
+            add_policy(policy, "", &mut rows)?;
+        }
+        if rows.is_empty() {
+            rows.push("– | – | –".to_owned());
+        }
+        for row in rows {
+            writeln!(page, "| {name} | {row} |")?;
+        }
+    }
+    Ok(page)
+}
+
+fn add_policy(policy: &Value, condition: &str, rows: &mut Vec<String>) -> Result<()> {
+    if let Value::Tagged(tagged) = policy {
+        // !If [condition, policy, no policy]
+        if tagged.tag == "If" {
+            let condition = tagged.value[0]
+                .as_str()
+                .context("an !If without a condition")?;
+            return add_policy(&tagged.value[1], condition, rows);
+        }
+        return Ok(());
+    }
+    if let Some(managed) = policy.as_str() {
+        rows.push(format!("{managed} | – | {condition}"));
+        return Ok(());
+    }
+    let statements = &policy["Statement"];
+    let one = std::slice::from_ref(statements);
+    for statement in statements.as_sequence().map_or(one, Vec::as_slice) {
+        let actions = match &statement["Action"] {
+            Value::Sequence(actions) => actions.iter().map(render).collect::<Vec<_>>().join(", "),
+            action => render(action),
+        };
+        let mut conditions = vec![condition.to_owned()];
+        if !statement["Condition"].is_null() {
+            conditions.push(render(&statement["Condition"]));
+        }
+        conditions.retain(|condition| !condition.is_empty());
+        let conditions = conditions.join(", ");
+        let conditions = if conditions.is_empty() {
+            "–"
+        } else {
+            &conditions
+        };
+        rows.push(format!(
+            "{actions} | {} | {conditions}",
+            render(&statement["Resource"])
+        ));
+    }
+    Ok(())
+}
+
+fn render(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Tagged(tagged) => format!("{} {}", tagged.tag, render(&tagged.value)),
+        Value::Mapping(mapping) => mapping
+            .iter()
+            .map(|(name, value)| format!("{} {}", render(name), render(value)))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Value::Sequence(values) => values.iter().map(render).collect::<Vec<_>>().join(", "),
+        other => format!("{other:?}"),
+    }
+}

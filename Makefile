@@ -3,13 +3,14 @@
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs deploy clean test import redrive bench faults sqlx rustdoc
 
-# Compiled at the first call; cargo says so while it takes time.
-LOCAL_STACK = cargo run --quiet --package local-stack --
+# Compiled at the first call; cargo says so while it takes time. Not named LOCAL_STACK: that
+# is what the orchestrator calls itself for the commands that it runs, make among them.
+ORCHESTRATOR = cargo run --quiet --package local-stack --
 
 help: orchestrator ## Show what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
 	@echo
-	@$(LOCAL_STACK) --help | sed -n '/^Settings/,$$p'
+	@$(ORCHESTRATOR) --help | sed -n '/^Settings/,$$p'
 
 orchestrator:
 	$(if $(wildcard target/debug/local-stack target/*/debug/local-stack),,\
@@ -17,29 +18,29 @@ orchestrator:
 .PHONY: orchestrator
 
 up: orchestrator ## Set everything up, deploy, and print the API's URL
-	@$(LOCAL_STACK) up
+	@$(ORCHESTRATOR) up
 
 down: orchestrator ## Stop everything; the data stays
-	@$(LOCAL_STACK) down
+	@$(ORCHESTRATOR) down
 
 status: orchestrator ## Show what is running
-	@$(LOCAL_STACK) status || true
+	@$(ORCHESTRATOR) status || true
 
 logs: orchestrator ## List the logs; with NAME=kafka (or a function's name) follow one
-	@$(LOCAL_STACK) logs $(if $(NAME),--follow $(NAME))
+	@$(ORCHESTRATOR) logs $(if $(NAME),--follow $(NAME))
 
 deploy: orchestrator ## Deploy everything again with SAM
-	@$(LOCAL_STACK) deploy
+	@$(ORCHESTRATOR) deploy
 
 clean: orchestrator ## Stop everything and remove the data
-	@$(LOCAL_STACK) clean
+	@$(ORCHESTRATOR) clean
 
 # On a stack of its own, which is stopped afterwards.
 test: orchestrator ## Run every test
 	cargo fmt --all --check
 	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
 	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
-	  $(LOCAL_STACK) run --fresh -- $(MAKE) --no-print-directory test-on-stack
+	  $(ORCHESTRATOR) run --fresh -- $(MAKE) --no-print-directory test-on-stack
 
 rustdoc: ## Build the code's documentation; warnings are errors
 	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps
@@ -56,23 +57,23 @@ test-on-stack:
 # On a stack of its own: it writes patients and has every function do something.
 bench: orchestrator ## Measure starts, latency, memory and size; with ARGS="--starts 5" otherwise than usual
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
-	  $(LOCAL_STACK) run --fresh -- cargo run --package benchmark --bin benchmark -- $(ARGS)
+	  $(ORCHESTRATOR) run --fresh -- cargo run --bin benchmark -- $(ARGS)
 
 # On a stack of its own: it kills and freezes one part of it after the other.
 faults: orchestrator ## Break everything under load and check that nothing is lost; with ARGS="--changes 5000"
 	@STACK_DIR=$${STACK_DIR:-.local/faults} STACK_NAME=$${STACK_NAME:-faults} STACK_PORTS=$${STACK_PORTS:-auto} \
-	  $(LOCAL_STACK) run --fresh -- cargo run --bin faults -- $(ARGS)
+	  $(ORCHESTRATOR) run --fresh -- cargo run --bin faults -- $(ARGS)
 
 # The macros look at the database while they are compiled, so everything is compiled anew.
 sqlx: orchestrator ## Write the data of the checked queries anew, from the running stack's database
 	@rm -rf .sqlx && mkdir .sqlx && find functions -path '*/src/*.rs' -exec touch {} +
-	@$(LOCAL_STACK) exec env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx cargo check --workspace --all-targets
+	@$(ORCHESTRATOR) exec env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx cargo check --workspace --all-targets
 
 import: orchestrator ## Create the patients of data/synthea/patients.csv; again to go on after an interruption
-	@SQLX_OFFLINE=true $(LOCAL_STACK) exec cargo run --package system-tests --bin import-patients -- \
+	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin import-patients -- \
 	  --report $${STACK_DIR:-.local}/import/report.json $(ARGS)
 
 # Locally; on AWS it is `aws lambda invoke` alone.
 redrive: orchestrator ## Put the records of the dead-letter queue back on Kafka
-	@$(LOCAL_STACK) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke \
+	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke \
 	  --function-name "$$STACK_NAME-redrive-dead-letters" /dev/stdout'

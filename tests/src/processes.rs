@@ -107,15 +107,24 @@ impl Restart {
 
 impl Drop for Restart {
     fn drop(&mut self) {
-        let program = env::var_os("LOCAL_STACK")
-            .expect("LOCAL_STACK: run the tests with `local-stack exec`, which sets it");
-        let output = Command::new(program)
-            .args(["restart", self.0])
-            .output()
-            .expect("the orchestrator");
-        let said = String::from_utf8_lossy(&output.stderr);
-        // A test that is failing already has more to say.
-        let fine = output.status.success() || std::thread::panicking();
-        assert!(fine, "{} does not start again: {said}", self.0);
+        let restarted = restart(self.0);
+        // A test that is failing already has more to say, and must not panic twice.
+        if !std::thread::panicking() {
+            restarted.unwrap_or_else(|why| panic!("{} does not start again: {why}", self.0));
+        }
+    }
+}
+
+fn restart(service: &str) -> Result<(), String> {
+    let program = env::var_os("LOCAL_STACK")
+        .ok_or("LOCAL_STACK is not set: run the tests with `local-stack exec`, which does it")?;
+    let output = Command::new(&program)
+        .args(["restart", service])
+        .output()
+        .map_err(|error| format!("{}: {error}", program.display()))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }

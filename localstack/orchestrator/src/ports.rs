@@ -1,6 +1,7 @@
 //! Which port each service listens on, and who is in the way.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
@@ -44,6 +45,7 @@ impl Ports {
             BTreeMap::new()
         };
 
+        let mut free = free_ports(settings);
         // Listeners stay open until all ports are chosen, so that no two are the same.
         let mut reserved = Vec::new();
         let mut ports = BTreeMap::new();
@@ -59,7 +61,7 @@ impl Ports {
                 None if settings.free_ports => match remembered.get(&service) {
                     Some(&port) if is_usable(port) => port,
                     _ => {
-                        let listener = listen(0).context("no free port")?;
+                        let listener = free.next().context("no free port")?;
                         let port = listener.local_addr()?.port();
                         reserved.push(listener);
                         port
@@ -95,6 +97,22 @@ fn file(settings: &Settings) -> PathBuf {
 
 fn listen(port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+}
+
+/// Ports that nobody listens on, from a place of this stack's own in the range.
+///
+/// The system gives ports from 32768 on to outgoing connections. While a service is
+/// restarted, one of its clients could be given the very port that it is calling.
+fn free_ports(settings: &Settings) -> impl Iterator<Item = TcpListener> {
+    const FIRST: u16 = 20_000;
+    const LAST: u16 = 29_999;
+    let mut place = DefaultHasher::new();
+    settings.directory.hash(&mut place);
+    let start = place.finish() % u64::from(LAST - FIRST + 1);
+    let start = FIRST + u16::try_from(start).unwrap_or_default();
+    (start..=LAST)
+        .chain(FIRST..start)
+        .filter_map(|port| listen(port).ok())
 }
 
 fn conflict(service: Service, port: u16) -> String {

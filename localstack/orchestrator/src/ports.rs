@@ -45,7 +45,12 @@ impl Ports {
             BTreeMap::new()
         };
 
-        let mut free = free_ports(settings);
+        let promised: Vec<u16> = remembered
+            .values()
+            .chain(settings.ports.values())
+            .copied()
+            .collect();
+        let mut free = free_ports(settings, &promised);
         // Listeners stay open until all ports are chosen, so that no two are the same.
         let mut reserved = Vec::new();
         let mut ports = BTreeMap::new();
@@ -99,11 +104,12 @@ fn listen(port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
-/// Ports that nobody listens on, from a place of this stack's own in the range.
+/// Ports that nobody listens on and no service is promised, from a place of this stack's
+/// own in the range.
 ///
 /// The system gives ports from 32768 on to outgoing connections. While a service is
 /// restarted, one of its clients could be given the very port that it is calling.
-fn free_ports(settings: &Settings) -> impl Iterator<Item = TcpListener> {
+fn free_ports(settings: &Settings, promised: &[u16]) -> impl Iterator<Item = TcpListener> {
     const FIRST: u16 = 20_000;
     const LAST: u16 = 29_999;
     let mut place = DefaultHasher::new();
@@ -112,6 +118,7 @@ fn free_ports(settings: &Settings) -> impl Iterator<Item = TcpListener> {
     let start = FIRST + u16::try_from(start).unwrap_or_default();
     (start..=LAST)
         .chain(FIRST..start)
+        .filter(|port| !promised.contains(port))
         .filter_map(|port| listen(port).ok())
 }
 

@@ -16,7 +16,7 @@ use local_stack::services::{dynamodb, kafka};
 use local_stack::settings::Settings;
 use local_stack::stack::Context;
 use local_stack::stack_file::StackFile;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde::Deserialize;
 
 const POLL: Duration = Duration::from_millis(25);
@@ -138,15 +138,22 @@ pub(crate) fn run(
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let services = stack.pids.values().copied().filter_map(pid);
+    let services: Vec<Pid> = services.collect();
     let mut deadline: Option<Instant> = None;
     loop {
+        // Whoever kills a service waits until it is gone. It stays until its parent has
+        // taken notice of its end, and this program is the parent of those it has started.
+        for service in &services {
+            let _ = waitpid(Some(*service), WaitOptions::NOHANG);
+        }
         if let Some(status) = child.try_wait()? {
             return Ok(exit_code(status));
         }
         match deadline {
             None => {
                 if context.progress.cancellation().check().is_err() {
-                    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                    if let Some(pid) = pid(child.id()) {
                         let _ = kill_process(pid, Signal::TERM);
                     }
                     deadline = Some(Instant::now() + PATIENCE);
@@ -157,6 +164,10 @@ pub(crate) fn run(
         }
         thread::sleep(POLL);
     }
+}
+
+fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {

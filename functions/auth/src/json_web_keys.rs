@@ -1,7 +1,7 @@
 //! `GET /auth/.well-known/jwks.json`: the public keys, for everybody who verifies access
 //! tokens themselves.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::{Problem, ProblemDocument};
 use axum::{Json, Router, extract::State, routing::get};
@@ -10,7 +10,10 @@ use identity::PublicKeys;
 
 use crate::keys_in_aws::PublicKeysParameter;
 
-/// As long as we keep the keys ourselves.
+/// How long this function keeps the keys: who comes for a key that is new should find it.
+pub const KEPT_FOR: Duration = Duration::from_secs(10);
+
+/// As long as other functions of ours keep the keys.
 const CACHE_CONTROL: &str = "public, max-age=300";
 
 /// The route.

@@ -129,6 +129,15 @@ impl PublicKeysParameter {
         Self { pause, ..self }
     }
 
+    /// The same, reading the keys again after this long.
+    #[must_use]
+    pub fn kept_for(self, time: Duration) -> Self {
+        Self {
+            keys: Cached::new(time),
+            ..self
+        }
+    }
+
     /// The public keys.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use store::{aws_config, connect_options, setting};
 
 pub use migrations::run as run_migrations;
 pub use sender::Sender;
-pub use signing_key::ProvisionedKey;
+pub use signing_key::{ProvisionedKey, RotatedKey, rotate as rotate_signing_key};
 pub use topic::{ProvisionedTopic, TopicShape, provide as provide_topic};
 
 /// What is there now.

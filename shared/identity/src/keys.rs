@@ -106,6 +106,10 @@ pub(crate) struct PublicKey {
     usage: String,
     /// Which key: its RFC 7638 thumbprint.
     kid: String,
+    /// Until when its tokens are accepted, in seconds since 1970; missing for the key that
+    /// signs.
+    #[serde(default, rename = "retiresAt", skip_serializing_if = "Option::is_none")]
+    retires_at: Option<i64>,
 }
 
 impl PublicKey {
@@ -123,7 +127,15 @@ impl PublicKey {
             usage: "sig".to_owned(),
             x,
             y,
+            retires_at: None,
         })
+    }
+}
+
+impl PublicKey {
+    fn is_in_use(&self) -> bool {
+        let now = chrono::Utc::now().timestamp();
+        self.retires_at.is_none_or(|time| now < time)
     }
 }
 
@@ -158,16 +170,31 @@ impl PublicKeys {
         self
     }
 
+    /// These keys with that of `next` as the one that signs: the others retire at this
+    /// time, in seconds since 1970, unless they were to retire before. Those whose time has
+    /// passed are gone.
+    #[must_use]
+    pub fn succeeded_by(mut self, next: &SigningKey, retires_at: i64) -> Self {
+        for key in &mut self.keys {
+            key.retires_at = Some(key.retires_at.unwrap_or(retires_at).min(retires_at));
+        }
+        self.keys.retain(PublicKey::is_in_use);
+        self.keys.retain(|key| key.kid != next.id);
+        self.keys.push(next.public.clone());
+        self
+    }
+
     /// The key of this id.
     pub(crate) fn find(&self, id: &str) -> Option<DecodingKey> {
-        let key = self.keys.iter().find(|key| key.kid == id)?;
+        let mut keys = self.keys.iter();
+        let key = keys.find(|key| key.kid == id && key.is_in_use())?;
         DecodingKey::from_ec_components(&key.x, &key.y).ok()
     }
 
     /// Whether a token that names this key can be verified.
     #[must_use]
     pub fn contains(&self, id: &str) -> bool {
-        self.keys.iter().any(|key| key.kid == id)
+        self.keys.iter().any(|key| key.kid == id && key.is_in_use())
     }
 }
 
@@ -192,6 +219,28 @@ mod tests {
         let both = old.clone().and(new.clone());
         assert_eq!(both.keys.len(), 2);
         assert_eq!(both.clone().and(new).and(old), both);
+    }
+
+    #[test]
+    fn a_key_that_is_succeeded_retires_in_time() {
+        let key = || SigningKey::generate().unwrap().0;
+        let (old, new, newest) = (key(), key(), key());
+        let now = chrono::Utc::now().timestamp();
+        let both = old.public_keys().succeeded_by(&new, now + 60);
+        assert!(both.contains(old.id()) && both.contains(new.id()));
+        assert_eq!(PublicKeys::from_json(&both.to_json()).unwrap(), both);
+        assert_eq!(new.public_keys().to_json().matches("retiresAt").count(), 0);
+
+        // Nothing makes it stay for longer.
+        let three = both.succeeded_by(&newest, now + 600);
+        assert!(three.keys[0].retires_at <= Some(now + 60));
+        let one = three.succeeded_by(&newest, now);
+        assert!(!one.contains(old.id()) && !one.contains(new.id()));
+        assert_eq!(one, newest.public_keys());
+
+        let mut retired = old.public_keys();
+        retired.keys[0].retires_at = Some(now);
+        assert!(!retired.contains(old.id()) && retired.find(old.id()).is_none());
     }
 
     #[test]

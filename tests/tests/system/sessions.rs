@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use identity::Role;
+use identity::{Role, testing::Key};
 use serde_json::{Value, json};
 use system_tests::{Answer, Clinic, Process, Visitor, within};
 
@@ -140,4 +140,51 @@ async fn while_nobody_knows_the_sessions_nobody_gets_through() {
 
     fresh.get("/api/patients").answers(200).await;
     assert_eq!(refresh(&clinic, &welcome["refreshToken"]).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_key_is_replaced_and_nobody_notices() {
+    let clinic = Clinic::alone();
+    let before = clinic.log_in(Role::Auditor).await;
+    let rotated = clinic.aws().invoke("rotate-signing-key", &json!({})).await;
+    assert!(!rotated.failed, "{rotated:?}");
+    let rotated = rotated.payload;
+    assert_ne!(rotated["id"], rotated["succeeds"]);
+    before.get("/auth/validate").answers(200).await;
+
+    // As a login signs with it that has not signed with the one before.
+    let secret = format!("{}/signing-key", clinic.stack().stack_name);
+    let key = Key::from_pem(clinic.aws().secret(&secret).await).unwrap();
+    assert_eq!(rotated["id"], key.id);
+    let claims = before.get("/auth/validate").answers(200).await.json();
+    let id = |name: &str| claims[name].as_str().unwrap().parse().unwrap();
+    let token = key
+        .tokens
+        .issue(id("sub"), Role::Auditor, id("sid"))
+        .unwrap();
+    within(UNTIL_FORGOTTEN, "the new key", async || {
+        let answer = clinic.bearer(&token).get("/auth/validate").answer().await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    clinic
+        .bearer(&token)
+        .get("/api/patients")
+        .answers(200)
+        .await;
+    before.get("/api/patients").answers(200).await;
+    let after = clinic.log_in(Role::Auditor).await;
+    after.get("/api/patients").answers(200).await;
+
+    // Others find it as well, by the time they are let in again.
+    within(UNTIL_FORGOTTEN, "the published key", async || {
+        let keys = clinic.stranger().get("/auth/.well-known/jwks.json");
+        let keys = keys.answers(200).await;
+        keys.text().contains(&key.id).then_some(())
+    })
+    .await;
+
+    let unknown = json!({ "compromised": "yes" });
+    let refused = clinic.aws().invoke("rotate-signing-key", &unknown).await;
+    assert!(refused.failed, "{refused:?}");
 }

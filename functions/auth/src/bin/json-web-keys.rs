@@ -3,6 +3,7 @@
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let public_keys = auth::keys_in_aws::PublicKeysParameter::from_env()?;
+    let public_keys =
+        auth::keys_in_aws::PublicKeysParameter::from_env()?.kept_for(auth::json_web_keys::KEPT_FOR);
     api::serve("json-web-keys", auth::json_web_keys::routes(public_keys)).await
 }

@@ -1,15 +1,17 @@
 use auth::authorizer::authorize;
 use aws_lambda_events::apigw::ApiGatewayCustomAuthorizerRequest;
-use identity::Role;
+use identity::{
+    Role,
+    testing::{Forger, Key},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use auth::bearer_token::Gate;
 
 use crate::{
-    aws::{Aws, Key},
+    aws::Aws,
     fixtures::{Deployment, no_sessions},
-    forged_tokens::Forger,
 };
 
 const METHOD: &str =

@@ -6,7 +6,7 @@ use auth::keys_in_aws::{PublicKeysParameter, SigningKeySecret};
 use aws_credential_types::Credentials;
 use axum::{Json, Router, extract::State, routing::post};
 use http::{HeaderMap, StatusCode};
-use identity::{AccessTokens, PublicKeys, SigningKey};
+use identity::testing::Key;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -22,26 +22,6 @@ struct Stored {
 pub(crate) struct Aws {
     url: String,
     stored: Arc<Mutex<Stored>>,
-}
-
-/// A key that is in use, and its other half.
-pub(crate) struct Key {
-    pub(crate) pem: String,
-    pub(crate) id: String,
-    pub(crate) public: PublicKeys,
-    pub(crate) tokens: AccessTokens,
-}
-
-impl Key {
-    pub(crate) fn generate() -> Self {
-        let (key, pem) = SigningKey::generate().unwrap();
-        Self {
-            pem,
-            id: key.id().to_owned(),
-            public: key.public_keys(),
-            tokens: AccessTokens::new(key),
-        }
-    }
 }
 
 impl Aws {

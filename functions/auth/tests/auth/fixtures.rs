@@ -7,11 +7,11 @@ use auth::{
     sessions::{Lifetimes, Running, Sessions},
 };
 use chrono::Utc;
-use identity::Role;
+use identity::{Role, testing::Key};
 use store::{Table, testing};
 use uuid::Uuid;
 
-use crate::aws::{Aws, Key};
+use crate::aws::Aws;
 
 /// As the template has them.
 pub(crate) const LIFETIMES: Lifetimes = Lifetimes {

@@ -7,12 +7,12 @@ use auth::{
 };
 use axum::{Router, body::Body, response::Response};
 use http::{Request, StatusCode, header};
-use identity::Role;
+use identity::{Role, testing::Key};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    aws::{Aws, Key},
+    aws::Aws,
     fixtures::{Deployment, LIFETIMES, no_sessions},
     json, send,
 };

@@ -8,7 +8,6 @@ mod authorizer;
 mod aws;
 mod create_users;
 mod fixtures;
-mod forged_tokens;
 mod login;
 mod logout;
 mod passwords;

@@ -3,11 +3,11 @@ use std::time::Duration;
 use auth::{bearer_token::Gate, json_web_keys, keys_in_aws::PublicKeysParameter, validate_token};
 use axum::body::Body;
 use http::{Request, StatusCode, header};
-use identity::{PublicKeys, Role};
+use identity::{PublicKeys, Role, testing::Key};
 use uuid::Uuid;
 
 use crate::{
-    aws::{Aws, Key},
+    aws::Aws,
     fixtures::{Deployment, no_sessions},
     json, send,
 };

@@ -1,13 +1,12 @@
 use auth::{bearer_token::Gate, validate_token};
 use axum::{Router, body::Body, response::Response};
 use http::{HeaderValue, Request, StatusCode, header};
-use identity::Role;
+use identity::{Role, testing::Forger};
 use uuid::Uuid;
 
 use crate::{
     aws::Aws,
     fixtures::{Deployment, no_sessions},
-    forged_tokens::Forger,
     json, send,
 };
 

@@ -90,28 +90,70 @@ async fn create(secrets: &secrets::Client, secret: &str) -> anyhow::Result<(Sign
     Ok((kept, created))
 }
 
+/// How long a key's tokens are accepted after it was succeeded, in seconds: the signing
+/// functions keep a key for five minutes, its tokens live for fifteen, clocks may be half a
+/// minute apart, and the gateway keeps an authorizer's answer for another half.
+const RETIRES_AFTER: i64 = 5 * 60 + identity::LIFETIME_SECONDS + 30 + 30;
+
+/// The key that signs from now on, and the one that did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RotatedKey {
+    /// The `kid` of the tokens from now on.
+    pub id: String,
+    /// The `kid` of the tokens so far.
+    pub succeeds: Option<String>,
+    /// Until when those are accepted, in seconds since 1970.
+    pub retires_at: i64,
+}
+
+/// Makes the next key. Its public half is published before anything is signed with it. A
+/// key that somebody else knows retires at once, and with it everybody's tokens.
+///
+/// # Errors
+/// With the step that failed. Called again, it goes on with another key.
+pub async fn rotate(
+    aws: &SdkConfig,
+    secret: &str,
+    parameter: &str,
+    compromised: bool,
+) -> anyhow::Result<RotatedKey> {
+    let (secrets, parameters) = (secrets::Client::new(aws), parameters::Client::new(aws));
+    let succeeds = read(&secrets, secret).await?.map(|key| key.id().to_owned());
+    let (next, pem) = SigningKey::generate()?;
+    let now = chrono::Utc::now().timestamp();
+    let retires_at = if compromised {
+        now
+    } else {
+        now + RETIRES_AFTER
+    };
+    let published = published(&parameters, parameter).await?;
+    let keys = match published {
+        Some(published) => published.succeeded_by(&next, retires_at),
+        None => next.public_keys(),
+    };
+    put(&parameters, parameter, &keys).await?;
+    secrets
+        .put_secret_value()
+        .secret_id(secret)
+        .secret_string(pem)
+        .send()
+        .await
+        .context("the secret cannot be written")?;
+    Ok(RotatedKey {
+        id: next.id().to_owned(),
+        succeeds,
+        retires_at,
+    })
+}
+
 /// Adds the keys to those in the parameter.
 async fn publish(
     parameters: &parameters::Client,
     parameter: &str,
     keys: PublicKeys,
 ) -> anyhow::Result<()> {
-    let answer = parameters.get_parameter().name(parameter).send().await;
-    let published = match answer {
-        Ok(answer) => answer
-            .parameter()
-            .and_then(Parameter::value)
-            .map(PublicKeys::from_json)
-            .transpose()?,
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(GetParameterError::is_parameter_not_found) =>
-        {
-            None
-        }
-        Err(error) => return Err(error).context("the parameter cannot be read"),
-    };
+    let published = published(parameters, parameter).await?;
     let wanted = match &published {
         Some(published) => published.clone().and(keys),
         None => keys,
@@ -119,10 +161,40 @@ async fn publish(
     if published.as_ref() == Some(&wanted) {
         return Ok(());
     }
+    put(parameters, parameter, &wanted).await
+}
+
+/// The keys in the parameter, or `None` if there is no such parameter yet.
+async fn published(
+    parameters: &parameters::Client,
+    parameter: &str,
+) -> anyhow::Result<Option<PublicKeys>> {
+    let answer = parameters.get_parameter().name(parameter).send().await;
+    match answer {
+        Ok(answer) => {
+            let value = answer.parameter().and_then(Parameter::value);
+            Ok(value.map(PublicKeys::from_json).transpose()?)
+        }
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(GetParameterError::is_parameter_not_found) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error).context("the parameter cannot be read"),
+    }
+}
+
+async fn put(
+    parameters: &parameters::Client,
+    parameter: &str,
+    keys: &PublicKeys,
+) -> anyhow::Result<()> {
     parameters
         .put_parameter()
         .name(parameter)
-        .value(wanted.to_json())
+        .value(keys.to_json())
         .r#type(parameters::types::ParameterType::String)
         .overwrite(true)
         .send()

@@ -1,34 +1,45 @@
 //! Tokens that look like ours, and are not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "for tests, which fail by panicking"
+)]
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use identity::Role;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::aws::Key;
+use super::Key;
+use crate::Role;
 
 const ES256: Algorithm = Algorithm::ES256;
 
 /// What is wrong with a token, and the token.
-type Forged = (String, String);
+pub type Forged = (String, String);
 
 /// What a forger starts from: a token that is valid for this user in this session.
-pub(crate) struct Forger<'a> {
-    pub(crate) key: &'a Key,
-    pub(crate) user: Uuid,
-    pub(crate) session: Uuid,
+#[derive(Debug)]
+pub struct Forger<'a> {
+    /// The key that signs, of which the forger has got hold.
+    pub key: &'a Key,
+    /// Who it is that they want to be.
+    pub user: Uuid,
+    /// A session of theirs that goes on.
+    pub session: Uuid,
 }
 
 impl Forger<'_> {
     /// The token that nothing is wrong with.
-    pub(crate) fn untwisted(&self) -> String {
+    #[must_use]
+    pub fn untwisted(&self) -> String {
         let ours = encoding_key(self.key);
         sign(&header(self.key, |_| ()), &self.claims(), ES256, &ours)
     }
 
     /// Every one of them has to be refused by who knows this key's public half.
-    pub(crate) fn tokens(&self) -> Vec<Forged> {
+    #[must_use]
+    pub fn tokens(&self) -> Vec<Forged> {
         let mut tokens = Vec::new();
         add_headers(self, &mut tokens);
         add_public_key_as_secret(self, &mut tokens);
@@ -355,19 +366,24 @@ fn encode_bytes(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// What the forger starts from is valid: otherwise everything would be refused for the
-/// wrong reason.
-#[test]
-fn the_untwisted_token_is_valid() {
-    let key = Key::generate();
-    let forger = Forger {
-        key: &key,
-        user: Uuid::now_v7(),
-        session: Uuid::new_v4(),
-    };
-    assert!(identity::verify(&forger.untwisted(), &key.public).is_ok());
-    for (attack, token) in forger.tokens() {
-        assert!(identity::verify(&token, &key.public).is_err(), "{attack}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the forger starts from is valid: otherwise everything would be refused for the
+    /// wrong reason.
+    #[test]
+    fn the_untwisted_token_is_valid() {
+        let key = Key::generate();
+        let forger = Forger {
+            key: &key,
+            user: Uuid::now_v7(),
+            session: Uuid::new_v4(),
+        };
+        assert!(crate::verify(&forger.untwisted(), &key.public).is_ok());
+        for (attack, token) in forger.tokens() {
+            assert!(crate::verify(&token, &key.public).is_err(), "{attack}");
+        }
+        assert!(forger.tokens().len() >= 100);
     }
-    assert!(forger.tokens().len() >= 100);
 }

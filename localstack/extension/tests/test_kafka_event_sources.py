@@ -92,7 +92,9 @@ class Recorder:
         file = self.folder / name
         if not file.exists():
             return []
-        return [json.loads(line) for line in file.read_text().splitlines()]
+        lines = file.read_text().splitlines(keepends=True)
+        # The function may be in the middle of the last one.
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def wait_for(self, *values: str, seconds: float = 30) -> None:
         """Wait until exactly these values were taken, in this order."""

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use contracts::{PATIENT_EVENTS_TOPIC, patient::v1::PatientEvent};
 use prost::Message as _;
 use rskafka::{
@@ -51,6 +51,8 @@ pub struct PatientRecord {
     pub partition: i32,
     /// Where it stands there.
     pub offset: i64,
+    /// When its producer made it.
+    pub timestamp: DateTime<Utc>,
     /// What it says.
     pub event: PatientEvent,
 }
@@ -226,6 +228,7 @@ fn read(partition: i32, offset: i64, record: &Record) -> Option<PatientRecord> {
             .collect::<Option<_>>()?,
         partition,
         offset,
+        timestamp: record.timestamp,
         event: PatientEvent::decode(record.value.as_deref()?).ok()?,
     })
 }

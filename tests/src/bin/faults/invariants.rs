@@ -97,6 +97,7 @@ pub(crate) fn check(
         changes::are_there(&evidence),
         changes::happened_once(&evidence),
         topic::is_in_order(&evidence),
+        topic::deliveries_are_apart(&evidence),
         consequences::accounts(&evidence),
         consequences::analytics(&evidence),
         consequences::notifications(&evidence),

@@ -71,6 +71,7 @@ fn record(patient_id: Uuid, version: u64, change: Happening) -> PatientRecord {
         headers: BTreeMap::new(),
         partition: 0,
         offset: 0,
+        timestamp: time(),
         event: PatientEvent {
             event_id: Uuid::new_v4().to_string(),
             occurred_at: Some(prost_types::Timestamp {
@@ -172,6 +173,7 @@ fn broken_by(difference: impl FnOnce(&mut Run)) -> Vec<&'static str> {
 const THERE: &str = "every acknowledged change is there";
 const ONCE: &str = "every change happened once, and none that was refused";
 const IN_ORDER: &str = "the topic has all events once or more, in order";
+const APART: &str = "one delivery of a patient at a time";
 const ACCOUNTS: &str = "one billing account for every patient created";
 const ANALYTICS: &str = "analytics are what a recount of the events says";
 const NOTIFICATIONS: &str = "one notification for every patient created, and sent";
@@ -279,10 +281,10 @@ fn a_topic_with_gaps_or_disorder_is_found() {
     });
     assert_eq!(lost, [ONCE, IN_ORDER]);
     let swapped = broken_by(|run| run.observed.records.swap(0, 2));
-    assert_eq!(swapped, [IN_ORDER]);
+    assert_eq!(swapped, [IN_ORDER, APART]);
     let again = broken_by(|run| {
         let again = run.observed.records[0].clone();
-        run.observed.records.push(again);
+        run.observed.records.insert(0, again);
     });
     assert_eq!(again, [""; 0]);
     let again_and_different = broken_by(|run| {
@@ -290,7 +292,44 @@ fn a_topic_with_gaps_or_disorder_is_found() {
         again.event.patient_version = 7;
         run.observed.records.push(again);
     });
-    assert_eq!(again_and_different, [IN_ORDER]);
+    assert_eq!(again_and_different, [IN_ORDER, APART]);
+}
+
+#[test]
+fn deliveries_that_run_over_one_another_are_found() {
+    // The versions of the first patient, as they were sent.
+    let sent = |run: &mut Run, order: &[usize]| {
+        let first = run.observed.records[0].clone();
+        let second = run.observed.records[2].clone();
+        run.observed
+            .records
+            .retain(|record| record.key != first.key);
+        let sent = order
+            .iter()
+            .zip(0..)
+            .map(|(number, seconds)| PatientRecord {
+                timestamp: time() + TimeDelta::seconds(seconds),
+                ..[&first, &second][*number - 1].clone()
+            });
+        run.observed.records.extend(sent);
+    };
+    assert_eq!(broken_by(|run| sent(run, &[1, 1, 2])), [""; 0]);
+    assert_eq!(broken_by(|run| sent(run, &[1, 2, 1, 1, 2])), [""; 0]);
+    assert_eq!(broken_by(|run| sent(run, &[1, 2, 1])), [APART]);
+    let stored_late = broken_by(|run| {
+        sent(run, &[1, 2, 1]);
+        run.observed.records.last_mut().unwrap().timestamp = time();
+    });
+    assert_eq!(stored_late, [""; 0]);
+    let without_database = broken_by(|run| {
+        sent(run, &[1, 2, 1]);
+        run.observed.faults = vec![Happened {
+            kind: FaultKind::Postgres,
+            from: time(),
+            to: time() + TimeDelta::seconds(1),
+        }];
+    });
+    assert_eq!(without_database, [""; 0]);
 }
 
 #[test]

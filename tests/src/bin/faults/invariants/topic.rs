@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use chrono::TimeDelta;
 use contracts::patient::v1::{PatientEvent, patient_event::Change as Happened};
 use system_tests::PatientRecord;
 
 use super::{Evidence, Invariant, changes::announced};
-use crate::ledger::Change;
+use crate::{faults::FaultKind, ledger::Change};
 
 /// The events of every patient stand in the order of the versions, without a gap, and say
 /// what was acknowledged.
@@ -52,6 +53,60 @@ pub(super) fn is_in_order(evidence: &Evidence<'_>) -> Invariant {
         "{adjacent} events came twice in a row, {later} again after a later one of the same patient"
     ));
     invariant
+}
+
+/// How long a delivery may go on that has lost its lock with the database: the time limits
+/// of what it is about.
+const WITHOUT_LOCK: TimeDelta = TimeDelta::seconds(5);
+
+/// One delivery of a patient at a time: it begins with what the outbox has first, which may
+/// have been sent before, and goes on step by step. Two that run over one another show by a
+/// step that is left out, in the order in which the records were made. (The broker may
+/// store one later that it was sent while it was silent.)
+///
+/// The lock of a delivery is gone with its connection, so a restart of the database excuses
+/// what came with it.
+pub(super) fn deliveries_are_apart(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("one delivery of a patient at a time");
+    let mut excused = 0;
+    for (patient_id, records) in &evidence.records {
+        let mut records = records.clone();
+        records.sort_by_key(|record| (record.timestamp, record.offset));
+        let has_no_excuse = |record: &&PatientRecord| !lost_lock(evidence, record);
+        let overlapping = overlapping(&records);
+        let apart = overlapping.is_empty();
+        let unexcused: Vec<_> = overlapping.into_iter().filter(has_no_excuse).collect();
+        excused += usize::from(!apart && unexcused.is_empty());
+        invariant.check(unexcused.is_empty(), || {
+            let versions: Vec<_> = records.iter().map(|it| it.event.patient_version).collect();
+            format!("patient {patient_id}: the versions {versions:?} were sent")
+        });
+    }
+    invariant.notes.push(format!(
+        "{excused} patients had two deliveries at a time when the database went away"
+    ));
+    invariant
+}
+
+/// The records after which steps were left out.
+fn overlapping<'a>(records: &[&'a PatientRecord]) -> Vec<&'a PatientRecord> {
+    let version = |record: &PatientRecord| record.event.patient_version;
+    let last = records.iter().map(|record| version(record)).max();
+    let pairs = records.windows(2);
+    let mut overlapping: Vec<_> = pairs
+        .filter(|pair| version(pair[1]) > version(pair[0]) + 1)
+        .map(|pair| pair[0])
+        .collect();
+    overlapping.extend(records.last().filter(|end| Some(version(end)) != last));
+    overlapping
+}
+
+fn lost_lock(evidence: &Evidence<'_>, record: &PatientRecord) -> bool {
+    let mut faults = evidence.observed.faults.iter();
+    faults.any(|fault| {
+        let window = fault.from..=fault.to + WITHOUT_LOCK;
+        fault.kind == FaultKind::Postgres && window.contains(&record.timestamp)
+    })
 }
 
 fn disorder(events: &[&PatientRecord]) -> Option<String> {

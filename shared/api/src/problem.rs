@@ -107,10 +107,16 @@ impl ProblemType {
         self.parts().0
     }
 
+    /// The stable name, such as `not-found`: the end of the URN.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.parts().1
+    }
+
     /// The stable identifier, a URN.
     #[must_use]
     pub fn uri(self) -> String {
-        format!("urn:patient-management:problem:{}", self.parts().1)
+        format!("urn:patient-management:problem:{}", self.name())
     }
 }
 

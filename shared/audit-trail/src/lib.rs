@@ -1,0 +1,23 @@
+//! The audit trail: who did what, to which patient or account, when, from where, and
+//! whether it was allowed.
+//!
+//! [`layer`] goes around a route, and says which [`Action`] it is. The handler takes the
+//! [`Trail`] of its request, and writes to it in the transaction of its change, or after
+//! it has read and before it answers. What the handler refuses is written by the layer.
+//! Nothing comes out of such a route that is not on record: an answer without a record
+//! becomes a 500, and without a database there is a 503.
+//!
+//! The schema belongs to `functions/audit`. Its function `audit.append` is all that other
+//! services know of it; records are final and chained by hash.
+
+mod action;
+mod layer;
+mod record;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod trail;
+
+pub use action::{Action, UnknownAction};
+pub use layer::layer;
+pub use record::{Outcome, Record, Subject, UnknownOutcome};
+pub use trail::Trail;

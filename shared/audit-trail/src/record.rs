@@ -1,0 +1,139 @@
+//! A record, and the one way to write it.
+
+use std::{fmt, str::FromStr};
+
+use identity::Role;
+use serde::{Deserialize, Serialize};
+use sqlx::PgExecutor;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::Action;
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Outcome {
+    /// It was done.
+    Succeeded,
+    /// It was not allowed.
+    Refused,
+    /// It was allowed and could not be done: there is no such patient, or somebody else
+    /// changed it meanwhile.
+    Failed,
+}
+
+/// There is no outcome of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such outcome")]
+pub struct UnknownOutcome;
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Succeeded, Self::Refused, Self::Failed];
+
+    /// The name in the database and the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "SUCCEEDED",
+            Self::Refused => "REFUSED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = UnknownOutcome;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.name() == name)
+            .ok_or(UnknownOutcome)
+    }
+}
+
+/// Whose data it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// Nobody's, or nobody knows whose.
+    Nobody,
+    /// One patient's.
+    Patient(Uuid),
+    /// These patients', 100 at most: all on a page of a list.
+    Patients(&'a [Uuid]),
+    /// That of whoever has this account.
+    Account(Uuid),
+}
+
+impl Subject<'_> {
+    fn patients(&self) -> &[Uuid] {
+        match self {
+            Self::Patient(id) => std::slice::from_ref(id),
+            Self::Patients(ids) => ids,
+            Self::Nobody | Self::Account(_) => &[],
+        }
+    }
+
+    const fn account(&self) -> Option<Uuid> {
+        match self {
+            Self::Account(id) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
+/// One record. When it happened is when it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Names the record. It is written once, however often that is tried.
+    pub id: Uuid,
+    /// Who did it; nobody where nobody was logged in.
+    pub actor: Option<(Uuid, Role)>,
+    /// What was done.
+    pub action: Action,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Why it did not succeed, such as `not-found`: the name of the problem that the client
+    /// was told.
+    pub problem: Option<&'a str>,
+    /// Whose data it was.
+    pub subject: Subject<'a>,
+    /// What the actor has said why, where they have to.
+    pub reason: Option<&'a str>,
+    /// The network address that the request came from.
+    pub source: Option<&'a str>,
+    /// Names the request in the logs.
+    pub request_id: Option<&'a str>,
+}
+
+impl Record<'_> {
+    /// Appends the record to the trail: with everything else in the transaction, if it is one.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn append(&self, database: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+        sqlx::query("SELECT audit.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+            .bind(self.id)
+            .bind(self.actor.map(|(user, _)| user))
+            .bind(self.actor.map(|(_, role)| role.name()))
+            .bind(self.action.name())
+            .bind(self.outcome.name())
+            .bind(self.problem)
+            .bind(self.subject.patients())
+            .bind(self.subject.account())
+            .bind(self.reason)
+            .bind(self.source)
+            .bind(self.request_id)
+            .execute(database)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! What a handler writes its record with.
+
+use std::sync::{Arc, OnceLock};
+
+use api::{Problem, RequestId, request_context};
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use identity::{Caller, Role};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::{Action, Outcome, Record, Subject};
+
+/// The trail that a request leaves: what is known of it without its handler.
+#[derive(Debug, Clone)]
+pub struct Trail(Arc<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    action: Action,
+    caller: Option<Caller>,
+    source: Option<String>,
+    request_id: Option<String>,
+    /// Whom a login, or a token that is not an access token, turned out to be of.
+    user: OnceLock<(Uuid, Role)>,
+    written: OnceLock<Outcome>,
+}
+
+impl Trail {
+    pub(crate) async fn of(action: Action, parts: &mut Parts) -> Self {
+        let caller = Caller::from_request_parts(parts, &()).await.ok();
+        let source = request_context(&parts.extensions)
+            .and_then(|context| context.identity.source_ip.clone());
+        let request_id = parts.extensions.get::<RequestId>();
+        let facts = Facts {
+            action,
+            caller,
+            source,
+            request_id: request_id.map(|id| id.as_str().to_owned()),
+            user: OnceLock::new(),
+            written: OnceLock::new(),
+        };
+        Self(Arc::new(facts))
+    }
+
+    /// Says whose password or token it was. What is written from here on names them: who
+    /// did it, if it succeeds, and whom somebody wanted to be, if not.
+    pub fn found(&self, user: Uuid, role: Role) {
+        // The first one stays: a request has one user.
+        let _ = self.0.user.set((user, role));
+    }
+
+    /// Writes that it was done, to this patient or account.
+    ///
+    /// # Errors
+    /// If the database does not take it. Then it must not be done.
+    pub async fn succeeded(
+        &self,
+        database: impl PgExecutor<'_>,
+        subject: Subject<'_>,
+    ) -> Result<(), sqlx::Error> {
+        self.write(database, Outcome::Succeeded, None, subject, None)
+            .await
+    }
+
+    /// Writes that it was done, for the reason that the caller has stated.
+    ///
+    /// # Errors
+    /// If the database does not take it. Then it must not be done.
+    pub async fn succeeded_because(
+        &self,
+        database: impl PgExecutor<'_>,
+        subject: Subject<'_>,
+        reason: &str,
+    ) -> Result<(), sqlx::Error> {
+        self.write(database, Outcome::Succeeded, None, subject, Some(reason))
+            .await
+    }
+
+    /// Writes that it was not done, and the name of the problem that the client is told.
+    pub(crate) async fn not_done(
+        &self,
+        database: impl PgExecutor<'_>,
+        outcome: Outcome,
+        problem: &str,
+        patient: Option<Uuid>,
+    ) -> Result<(), sqlx::Error> {
+        let subject = match (patient, self.0.user.get()) {
+            (Some(id), _) if self.0.action.concerns_an_account() => Subject::Account(id),
+            (Some(id), _) => Subject::Patient(id),
+            (None, Some((user, _))) => Subject::Account(*user),
+            (None, None) => Subject::Nobody,
+        };
+        self.write(database, outcome, Some(problem), subject, None)
+            .await
+    }
+
+    async fn write(
+        &self,
+        database: impl PgExecutor<'_>,
+        outcome: Outcome,
+        problem: Option<&str>,
+        subject: Subject<'_>,
+        reason: Option<&str>,
+    ) -> Result<(), sqlx::Error> {
+        let facts = &*self.0;
+        // Who only wants to be somebody is not them.
+        let found = facts.user.get().copied();
+        let found = found.filter(|_| outcome == Outcome::Succeeded);
+        let caller = facts.caller.map(|caller| (caller.user, caller.role));
+        let record = Record {
+            id: Uuid::now_v7(),
+            actor: caller.or(found),
+            action: facts.action,
+            outcome,
+            problem,
+            subject,
+            reason,
+            source: facts.source.as_deref(),
+            request_id: facts.request_id.as_deref(),
+        };
+        record.append(database).await?;
+        let _ = facts.written.set(outcome);
+        Ok(())
+    }
+
+    /// What the handler has written, if anything.
+    pub(crate) fn written(&self) -> Option<Outcome> {
+        self.0.written.get().copied()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Trail {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let trail = parts.extensions.get::<Self>().cloned();
+        trail.ok_or_else(|| Problem::internal("the route is not in the layer of the audit trail"))
+    }
+}

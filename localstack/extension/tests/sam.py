@@ -13,24 +13,35 @@ def deploy(localstack: LocalStack, resources: dict[str, Any], **outputs: Any) ->
     """Deploy a template as a stack of its own; return the stack's outputs and its name."""
     formation = localstack.client("cloudformation")
     name = f"stack-{uuid.uuid4().hex[:8]}"
-    formation.create_stack(
-        StackName=name,
-        TemplateBody=json.dumps(
-            {
-                "AWSTemplateFormatVersion": "2010-09-09",
-                "Transform": "AWS::Serverless-2016-10-31",
-                "Resources": resources,
-                "Outputs": {key: {"Value": value} for key, value in outputs.items()},
-            }
-        ),
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    )
+    formation.create_stack(StackName=name, **_template(resources, outputs))
     formation.get_waiter("stack_create_complete").wait(
         StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
     stack = formation.describe_stacks(StackName=name)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     return {"StackName": name, **outputs}
+
+
+def redeploy(localstack: LocalStack, name: str, resources: dict[str, Any]) -> None:
+    """Deploy another template as the same stack."""
+    formation = localstack.client("cloudformation")
+    formation.update_stack(StackName=name, **_template(resources, {}))
+    formation.get_waiter("stack_update_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+
+
+def _template(resources: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
+    document = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Resources": resources,
+        "Outputs": {key: {"Value": value} for key, value in outputs.items()},
+    }
+    return {
+        "TemplateBody": json.dumps(document),
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
 
 
 def upload(localstack: LocalStack, bootstrap: str) -> dict[str, str]:

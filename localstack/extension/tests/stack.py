@@ -156,6 +156,7 @@ class LocalStack:
                 "LAMBDA_RUNTIME_EXECUTOR": "process",
                 "LAMBDA_PROCESS_LOG_DIR": str(self.function_logs),
                 "LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT": "4",
+                "LAMBDA_RETRY_BASE_DELAY": "1",
                 "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0.05",
                 "NOT_FOR_FUNCTIONS": "a variable of the host that no function may see",
                 **self.environment,

@@ -63,12 +63,13 @@ class LambdaAuthorizerHandler:
         started = time.monotonic()
         authorizer = _authorizer(context)
         authorization = self._authorization(authorizer, context)
-        _check(authorization, context)
+        # Before the decision: gateway responses and access logs tell who was denied.
         context.context_variables["authorizer"] = {
             **authorization.context,
             "principalId": authorization.principal_id,
             "integrationLatency": round((time.monotonic() - started) * 1000),
         }
+        _check(authorization, context)
         if authorization.usage_identifier_key:
             context.context_variables["identity"]["apiKey"] = authorization.usage_identifier_key
 

@@ -19,13 +19,15 @@ CREATE TABLE audit.record (
     occurred_at timestamptz NOT NULL,
     -- Whose access token it was, or whose password. Nobody before a login.
     actor_id    uuid,
-    actor_role  text,
+    actor_role  text        CONSTRAINT record_role_bounded CHECK (length(actor_role) <= 40),
     action      text        NOT NULL CONSTRAINT record_action_named CHECK (action ~ '^[A-Z_]{1,40}$'),
     outcome     text        NOT NULL CONSTRAINT record_outcome_known CHECK (outcome IN ('SUCCEEDED', 'REFUSED', 'FAILED')),
     -- Why it did not succeed: the name of the problem that the client was told.
     problem     text        CONSTRAINT record_problem_bounded CHECK (length(problem) <= 40),
-    -- Whose data; all that were on a page of a list.
-    patient_ids uuid[]      NOT NULL CONSTRAINT record_patients_bounded CHECK (cardinality(patient_ids) <= 100),
+    -- Whose data; all that were on a page of a list. The hash knows no gaps among them.
+    patient_ids uuid[]      NOT NULL
+        CONSTRAINT record_patients_bounded CHECK (cardinality(patient_ids) <= 100)
+        CONSTRAINT record_patients_named CHECK (array_position(patient_ids, NULL) IS NULL),
     -- Whose account.
     account_id  uuid,
     -- What somebody has said why, where they have to.
@@ -55,21 +57,26 @@ CREATE FUNCTION audit.append(
     patient_ids uuid[], account_id uuid, reason text, source text, request_id text
 ) RETURNS void
     LANGUAGE plpgsql
-    -- As the owner of the table: whoever calls may not write it.
-    SECURITY DEFINER SET search_path = ''
+    -- As the owner of the table: whoever calls may not write it. Temporary objects come
+    -- last, because PostgreSQL looks at them first if they are not named: a type of the
+    -- caller's making would have its checks run as the owner.
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     head     audit.chain%ROWTYPE;
-    -- Not the start of the transaction, which may have waited.
-    occurred timestamptz := clock_timestamp();
+    -- Drawn once, and not for each chain that it is compared with.
+    any_one  smallint := floor(random() * 16);
+    occurred timestamptz;
 BEGIN
     IF EXISTS (SELECT FROM audit.record WHERE record.id = append.id) THEN
         RETURN;
     END IF;
     SELECT * INTO head FROM audit.chain ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        SELECT * INTO head FROM audit.chain WHERE number = floor(random() * 16) FOR UPDATE;
+        SELECT * INTO STRICT head FROM audit.chain WHERE number = any_one FOR UPDATE;
     END IF;
+    -- Not the start of the transaction, which may have waited: in a chain, time goes on.
+    occurred := clock_timestamp();
     head.sequence := head.sequence + 1;
     -- Verified in functions/audit/src/chain.rs, which says the same in Rust.
     head.hash := sha256(head.hash || convert_to(
@@ -94,8 +101,12 @@ BEGIN
     VALUES
         (head.number, head.sequence, append.id, occurred, append.actor_id, append.actor_role,
          append.action, append.outcome, append.problem, append.patient_ids, append.account_id,
-         append.reason, append.source, append.request_id, head.hash);
-    UPDATE audit.chain SET sequence = head.sequence, hash = head.hash WHERE number = head.number;
+         append.reason, append.source, append.request_id, head.hash)
+    -- Somebody else has written it since it was looked for.
+    ON CONFLICT ON CONSTRAINT record_once DO NOTHING;
+    IF FOUND THEN
+        UPDATE audit.chain SET sequence = head.sequence, hash = head.hash WHERE number = head.number;
+    END IF;
 END
 $$;
 
@@ -112,4 +123,4 @@ CREATE TRIGGER record_is_final
     BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.record
     FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change();
 
-REVOKE ALL ON FUNCTION audit.append FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA audit FROM PUBLIC;

@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test import rotate-key redrive bench faults sqlx rustdoc
+.PHONY: help up down status logs deploy clean test import rotate-key redrive verify-audit bench faults sqlx rustdoc
 
 # Compiled at the first call; cargo says so while it takes time. Not named LOCAL_STACK: that
 # is what the orchestrator calls itself for the commands that it runs, make among them.
@@ -73,10 +73,20 @@ import: orchestrator ## Create the patients of data/synthea/patients.csv; again 
 	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin import-patients -- \
 	  --report $${STACK_DIR:-.local}/import/report.json $(ARGS)
 
+# Red if a record is missing or was changed.
+verify-audit: orchestrator ## Verify that no record of the audit trail is missing or was changed
+	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke \
+	  --function-name "$$STACK_NAME-verify-audit-trail" /dev/stdout | tee /dev/stderr | grep -q "\"intact\":true"'
+
 # Locally; on AWS it is `aws lambda invoke` alone.
 rotate-key: orchestrator ## Sign access tokens with a new key; the old one retires in 21 minutes
 	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke \
 	  --function-name "$$STACK_NAME-rotate-signing-key" /dev/stdout'
+
+# Red if a record is missing or was changed.
+verify-audit: orchestrator ## Verify that no record of the audit trail is missing or was changed
+	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke \
+	  --function-name "$$STACK_NAME-verify-audit-trail" /dev/stdout | tee /dev/stderr | grep -q "\"intact\":true"'
 
 # Locally; on AWS it is `aws lambda invoke` alone.
 redrive: orchestrator ## Put the records of the dead-letter queue back on Kafka

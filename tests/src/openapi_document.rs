@@ -61,6 +61,7 @@ fn document() -> OpenApi {
         billing::Documentation::openapi(),
         analytics::Documentation::openapi(),
         notifications::Documentation::openapi(),
+        audit::Documentation::openapi(),
         platform::Documentation::openapi(),
     ] {
         document.merge(service);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::{Input, InputErrors, Problem, ProblemDocument};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use identity::{Caller, Permission};
@@ -19,13 +20,14 @@ use crate::{
 
 /// The route.
 pub fn routes(database: PgPool, sessions: Sessions, attempts: Attempts) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/auth/change-password", post(change_password))
         .with_state(Arc::new(Parts {
-            database,
+            database: database.clone(),
             sessions,
             attempts,
-        }))
+        }));
+    layer(database, Action::ChangePassword, routes)
 }
 
 pub(crate) struct Parts {
@@ -66,11 +68,13 @@ pub(crate) struct PasswordChange {
 pub(crate) async fn change_password(
     caller: Caller,
     State(parts): State<Arc<Parts>>,
+    trail: Trail,
     source: Source,
     Input(input): Input<PasswordChange>,
 ) -> Result<StatusCode, Problem> {
     caller.must(Permission::ChangeOwnPassword)?;
     let session = caller.session()?;
+    trail.found(caller.user, Some(caller.role));
     let Parts {
         database,
         sessions,
@@ -105,8 +109,9 @@ pub(crate) async fn change_password(
     if !hash.matches(old).await? {
         attempt.failed().await?;
         tracing::info!(userId = %caller.user, "refused to change a password: the old one is wrong");
-        let message = "The old password is wrong";
-        return Err(Problem::invalid_field("oldPassword", message));
+        let problem = Problem::invalid_field("oldPassword", "The old password is wrong");
+        trail.refused(database, &problem).await?;
+        return Err(problem);
     }
     Box::pin(attempt.succeeded()).await;
     let hash = PasswordHash::of(new).await?;
@@ -135,6 +140,9 @@ pub(crate) async fn change_password(
     .await?;
     // Twice, as in `update_account`: no change without it, and nobody slips in between.
     sessions.end_others(caller.user, session).await?;
+    trail
+        .succeeded(&mut *transaction, Subject::Account(caller.user))
+        .await?;
     transaction.commit().await?;
     sessions.end_others(caller.user, session).await?;
 

@@ -1,6 +1,7 @@
 //! `POST /api/accounts`: gives somebody an account, and has them choose a password.
 
 use api::{EntityTag, Input, InputErrors, OnConstraint as _, Problem, ProblemDocument};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::post};
 use http::{StatusCode, header};
 use identity::{Caller, Permission, Role};
@@ -16,9 +17,10 @@ use crate::{
 
 /// The route.
 pub fn routes(database: PgPool) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/api/accounts", post(create_account))
-        .with_state(database)
+        .with_state(database.clone());
+    layer(database, Action::CreateAccount, routes)
 }
 
 /// Who is to have an account. What else there is about an account is not for the client
@@ -54,6 +56,7 @@ pub(crate) struct NewAccount {
 pub(crate) async fn create_account(
     caller: Caller,
     State(database): State<PgPool>,
+    trail: Trail,
     Input(input): Input<NewAccount>,
 ) -> Result<
     (
@@ -94,6 +97,9 @@ pub(crate) async fn create_account(
     )
     .execute(&mut *transaction)
     .await?;
+    trail
+        .succeeded(&mut *transaction, Subject::Account(account.id))
+        .await?;
     transaction.commit().await?;
 
     let account = account.read()?;

@@ -33,6 +33,7 @@ pub mod refresh;
 pub mod send_account_messages;
 pub mod sessions;
 pub mod set_password;
+pub mod tell_administrators;
 pub mod update_account;
 pub mod validate_token;
 

@@ -73,12 +73,7 @@ pub(crate) async fn list_accounts(
 
     let accounts: Result<Vec<_>, _> = rows.into_iter().map(AccountRow::read).collect();
     let mut accounts = accounts?;
-    let more = accounts.len() > page.limit.items();
-    accounts.truncate(page.limit.items());
-    let next_cursor = accounts
-        .last()
-        .filter(|_| more)
-        .map(|last| Cursor(last.id).encode());
+    let next_cursor = page.limit.cut(&mut accounts, |last| last.id);
     Ok(Json(AccountList {
         accounts,
         next_cursor,

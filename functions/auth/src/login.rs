@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use api::{Input, InputErrors, Problem, ProblemDocument, ProblemType};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::post};
 use chrono::Utc;
 use identity::Role;
@@ -24,13 +25,14 @@ use crate::{
 
 /// The route.
 pub fn routes(database: PgPool, access: Access, attempts: Attempts) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/auth/login", post(login))
         .with_state(Arc::new(Login {
-            database,
+            database: database.clone(),
             access,
             attempts,
-        }))
+        }));
+    layer(database, Action::LogIn, routes)
 }
 
 pub(crate) struct Login {
@@ -71,6 +73,7 @@ pub struct LoginRequest {
 )]
 pub(crate) async fn login(
     State(login): State<Arc<Login>>,
+    trail: Trail,
     source: Source,
     Input(request): Input<LoginRequest>,
 ) -> Result<Json<AccessResponse>, Problem> {
@@ -83,7 +86,11 @@ pub(crate) async fn login(
         find_account(&login.database, &email),
         login.access.tokens(),
     );
-    let (attempt, account) = (attempt?, account?);
+    let account = account?;
+    if let Some(account) = &account {
+        trail.found(account.id, Some(account.role));
+    }
+    let attempt = attempt?;
     let Some(account) = authenticate(account, password.clone()).await? else {
         attempt.failed().await?;
         return Err(refused());
@@ -95,6 +102,9 @@ pub(crate) async fn login(
         attempt.succeeded(),
     );
     let running = running?;
+    trail
+        .succeeded(&login.database, Subject::Account(account.id))
+        .await?;
     if account.password_hash.is_outdated() {
         hash_anew(&login.database, &account, password).await;
     }

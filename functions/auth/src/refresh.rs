@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use api::{Input, Problem, ProblemDocument, ProblemType};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::post};
 use identity::Role;
 use secrecy::SecretString;
@@ -22,9 +23,10 @@ use crate::{
 
 /// The route.
 pub fn routes(database: PgPool, access: Access) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/auth/refresh", post(refresh))
-        .with_state((database, Arc::new(access)))
+        .with_state((database.clone(), Arc::new(access)));
+    layer(database, Action::RefreshSession, routes)
 }
 
 /// Who wants to stay.
@@ -55,6 +57,7 @@ pub struct RefreshRequest {
 )]
 pub(crate) async fn refresh(
     State((database, access)): State<(PgPool, Arc<Access>)>,
+    trail: Trail,
     Input(request): Input<RefreshRequest>,
 ) -> Result<Json<AccessResponse>, Problem> {
     let (presented, tokens) = tokio::join!(
@@ -65,7 +68,9 @@ pub(crate) async fn refresh(
     let (user, session) = (presented.user, presented.session);
     let tokens = tokens?;
 
-    let Some(role) = role_of(&database, user).await? else {
+    let role = role_of(&database, user).await?;
+    trail.found(user, role);
+    let Some(role) = role else {
         access.sessions().end(session).await?;
         return Err(refused(Some(session), NoSession::AllRevoked));
     };
@@ -73,6 +78,7 @@ pub(crate) async fn refresh(
         .rotate(&presented)
         .await?
         .map_err(|reason| refused(Some(session), reason))?;
+    trail.succeeded(&database, Subject::Account(user)).await?;
     tracing::info!(userId = %user, sessionId = %session, "refreshed a session");
     AccessResponse::new(&tokens, user, role, &running).map(Json)
 }

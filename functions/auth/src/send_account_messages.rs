@@ -22,7 +22,7 @@ use store::{MissingSetting, aws_config, failure_code, setting};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use crate::set_password::OneTimeToken;
+use crate::{set_password::OneTimeToken, tell_administrators::tell_administrators};
 
 /// How long a token is good that somebody has asked for just now.
 const FORGOTTEN_PASSWORD_LIFETIME: Duration = Duration::from_mins(30);
@@ -35,10 +35,10 @@ const INVITATION_LIFETIME: Duration = Duration::from_hours(24);
 const PAUSE: Duration = Duration::from_mins(5);
 
 /// How many messages one run sends: as many as fit into the function's time.
-const MAX_MESSAGES: u32 = 100;
+pub(crate) const MAX_MESSAGES: u32 = 100;
 
 /// After so many failures in a row a run is given up: the mail service is down.
-const MAX_FAILURES: u32 = 3;
+pub(crate) const MAX_FAILURES: u32 = 3;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -93,13 +93,17 @@ impl Mail {
         }
     }
 
-    async fn send(&self, due: &Due, token: &SecretString) -> Result<(), Unsent> {
+    async fn send_token(&self, due: &Due, token: &SecretString) -> Result<(), Unsent> {
         let text = include_str!("../templates/set-password.txt")
             .replace("{clinic}", &self.clinic)
             .replace("{reason}", due.reason())
             .replace("{token}", token.expose_secret())
             .replace("{lifetime}", due.lifetime_in_words());
         let subject = due.subject().replace("{clinic}", &self.clinic);
+        self.send(&due.email, subject, text).await
+    }
+
+    pub(crate) async fn send(&self, to: &str, subject: String, text: String) -> Result<(), Unsent> {
         let content = |data: String| Content::builder().data(data).charset("UTF-8").build();
         let unmade = |_| Unsent::Later("the message cannot be made".to_owned());
         let message = Message::builder()
@@ -113,7 +117,7 @@ impl Mail {
         let sent = client
             .send_email()
             .source(&self.sender)
-            .destination(Destination::builder().to_addresses(&due.email).build())
+            .destination(Destination::builder().to_addresses(to).build())
             .message(message)
             .send()
             .await;
@@ -138,7 +142,7 @@ impl Mail {
 }
 
 /// Why a message was not sent, in words that say nothing about whom it is for.
-enum Unsent {
+pub(crate) enum Unsent {
     /// Trying again helps.
     Later(String),
     /// The mail service refuses the address for good.
@@ -198,7 +202,7 @@ impl Due {
 pub async fn serve(database: PgPool, mail: Mail) -> Result<(), lambda_runtime::Error> {
     let (database, mail) = (&database, &mail);
     lambda_runtime::run(service_fn(|_: LambdaEvent<IgnoredAny>| async move {
-        match send_account_messages(database, mail).await {
+        match send_all(database, mail).await {
             Ok(report) => {
                 tracing::info!(?report, "sent account messages");
                 Ok(report)
@@ -213,6 +217,17 @@ pub async fn serve(database: PgPool, mail: Mail) -> Result<(), lambda_runtime::E
         }
     }))
     .await
+}
+
+/// What concerns an emergency first.
+async fn send_all(database: &PgPool, mail: &Mail) -> Result<Report, SendError> {
+    let notices = tell_administrators(database, mail).await?;
+    let messages = send_account_messages(database, mail).await?;
+    Ok(Report {
+        sent: notices.sent + messages.sent,
+        dropped: notices.dropped + messages.dropped,
+        failed: notices.failed + messages.failed,
+    })
 }
 
 /// Sends what is due. Several may do so at the same time.
@@ -234,7 +249,7 @@ pub async fn send_account_messages(database: &PgPool, mail: &Mail) -> Result<Rep
         let outcome = match due.user {
             Some(user) if !due.was_just_sent => {
                 let token = new_token(database, user, due.lifetime()).await?;
-                Some((user, mail.send(&due, &token).await))
+                Some((user, mail.send_token(&due, &token).await))
             }
             _ => None,
         };

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use api::{Input, InputErrors, Problem, ProblemDocument};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use secrecy::SecretString;
@@ -18,10 +19,14 @@ pub(crate) type OneTimeToken = OpaqueToken<0>;
 
 /// The route.
 pub fn routes(database: PgPool, sessions: Sessions) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/auth/set-password", post(set_password))
-        .with_state((database, Arc::new(sessions)))
+        .with_state((database.clone(), Arc::new(sessions)));
+    layer(database, Action::SetPassword, routes)
 }
+
+/// The field of the one-time token.
+const TOKEN: &str = "token";
 
 /// The token from the message, and the password that was chosen.
 #[derive(Deserialize, ToSchema)]
@@ -54,20 +59,40 @@ pub(crate) struct NewPassword {
 )]
 pub(crate) async fn set_password(
     State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
+    trail: Trail,
     Input(input): Input<NewPassword>,
+) -> Result<StatusCode, Problem> {
+    let done = replace_password(&database, &sessions, &trail, &input).await;
+    if let Err(problem) = &done
+        && problem.concerns(TOKEN)
+    {
+        trail.refused(&database, problem).await?;
+    }
+    done
+}
+
+async fn replace_password(
+    database: &PgPool,
+    sessions: &Sessions,
+    trail: &Trail,
+    input: &NewPassword,
 ) -> Result<StatusCode, Problem> {
     let token = OneTimeToken::parse(&input.token).ok_or_else(no_such_token)?;
     let hash = token.hash();
     let account = sqlx::query!(
-        "SELECT id, email
+        "SELECT id, email, role
          FROM auth.one_time_token
          JOIN auth.user_account ON user_account.id = one_time_token.user_id
          WHERE hash = $1 AND expires_at > now() AND NOT disabled",
         hash,
     )
-    .fetch_optional(&database)
+    .fetch_optional(database)
     .await?
     .ok_or_else(no_such_token)?;
+    trail.found(
+        account.id,
+        Some(account.role.parse().map_err(Problem::internal)?),
+    );
     let mut errors = InputErrors::default();
     let chosen = Password::choose(&input.password, &account.email);
     let Some(password) = errors.field("password", chosen) else {
@@ -102,6 +127,9 @@ pub(crate) async fn set_password(
     .await?;
     // Twice, as in `update_account`: no change without it, and nobody slips in between.
     sessions.end_all(account.id).await?;
+    trail
+        .succeeded(&mut *transaction, Subject::Account(account.id))
+        .await?;
     transaction.commit().await?;
     sessions.end_all(account.id).await?;
 
@@ -110,5 +138,5 @@ pub(crate) async fn set_password(
 }
 
 fn no_such_token() -> Problem {
-    Problem::invalid_field("token", "The token is not valid, or not any more")
+    Problem::invalid_field(TOKEN, "The token is not valid, or not any more")
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use api::{EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::put};
 use identity::{Caller, Permission, Role};
 use serde::Deserialize;
@@ -21,9 +22,10 @@ use crate::{
 
 /// The route.
 pub fn routes(database: PgPool, sessions: Sessions) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/api/accounts/{id}", put(update_account))
-        .with_state((database, Arc::new(sessions)))
+        .with_state((database.clone(), Arc::new(sessions)));
+    layer(database, Action::UpdateAccount, routes)
 }
 
 /// What an administrator decides about an account. Any other field is refused.
@@ -61,6 +63,7 @@ pub(crate) struct AccountChange {
 pub(crate) async fn update_account(
     caller: Caller,
     State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
+    trail: Trail,
     PathId(id): PathId,
     if_match: IfMatch,
     Input(change): Input<AccountChange>,
@@ -111,6 +114,9 @@ pub(crate) async fn update_account(
     if loses_sessions {
         sessions.end_all(id).await?;
     }
+    trail
+        .succeeded(&mut *transaction, Subject::Account(id))
+        .await?;
     transaction.commit().await?;
     if loses_sessions {
         sessions.end_all(id).await?;

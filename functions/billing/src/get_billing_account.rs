@@ -5,11 +5,14 @@
 //! patient that does not exist, the answer is 404.
 
 use api::{PathId, Problem, ProblemDocument};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::get};
 use billing_client::{Account, AccountStatus, BillingClient, BillingError};
 use chrono::{DateTime, Utc};
 use identity::{Caller, Permission};
+use patient_access::must_see;
 use serde::Serialize;
+use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,13 +20,14 @@ use uuid::Uuid;
 const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// The route.
-pub fn routes(billing: BillingClient) -> Router {
-    Router::new()
+pub fn routes(database: PgPool, billing: BillingClient) -> Router {
+    let routes = Router::new()
         .route(
             "/api/patients/{id}/billing-account",
             get(get_billing_account),
         )
-        .with_state(billing)
+        .with_state((database.clone(), billing));
+    layer(database, Action::ReadBillingAccount, routes)
 }
 
 /// The account that a patient is billed through
@@ -60,6 +64,7 @@ pub enum BillingAccountStatus {
     params(("id" = Uuid, Path, description = "The patient's id")),
     responses(
         (status = 200, description = "The account", body = BillingAccount),
+        (status = 403, description = "The role may not see billing accounts, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The patient has no account", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "The billing service cannot answer right now", body = ProblemDocument, content_type = "application/problem+json",
          headers(("Retry-After" = u32, description = "Seconds after which to try again"))),
@@ -68,16 +73,22 @@ pub enum BillingAccountStatus {
 )]
 pub(crate) async fn get_billing_account(
     caller: Caller,
-    State(billing): State<BillingClient>,
+    State((database, billing)): State<(PgPool, BillingClient)>,
+    trail: Trail,
     PathId(patient_id): PathId,
 ) -> Result<Json<BillingAccount>, Problem> {
     caller.must(Permission::ReadBillingAccount)?;
+    must_see(caller, patient_id, &database).await?;
 
     let account = billing
         .get_account(patient_id)
         .await
         .map_err(problem)?
         .ok_or_else(|| Problem::not_found("Billing account not found"))?;
+
+    trail
+        .succeeded(&database, Subject::Patient(patient_id))
+        .await?;
     Ok(Json(account.into()))
 }
 

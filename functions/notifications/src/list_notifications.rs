@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use audit_trail::{Action, Subject, Trail, layer};
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router, extract::State as Shared, routing::get};
 use chrono::{DateTime, Utc};
 use identity::{Caller, Permission};
+use patient_access::must_see;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use store::Table;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -16,10 +19,11 @@ use uuid::Uuid;
 use crate::notification::{self, Channel, Kind, State, partition, sort};
 
 /// The route.
-pub fn routes(table: Table) -> Router {
-    Router::new()
+pub fn routes(database: PgPool, table: Table) -> Router {
+    let routes = Router::new()
         .route("/api/notifications", get(list_notifications))
-        .with_state(Arc::new(table))
+        .with_state((database.clone(), Arc::new(table)));
+    layer(database, Action::ReadNotifications, routes)
 }
 
 /// Whose notifications, and which page of them.
@@ -101,17 +105,20 @@ impl From<notification::Notification> for Notification {
     params(Page),
     responses(
         (status = 200, description = "A page of notifications", body = NotificationList),
+        (status = 403, description = "The role may not see notifications, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 400, description = "The patient's id, the cursor or the limit is invalid", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
 pub(crate) async fn list_notifications(
     caller: Caller,
-    Shared(table): Shared<Arc<Table>>,
+    Shared((database, table)): Shared<(PgPool, Arc<Table>)>,
+    trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<NotificationList>, Problem> {
     caller.must(Permission::ReadNotifications)?;
     let patient_id = patient_id(page.patient_id.as_deref())?;
+    must_see(caller, patient_id, &database).await?;
 
     let partition = AttributeValue::S(partition(patient_id));
     let mut request = table
@@ -140,6 +147,9 @@ pub(crate) async fn list_notifications(
         .last()
         .filter(|_| more)
         .map(|last| Cursor((last.occurred_at, last.event_id)).encode());
+    trail
+        .succeeded(&database, Subject::Patient(patient_id))
+        .await?;
     Ok(Json(NotificationList {
         notifications: stored.into_iter().map(Notification::from).collect(),
         next_cursor,

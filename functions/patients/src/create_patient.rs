@@ -1,6 +1,7 @@
 //! `POST /api/patients`: registers a patient, and has a billing account opened for them.
 
 use api::{Input, OnConstraint as _, ProblemDocument};
+use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router, extract::State, response::Response, routing::post};
 use chrono::Utc;
 use events::Change;
@@ -21,7 +22,8 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     let routes = Router::new()
         .route("/api/patients", post(create_patient))
         .with_state((database.clone(), delivery));
-    idempotency::layer(database, SCHEMA, routes)
+    let routes = idempotency::layer(database.clone(), SCHEMA, routes);
+    audit_trail::layer(database, Action::CreatePatient, routes)
 }
 
 /// Register a patient
@@ -45,6 +47,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 pub(crate) async fn create_patient(
     caller: Caller,
     State((database, delivery)): State<(PgPool, Delivery)>,
+    trail: Trail,
     work: UnitOfWork,
     Input(input): Input<PatientInput>,
 ) -> Result<Response, Interrupted> {
@@ -58,7 +61,7 @@ pub(crate) async fn create_patient(
              (id, version, name, email, address, date_of_birth, registered_date)
          VALUES ($1, 1, $2, $3, $4, $5, $6)
          RETURNING id, version, name, email, address, date_of_birth, registered_date,
-                   created_at, updated_at",
+                   restricted, created_at, updated_at",
         Uuid::now_v7(),
         details.name.as_str(),
         details.email.as_str(),
@@ -79,6 +82,9 @@ pub(crate) async fn create_patient(
     )
     .await?;
     let id = patient.id;
+    trail
+        .succeeded(&mut *transaction, Subject::Patient(id))
+        .await?;
     // Relative to the request's own URL, so that it is right behind any stage or domain.
     let location = [(header::LOCATION, format!("patients/{id}"))];
     let entity_tag = patient.entity_tag();

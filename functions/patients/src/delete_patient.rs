@@ -1,11 +1,13 @@
 //! `DELETE /api/patients/{id}`: removes a patient.
 
 use api::{IfMatch, PathId, ProblemDocument};
+use audit_trail::{Action, Subject, Trail};
 use axum::{Router, extract::State, response::Response, routing::delete};
 use events::Change;
 use http::StatusCode;
 use idempotency::{Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
+use patient_access::must_see_if;
 use sqlx::PgPool;
 
 use crate::{
@@ -19,7 +21,8 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     let routes = Router::new()
         .route("/api/patients/{id}", delete(delete_patient))
         .with_state((database.clone(), delivery));
-    idempotency::layer(database, SCHEMA, routes)
+    let routes = idempotency::layer(database.clone(), SCHEMA, routes);
+    audit_trail::layer(database, Action::DeletePatient, routes)
 }
 
 /// Delete a patient
@@ -32,6 +35,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     ),
     responses(
         (status = 204, description = "The patient is gone"),
+        (status = 403, description = "The role may not delete patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "The same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
@@ -44,6 +48,7 @@ pub(crate) async fn delete_patient(
     State((database, delivery)): State<(PgPool, Delivery)>,
     PathId(id): PathId,
     if_match: IfMatch,
+    trail: Trail,
     work: UnitOfWork,
 ) -> Result<Response, Interrupted> {
     caller.must(Permission::DeletePatient)?;
@@ -55,14 +60,18 @@ pub(crate) async fn delete_patient(
         r#"DELETE FROM patients.patient
          WHERE id = $1
          RETURNING id, version + 1 AS "version!", name, email, address, date_of_birth,
-                   registered_date, created_at, now() AS "updated_at!""#,
+                   registered_date, restricted, created_at, now() AS "updated_at!""#,
         id,
     )
     .fetch_optional(&mut *transaction)
     .await?
     .ok_or_else(not_found)?;
+    must_see_if(caller, patient.restricted)?;
     if_match.check(patient.version - 1)?;
     outbox::announce(&mut transaction, &patient, Change::Deleted).await?;
+    trail
+        .succeeded(&mut *transaction, Subject::Patient(id))
+        .await?;
     let answer = transaction.commit(StatusCode::NO_CONTENT).await?;
 
     delivery.deliver_now(&database, id).await;

@@ -7,10 +7,12 @@ pub mod create_patient;
 pub mod delete_patient;
 pub mod get_patient;
 pub mod list_patients;
+pub mod open_in_emergency;
 pub mod outbox;
 pub mod patient;
 pub mod relay_outbox;
 pub mod relay_queue;
+pub mod restrict_patient;
 pub mod update_patient;
 
 /// The service's schema in the database.
@@ -25,6 +27,8 @@ const SCHEMA: &str = "patients";
         get_patient::get_patient,
         update_patient::update_patient,
         delete_patient::delete_patient,
+        restrict_patient::restrict_patient,
+        open_in_emergency::open_in_emergency,
     ),
     tags((name = "patients", description = "Patient records"))
 )]

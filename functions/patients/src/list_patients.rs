@@ -1,6 +1,7 @@
 //! `GET /api/patients`: the list of patients, oldest record first, a page at a time.
 
 use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::get};
 use identity::{Caller, Permission};
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,10 @@ use crate::patient::Patient;
 
 /// The route.
 pub fn routes(database: PgPool) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/api/patients", get(list_patients))
-        .with_state(database)
+        .with_state(database.clone());
+    layer(database, Action::ListPatients, routes)
 }
 
 /// Which page.
@@ -40,6 +42,8 @@ pub(crate) struct PatientList {
 }
 
 /// List patients
+///
+/// Without those whose record is restricted, for whoever may not see them.
 #[utoipa::path(
     get, path = "/api/patients", tag = "patients", operation_id = "listPatients",
     params(Page),
@@ -52,6 +56,7 @@ pub(crate) struct PatientList {
 pub(crate) async fn list_patients(
     caller: Caller,
     State(database): State<PgPool>,
+    trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<PatientList>, Problem> {
     caller.must(Permission::ListPatients)?;
@@ -60,23 +65,22 @@ pub(crate) async fn list_patients(
     let mut patients = sqlx::query_as!(
         Patient,
         "SELECT id, version, name, email, address, date_of_birth, registered_date,
-                created_at, updated_at
+                restricted, created_at, updated_at
          FROM patients.patient
-         WHERE id > $1
+         WHERE id > $1 AND (NOT restricted OR $3)
          ORDER BY id
          LIMIT $2",
         after,
         page.limit.and_one_more(),
+        caller.role.may(Permission::SeeRestrictedPatients),
     )
     .fetch_all(&database)
     .await?;
 
-    let more = patients.len() > page.limit.items();
-    patients.truncate(page.limit.items());
-    let next_cursor = patients
-        .last()
-        .filter(|_| more)
-        .map(|last| Cursor(last.id).encode());
+    let next_cursor = page.limit.cut(&mut patients, |last| last.id);
+
+    let seen: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
+    trail.succeeded(&database, Subject::Patients(&seen)).await?;
     Ok(Json(PatientList {
         patients,
         next_cursor,

@@ -223,6 +223,7 @@ fn past_date(field: &'static str, text: &str) -> Result<NaiveDate, InvalidField>
     "address": "422 Farrell Path Unit 69, Somerville, Massachusetts 02143",
     "dateOfBirth": "1983-11-14",
     "registeredDate": "2024-01-10",
+    "restricted": false,
     "createdAt": "2024-01-10T09:30:00.123456Z",
     "updatedAt": "2024-01-10T09:30:00.123456Z"
 }))]
@@ -241,6 +242,8 @@ pub struct Patient {
     pub date_of_birth: NaiveDate,
     /// When the clinic registered the patient.
     pub registered_date: NaiveDate,
+    /// Whether the record is restricted to those who may see such.
+    pub restricted: bool,
     /// When the record was made.
     pub created_at: DateTime<Utc>,
     /// When the record was changed last.

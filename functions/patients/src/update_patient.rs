@@ -1,10 +1,12 @@
 //! `PUT /api/patients/{id}`: replaces a patient's data.
 
 use api::{IfMatch, Input, OnConstraint as _, PathId, ProblemDocument};
+use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router, extract::State, response::Response, routing::put};
 use events::Change;
 use idempotency::{Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
+use patient_access::must_see_if;
 use sqlx::PgPool;
 
 use crate::{
@@ -18,7 +20,8 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     let routes = Router::new()
         .route("/api/patients/{id}", put(update_patient))
         .with_state((database.clone(), delivery));
-    idempotency::layer(database, SCHEMA, routes)
+    let routes = idempotency::layer(database.clone(), SCHEMA, routes);
+    audit_trail::layer(database, Action::UpdatePatient, routes)
 }
 
 /// Update a patient
@@ -34,6 +37,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
         (status = 200, description = "The patient as they are now", body = Patient,
          headers(("ETag" = String, description = "The new version"))),
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The role may not change patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
@@ -46,6 +50,7 @@ pub(crate) async fn update_patient(
     State((database, delivery)): State<(PgPool, Delivery)>,
     PathId(id): PathId,
     if_match: IfMatch,
+    trail: Trail,
     work: UnitOfWork,
     Input(input): Input<PatientInput>,
 ) -> Result<Response, Interrupted> {
@@ -53,14 +58,15 @@ pub(crate) async fn update_patient(
     let details = input.parse()?;
 
     let mut transaction = work.begin().await?;
-    let version = sqlx::query_scalar!(
-        "SELECT version FROM patients.patient WHERE id = $1 FOR UPDATE",
+    let before = sqlx::query!(
+        "SELECT version, restricted FROM patients.patient WHERE id = $1 FOR UPDATE",
         id,
     )
     .fetch_optional(&mut *transaction)
     .await?
     .ok_or_else(not_found)?;
-    if_match.check(version)?;
+    must_see_if(caller, before.restricted)?;
+    if_match.check(before.version)?;
     let patient = sqlx::query_as!(
         Patient,
         "UPDATE patients.patient
@@ -68,7 +74,7 @@ pub(crate) async fn update_patient(
              registered_date = COALESCE($6, registered_date), updated_at = now()
          WHERE id = $1
          RETURNING id, version, name, email, address, date_of_birth, registered_date,
-                   created_at, updated_at",
+                   restricted, created_at, updated_at",
         id,
         details.name.as_str(),
         details.email.as_str(),
@@ -85,6 +91,9 @@ pub(crate) async fn update_patient(
         Change::Updated((&patient).into()),
     )
     .await?;
+    trail
+        .succeeded(&mut *transaction, Subject::Patient(id))
+        .await?;
     let answer = (patient.entity_tag(), Json(patient));
     let answer = transaction.commit(answer).await?;
 

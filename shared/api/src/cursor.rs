@@ -47,6 +47,21 @@ impl Limit {
     pub fn items(self) -> usize {
         usize::from(self.0)
     }
+
+    /// Cuts what was read, [one more](Self::and_one_more), to the page, and answers the text
+    /// of the cursor of the next page if there is one. It continues behind the last item,
+    /// whose place `place` tells.
+    pub fn cut<T, K: Serialize>(
+        self,
+        items: &mut Vec<T>,
+        place: impl FnOnce(&T) -> K,
+    ) -> Option<String> {
+        if items.len() <= self.items() {
+            return None;
+        }
+        items.truncate(self.items());
+        items.last().map(|last| Cursor(place(last)).encode())
+    }
 }
 
 impl Default for Limit {
@@ -87,6 +102,18 @@ mod tests {
         for text in ["", "ü", "e30", "bm90IGpzb24"] {
             assert!(deserialize::<Cursor<String>>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_page_is_cut_where_the_next_one_begins() {
+        let mut items = vec![1, 2, 3];
+        assert_eq!(
+            Limit(2).cut(&mut items, |last| *last),
+            Some(Cursor(2).encode())
+        );
+        assert_eq!(items, [1, 2]);
+        assert_eq!(Limit(2).cut(&mut items, |last| *last), None);
+        assert_eq!(items, [1, 2]);
     }
 
     #[test]

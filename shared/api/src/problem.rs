@@ -268,6 +268,12 @@ impl Problem {
         self.kind
     }
 
+    /// Whether this field of the input is invalid, or collides.
+    #[must_use]
+    pub fn concerns(&self, field: &str) -> bool {
+        self.errors.contains_key(field)
+    }
+
     /// The cause and its own causes in one line, for the log.
     #[must_use]
     pub fn causes(&self) -> Option<String> {

@@ -34,9 +34,37 @@ async fn on_record(
     parts.extensions.insert(trail.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
 
-    match complete(&database, &trail, named, &response).await {
+    let answered = Answered::of(&response);
+    match complete(&database, &trail, named, answered).await {
         Ok(()) => response,
         Err(problem) => problem.into_response(),
+    }
+}
+
+/// What an answer says.
+enum Answered {
+    Success,
+    /// The same as before, because the request was the same. It was about this patient, if
+    /// it registered them.
+    Replayed(Option<Uuid>),
+    NotDone(ProblemType, Outcome),
+    /// Nothing about anybody's data.
+    Nothing,
+}
+
+impl Answered {
+    fn of(response: &Response) -> Self {
+        if response.status().is_success() {
+            if response.headers().contains_key(IDEMPOTENCY_REPLAYED) {
+                return Self::Replayed(id_in_location(response));
+            }
+            return Self::Success;
+        }
+        let problem = response.extensions().get::<Problem>().map(Problem::kind);
+        let not_done = problem.and_then(outcome_of);
+        not_done.map_or(Self::Nothing, |(problem, outcome)| {
+            Self::NotDone(problem, outcome)
+        })
     }
 }
 
@@ -45,25 +73,23 @@ async fn complete(
     database: &PgPool,
     trail: &Trail,
     named: Option<Uuid>,
-    response: &Response,
+    answered: Answered,
 ) -> Result<(), Problem> {
-    if response.status().is_success() {
-        if trail.written() == Some(Outcome::Succeeded) {
-            return Ok(());
-        }
-        if response.headers().contains_key(IDEMPOTENCY_REPLAYED) {
-            // It was done before; now its answer was looked at once more.
-            let patient = named.or_else(|| id_in_location(response));
+    match answered {
+        Answered::Success if trail.written() == Some(Outcome::Succeeded) => {}
+        Answered::Success => return Err(Problem::internal("an answer without a record")),
+        // It was done before; now its answer was looked at once more.
+        Answered::Replayed(registered) => {
+            let patient = named.or(registered);
             let subject = patient.map_or(Subject::Nobody, Subject::Patient);
-            return Ok(trail.succeeded(database, subject).await?);
+            trail.succeeded(database, subject).await?;
         }
-        return Err(Problem::internal("an answer without a record"));
-    }
-    let problem = response.extensions().get::<Problem>().map(Problem::kind);
-    if let Some((problem, outcome)) = problem.and_then(outcome_of) {
-        trail
-            .not_done(database, outcome, problem.name(), named)
-            .await?;
+        Answered::NotDone(problem, outcome) => {
+            trail
+                .not_done(database, outcome, problem.name(), named)
+                .await?;
+        }
+        Answered::Nothing => {}
     }
     Ok(())
 }

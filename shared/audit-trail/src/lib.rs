@@ -13,8 +13,6 @@
 mod action;
 mod layer;
 mod record;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod trail;
 
 pub use action::{Action, UnknownAction};

@@ -22,7 +22,7 @@ struct Facts {
     source: Option<String>,
     request_id: Option<String>,
     /// Whom a login, or a token that is not an access token, turned out to be of.
-    user: OnceLock<(Uuid, Role)>,
+    user: OnceLock<(Uuid, Option<Role>)>,
     written: OnceLock<Outcome>,
 }
 
@@ -43,9 +43,9 @@ impl Trail {
         Self(Arc::new(facts))
     }
 
-    /// Says whose password or token it was. What is written from here on names them: who
-    /// did it, if it succeeds, and whom somebody wanted to be, if not.
-    pub fn found(&self, user: Uuid, role: Role) {
+    /// Says whose password or token it is about. What is written from here on names them:
+    /// as who did it, if it succeeds, and as whom somebody wanted to be, if not.
+    pub fn found(&self, user: Uuid, role: Option<Role>) {
         // The first one stays: a request has one user.
         let _ = self.0.user.set((user, role));
     }
@@ -77,6 +77,20 @@ impl Trail {
             .await
     }
 
+    /// Writes that it was refused, for what the layer does not take for a refusal: a wrong
+    /// password that is an invalid field.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn refused(
+        &self,
+        database: impl PgExecutor<'_>,
+        problem: &Problem,
+    ) -> Result<(), sqlx::Error> {
+        self.not_done(database, Outcome::Refused, problem.kind().name(), None)
+            .await
+    }
+
     /// Writes that it was not done, and the name of the problem that the client is told.
     pub(crate) async fn not_done(
         &self,
@@ -105,8 +119,8 @@ impl Trail {
     ) -> Result<(), sqlx::Error> {
         let facts = &*self.0;
         // Who only wants to be somebody is not them.
-        let found = facts.user.get().copied();
-        let found = found.filter(|_| outcome == Outcome::Succeeded);
+        let found = facts.user.get().filter(|_| outcome == Outcome::Succeeded);
+        let found = found.and_then(|(user, role)| Some((*user, (*role)?)));
         let caller = facts.caller.map(|caller| (caller.user, caller.role));
         let record = Record {
             id: Uuid::now_v7(),

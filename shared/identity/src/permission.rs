@@ -50,8 +50,9 @@ impl Role {
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
             ChangeOwnPassword, CreatePatient, DeletePatient, EndOwnSessions, ListPatients,
-            ManageAccounts, ReadAccounts, ReadAnalytics, ReadBillingAccount, ReadNotifications,
-            ReadPatient, UpdatePatient,
+            ManageAccounts, OpenInEmergency, ReadAccounts, ReadAnalytics, ReadAuditTrail,
+            ReadBillingAccount, ReadNotifications, ReadPatient, RestrictPatient,
+            SeeRestrictedPatients, UpdatePatient,
         };
         match self {
             Self::Admin => &[
@@ -64,9 +65,12 @@ impl Role {
                 CreatePatient,
                 UpdatePatient,
                 DeletePatient,
+                RestrictPatient,
+                SeeRestrictedPatients,
                 ReadBillingAccount,
                 ReadAnalytics,
                 ReadNotifications,
+                ReadAuditTrail,
             ],
             Self::Clinician => &[
                 EndOwnSessions,
@@ -75,6 +79,7 @@ impl Role {
                 ReadPatient,
                 CreatePatient,
                 UpdatePatient,
+                OpenInEmergency,
                 ReadAnalytics,
             ],
             Self::Receptionist => &[
@@ -92,9 +97,11 @@ impl Role {
                 ChangeOwnPassword,
                 ListPatients,
                 ReadPatient,
+                SeeRestrictedPatients,
                 ReadBillingAccount,
                 ReadAnalytics,
                 ReadNotifications,
+                ReadAuditTrail,
             ],
         }
     }
@@ -144,12 +151,21 @@ pub enum Permission {
     UpdatePatient,
     /// Remove a patient.
     DeletePatient,
+    /// Close a patient's record to those who may not see restricted ones, or open it again.
+    RestrictPatient,
+    /// See patients whose record is restricted, and do with them what one may do with
+    /// others.
+    SeeRestrictedPatients,
+    /// See a restricted patient in an emergency, for a reason that goes on record.
+    OpenInEmergency,
     /// See a patient's billing account.
     ReadBillingAccount,
     /// See the counts of what happened to patients.
     ReadAnalytics,
     /// See which messages were sent to a patient.
     ReadNotifications,
+    /// See who did what.
+    ReadAuditTrail,
 }
 
 /// A route that only callers with a permission get through to.
@@ -191,12 +207,23 @@ pub const ROUTES: &[Route] = &[
     route("PUT", "/api/patients/{id}", Permission::UpdatePatient),
     route("DELETE", "/api/patients/{id}", Permission::DeletePatient),
     route(
+        "PUT",
+        "/api/patients/{id}/restriction",
+        Permission::RestrictPatient,
+    ),
+    route(
+        "POST",
+        "/api/patients/{id}/emergency-access",
+        Permission::OpenInEmergency,
+    ),
+    route(
         "GET",
         "/api/patients/{id}/billing-account",
         Permission::ReadBillingAccount,
     ),
     route("GET", "/api/analytics/patients", Permission::ReadAnalytics),
     route("GET", "/api/notifications", Permission::ReadNotifications),
+    route("GET", "/api/audit", Permission::ReadAuditTrail),
 ];
 
 #[cfg(test)]

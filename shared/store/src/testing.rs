@@ -1,5 +1,5 @@
 //! DynamoDB tables for tests: a real one for each test, at whatever serves the DynamoDB
-//! API there.
+//! API there. And databases with the schemas of several services.
 
 use aws_sdk_dynamodb::{
     Client, Config,
@@ -9,12 +9,26 @@ use aws_sdk_dynamodb::{
         ScalarAttributeType::S as Text, TableStatus,
     },
 };
+use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use crate::{Table, http_client};
 
 /// Where the DynamoDB API is served. It must be said: no test goes to AWS by accident.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+
+/// The migrations of several services as if they were those of one, in this order.
+#[must_use]
+pub fn together(services: impl IntoIterator<Item = Migrator>) -> Migrator {
+    let mut all = Vec::new();
+    for (service, first) in services.into_iter().zip((0..).step_by(1000)) {
+        all.extend(service.iter().cloned().map(|mut migration| {
+            migration.version += first;
+            migration
+        }));
+    }
+    Migrator::with_migrations(all)
+}
 
 /// A new, empty table with the keys that all our tables have: `pk` and `sk`, both text.
 ///

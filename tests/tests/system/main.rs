@@ -8,6 +8,7 @@
 
 mod access;
 mod accounts;
+mod audit_trail;
 mod consumers;
 mod cors;
 mod dead_letters;

@@ -59,7 +59,7 @@ async fn active(database: &PgPool, routes: &Router, role: &str) -> String {
     id
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_account_is_created_read_and_listed(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
@@ -107,7 +107,7 @@ async fn an_account_is_created_read_and_listed(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn only_administrators_manage_accounts(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
@@ -140,7 +140,7 @@ async fn only_administrators_manage_accounts(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_a_client_has_no_say_in_is_refused(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
@@ -187,7 +187,7 @@ async fn what_a_client_has_no_say_in_is_refused(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_loses_something_loses_their_sessions(database: PgPool) {
     let deployment = Deployment::new().await;
     let (routes, sessions) = (
@@ -223,7 +223,7 @@ async fn who_loses_something_loses_their_sessions(database: PgPool) {
     assert_eq!(json(response).await["disabled"], false);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_account_that_somebody_changed_meanwhile_is_not_overwritten(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
@@ -246,7 +246,7 @@ async fn an_account_that_somebody_changed_meanwhile_is_not_overwritten(database:
     assert_eq!(put("\"2\"").await, StatusCode::OK);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_last_administrator_stays_one(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;

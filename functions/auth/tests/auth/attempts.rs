@@ -55,7 +55,7 @@ async fn fail_until_blocked(routes: &Router, source: &str, email: &str) -> usize
     panic!("nobody was blocked");
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_fails_too_often_has_to_wait_whether_there_is_an_account_or_not(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
@@ -73,7 +73,7 @@ async fn who_fails_too_often_has_to_wait_whether_there_is_an_account_or_not(data
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn nobody_is_locked_out_where_they_have_logged_in_before(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
@@ -96,7 +96,7 @@ async fn nobody_is_locked_out_where_they_have_logged_in_before(database: PgPool)
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn many_guesses_at_once_are_no_more_than_one_by_one(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
@@ -119,7 +119,7 @@ async fn many_guesses_at_once_are_no_more_than_one_by_one(database: PgPool) {
     assert!((1..=12).contains(&checked), "{checked} of 40 were checked");
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_logs_in_as_often_as_they_like_does_not_wait(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
@@ -130,7 +130,7 @@ async fn who_logs_in_as_often_as_they_like_does_not_wait(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn while_nobody_counts_nobody_may_try(database: PgPool) {
     let deployment = Deployment::new().await;
     let access = deployment.access().await;

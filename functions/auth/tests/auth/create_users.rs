@@ -13,7 +13,7 @@ async fn accounts(database: &PgPool) -> Vec<(String, String, String)> {
         .unwrap()
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_has_an_account_keeps_it_as_it_is(database: PgPool) {
     let first = json!({ "users": [user("Zoe@Clinic.example")] });
     let users = create_users(&database, PasswordRules::Full, first.clone())
@@ -51,7 +51,7 @@ async fn who_has_an_account_keeps_it_as_it_is(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn several_calls_at_once_create_each_user_once(database: PgPool) {
     let emails: Vec<String> = (0..4).map(|n| format!("user{n}@clinic.example")).collect();
     let forwards: Vec<Value> = emails.iter().map(|email| user(email)).collect();
@@ -70,7 +70,7 @@ async fn several_calls_at_once_create_each_user_once(database: PgPool) {
     assert_eq!(accounts(&database).await.len(), 4);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn bad_input_creates_nobody_and_is_not_repeated(database: PgPool) {
     let good = user("zoe@clinic.example");
     let with = |field: &str, value: Value| {
@@ -137,7 +137,7 @@ async fn bad_input_creates_nobody_and_is_not_repeated(database: PgPool) {
     assert_eq!(accounts(&database).await, []);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn only_a_demonstration_has_passwords_that_everybody_knows(database: PgPool) {
     let mut demo = user("testuser@test.com");
     demo["password"] = json!("password123");

@@ -42,7 +42,7 @@ async fn log_in(routes: &Router, email: &str, password: &str) -> Response {
     .await
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_user_gets_a_token_that_is_valid(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = login::routes(
@@ -77,7 +77,7 @@ async fn a_user_gets_a_token_that_is_valid(database: PgPool) {
     assert_eq!(deployment.aws.reads(), 1);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn everybody_else_is_refused_in_the_same_words(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = login::routes(
@@ -122,7 +122,7 @@ async fn everybody_else_is_refused_in_the_same_words(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_unknown_user_takes_as_long_as_a_wrong_password(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = login::routes(
@@ -152,7 +152,7 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password(database: PgPool) {
     assert!((0.7..1.4).contains(&ratio), "{ratio}");
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn bad_input_is_named_and_not_repeated(database: PgPool) {
     let deployment = Deployment::new().await;
     let attempts = deployment.attempts().await;
@@ -219,7 +219,7 @@ async fn bad_input_is_named_and_not_repeated(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_is_no_login_at_all_is_refused(database: PgPool) {
     let deployment = Deployment::new().await;
     let attempts = deployment.attempts().await;
@@ -258,7 +258,7 @@ async fn what_is_no_login_at_all_is_refused(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn without_a_signing_key_nobody_gets_a_token(database: PgPool) {
     let (deployment, aws) = (Deployment::new().await, Aws::empty().await);
     let sessions = deployment.sessions().await;
@@ -283,7 +283,7 @@ async fn without_a_signing_key_nobody_gets_a_token(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn without_a_database_the_answer_is_try_again(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = login::routes(
@@ -296,7 +296,7 @@ async fn without_a_database_the_answer_is_try_again(database: PgPool) {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn without_sessions_nobody_comes_in(database: PgPool) {
     let deployment = Deployment::new().await;
     let access = Access::new(deployment.aws.signing_key(), no_sessions(), LIFETIMES);
@@ -306,7 +306,7 @@ async fn without_sessions_nobody_comes_in(database: PgPool) {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_hash_that_took_less_work_is_made_anew_with_the_next_login(database: PgPool) {
     let deployment = Deployment::new().await;
     let attempts = deployment.attempts().await;

@@ -10,6 +10,7 @@ mod create_users;
 mod fixtures;
 mod login;
 mod logout;
+mod on_record;
 mod passwords;
 mod public_keys;
 mod refresh;
@@ -17,6 +18,19 @@ mod sample_events;
 mod ses;
 mod sessions;
 mod validate_token;
+
+use std::sync::LazyLock;
+
+use sqlx::migrate::Migrator;
+use store::testing::together;
+
+/// The service's schema, and those that publish functions which it calls.
+static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
+    together([
+        sqlx::migrate!("./migrations"),
+        sqlx::migrate!("../audit/migrations"),
+    ])
+});
 
 use std::time::Duration;
 

@@ -70,7 +70,7 @@ async fn error(response: Response, field: &str) -> String {
         .to_owned()
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_password_is_changed_by_who_knows_it(database: PgPool) {
     let deployment = Deployment::new().await;
     let user = a_user(&database).await;
@@ -143,7 +143,7 @@ async fn a_password_is_changed_by_who_knows_it(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     let user = a_user(&database).await;
@@ -201,7 +201,7 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_token_ends_by_itself_and_with_the_account(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     a_user(&database).await;
@@ -227,7 +227,7 @@ async fn a_token_ends_by_itself_and_with_the_account(database: PgPool) {
     assert_eq!((report.dropped, ses.count()), (1, before));
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn nobody_can_fill_a_mailbox(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     a_user(&database).await;
@@ -244,7 +244,7 @@ async fn nobody_can_fill_a_mailbox(database: PgPool) {
     assert_eq!(statuses.last(), Some(&StatusCode::TOO_MANY_REQUESTS));
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     let create = create_account::routes(database.clone());
@@ -285,7 +285,7 @@ async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
     assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn known_and_unknown_addresses_take_the_same_time(database: PgPool) {
     let deployment = Deployment::new().await;
     a_user(&database).await;

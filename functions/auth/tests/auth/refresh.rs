@@ -47,7 +47,7 @@ async fn is_over(response: Response) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_session_goes_on_with_what_the_account_is_now(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = refresh::routes(database.clone(), deployment.access().await);
@@ -77,7 +77,7 @@ async fn a_session_goes_on_with_what_the_account_is_now(database: PgPool) {
     is_over(use_token(&routes, next).await).await;
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_used_token_ends_the_session(database: PgPool) {
     let deployment = Deployment::new().await;
     let no_grace = auth::sessions::Lifetimes {
@@ -96,7 +96,7 @@ async fn a_used_token_ends_the_session(database: PgPool) {
     is_over(use_token(&routes, &next).await).await;
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_is_no_refresh_token_is_refused(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = refresh::routes(database.clone(), deployment.access().await);
@@ -128,7 +128,7 @@ async fn what_is_no_refresh_token_is_refused(database: PgPool) {
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn while_a_dependency_is_down_the_token_is_not_used_up(database: PgPool) {
     let deployment = Deployment::new().await;
     let user = a_user(&database, "ADMIN").await;

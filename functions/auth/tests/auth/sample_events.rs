@@ -26,7 +26,7 @@ fn request(event: &str) -> Request<Body> {
     request.map(|body| Body::from(body.to_vec()))
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
     let deployment = Deployment::new().await;
     let users: Value = serde_json::from_str(&event("create-users")).unwrap();

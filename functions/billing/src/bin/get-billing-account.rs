@@ -6,6 +6,8 @@ use billing_client::BillingClient;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
+    let database = store::pool("get-billing-account")?;
     let billing = BillingClient::from_env()?;
-    api::serve("get-billing-account", get_billing_account::routes(billing)).await
+    let routes = get_billing_account::routes(database, billing);
+    api::serve("get-billing-account", routes).await
 }

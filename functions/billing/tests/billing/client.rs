@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::running::{Running, TOKEN, nowhere, within};
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn it_opens_and_finds_accounts(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let patient = Uuid::now_v7();
@@ -29,7 +29,7 @@ async fn it_opens_and_finds_accounts(database: PgPool) {
     assert_eq!(billing.get_account(patient).await.unwrap(), Some(opened));
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn its_errors_say_what_to_do(database: PgPool) {
     let running = Running::start(&database).await;
     let refused = running
@@ -56,7 +56,7 @@ async fn its_errors_say_what_to_do(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn it_connects_again_after_a_restart(database: PgPool) {
     let first = Running::start(&database).await;
     let address = first.address;
@@ -81,7 +81,7 @@ async fn it_connects_again_after_a_restart(database: PgPool) {
 
 /// A process that was frozen, or a network that forgot the connection: nobody says that
 /// it is gone.
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn it_replaces_a_connection_that_went_silent(database: PgPool) {
     let running = Running::start(&database).await;
     let silence = Arc::new(Notify::new());

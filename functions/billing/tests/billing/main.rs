@@ -14,3 +14,17 @@ mod process;
 mod route;
 mod running;
 mod service;
+
+use std::sync::LazyLock;
+
+use sqlx::migrate::Migrator;
+use store::testing::together;
+
+/// The service's schema, and those that publish functions which it calls.
+static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
+    together([
+        sqlx::migrate!("./migrations"),
+        sqlx::migrate!("../audit/migrations"),
+        sqlx::migrate!("../patients/migrations"),
+    ])
+});

@@ -43,7 +43,7 @@ async fn the_process_is_healthy_without_its_database() {
     until(async || health(&running, SERVICE_NAME).await == Ok(ServingStatus::NotServing)).await;
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_watches_health_hears_of_the_stop(database: PgPool) {
     let running = Running::start(&database).await;
     let mut watched = HealthClient::new(running.channel())

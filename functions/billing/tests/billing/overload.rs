@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::running::{Running, create, get, hold, until, until_a_call_waits, with_token, within};
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_call_ends_at_the_deadline_of_the_service(database: PgPool) {
     let limits = Limits {
         deadline: Duration::from_millis(100),
@@ -29,7 +29,7 @@ async fn a_call_ends_at_the_deadline_of_the_service(database: PgPool) {
     half_way.rollback().await.unwrap();
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_call_ends_at_the_deadline_of_its_caller(database: PgPool) {
     let limits = Limits {
         deadline: Duration::from_hours(1),
@@ -55,7 +55,7 @@ async fn a_call_ends_at_the_deadline_of_its_caller(database: PgPool) {
     half_way.rollback().await.unwrap();
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn one_call_too_many_is_refused_at_once(database: PgPool) {
     let limits = Limits {
         calls_at_a_time: 1,
@@ -87,7 +87,7 @@ async fn one_call_too_many_is_refused_at_once(database: PgPool) {
         .unwrap();
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_stop_lets_running_calls_end_and_takes_no_more(database: PgPool) {
     let running = Running::start(&database).await;
     let mut billing = running.generated_client();

@@ -70,7 +70,7 @@ async fn line(log: &mut Lines<BufReader<ChildStdout>>, message: &str) -> Value {
     .await
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_call_is_logged_in_the_trace_of_its_caller(database: PgPool) {
     let url = database.connect_options().to_url_lossy();
     let mut process = Process::start(url.as_str()).await;

@@ -22,11 +22,11 @@ fn request(patient: &str) -> Request<Body> {
         .unwrap()
 }
 
-async fn answer(billing: BillingClient, request: Request<Body>) -> Response {
+async fn answer(database: &PgPool, billing: BillingClient, request: Request<Body>) -> Response {
     api::layers(
         "get-billing-account",
         api::AllowedOrigins::default(),
-        routes(billing),
+        routes(database.clone(), billing),
     )
     .oneshot(request)
     .await
@@ -38,7 +38,7 @@ async fn json(response: Response) -> Value {
     serde_json::from_slice(&body).unwrap()
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn it_shows_the_account_to_those_who_may(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let patient = Uuid::now_v7();
@@ -49,7 +49,7 @@ async fn it_shows_the_account_to_those_who_may(database: PgPool) {
 
     for role in Role::ALL {
         let request = as_caller(request(&patient.to_string()), role);
-        let response = answer(billing.clone(), request).await;
+        let response = answer(&database, billing.clone(), request).await;
         if role == Role::Clinician {
             assert_eq!(response.status(), StatusCode::FORBIDDEN);
             continue;
@@ -66,27 +66,27 @@ async fn it_shows_the_account_to_those_who_may(database: PgPool) {
         );
     }
 
-    let response = answer(billing, request(&patient.to_string())).await;
+    let response = answer(&database, billing, request(&patient.to_string())).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_patient_without_an_account_is_not_found(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let request = as_caller(request(&Uuid::now_v7().to_string()), Role::Admin);
-    let response = answer(billing, request).await;
+    let response = answer(&database, billing, request).await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
     assert_eq!(json(response).await["detail"], "Billing account not found");
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_id_that_is_none_is_refused(database: PgPool) {
     let billing = Running::start(&database).await.client();
-    let response = answer(billing, as_caller(request("42"), Role::Admin)).await;
+    let response = answer(&database, billing, as_caller(request("42"), Role::Admin)).await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_service_that_cannot_answer_is_worth_another_try(database: PgPool) {
     let stopped = Running::start(&database).await;
     let gone = stopped.client();
@@ -95,18 +95,18 @@ async fn a_service_that_cannot_answer_is_worth_another_try(database: PgPool) {
 
     for billing in [gone, without_database] {
         let request = as_caller(request(&Uuid::now_v7().to_string()), Role::Admin);
-        let response = answer(billing, request).await;
+        let response = answer(&database, billing, request).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(header::RETRY_AFTER));
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_wrong_token_is_our_fault_and_nothing_for_clients(database: PgPool) {
     let running = Running::start(&database).await;
     let billing = BillingClient::new(&running.url(), "another-token-of-the-tests").unwrap();
     let request = as_caller(request(&Uuid::now_v7().to_string()), Role::Admin);
-    let response = answer(billing, request).await;
+    let response = answer(&database, billing, request).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(!json(response).await.to_string().contains("TOKEN"));
 }

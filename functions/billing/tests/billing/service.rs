@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::running::{Running, create, get, hold, nowhere, until_a_call_waits, with_token, within};
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_call_without_the_token_is_refused(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();
     let patient = Uuid::now_v7();
@@ -32,7 +32,7 @@ async fn a_call_without_the_token_is_refused(database: PgPool) {
     assert_eq!(accounts(&database).await, 0);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_account_is_opened_once_and_found_again(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();
     let patient = Uuid::now_v7();
@@ -63,7 +63,7 @@ async fn an_account_is_opened_once_and_found_again(database: PgPool) {
     assert_eq!(answer.into_inner().account, Some(opened));
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn calls_at_the_same_time_get_the_same_account(database: PgPool) {
     let running = Running::start(&database).await;
     let patient = Uuid::now_v7();
@@ -85,7 +85,7 @@ async fn calls_at_the_same_time_get_the_same_account(database: PgPool) {
 
 /// The decision is the database's: a call that meets another one half way waits for its
 /// end, and answers that one's account, or opens its own.
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_call_waits_for_one_that_is_half_way(database: PgPool) {
     let running = Running::start(&database).await;
     for committed in [true, false] {
@@ -115,7 +115,7 @@ async fn a_call_waits_for_one_that_is_half_way(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn bad_input_is_refused_with_its_reason(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();
     let good = || create(Uuid::now_v7());
@@ -169,7 +169,7 @@ async fn bad_input_is_refused_with_its_reason(database: PgPool) {
     assert_eq!(accounts(&database).await, 0);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_message_is_bounded(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();
     let huge = CreateBillingAccountRequest {
@@ -183,7 +183,7 @@ async fn a_message_is_bounded(database: PgPool) {
     assert_eq!(refusal.code(), Code::OutOfRange, "{refusal}");
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_patient_without_an_account_is_not_found(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();
     let refusal = billing

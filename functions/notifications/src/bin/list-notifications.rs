@@ -3,10 +3,8 @@
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
+    let database = store::pool("list-notifications")?;
     let table = store::Table::from_env("NOTIFICATIONS_TABLE")?;
-    api::serve(
-        "list-notifications",
-        notifications::list_notifications::routes(table),
-    )
-    .await
+    let routes = notifications::list_notifications::routes(database, table);
+    api::serve("list-notifications", routes).await
 }

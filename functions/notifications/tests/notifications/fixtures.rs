@@ -15,6 +15,7 @@ use notifications::{
     notify_patients::Notifier,
 };
 use serde_json::Value;
+use sqlx::PgPool;
 use store::{Table, testing};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -95,15 +96,24 @@ pub(crate) async fn let_the_lease_run_out(table: &Table, event: &PatientEvent) {
 }
 
 /// What `GET /api/notifications` answers a receptionist.
-pub(crate) async fn get(table: &Table, query: &str) -> (StatusCode, Value) {
+pub(crate) async fn get(database: &PgPool, table: &Table, query: &str) -> (StatusCode, Value) {
     let request = Request::get(format!("/api/notifications{query}"))
         .body(Body::empty())
         .unwrap();
-    answer(same(table).await, as_caller(request, Role::Receptionist)).await
+    answer(
+        database,
+        same(table).await,
+        as_caller(request, Role::Receptionist),
+    )
+    .await
 }
 
-pub(crate) async fn answer(table: Table, request: Request<Body>) -> (StatusCode, Value) {
-    let routes = list_notifications::routes(table);
+pub(crate) async fn answer(
+    database: &PgPool,
+    table: Table,
+    request: Request<Body>,
+) -> (StatusCode, Value) {
+    let routes = list_notifications::routes(database.clone(), table);
     let response = api::layers("list-notifications", api::AllowedOrigins::default(), routes)
         .oneshot(request)
         .await

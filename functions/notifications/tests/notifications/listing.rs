@@ -6,6 +6,7 @@ use events::{Change, PatientEvent};
 use http::{Request, StatusCode};
 use identity::{Role, testing::as_caller};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use store::testing;
 use uuid::Uuid;
 
@@ -14,14 +15,14 @@ use crate::{
     ses::{MESSAGE_REJECTED, Ses},
 };
 
-#[tokio::test]
-async fn a_sent_notification_is_shown() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_sent_notification_is_shown(database: PgPool) {
     let notifier = notifier(&Ses::start().await).await;
     let event = created(zoe());
     notifier.notify(&event).await.unwrap();
 
     let query = format!("?patientId={}", event.patient_id);
-    let (status, mut body) = get(&notifier.table, &query).await;
+    let (status, mut body) = get(&database, &notifier.table, &query).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     let shown = &mut body["notifications"][0];
     for chosen in ["id", "createdAt", "sentAt"] {
@@ -46,15 +47,15 @@ async fn a_sent_notification_is_shown() {
     );
 }
 
-#[tokio::test]
-async fn a_failed_notification_was_never_sent() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_failed_notification_was_never_sent(database: PgPool) {
     let ses = Ses::start().await;
     let notifier = notifier(&ses).await;
     let event = created(zoe());
     ses.refuse_next(MESSAGE_REJECTED);
     notifier.notify(&event).await.unwrap();
     let query = format!("?patientId={}", event.patient_id);
-    let (_, body) = get(&notifier.table, &query).await;
+    let (_, body) = get(&database, &notifier.table, &query).await;
     let shown = &body["notifications"][0];
     assert_eq!(
         (&shown["state"], &shown["sentAt"]),
@@ -62,8 +63,8 @@ async fn a_failed_notification_was_never_sent() {
     );
 }
 
-#[tokio::test]
-async fn pages_go_from_new_to_old_without_gap_or_repetition() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn pages_go_from_new_to_old_without_gap_or_repetition(database: PgPool) {
     let notifier = notifier(&Ses::start().await).await;
     let patient_id = Uuid::now_v7();
     let events: Vec<PatientEvent> = (1..=7)
@@ -82,7 +83,7 @@ async fn pages_go_from_new_to_old_without_gap_or_repetition() {
     notifier.notify(&created(zoe())).await.unwrap();
 
     let all = format!("?patientId={patient_id}");
-    let (_, body) = get(&notifier.table, &all).await;
+    let (_, body) = get(&database, &notifier.table, &all).await;
     let all_ids = ids(&body);
     assert_eq!(all_ids.len(), 7);
     assert_eq!(body["nextCursor"], Value::Null);
@@ -94,8 +95,12 @@ async fn pages_go_from_new_to_old_without_gap_or_repetition() {
         let mut paged = Vec::new();
         let mut cursor = String::new();
         loop {
-            let (status, body) =
-                get(&notifier.table, &format!("{all}&limit={limit}{cursor}")).await;
+            let (status, body) = get(
+                &database,
+                &notifier.table,
+                &format!("{all}&limit={limit}{cursor}"),
+            )
+            .await;
             assert_eq!(status, StatusCode::OK, "{body}");
             let page = ids(&body);
             assert!(!page.is_empty() && page.len() <= limit);
@@ -115,8 +120,8 @@ fn ids(body: &Value) -> Vec<String> {
     ids.map(ToOwned::to_owned).collect()
 }
 
-#[tokio::test]
-async fn a_cursor_opens_no_other_patients_notifications() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_cursor_opens_no_other_patients_notifications(database: PgPool) {
     let notifier = notifier(&Ses::start().await).await;
     let patient_id = Uuid::now_v7();
     for patient_version in 1..=2 {
@@ -126,25 +131,30 @@ async fn a_cursor_opens_no_other_patients_notifications() {
         };
         notifier.notify(&event).await.unwrap();
     }
-    let (_, body) = get(&notifier.table, &format!("?patientId={patient_id}&limit=1")).await;
+    let (_, body) = get(
+        &database,
+        &notifier.table,
+        &format!("?patientId={patient_id}&limit=1"),
+    )
+    .await;
     let cursor = body["nextCursor"].as_str().unwrap();
 
     let other = format!("?patientId={}&cursor={cursor}", Uuid::now_v7());
-    let (status, body) = get(&notifier.table, &other).await;
+    let (status, body) = get(&database, &notifier.table, &other).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(body, json!({ "notifications": [], "nextCursor": null }));
 }
 
-#[tokio::test]
-async fn an_unknown_patient_was_sent_nothing() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_unknown_patient_was_sent_nothing(database: PgPool) {
     let table = testing::table().await;
-    let (status, body) = get(&table, &format!("?patientId={}", Uuid::now_v7())).await;
+    let (status, body) = get(&database, &table, &format!("?patientId={}", Uuid::now_v7())).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(body, json!({ "notifications": [], "nextCursor": null }));
 }
 
-#[tokio::test]
-async fn a_wrong_patient_id_is_named() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_wrong_patient_id_is_named(database: PgPool) {
     let table = testing::table().await;
     for query in [
         "",
@@ -153,14 +163,14 @@ async fn a_wrong_patient_id_is_named() {
         "?patientId=%F0%9F%A9%BA",
         "?limit=5",
     ] {
-        let (status, body) = get(&table, query).await;
+        let (status, body) = get(&database, &table, query).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
         assert!(body["errors"]["patientId"].is_string(), "{query}: {body}");
     }
 }
 
-#[tokio::test]
-async fn a_wrong_limit_or_cursor_is_refused() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_wrong_limit_or_cursor_is_refused(database: PgPool) {
     let table = testing::table().await;
     let patient = format!("?patientId={}", Uuid::now_v7());
     for rest in [
@@ -171,13 +181,13 @@ async fn a_wrong_limit_or_cursor_is_refused() {
         "&cursor=e30",
         "&cursor=%C3%BC",
     ] {
-        let (status, body) = get(&table, &format!("{patient}{rest}")).await;
+        let (status, body) = get(&database, &table, &format!("{patient}{rest}")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{rest}: {body}");
     }
 }
 
-#[tokio::test]
-async fn only_who_may_read_notifications_does() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn only_who_may_read_notifications_does(database: PgPool) {
     let request = || {
         Request::get("/api/notifications")
             .body(Body::empty())
@@ -188,7 +198,7 @@ async fn only_who_may_read_notifications_does() {
         (as_caller(request(), Role::Clinician), StatusCode::FORBIDDEN),
         (as_caller(request(), Role::Auditor), StatusCode::BAD_REQUEST),
     ] {
-        let (status, _) = answer(testing::table().await, request).await;
+        let (status, _) = answer(&database, testing::table().await, request).await;
         assert_eq!(status, expected);
     }
 }

@@ -7,3 +7,16 @@ mod listing;
 mod notifying;
 mod sample_events;
 mod ses;
+
+use std::sync::LazyLock;
+
+use sqlx::migrate::Migrator;
+use store::testing::together;
+
+/// Those that publish functions which the service calls.
+static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
+    together([
+        sqlx::migrate!("../audit/migrations"),
+        sqlx::migrate!("../patients/migrations"),
+    ])
+});

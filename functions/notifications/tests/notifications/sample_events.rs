@@ -4,14 +4,15 @@ use aws_lambda_events::kafka::KafkaEvent;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events::{Effect, PatientEvent};
 use http::StatusCode;
+use sqlx::PgPool;
 
 use crate::{
     fixtures::{answer, notifier},
     ses::Ses,
 };
 
-#[tokio::test]
-async fn the_new_patient_is_welcomed_and_their_notification_listed() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_new_patient_is_welcomed_and_their_notification_listed(database: PgPool) {
     let sample = include_str!("../../../../events/notify-patients.json");
     let sample: KafkaEvent = serde_json::from_str(sample).unwrap();
     let notifier = notifier(&Ses::start().await).await;
@@ -28,7 +29,7 @@ async fn the_new_patient_is_welcomed_and_their_notification_listed() {
     let sample = include_str!("../../../../events/list-notifications.json");
     let request = lambda_http::request::from_str(sample).unwrap();
     let request = request.map(|_| axum::body::Body::empty());
-    let (status, body) = answer(notifier.table, request).await;
+    let (status, body) = answer(&database, notifier.table, request).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     assert_eq!(
         body["notifications"][0]["recipient"],

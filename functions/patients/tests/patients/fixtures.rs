@@ -15,7 +15,8 @@ use identity::{
     testing::{CALLER, as_user},
 };
 use patients::{
-    create_patient, delete_patient, get_patient, list_patients, outbox::Delivery, update_patient,
+    create_patient, delete_patient, get_patient, list_patients, open_in_emergency,
+    outbox::Delivery, restrict_patient, update_patient,
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -42,7 +43,9 @@ pub(crate) fn routes_with(database: &PgPool, delivery: &Delivery) -> Router {
             .merge(get_patient::routes(database()))
             .merge(create_patient::routes(database(), delivery()))
             .merge(update_patient::routes(database(), delivery()))
-            .merge(delete_patient::routes(database(), delivery())),
+            .merge(delete_patient::routes(database(), delivery()))
+            .merge(restrict_patient::routes(database()))
+            .merge(open_in_emergency::routes(database())),
     )
 }
 

@@ -75,7 +75,7 @@ async fn until(database: &PgPool, condition: &str) {
 const WAITS: &str = "EXISTS (SELECT FROM pg_stat_activity
      WHERE datname = current_database() AND wait_event_type = 'Lock')";
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_patient_is_registered_once(database: PgPool) {
     // Whatever a name may be made of: it is stored, and comes back byte for byte.
     let odd = "Zoe\u{301} \u{202e}ytiC\u{202c} \u{fffd}\u{10ffff} 🏳️‍🌈 \u{feff}z";
@@ -94,7 +94,7 @@ async fn a_patient_is_registered_once(database: PgPool) {
     assert_eq!(outbox_kinds(&database).await, waiting);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn without_a_key_nothing_is_stored(database: PgPool) {
     let admin = Call::as_admin(&database);
     admin.created(&zoe()).await;
@@ -102,7 +102,7 @@ async fn without_a_key_nothing_is_stored(database: PgPool) {
     assert_eq!(stored_answers(&database).await, 0);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn of_many_at_once_with_one_key_one_has_an_effect(database: PgPool) {
     // So that the first one stands still in the middle until all others are answered.
     let mut holder = database.begin().await.unwrap();
@@ -133,7 +133,7 @@ async fn of_many_at_once_with_one_key_one_has_an_effect(database: PgPool) {
     assert_same(&keyed(&database, "k").create(&zoe()).await, &first);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_key_stands_for_one_request(database: PgPool) {
     let call = keyed(&database, "k");
     let path = format!("/api/patients/{}", call.created(&zoe()).await);
@@ -164,7 +164,7 @@ async fn a_key_stands_for_one_request(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_key_is_its_users_and_its_routes(database: PgPool) {
     let call = keyed(&database, "k");
     let path = format!("/api/patients/{}", call.created(&zoe()).await);
@@ -181,7 +181,7 @@ async fn a_key_is_its_users_and_its_routes(database: PgPool) {
     assert!(!is_replayed(&answer));
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_may_not_make_the_request_gets_no_stored_answer(database: PgPool) {
     let call = keyed(&database, "k");
     call.created(&zoe()).await;
@@ -196,7 +196,7 @@ async fn who_may_not_make_the_request_gets_no_stored_answer(database: PgPool) {
     assert!(is_replayed(&call.create(&zoe()).await));
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_change_is_made_once(database: PgPool) {
     let path = format!(
         "/api/patients/{}",
@@ -221,7 +221,7 @@ async fn a_change_is_made_once(database: PgPool) {
     assert_eq!(without_key.await.status, StatusCode::NOT_FOUND);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_refusal_of_the_request_is_an_answer(database: PgPool) {
     let first = Call::as_admin(&database);
     let path = format!("/api/patients/{}", first.created(&zoe()).await);
@@ -241,7 +241,7 @@ async fn a_refusal_of_the_request_is_an_answer(database: PgPool) {
     assert_same(&call.send(Method::DELETE, &path, None).await, &missing);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_was_refused_before_it_began_may_be_put_right(database: PgPool) {
     let call = keyed(&database, "k");
     let invalid = with(zoe(), "name", "");
@@ -255,7 +255,7 @@ async fn what_was_refused_before_it_began_may_be_put_right(database: PgPool) {
     call.created(&zoe()).await;
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_key_that_is_none_is_refused(database: PgPool) {
     for key in ["", "\"\"", "\"open", &"k".repeat(256)] {
         let refused = keyed(&database, key).create(&zoe()).await;
@@ -273,7 +273,7 @@ async fn a_key_that_is_none_is_refused(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_old_key_is_a_new_one(database: PgPool) {
     let call = keyed(&database, "k");
     let path = format!("/api/patients/{}", call.created(&zoe()).await);
@@ -302,7 +302,7 @@ async fn an_old_key_is_a_new_one(database: PgPool) {
     assert_eq!(stored_answers(&database).await, 1);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn old_answers_are_deleted(database: PgPool) {
     keyed(&database, "old").created(&zoe()).await;
     sqlx::query("UPDATE patients.idempotency_key SET created_at = now() - interval '25 hours'")
@@ -316,7 +316,7 @@ async fn old_answers_are_deleted(database: PgPool) {
     assert!(is_replayed(&keyed(&database, "new").create(&other).await));
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_process_that_is_killed_leaves_the_key_free(database: PgPool) {
     let id = Call::as_admin(&database).created(&zoe()).await;
     let path = format!("/api/patients/{id}");
@@ -357,7 +357,7 @@ async fn a_process_that_is_killed_leaves_the_key_free(database: PgPool) {
     assert_same(&update().await, &again);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_request_that_is_given_up_leaves_the_key_free(database: PgPool) {
     let mut holder = database.begin().await.unwrap();
     sqlx::query("LOCK TABLE patients.outbox")

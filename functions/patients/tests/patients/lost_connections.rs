@@ -35,7 +35,7 @@ fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.body["type"], kind);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_database_that_is_frozen_keeps_nobody_waiting(database: PgPool) {
     let (address, frozen) = proxy(&options(&database)).await;
     let pool = store::pool_of(options(&database).host("127.0.0.1").port(address));
@@ -83,7 +83,7 @@ async fn proxy(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
     (port, frozen)
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_database_without_free_connections_is_unavailable_for_the_moment(database: PgPool) {
     let role = format!("crowded_{}", Uuid::now_v7().simple());
     let execute = async |sql: String| {
@@ -102,7 +102,7 @@ async fn a_database_without_free_connections_is_unavailable_for_the_moment(datab
     assert_unavailable(&answer);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_request_after_the_database_was_restarted_is_served(database: PgPool) {
     let pool = store::pool_of(options(&database));
     let admin = Call::as_admin(&pool);

@@ -9,5 +9,21 @@
 mod fixtures;
 mod idempotency;
 mod lost_connections;
+mod on_record;
 mod relay;
+mod restricted;
 mod routes;
+
+use std::sync::LazyLock;
+
+use sqlx::migrate::Migrator;
+use store::testing::together;
+
+/// The service's schema, and those that publish functions which it calls.
+static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
+    together([
+        sqlx::migrate!("./migrations"),
+        sqlx::migrate!("../audit/migrations"),
+        sqlx::migrate!("../auth/migrations"),
+    ])
+});

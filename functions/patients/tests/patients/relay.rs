@@ -76,7 +76,7 @@ const REFUSED: &str = "UPDATE patients.outbox SET payload = '\\xff' WHERE kind =
 const NO_ACCOUNTS: &str = "DELETE FROM patients.outbox WHERE kind = 'BILLING_ACCOUNT'";
 const AGAIN: &str = "UPDATE patients.outbox SET not_before = now()";
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_message_that_is_refused_waits_longer_each_time(database: PgPool) {
     register(&database, 5).await;
     execute(&database, REFUSED).await;
@@ -117,7 +117,7 @@ async fn a_message_that_is_refused_waits_longer_each_time(database: PgPool) {
     assert!(all(&database, 5, &waits("14 minutes", "1801 seconds")).await);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_is_down_refuses_nothing(database: PgPool) {
     register(&database, 5).await;
     let relayed = relay(&database, &delivery()).await;
@@ -126,7 +126,7 @@ async fn who_is_down_refuses_nothing(database: PgPool) {
     assert!(all(&database, 10, "attempts = 0 AND not_before <= now()").await);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_run_without_time_says_that_there_is_more(database: PgPool) {
     let relayed = relay_outbox(&database, &delivery(), Duration::ZERO).await;
     assert!(!relayed.unwrap().unfinished);
@@ -142,7 +142,7 @@ async fn a_run_without_time_says_that_there_is_more(database: PgPool) {
     assert!(!relayed.unwrap().unfinished);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn nobody_waits_for_a_message_of_another_patient(database: PgPool) {
     // Refused for good, and at the head of the backlog.
     register(&database, 5).await;
@@ -158,7 +158,7 @@ async fn nobody_waits_for_a_message_of_another_patient(database: PgPool) {
     assert!(all(&database, 14, sql).await);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_dependency_that_is_down_does_not_hold_up_the_other(database: PgPool) {
     register(&database, 5).await;
     let behind = register(&database, 4).await;
@@ -177,7 +177,7 @@ fn join(ids: &[Uuid]) -> String {
     ids.join(",")
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn whoever_delivers_the_order_is_that_of_the_versions(database: PgPool) {
     const UPDATES: usize = 20;
     let id = register(&database, 1).await[0];

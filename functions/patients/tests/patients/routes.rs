@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::fixtures::{Call, answer, delivery, outbox_kinds, routes, with, zoe};
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_patient_is_created_read_updated_and_deleted(database: PgPool) {
     let admin = Call::as_admin(&database);
     let created = admin.create(&zoe()).await;
@@ -46,7 +46,7 @@ async fn a_patient_is_created_read_updated_and_deleted(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_billing_and_kafka_cannot_take_waits_in_order(database: PgPool) {
     let admin = Call::as_admin(&database);
     let path = format!("/api/patients/{}", admin.created(&zoe()).await);
@@ -68,7 +68,7 @@ async fn what_billing_and_kafka_cannot_take_waits_in_order(database: PgPool) {
     assert_eq!(outbox_kinds(&database).await, waiting);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_refused_change_is_told_to_nobody(database: PgPool) {
     let admin = Call::as_admin(&database);
     let path = format!("/api/patients/{}", admin.created(&zoe()).await);
@@ -94,7 +94,7 @@ async fn a_refused_change_is_told_to_nobody(database: PgPool) {
     assert_eq!(patient.body["version"], 1);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn one_mailbox_is_one_patient_however_it_is_written(database: PgPool) {
     let admin = Call::as_admin(&database);
     admin.created(&zoe()).await;
@@ -112,7 +112,7 @@ async fn one_mailbox_is_one_patient_however_it_is_written(database: PgPool) {
     assert_eq!(refused.status, StatusCode::CONFLICT);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn of_many_at_once_with_one_mailbox_one_is_created(database: PgPool) {
     let attempts = (0..12).map(|_| {
         let database = database.clone();
@@ -127,7 +127,7 @@ async fn of_many_at_once_with_one_mailbox_one_is_created(database: PgPool) {
     assert_eq!(statuses[1..], [StatusCode::CONFLICT; 11]);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn of_many_at_once_with_one_version_one_wins(database: PgPool) {
     let path = format!(
         "/api/patients/{}",
@@ -152,7 +152,7 @@ async fn of_many_at_once_with_one_version_one_wins(database: PgPool) {
     assert_eq!(statuses[1..], [StatusCode::PRECONDITION_FAILED; 7]);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn every_wrong_field_is_named_at_once(database: PgPool) {
     let admin = Call::as_admin(&database);
     let refused = admin.create(&json!({})).await;
@@ -180,7 +180,7 @@ async fn every_wrong_field_is_named_at_once(database: PgPool) {
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_list_is_complete_without_repetition(database: PgPool) {
     let admin = Call::as_admin(&database);
     let mut created = Vec::new();
@@ -221,7 +221,7 @@ async fn the_list_is_complete_without_repetition(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn nobody_gets_in_without_the_permission(database: PgPool) {
     let path = format!(
         "/api/patients/{}",
@@ -254,7 +254,7 @@ async fn nobody_gets_in_without_the_permission(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_id_that_is_none_is_an_invalid_field(database: PgPool) {
     let admin = Call::as_admin(&database);
     for id in ["1", "not-a-uuid", "%00", "..%2f..%2fetc", "é"] {
@@ -271,7 +271,7 @@ async fn an_id_that_is_none_is_an_invalid_field(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_database_that_is_down_is_said_to_be_unavailable(database: PgPool) {
     let unreachable = database.connect_options().as_ref().clone().port(1);
     let pool = sqlx::postgres::PgPoolOptions::new()

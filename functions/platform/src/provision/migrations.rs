@@ -7,11 +7,12 @@ use sqlx::{ConnectOptions as _, Connection as _, migrate::Migrator, postgres::Pg
 
 /// Each service that has a schema, and how that came to be what it is. No service of
 /// them depends on another, so neither does the order matter.
-fn services() -> [(&'static str, Migrator); 3] {
+fn services() -> [(&'static str, Migrator); 4] {
     [
         ("auth", sqlx::migrate!("../auth/migrations")),
         ("patients", sqlx::migrate!("../patients/migrations")),
         ("billing", sqlx::migrate!("../billing/migrations")),
+        ("audit", sqlx::migrate!("../audit/migrations")),
     ]
 }
 

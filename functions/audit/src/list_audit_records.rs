@@ -1,0 +1,202 @@
+//! `GET /api/audit`: who did what, newest first, a page at a time.
+//!
+//! Who looks at the trail leaves a record in it, too.
+
+use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use audit_trail::{Action, Outcome, Subject, Trail, layer};
+use axum::{Json, Router, extract::State, routing::get};
+use chrono::{DateTime, Utc};
+use identity::{Caller, Permission, Role};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// The route.
+pub fn routes(database: PgPool) -> Router {
+    let routes = Router::new()
+        .route("/api/audit", get(list_audit_records))
+        .with_state(database.clone());
+    layer(database, Action::ReadAuditTrail, routes)
+}
+
+/// Which records, and which page of them. Filters that are given all have to fit.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Page {
+    /// Whose data it was.
+    patient_id: Option<Uuid>,
+    /// Who did it: the id of their account.
+    actor_id: Option<Uuid>,
+    /// Whose account it was about.
+    account_id: Option<Uuid>,
+    /// What was done.
+    action: Option<Action>,
+    /// What came of it.
+    outcome: Option<Outcome>,
+    /// Not before this time, RFC 3339.
+    from: Option<DateTime<Utc>>,
+    /// Before this time, RFC 3339.
+    to: Option<DateTime<Utc>>,
+    /// `nextCursor` of the page before; the first page without it.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<Position>>,
+    /// How many records, 1 to 100.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
+    limit: Limit,
+}
+
+/// Where a page ends: the time and the id of its last record.
+type Position = (DateTime<Utc>, Uuid);
+
+/// A page of the audit trail.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuditRecordList {
+    records: Vec<AuditRecord>,
+    /// Hand it back as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// Something that somebody did, or was not let do.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "id": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3e2",
+    "occurredAt": "2026-01-15T09:30:00.223456Z",
+    "actorId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
+    "actorRole": "CLINICIAN",
+    "action": "EMERGENCY_ACCESS",
+    "outcome": "SUCCEEDED",
+    "problem": null,
+    "patientIds": ["019bc0fd-8a38-7c35-9b6c-0d2a54f3c1aa"],
+    "accountId": null,
+    "reason": "Unconscious in the emergency room, allergies unknown",
+    "source": "203.0.113.7",
+    "requestId": "b1f7a0c2-5a3c-4c6e-9a55-0d8f6f1f2f11"
+}))]
+pub(crate) struct AuditRecord {
+    id: Uuid,
+    occurred_at: DateTime<Utc>,
+    /// Who did it; null where nobody was logged in.
+    actor_id: Option<Uuid>,
+    /// What they were then.
+    actor_role: Option<Role>,
+    action: Action,
+    outcome: Outcome,
+    /// Why it did not succeed: the name of the problem that the client was told.
+    problem: Option<String>,
+    /// Whose data it was; all that were on the page of a list.
+    patient_ids: Vec<Uuid>,
+    /// Whose account it was about.
+    account_id: Option<Uuid>,
+    /// What the actor has said why, with an emergency access.
+    reason: Option<String>,
+    /// The network address that the request came from.
+    source: Option<String>,
+    /// Names the request in the logs.
+    request_id: Option<String>,
+}
+
+/// List audit records
+///
+/// Every read and change of patient data, every login, refusal and change of an account, newest
+/// first. Records cannot be changed or removed.
+#[utoipa::path(
+    get, path = "/api/audit", tag = "audit", operation_id = "listAuditRecords",
+    params(Page),
+    responses(
+        (status = 200, description = "A page of records", body = AuditRecordList),
+        (status = 400, description = "A filter, the cursor or the limit is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn list_audit_records(
+    caller: Caller,
+    State(database): State<PgPool>,
+    trail: Trail,
+    QueryInput(page): QueryInput<Page>,
+) -> Result<Json<AuditRecordList>, Problem> {
+    caller.must(Permission::ReadAuditTrail)?;
+
+    let before = page.cursor.map(|cursor| cursor.0);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, occurred_at, actor_id, actor_role, action, outcome, problem, patient_ids,
+                  account_id, reason, source, request_id
+           FROM audit.record
+           WHERE ($1::uuid IS NULL OR patient_ids @> ARRAY[$1])
+             AND ($2::uuid IS NULL OR actor_id = $2)
+             AND ($3::uuid IS NULL OR account_id = $3)
+             AND ($4::text IS NULL OR action = $4)
+             AND ($5::text IS NULL OR outcome = $5)
+             AND ($6::timestamptz IS NULL OR occurred_at >= $6)
+             AND ($7::timestamptz IS NULL OR occurred_at < $7)
+             AND ($8::timestamptz IS NULL OR (occurred_at, id) < ($8, $9))
+           ORDER BY occurred_at DESC, id DESC
+           LIMIT $10"#,
+        page.patient_id,
+        page.actor_id,
+        page.account_id,
+        page.action.map(Action::name),
+        page.outcome.map(Outcome::name),
+        page.from,
+        page.to,
+        before.map(|(occurred_at, _)| occurred_at),
+        before.map(|(_, id)| id),
+        page.limit.and_one_more(),
+    )
+    .fetch_all(&database)
+    .await?;
+    let records: Result<Vec<_>, _> = rows.into_iter().map(Row::read).collect();
+    let mut records = records?;
+    let next_cursor = page
+        .limit
+        .cut(&mut records, |last| (last.occurred_at, last.id));
+
+    let subject = page.patient_id.map_or(Subject::Nobody, Subject::Patient);
+    trail.succeeded(&database, subject).await?;
+    Ok(Json(AuditRecordList {
+        records,
+        next_cursor,
+    }))
+}
+
+/// A record as it is stored.
+struct Row {
+    id: Uuid,
+    occurred_at: DateTime<Utc>,
+    actor_id: Option<Uuid>,
+    actor_role: Option<String>,
+    action: String,
+    outcome: String,
+    problem: Option<String>,
+    patient_ids: Vec<Uuid>,
+    account_id: Option<Uuid>,
+    reason: Option<String>,
+    source: Option<String>,
+    request_id: Option<String>,
+}
+
+impl Row {
+    /// The record; 500 for a role, an action or an outcome that there is none of.
+    fn read(self) -> Result<AuditRecord, Problem> {
+        let role = self.actor_role.map(|role| role.parse()).transpose();
+        Ok(AuditRecord {
+            id: self.id,
+            occurred_at: self.occurred_at,
+            actor_id: self.actor_id,
+            actor_role: role.map_err(Problem::internal)?,
+            action: self.action.parse().map_err(Problem::internal)?,
+            outcome: self.outcome.parse().map_err(Problem::internal)?,
+            problem: self.problem,
+            patient_ids: self.patient_ids,
+            account_id: self.account_id,
+            reason: self.reason,
+            source: self.source,
+            request_id: self.request_id,
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! What an auditor is answered.
+
+use audit_trail::{Action, Outcome, Record, Subject};
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use identity::{Role, testing::as_caller};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::{append, record};
+
+async fn get_as(database: &PgPool, role: Role, query: &str) -> (StatusCode, Value) {
+    let request = Request::get(format!("/api/audit{query}"))
+        .body(Body::empty())
+        .unwrap();
+    let function = api::layers(
+        "list-audit-records",
+        api::AllowedOrigins::default(),
+        audit::list_audit_records::routes(database.clone()),
+    );
+    let response = function.oneshot(as_caller(request, role)).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+async fn get(database: &PgPool, query: &str) -> Value {
+    let (status, body) = get_as(database, Role::Auditor, query).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    body
+}
+
+fn ids(body: &Value) -> Vec<Uuid> {
+    let records = body["records"].as_array().unwrap().iter();
+    records
+        .map(|record| record["id"].as_str().unwrap().parse().unwrap())
+        .collect()
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_record_is_shown_as_it_was_written(database: PgPool) {
+    let patient = Uuid::now_v7();
+    let written = Record {
+        reason: Some("Bewusstlos 🚑"),
+        action: Action::EmergencyAccess,
+        ..record(patient)
+    };
+    append(&database, written).await;
+    let mut shown = get(&database, "").await["records"][0].take();
+    assert!(shown["occurredAt"].take().is_string());
+    assert_eq!(
+        shown,
+        json!({
+            "id": written.id,
+            "occurredAt": null,
+            "actorId": Uuid::from_u128(1),
+            "actorRole": "CLINICIAN",
+            "action": "EMERGENCY_ACCESS",
+            "outcome": "SUCCEEDED",
+            "problem": null,
+            "patientIds": [patient],
+            "accountId": null,
+            "reason": "Bewusstlos 🚑",
+            "source": "203.0.113.7",
+            "requestId": "a-request",
+        })
+    );
+    let own = get(&database, "?action=READ_AUDIT_TRAIL").await;
+    assert_eq!(ids(&own).len(), 1, "who looks is on record too");
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_filter_leaves_out_what_does_not_fit(database: PgPool) {
+    let (patient, account) = (Uuid::now_v7(), Uuid::now_v7());
+    let of_patient = record(patient);
+    let page = [Uuid::now_v7(), patient];
+    let of_list = Record {
+        action: Action::ListPatients,
+        subject: Subject::Patients(&page),
+        ..record(patient)
+    };
+    let of_account = Record {
+        actor: Some((account, Role::Admin)),
+        outcome: Outcome::Refused,
+        subject: Subject::Account(account),
+        ..record(patient)
+    };
+    for record in [of_patient, of_list, of_account] {
+        append(&database, record).await;
+    }
+    for (query, expected) in [
+        (
+            format!("?patientId={patient}"),
+            vec![of_list.id, of_patient.id],
+        ),
+        (
+            format!("?patientId={patient}&action=LIST_PATIENTS"),
+            vec![of_list.id],
+        ),
+        (format!("?actorId={account}"), vec![of_account.id]),
+        (format!("?accountId={account}"), vec![of_account.id]),
+        ("?outcome=REFUSED".to_owned(), vec![of_account.id]),
+        (format!("?patientId={}", Uuid::nil()), vec![]),
+        ("?to=2020-01-01T00:00:00Z".to_owned(), vec![]),
+        ("?from=2999-01-01T00:00:00Z".to_owned(), vec![]),
+    ] {
+        assert_eq!(ids(&get(&database, &query).await), expected, "{query}");
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn pages_go_from_new_to_old_without_gap_or_repetition(database: PgPool) {
+    let mut written = Vec::new();
+    for _ in 0..7 {
+        let record = record(Uuid::nil());
+        append(&database, record).await;
+        written.insert(0, record.id);
+    }
+    let mut seen = Vec::new();
+    let mut query = "?limit=3&action=READ_PATIENT".to_owned();
+    loop {
+        let page = get(&database, &query).await;
+        seen.extend(ids(&page));
+        let Some(cursor) = page["nextCursor"].as_str() else {
+            break;
+        };
+        query = format!("?limit=3&action=READ_PATIENT&cursor={cursor}");
+    }
+    assert_eq!(seen, written);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn it_is_for_auditors_and_administrators(database: PgPool) {
+    for role in Role::ALL {
+        let allowed = matches!(role, Role::Admin | Role::Auditor);
+        let (status, _) = get_as(&database, role, "").await;
+        assert_eq!(status == StatusCode::OK, allowed, "{role}");
+    }
+    for query in [
+        "?patientId=42",
+        "?action=DANCE",
+        "?outcome=succeeded",
+        "?from=yesterday",
+        "?limit=101",
+        "?cursor=bm9uZQ",
+    ] {
+        let (status, body) = get_as(&database, Role::Auditor, query).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
+    }
+}

@@ -1,0 +1,34 @@
+//! The trail on a real PostgreSQL: who reads it, and what shows that it was tampered with.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails where it cannot go on"
+)]
+
+mod listing;
+mod verifying;
+
+use audit_trail::{Action, Outcome, Record, Subject};
+use identity::Role;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// Somebody read a patient's record.
+fn record(patient: Uuid) -> Record<'static> {
+    Record {
+        id: Uuid::now_v7(),
+        actor: Some((Uuid::from_u128(1), Role::Clinician)),
+        action: Action::ReadPatient,
+        outcome: Outcome::Succeeded,
+        problem: None,
+        subject: Subject::Patient(patient),
+        reason: None,
+        source: Some("203.0.113.7"),
+        request_id: Some("a-request"),
+    }
+}
+
+async fn append(database: &PgPool, record: Record<'_>) {
+    record.append(database).await.unwrap();
+}

@@ -1,0 +1,12 @@
+//! `PUT /api/patients/{id}/restriction`
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let database = store::pool("restrict-patient")?;
+    api::serve(
+        "restrict-patient",
+        patients::restrict_patient::routes(database),
+    )
+    .await
+}

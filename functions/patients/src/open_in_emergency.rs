@@ -1,0 +1,142 @@
+//! `POST /api/patients/{id}/emergency-access`: one look at a patient whose record is
+//! restricted, for a reason that goes on record and that the administrators hear of.
+//!
+//! It opens the record once. Who needs it again says again why.
+
+use api::{EntityTag, Input, PathId, Problem, ProblemDocument, RequestId};
+use audit_trail::{Action, Subject, Trail, layer};
+use axum::{Extension, Json, Router, extract::State, routing::post};
+use identity::{Caller, Permission};
+use serde::Deserialize;
+use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::patient::{Patient, not_found};
+
+/// A reason is a sentence: not a letter typed to get on, and not a report.
+const REASON_CHARACTERS: std::ops::RangeInclusive<usize> = 10..=500;
+
+/// The route.
+pub fn routes(database: PgPool) -> Router {
+    let routes = Router::new()
+        .route(
+            "/api/patients/{id}/emergency-access",
+            post(open_in_emergency),
+        )
+        .with_state(database.clone());
+    layer(database, Action::EmergencyAccess, routes)
+}
+
+/// Why it cannot wait. Any other field is refused.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "reason": "Unconscious in the emergency room, allergies unknown" }))]
+pub(crate) struct Emergency {
+    /// The reason, 10 to 500 characters. It stays on record, and administrators read it.
+    #[serde(default)]
+    #[schema(required = true, min_length = 10, max_length = 500)]
+    reason: String,
+}
+
+/// Open a restricted record in an emergency
+///
+/// Answers the patient, once. The access is marked in the audit trail, with the reason, and every
+/// administrator gets a message.
+#[utoipa::path(
+    post, path = "/api/patients/{id}/emergency-access", tag = "patients", operation_id = "openInEmergency",
+    params(("id" = uuid::Uuid, Path, description = "The patient's id")),
+    request_body = Emergency,
+    responses(
+        (status = 200, description = "The patient", body = Patient,
+         headers(("ETag" = String, description = "The version"))),
+        (status = 400, description = "The reason is missing, too short or too long", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn open_in_emergency(
+    caller: Caller,
+    State(database): State<PgPool>,
+    trail: Trail,
+    Extension(request): Extension<RequestId>,
+    PathId(id): PathId,
+    Input(emergency): Input<Emergency>,
+) -> Result<(EntityTag, Json<Patient>), Problem> {
+    caller.must(Permission::OpenInEmergency)?;
+    let reason = emergency.parse()?;
+
+    let mut transaction = database.begin().await?;
+    let patient = sqlx::query_as!(
+        Patient,
+        "SELECT id, version, name, email, address, date_of_birth, registered_date,
+                restricted, created_at, updated_at
+         FROM patients.patient
+         WHERE id = $1",
+        id,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or_else(not_found)?;
+    tell_administrators(&mut transaction, caller, id, &request).await?;
+    trail
+        .succeeded_because(&mut *transaction, Subject::Patient(id), &reason)
+        .await?;
+    transaction.commit().await?;
+    tracing::warn!(patientId = %id, by = %caller.user, "opened a record in an emergency");
+    Ok((patient.entity_tag(), Json(patient)))
+}
+
+impl Emergency {
+    fn parse(self) -> Result<String, Problem> {
+        let reason = self.reason.trim();
+        let text = reason.chars().all(|c| c == '\n' || !c.is_control());
+        if text && REASON_CHARACTERS.contains(&reason.chars().count()) {
+            return Ok(reason.to_owned());
+        }
+        Err(Problem::invalid_field(
+            "reason",
+            "State the reason in 10 to 500 characters",
+        ))
+    }
+}
+
+/// The auth service knows who they are, and writes to them: this is what it publishes for
+/// that in its schema. There is no access without the message, nor the other way round.
+async fn tell_administrators(
+    transaction: &mut PgConnection,
+    caller: Caller,
+    patient: Uuid,
+    request: &RequestId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT auth.tell_administrators($1, $2, $3)")
+        .bind(caller.user)
+        .bind(patient)
+        .bind(request.as_str())
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(reason: &str) -> Option<String> {
+        let reason = reason.to_owned();
+        Emergency { reason }.parse().ok()
+    }
+
+    #[test]
+    fn a_reason_is_a_sentence() {
+        assert_eq!(
+            parse("  Überdosis,\nunbekannt ").as_deref(),
+            Some("Überdosis,\nunbekannt")
+        );
+        for reason in ["", "emergency", "          x          ", "an evil\0reason"] {
+            assert_eq!(parse(reason), None, "{reason:?}");
+        }
+        assert!(parse(&"ü".repeat(500)).is_some());
+        assert!(parse(&"ü".repeat(501)).is_none());
+    }
+}

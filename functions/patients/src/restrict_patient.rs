@@ -1,0 +1,87 @@
+//! `PUT /api/patients/{id}/restriction`: closes a patient's record to most of the staff, or
+//! opens it again.
+
+use api::{EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument};
+use audit_trail::{Action, Subject, Trail, layer};
+use axum::{Json, Router, extract::State, routing::put};
+use identity::{Caller, Permission};
+use serde::Deserialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+
+use crate::patient::{Patient, not_found};
+
+/// The route.
+pub fn routes(database: PgPool) -> Router {
+    let routes = Router::new()
+        .route("/api/patients/{id}/restriction", put(restrict_patient))
+        .with_state(database.clone());
+    layer(database, Action::RestrictPatient, routes)
+}
+
+/// Whether a patient's record is restricted. Any other field is refused.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "restricted": true }))]
+pub(crate) struct Restriction {
+    restricted: bool,
+}
+
+/// Restrict a patient's record
+///
+/// A restricted record, with the notifications and the billing account that belong to it, is for
+/// administrators and auditors alone. A clinician may open it in an emergency.
+#[utoipa::path(
+    put, path = "/api/patients/{id}/restriction", tag = "patients", operation_id = "restrictPatient",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The patient's id"),
+        ("If-Match" = Option<String>, Header, description = "Change the patient only if this is still their ETag"),
+    ),
+    request_body = Restriction,
+    responses(
+        (status = 200, description = "The patient as they are now", body = Patient,
+         headers(("ETag" = String, description = "The new version"))),
+        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn restrict_patient(
+    caller: Caller,
+    State(database): State<PgPool>,
+    trail: Trail,
+    PathId(id): PathId,
+    if_match: IfMatch,
+    Input(restriction): Input<Restriction>,
+) -> Result<(EntityTag, Json<Patient>), Problem> {
+    caller.must(Permission::RestrictPatient)?;
+
+    let mut transaction = database.begin().await?;
+    let version = sqlx::query_scalar!(
+        "SELECT version FROM patients.patient WHERE id = $1 FOR UPDATE",
+        id,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or_else(not_found)?;
+    if_match.check(version)?;
+    // Nobody outside has to hear of it: what they know of the patient is as it was.
+    let patient = sqlx::query_as!(
+        Patient,
+        "UPDATE patients.patient
+         SET version = version + 1, restricted = $2, updated_at = now()
+         WHERE id = $1
+         RETURNING id, version, name, email, address, date_of_birth, registered_date,
+                   restricted, created_at, updated_at",
+        id,
+        restriction.restricted,
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    trail
+        .succeeded(&mut *transaction, Subject::Patient(id))
+        .await?;
+    transaction.commit().await?;
+    Ok((patient.entity_tag(), Json(patient)))
+}

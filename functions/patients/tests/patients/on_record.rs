@@ -1,0 +1,185 @@
+//! What anybody does with a patient is in the audit trail, or it is not done.
+
+use axum::http::{Method, StatusCode};
+use identity::{Role, testing::CALLER};
+use serde_json::json;
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+use crate::fixtures::{Call, with, zoe};
+
+#[derive(Debug, FromRow)]
+struct Record {
+    actor_id: Option<Uuid>,
+    actor_role: Option<String>,
+    action: String,
+    outcome: String,
+    problem: Option<String>,
+    patient_ids: Vec<Uuid>,
+    request_id: Option<String>,
+}
+
+impl Record {
+    fn brief(&self) -> (&str, &str, Option<&str>) {
+        (&self.action, &self.outcome, self.problem.as_deref())
+    }
+}
+
+async fn records(database: &PgPool) -> Vec<Record> {
+    sqlx::query_as("SELECT * FROM audit.record ORDER BY id")
+        .fetch_all(database)
+        .await
+        .unwrap()
+}
+
+async fn last(database: &PgPool) -> Record {
+    records(database).await.pop().unwrap()
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn each_use_of_a_patient_leaves_a_record(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let id = call.created(&zoe()).await;
+    let path = format!("/api/patients/{id}");
+    let read = call.send(Method::GET, &path, None).await;
+    let update = Some(with(zoe(), "name", "Zoë"));
+    call.send(Method::PUT, &path, update.as_ref()).await;
+    call.send(Method::GET, "/api/patients", None).await;
+    call.send(Method::DELETE, &path, None).await;
+
+    let records = records(&database).await;
+    let actions: Vec<&str> = records.iter().map(|r| r.action.as_str()).collect();
+    let expected = [
+        "CREATE_PATIENT",
+        "READ_PATIENT",
+        "UPDATE_PATIENT",
+        "LIST_PATIENTS",
+        "DELETE_PATIENT",
+    ];
+    assert_eq!(actions, expected);
+    for record in &records {
+        assert_eq!(record.outcome, "SUCCEEDED");
+        assert_eq!(record.patient_ids, [id.parse::<Uuid>().unwrap()]);
+        assert_eq!(record.actor_id, Some(CALLER));
+        assert_eq!(record.actor_role.as_deref(), Some("ADMIN"));
+    }
+    let request_id = read.headers["x-request-id"].to_str().unwrap();
+    assert_eq!(records[1].request_id.as_deref(), Some(request_id));
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_was_refused_or_failed_is_on_record(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let id = call.created(&zoe()).await;
+    let path = format!("/api/patients/{id}");
+
+    let nobody = Uuid::now_v7();
+    let unknown = format!("/api/patients/{nobody}");
+    call.send(Method::GET, &unknown, None).await;
+    let record = last(&database).await;
+    let failed = ("READ_PATIENT", "FAILED", Some("not-found"));
+    assert_eq!(record.brief(), failed);
+    assert_eq!(record.patient_ids, [nobody]);
+
+    let stale = Call {
+        if_match: Some("\"7\""),
+        ..call
+    };
+    stale.send(Method::DELETE, &path, None).await;
+    let failed = ("DELETE_PATIENT", "FAILED", Some("precondition-failed"));
+    assert_eq!(last(&database).await.brief(), failed);
+
+    call.create(&zoe()).await;
+    let failed = ("CREATE_PATIENT", "FAILED", Some("conflict"));
+    assert_eq!(last(&database).await.brief(), failed);
+
+    let auditor = Call {
+        role: Role::Auditor,
+        ..call
+    };
+    let answer = auditor.send(Method::DELETE, &path, None).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let record = last(&database).await;
+    let refused = ("DELETE_PATIENT", "REFUSED", Some("forbidden"));
+    assert_eq!(record.brief(), refused);
+    assert_eq!(record.actor_role.as_deref(), Some("AUDITOR"));
+
+    // What says something about the form of a request says nothing about a patient.
+    let before = records(&database).await.len();
+    let nameless = with(zoe(), "name", "");
+    call.create(&nameless).await;
+    call.send(Method::GET, "/api/patients/42", None).await;
+    assert_eq!(records(&database).await.len(), before);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_answer_that_comes_again_is_on_record_again(database: PgPool) {
+    let call = Call {
+        key: Some("once"),
+        ..Call::as_admin(&database)
+    };
+    let id: Uuid = call.created(&zoe()).await.parse().unwrap();
+    call.created(&zoe()).await;
+    let records = records(&database).await;
+    assert_eq!(records.len(), 2);
+    for record in records {
+        assert_eq!(record.brief(), ("CREATE_PATIENT", "SUCCEEDED", None));
+        assert_eq!(record.patient_ids, [id]);
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_cannot_be_put_on_record_is_not_done(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let id = call.created(&zoe()).await;
+    let path = format!("/api/patients/{id}");
+    sqlx::query("ALTER TABLE audit.chain RENAME TO elsewhere")
+        .execute(&database)
+        .await
+        .unwrap();
+
+    let other = with(zoe(), "email", "other@clinic.example");
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    assert_eq!(call.create(&other).await.status, unavailable);
+    let update = with(zoe(), "name", "Somebody else");
+    let answer = call.send(Method::PUT, &path, Some(&update)).await;
+    assert_eq!(answer.status, unavailable);
+    let answer = call.send(Method::DELETE, &path, None).await;
+    assert_eq!(answer.status, unavailable);
+    for path in [path.as_str(), "/api/patients"] {
+        let answer = call.send(Method::GET, path, None).await;
+        assert_eq!(answer.status, unavailable);
+        assert!(!answer.body.to_string().contains("zoe@clinic.example"));
+    }
+
+    let patients: Vec<(String, i64)> = sqlx::query_as("SELECT name, version FROM patients.patient")
+        .fetch_all(&database)
+        .await
+        .unwrap();
+    assert_eq!(patients, [("Zoë Ωmega 🩺".to_owned(), 1)]);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_client_sets_nothing_that_is_not_for_it_to_set(database: PgPool) {
+    let call = Call {
+        role: Role::Receptionist,
+        ..Call::as_admin(&database)
+    };
+    let mut greedy = zoe();
+    for (field, value) in [
+        ("id", json!(Uuid::nil())),
+        ("version", json!(42)),
+        ("restricted", json!(true)),
+        ("createdAt", json!("2000-01-01T00:00:00Z")),
+    ] {
+        greedy[field] = value;
+    }
+    let id = call.created(&greedy).await;
+    let path = format!("/api/patients/{id}");
+    call.send(Method::PUT, &path, Some(&greedy)).await;
+    let patient = call.send(Method::GET, &path, None).await.body;
+    assert_ne!(patient["id"], greedy["id"]);
+    assert_eq!(patient["version"], 2);
+    assert_eq!(patient["restricted"], false);
+    assert_ne!(patient["createdAt"], greedy["createdAt"]);
+}

@@ -1,0 +1,193 @@
+//! A restricted record is for few, and opened in an emergency for a stated reason.
+
+use axum::http::{Method, StatusCode};
+use identity::{Role, testing::CALLER};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::fixtures::{Answer, Call, zoe};
+
+fn call(database: &PgPool, role: Role) -> Call<'_> {
+    Call {
+        role,
+        ..Call::as_admin(database)
+    }
+}
+
+async fn restricted(database: &PgPool) -> String {
+    let id = call(database, Role::Admin).created(&zoe()).await;
+    let answer = restrict(database, Role::Admin, &id, &json!({ "restricted": true })).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(answer.body["restricted"], true);
+    assert_eq!(answer.etag.as_deref(), Some("\"2\""));
+    id
+}
+
+async fn restrict(database: &PgPool, role: Role, id: &str, body: &Value) -> Answer {
+    let path = format!("/api/patients/{id}/restriction");
+    call(database, role)
+        .send(Method::PUT, &path, Some(body))
+        .await
+}
+
+async fn open(database: &PgPool, role: Role, id: &str, body: &Value) -> Answer {
+    let path = format!("/api/patients/{id}/emergency-access");
+    call(database, role)
+        .send(Method::POST, &path, Some(body))
+        .await
+}
+
+fn reason() -> Value {
+    json!({ "reason": "Unconscious, Allergien unbekannt 🚑" })
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_restricted_record_is_closed_to_most(database: PgPool) {
+    let id = restricted(&database).await;
+    let path = format!("/api/patients/{id}");
+    for role in Role::ALL {
+        let sees = matches!(role, Role::Admin | Role::Auditor);
+        let call = call(&database, role);
+        let read = call.send(Method::GET, &path, None).await;
+        let list = call.send(Method::GET, "/api/patients", None).await;
+        let listed = list.body["patients"].as_array().unwrap().len();
+        if sees {
+            assert_eq!((read.status, listed), (StatusCode::OK, 1), "{role}");
+            continue;
+        }
+        assert_eq!((read.status, listed), (StatusCode::FORBIDDEN, 0), "{role}");
+        assert!(!read.body.to_string().contains("zoe@"), "{role}");
+        let update = call.send(Method::PUT, &path, Some(&zoe())).await;
+        assert_eq!(update.status, StatusCode::FORBIDDEN, "{role}");
+        // Whoever it is closed to does not open it.
+        let answer = restrict(&database, role, &id, &json!({ "restricted": false })).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{role}");
+    }
+    let opened = json!({ "restricted": false });
+    let answer = restrict(&database, Role::Admin, &id, &opened).await;
+    assert_eq!(answer.body["restricted"], false);
+    let clinician = call(&database, Role::Clinician);
+    let read = clinician.send(Method::GET, &path, None).await;
+    assert_eq!(read.status, StatusCode::OK);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn pages_do_not_tell_of_restricted_patients(database: PgPool) {
+    let admin = call(&database, Role::Admin);
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        let mut patient = zoe();
+        patient["email"] = json!(format!("zoe{number}@clinic.example"));
+        ids.push(admin.created(&patient).await);
+    }
+    for id in [&ids[1], &ids[4]] {
+        restrict(&database, Role::Admin, id, &json!({ "restricted": true })).await;
+    }
+    let clinician = call(&database, Role::Clinician);
+    let page = clinician.send(Method::GET, "/api/patients?limit=2", None);
+    let page = page.await.body;
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let path = format!("/api/patients?limit=2&cursor={cursor}");
+    let rest = clinician.send(Method::GET, &path, None).await.body;
+    let seen = |page: &Value| -> Vec<String> {
+        let patients = page["patients"].as_array().unwrap().iter();
+        patients
+            .map(|patient| patient["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(seen(&page), [ids[0].as_str(), ids[2].as_str()]);
+    assert_eq!(seen(&rest), [ids[3].as_str()]);
+    assert_eq!(rest["nextCursor"], Value::Null);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_clinician_opens_it_in_an_emergency(database: PgPool) {
+    let id = restricted(&database).await;
+    for (email, role, disabled) in [
+        ("one@clinic.example", "ADMIN", false),
+        ("two@clinic.example", "ADMIN", false),
+        ("gone@clinic.example", "ADMIN", true),
+        ("doctor@clinic.example", "CLINICIAN", false),
+    ] {
+        sqlx::query(
+            "INSERT INTO auth.user_account (id, email, role, disabled) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(Uuid::now_v7())
+        .bind(email)
+        .bind(role)
+        .bind(disabled)
+        .execute(&database)
+        .await
+        .unwrap();
+    }
+
+    for role in [Role::Admin, Role::Receptionist, Role::Auditor] {
+        let answer = open(&database, role, &id, &reason()).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{role}");
+    }
+    let answer = open(&database, Role::Clinician, &id, &reason()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(answer.body["email"], "zoe@clinic.example");
+
+    let (actor, stated, patients): (Uuid, String, Vec<Uuid>) = sqlx::query_as(
+        "SELECT actor_id, reason, patient_ids FROM audit.record
+         WHERE action = 'EMERGENCY_ACCESS' AND outcome = 'SUCCEEDED'",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    assert_eq!((actor, patients), (CALLER, vec![id.parse().unwrap()]));
+    assert_eq!(stated, "Unconscious, Allergien unbekannt 🚑");
+    let told: Vec<String> =
+        sqlx::query_scalar("SELECT email FROM auth.administrator_notice ORDER BY email")
+            .fetch_all(&database)
+            .await
+            .unwrap();
+    assert_eq!(told, ["one@clinic.example", "two@clinic.example"]);
+
+    // It was opened once, not for good.
+    let path = format!("/api/patients/{id}");
+    let clinician = call(&database, Role::Clinician);
+    let read = clinician.send(Method::GET, &path, None).await;
+    assert_eq!(read.status, StatusCode::FORBIDDEN);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn without_a_reason_or_a_message_it_stays_closed(database: PgPool) {
+    let id = restricted(&database).await;
+    for body in [
+        json!({}),
+        json!({ "reason": "urgent" }),
+        json!({ "reason": 42 }),
+        json!({ "reason": "x".repeat(501) }),
+        json!({ "reason": "Unconscious, allergies unknown", "actorId": Uuid::nil() }),
+    ] {
+        let answer = open(&database, Role::Clinician, &id, &body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    let nobody = Uuid::now_v7().to_string();
+    let answer = open(&database, Role::Clinician, &nobody, &reason()).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+
+    sqlx::query("ALTER TABLE auth.administrator_notice ADD CHECK (email = 'nobody')")
+        .execute(&database)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO auth.user_account (id, email, role) VALUES ($1, $2, 'ADMIN')")
+        .bind(Uuid::now_v7())
+        .bind("one@clinic.example")
+        .execute(&database)
+        .await
+        .unwrap();
+    let answer = open(&database, Role::Clinician, &id, &reason()).await;
+    assert!(answer.status.is_server_error(), "{}", answer.body);
+    assert!(!answer.body.to_string().contains("zoe@"));
+    let opened: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM audit.record WHERE action = 'EMERGENCY_ACCESS' AND outcome = 'SUCCEEDED'",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    assert_eq!(opened, 0);
+}

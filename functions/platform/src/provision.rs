@@ -1,11 +1,14 @@
 //! Fills a deployment with what every service needs before its first request: the
-//! schemas, the topic, the key that signs access tokens, the sender of messages.
+//! schemas, the database role of the application, the topic, the key that signs access
+//! tokens, the sender of messages.
 //!
 //! Called after each deployment. Every step leaves what is there as it is, so calling
 //! it again, or twice at the same time, is safe.
 
+mod application_role;
 mod brokers;
 mod migrations;
+mod scram;
 mod sender;
 mod signing_key;
 mod topic;
@@ -14,8 +17,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use store::{aws_config, connect_options, setting};
+use store::{aws_config, connect_options_of, setting};
 
+pub use application_role::{Application, ProvidedRole, provide as provide_application_role};
 pub use migrations::run as run_migrations;
 pub use sender::Sender;
 pub use signing_key::{ProvisionedKey, RotatedKey, rotate as rotate_signing_key};
@@ -27,6 +31,8 @@ pub use topic::{ProvisionedTopic, TopicShape, provide as provide_topic};
 pub struct Provisioned {
     /// How many migrations each service's schema has.
     pub migrations: BTreeMap<&'static str, usize>,
+    /// What the functions and the billing service log in to the database as.
+    pub application_role: ProvidedRole,
     /// Where patient events go.
     pub topic: ProvisionedTopic,
     /// The key that signs access tokens.
@@ -45,8 +51,10 @@ pub struct Provisioned {
 /// With the step that failed and the reason. What earlier steps provided stays; the next
 /// call goes on from there.
 pub async fn provision() -> anyhow::Result<Provisioned> {
-    let database = connect_options("provision")?;
-    let migrations = migrations::run(&database).await?;
+    let application = Application::from_url(&setting("DATABASE_URL")?)?;
+    let owner = connect_options_of("DATABASE_OWNER_URL", "provision")?;
+    let migrations = migrations::run(&owner).await?;
+    let application_role = application_role::provide(&owner, &application).await?;
 
     let aws = aws_config().await;
     let bootstrap_servers = match setting("KAFKA_CLUSTER_ARN") {
@@ -70,6 +78,7 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
 
     Ok(Provisioned {
         migrations,
+        application_role,
         topic,
         signing_key,
         sender,

@@ -304,7 +304,8 @@ fn parameters(
         ("Architecture", architecture.to_owned()),
         ("BillingToken", endpoints.billing_token.clone()),
         ("BillingUrl", endpoints.billing_url.clone()),
-        ("DatabaseUrl", endpoints.database_url.clone()),
+        ("DatabaseOwnerUrl", endpoints.database_url.clone()),
+        ("DatabaseUrl", endpoints.application_database_url.clone()),
         ("Environment", "local".to_owned()),
         (
             "KafkaBootstrapServers",

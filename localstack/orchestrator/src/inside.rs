@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
@@ -32,6 +32,7 @@ pub(crate) fn command(
     let (program, arguments) = command.split_first().context("no command was given")?;
     let path = env::var_os("PATH").unwrap_or_default();
     let tools = Cache::new(settings).installed_programs()?;
+    let runs_functions = runs_functions(program, arguments);
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -45,8 +46,19 @@ pub(crate) fn command(
             "PATH",
             env::join_paths(env::split_paths(&path).chain(tools))?,
         );
+    if runs_functions {
+        command.env("DATABASE_URL", &stack.application_database_url);
+    }
     without_traces_of_cargo_run(&mut command);
     Ok(command)
+}
+
+/// Whether the command is cargo-lambda: functions have the same database role wherever they
+/// run. Everything else has the one that may make databases, as tests do.
+fn runs_functions(program: &OsStr, arguments: &[OsString]) -> bool {
+    let name = Path::new(program).file_name().unwrap_or_default();
+    name == "cargo-lambda"
+        || name == "cargo" && arguments.iter().any(|argument| argument == "lambda")
 }
 
 /// One of the installed tools, which are installed now if they are not yet.
@@ -175,4 +187,27 @@ fn exit_code(status: ExitStatus) -> ExitCode {
         .code()
         .and_then(|code| u8::try_from(code).ok())
         .map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_run_by_cargo_lambda() {
+        let runs = |command: &str| {
+            let words: Vec<OsString> = command.split(' ').map(OsString::from).collect();
+            runs_functions(&words[0], &words[1..])
+        };
+        for command in [
+            "cargo lambda watch",
+            "/tools/bin/cargo-lambda lambda watch",
+            "cargo +stable lambda invoke provision",
+        ] {
+            assert!(runs(command), "{command}");
+        }
+        for command in ["cargo test --workspace", "psql lambda", "make sqlx"] {
+            assert!(!runs(command), "{command}");
+        }
+    }
 }

@@ -57,7 +57,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "DATABASE_URL",
         "none",
-        "use this PostgreSQL instead of starting one",
+        "use this PostgreSQL instead of starting one, as a role that may create roles",
     ),
     setting(
         "KAFKA_BOOTSTRAP_SERVERS",

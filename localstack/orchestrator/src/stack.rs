@@ -19,6 +19,7 @@ use crate::progress::Progress;
 use crate::provisioning;
 use crate::readiness;
 use crate::services::localstack::{self, Extension};
+use crate::services::postgres::application_role;
 use crate::services::{Service, billing, dynamodb, kafka, postgres};
 use crate::settings::Settings;
 use crate::stack_file::StackFile;
@@ -36,8 +37,10 @@ pub struct Context {
 
 /// Where the parts of the stack are, whoever started them.
 pub struct Endpoints {
-    /// The database, with its password.
+    /// The database, as the role that owns it, with its password.
     pub database_url: String,
+    /// The same database, as the role that the functions and the billing service have.
+    pub application_database_url: String,
     /// The brokers, separated by commas.
     pub kafka_bootstrap_servers: String,
     /// The gRPC service.
@@ -382,11 +385,13 @@ pub fn clean(context: &Context) -> Result<()> {
 
 impl Endpoints {
     fn new(settings: &Settings, ports: &Ports) -> Result<Self> {
+        let database_url = match &settings.database_url {
+            Some(url) => url.clone(),
+            None => postgres::url(settings, ports)?,
+        };
         Ok(Self {
-            database_url: match &settings.database_url {
-                Some(url) => url.clone(),
-                None => postgres::url(settings, ports)?,
-            },
+            application_database_url: application_role::url(settings, &database_url)?,
+            database_url,
             kafka_bootstrap_servers: settings
                 .kafka_bootstrap_servers
                 .clone()

@@ -5,14 +5,14 @@ use sqlx::Error;
 use crate::Problem;
 
 /// The classes of SQLSTATE that pass by themselves: connection exceptions, insufficient
-/// resources, operator intervention (which includes a statement's time-out) and
-/// serialisation failures
+/// resources, operator intervention (which includes a statement's time-out),
+/// serialisation failures, and a login that the server does not accept (yet)
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "40"];
+const PASSING_CLASSES: [&str; 5] = ["08", "53", "57", "40", "28"];
 
 /// SQLSTATEs that pass: a lock that was not to be had in time, and a schema, a table or a
-/// column that is not there before a deployment is complete.
-const PASSING: [&str; 4] = ["55P03", "3F000", "42P01", "42703"];
+/// column that is not there, or may not be used, before a deployment is complete.
+const PASSING: [&str; 5] = ["55P03", "3F000", "42P01", "42703", "42501"];
 
 /// A database that is down, starting or saturated is unavailable for the moment.
 /// Anything else is a fault of ours.

@@ -11,5 +11,5 @@ pub mod testing;
 pub use ::aws_config::SdkConfig;
 pub use aws::{aws_config, failure_code, http_client};
 pub use dynamodb::{Table, TransactionError};
-pub use postgres::{PoolError, TRUSTED_FOR, connect_options, pool, pool_of};
+pub use postgres::{PoolError, TRUSTED_FOR, connect_options, connect_options_of, pool, pool_of};
 pub use setting::{MissingSetting, setting};

@@ -22,15 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// once does not.
 pub const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
-/// `DATABASE_URL` is missing, or is not the URL of a PostgreSQL database.
+/// The setting is missing, or is not the URL of a PostgreSQL database.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// It is missing.
     #[error(transparent)]
     Missing(#[from] MissingSetting),
     /// It cannot be read. The value holds a password, so it is not repeated.
-    #[error("DATABASE_URL is not the URL of a PostgreSQL database")]
-    Invalid,
+    #[error("{0} is not the URL of a PostgreSQL database")]
+    Invalid(&'static str),
 }
 
 /// The pool of the database at `DATABASE_URL`. Nothing is connected yet.
@@ -69,8 +69,20 @@ pub fn pool_of(options: PgConnectOptions) -> PgPool {
 /// # Errors
 /// If the setting is missing or cannot be read.
 pub fn connect_options(application: &str) -> Result<PgConnectOptions, PoolError> {
-    let options: PgConnectOptions = setting("DATABASE_URL")?
+    connect_options_of("DATABASE_URL", application)
+}
+
+/// How to connect to the database at the URL in this setting, without the pool's time
+/// limits.
+///
+/// # Errors
+/// If the setting is missing or cannot be read.
+pub fn connect_options_of(
+    name: &'static str,
+    application: &str,
+) -> Result<PgConnectOptions, PoolError> {
+    let options: PgConnectOptions = setting(name)?
         .parse()
-        .map_err(|_| PoolError::Invalid)?;
+        .map_err(|_| PoolError::Invalid(name))?;
     Ok(options.application_name(application))
 }

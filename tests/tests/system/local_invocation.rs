@@ -1,7 +1,7 @@
 //! Running one function on its own, with the stack behind it, as developers do.
 
 use std::{
-    fs,
+    env, fs,
     net::{Ipv6Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -28,6 +28,10 @@ fn cargo_lambda() -> Command {
         // Where cargo has set them for this test, they are not meant for the functions.
         .env_remove("CARGO_MANIFEST_DIR")
         .env("SQLX_OFFLINE", "true");
+    // As `local-stack exec cargo lambda` does.
+    if let Some(url) = env::var_os("APPLICATION_DATABASE_URL") {
+        command.env("DATABASE_URL", url);
+    }
     command
 }
 

@@ -11,6 +11,7 @@ mod accounts;
 mod audit_trail;
 mod consumers;
 mod cors;
+mod database_role;
 mod dead_letters;
 mod documentation;
 mod events;

@@ -8,8 +8,8 @@ use tonic::Status;
 const PASSING_CLASSES: [&str; 5] = ["08", "53", "57", "40", "28"];
 
 /// SQLSTATEs that pass: a lock that was not to be had in time, and a database, a schema
-/// or a table that is not there before the first deployment is complete.
-const PASSING: [&str; 4] = ["55P03", "3D000", "3F000", "42P01"];
+/// or a table that is not there, or may not be used, before a deployment is complete.
+const PASSING: [&str; 5] = ["55P03", "3D000", "3F000", "42P01", "42501"];
 
 /// Logs why the statement failed, and tells the caller whether trying again helps.
 pub(crate) fn failed(error: &sqlx::Error) -> Status {

@@ -6,6 +6,9 @@
     reason = "a test may end here"
 )]
 
+mod application_role;
+mod audit_trail;
+
 use platform::provision::{TopicShape, provide_topic, run_migrations};
 use sqlx::{
     PgPool,

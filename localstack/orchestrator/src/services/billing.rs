@@ -35,7 +35,7 @@ pub fn start(
             command: ServiceCommand::new(program)
                 .env("BILLING_LISTEN", &address)
                 .env("BILLING_TOKEN", &endpoints.billing_token)
-                .env("DATABASE_URL", &endpoints.database_url)
+                .env("DATABASE_URL", &endpoints.application_database_url)
                 .env("LOG_LEVEL", &context.settings.log_level)
                 .directory(&context.settings.directory)
                 .depends_on(build),

@@ -54,6 +54,8 @@ pub struct Patient {
     pub date_of_birth: NaiveDate,
     /// When the clinic registered them.
     pub registered_date: NaiveDate,
+    /// Whether the record is restricted to few.
+    pub restricted: bool,
     /// When the record was made.
     pub created_at: DateTime<Utc>,
     /// When the record was changed last.

@@ -55,13 +55,17 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
                             arn("POST/api/patients"),
                             arn("GET/api/patients/*"),
                             arn("PUT/api/patients/*"),
+                            arn("POST/api/patients/*/emergency-access"),
                             arn("GET/api/analytics/patients"),
                         ],
                     },
                     {
                         "Action": ["execute-api:Invoke"],
                         "Effect": "Deny",
-                        "Resource": [arn("GET/api/patients/*/billing-account")],
+                        "Resource": [
+                            arn("PUT/api/patients/*/restriction"),
+                            arn("GET/api/patients/*/billing-account"),
+                        ],
                     },
                 ],
             },

@@ -38,6 +38,7 @@ fn patient(id: Uuid, version: i64, change: &str) -> Patient {
         address: format!("{change}, 1 Main St"),
         date_of_birth: "1987-03-12".parse().unwrap(),
         registered_date: "2020-06-01".parse().unwrap(),
+        restricted: false,
         created_at: time(),
         updated_at: time(),
     }

@@ -173,6 +173,27 @@ def test_a_call_that_fails_is_made_again(reader: Reader) -> None:
     assert (reader.folder / "failures").read_text() == "0"
 
 
+def test_a_call_that_fails_too_often_goes_to_the_failure_destination(reader: Reader) -> None:
+    """As it was, for somebody who tries again later."""
+    (reader.folder / "failures").write_text("2")
+    queues = reader.localstack.client("sqs")
+    queue = queues.create_queue(QueueName=reader.name)["QueueUrl"]
+    attributes = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    reader.localstack.client("lambda").put_function_event_invoke_config(
+        FunctionName=reader.name,
+        MaximumRetryAttempts=1,
+        DestinationConfig={"OnFailure": {"Destination": attributes["Attributes"]["QueueArn"]}},
+    )
+    reader.subscribe("")
+    reader.write("a line")
+    reader.waits_for(2)
+    message = wait_until(
+        lambda: queues.receive_message(QueueUrl=queue).get("Messages"), "the event is in the queue"
+    )[0]
+    data = json.loads(message["Body"])["requestPayload"]["awslogs"]["data"]
+    assert json.loads(gzip.decompress(base64.b64decode(data))) == reader.calls()[0]
+
+
 def test_lines_are_written_without_their_reader(reader: Reader) -> None:
     """The function is gone; who writes has nothing to do with that."""
     reader.subscribe("")

@@ -4,6 +4,9 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::Subject;
 
 /// What was done, or was to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -129,12 +132,14 @@ impl Action {
         })
     }
 
-    /// Whether it is an account that a route of this action names, and not a patient.
-    pub(crate) const fn concerns_an_account(self) -> bool {
-        matches!(
-            self,
-            Self::CreateAccount | Self::UpdateAccount | Self::ReadAccounts
-        )
+    /// Whose data it is about, if a route of this action names this id: an account's, or a
+    /// patient's.
+    #[must_use]
+    pub const fn subject(self, id: Uuid) -> Subject<'static> {
+        match self {
+            Self::CreateAccount | Self::UpdateAccount | Self::ReadAccounts => Subject::Account(id),
+            _ => Subject::Patient(id),
+        }
     }
 }
 

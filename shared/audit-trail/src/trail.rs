@@ -100,8 +100,7 @@ impl Trail {
         patient: Option<Uuid>,
     ) -> Result<(), sqlx::Error> {
         let subject = match (patient, self.0.user.get()) {
-            (Some(id), _) if self.0.action.concerns_an_account() => Subject::Account(id),
-            (Some(id), _) => Subject::Patient(id),
+            (Some(id), _) => self.0.action.subject(id),
             (None, Some((user, _))) => Subject::Account(*user),
             (None, None) => Subject::Nobody,
         };

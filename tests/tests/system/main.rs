@@ -21,6 +21,7 @@ mod local_invocation;
 mod log_in;
 mod patients;
 mod reference_client;
+mod refusals;
 mod resilience;
 mod sample_events;
 mod sessions;

@@ -1,4 +1,5 @@
-//! The trail on a real PostgreSQL: who reads it, and what shows that it was tampered with.
+//! The trail on a real PostgreSQL: who reads it, what shows that it was tampered with, and
+//! what the gateway refused.
 
 #![allow(
     clippy::expect_used,
@@ -7,6 +8,7 @@
 )]
 
 mod listing;
+mod refusals;
 mod verifying;
 
 use audit_trail::{Action, Outcome, Record, Subject};

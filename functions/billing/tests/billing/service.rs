@@ -32,6 +32,20 @@ async fn a_call_without_the_token_is_refused(database: PgPool) {
     assert_eq!(accounts(&database).await, 0);
 }
 
+/// The service may be up before the deployment is complete, and no call is lost for that.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn without_a_grant_a_call_is_to_come_again(database: PgPool) {
+    // A role that has been granted nothing here.
+    let options = database.connect_options().as_ref().clone();
+    let early = PgPool::connect_lazy_with(options.options([("role", "pg_monitor")]));
+    let mut billing = Running::start(&early).await.generated_client();
+    let refusal = billing
+        .create_billing_account(with_token(create(Uuid::now_v7())))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::Unavailable, "{refusal}");
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_account_is_opened_once_and_found_again(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();

@@ -102,6 +102,21 @@ async fn a_database_without_free_connections_is_unavailable_for_the_moment(datab
     assert_unavailable(&answer);
 }
 
+/// A role that is not there yet, or has another password, or may not use a new table yet.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_deployment_that_is_not_complete_is_unavailable_for_the_moment(database: PgPool) {
+    let path = format!("/api/patients/{}", Uuid::now_v7());
+    for incomplete in [
+        options(&database).username("nobody_yet").password("x"),
+        options(&database).password("another"),
+        // Everybody's role, which has been granted nothing here.
+        options(&database).options([("role", "pg_monitor")]),
+    ] {
+        let pool = store::pool_of(incomplete);
+        assert_unavailable(&soon(Call::as_admin(&pool).send(Method::GET, &path, None)).await);
+    }
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_request_after_the_database_was_restarted_is_served(database: PgPool) {
     let pool = store::pool_of(options(&database));

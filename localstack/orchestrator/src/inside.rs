@@ -22,6 +22,12 @@ use serde::Deserialize;
 const POLL: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What links functions for a machine that is not this one, as its Python package calls it.
+const ZIG: &str = "python-zig";
+
+/// Where cargo-lambda looks for it first. It does not know the package's name for it.
+const ZIG_PATH: &str = "CARGO_ZIGBUILD_ZIG_PATH";
+
 /// The command, with the stack's environment and its tools on the path, behind those of
 /// the user.
 pub(crate) fn command(
@@ -32,6 +38,8 @@ pub(crate) fn command(
     let (program, arguments) = command.split_first().context("no command was given")?;
     let path = env::var_os("PATH").unwrap_or_default();
     let tools = Cache::new(settings).installed_programs()?;
+    let mut linkers = tools.iter().map(|folder| folder.join(ZIG));
+    let linker = linkers.find(|program| program.is_file());
     let runs_functions = runs_functions(program, arguments);
     let mut command = Command::new(program);
     command
@@ -46,6 +54,11 @@ pub(crate) fn command(
             "PATH",
             env::join_paths(env::split_paths(&path).chain(tools))?,
         );
+    if let Some(linker) = linker
+        && env::var_os(ZIG_PATH).is_none()
+    {
+        command.env(ZIG_PATH, linker);
+    }
     if runs_functions {
         command.env("DATABASE_URL", &stack.application_database_url);
     }

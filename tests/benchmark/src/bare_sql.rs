@@ -42,11 +42,15 @@ const INSERT_OUTBOX: &str = "
     INSERT INTO patients.outbox (patient_id, message_id, kind, payload, traceparent)
     VALUES ($1, $2, $3, $4, '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')";
 
+/// What has to be on record is a part of what a request stands for.
+const APPEND_RECORD: &str = "
+    SELECT audit.append($1, NULL, NULL, $2, 'SUCCEEDED', NULL, ARRAY[$3::uuid], NULL, NULL,
+                        '127.0.0.1', 'benchmark')";
+
 /// What [`BareSql::get`] does, for people.
-pub(crate) const GET: &str = "SELECT one patient by primary key";
+pub(crate) const GET: &str = "SELECT one patient by primary key, append to the audit trail";
 /// What [`BareSql::create`] does, for people.
-pub(crate) const CREATE: &str =
-    "BEGIN, INSERT patient RETURNING, 2 x INSERT outbox, COMMIT; nothing delivered";
+pub(crate) const CREATE: &str = "BEGIN, INSERT patient RETURNING, 2 x INSERT outbox, append to the audit trail, COMMIT; nothing delivered";
 
 /// A connection, and what it has written.
 #[derive(Debug)]
@@ -77,6 +81,12 @@ impl BareSql {
         let patient: Row = sqlx::query_as(SELECT_PATIENT)
             .bind(id)
             .fetch_one(&mut *self.connection)
+            .await?;
+        sqlx::query(APPEND_RECORD)
+            .bind(Uuid::now_v7())
+            .bind("READ_PATIENT")
+            .bind(id)
+            .execute(&mut *self.connection)
             .await?;
         let duration = begin.elapsed();
         // Read, so that no compiler finds the row superfluous.
@@ -122,6 +132,12 @@ impl BareSql {
                 .execute(&mut *transaction)
                 .await?;
         }
+        sqlx::query(APPEND_RECORD)
+            .bind(Uuid::now_v7())
+            .bind("CREATE_PATIENT")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         let duration = begin.elapsed();
 

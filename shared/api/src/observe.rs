@@ -16,6 +16,10 @@ use uuid::Uuid;
 
 use crate::{AllowedOrigins, Problem, gateway::request_context, serve::REQUEST_DEADLINE};
 
+/// For two years browsers come back over TLS alone (RFC 6797). They do not heed it where they
+/// came without TLS, as on a developer's machine.
+const ONLY_ENCRYPTED: HeaderValue = HeaderValue::from_static("max-age=63072000");
+
 /// What the layer knows before the first request.
 #[derive(Debug, Clone)]
 pub(crate) struct Observed {
@@ -86,6 +90,7 @@ pub(crate) async fn observe(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    headers.insert(header::STRICT_TRANSPORT_SECURITY, ONLY_ENCRYPTED);
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert("x-request-id", id);
     }

@@ -98,6 +98,7 @@ pub(crate) fn check(
         changes::happened_once(&evidence),
         topic::is_in_order(&evidence),
         topic::deliveries_are_apart(&evidence),
+        changes::are_on_record(&evidence),
         consequences::accounts(&evidence),
         consequences::analytics(&evidence),
         consequences::notifications(&evidence),

@@ -7,6 +7,7 @@ use backon::{ConstantBuilder, Retryable as _};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
+use serde_json::json;
 use sqlx::PgPool;
 use std::time::Duration;
 use system_tests::{Answer, Clinic, DeadLetter, Patient, PatientRecord, Topic};
@@ -47,6 +48,11 @@ pub(crate) struct Observation {
     pub(crate) patients: HashMap<Uuid, Option<Patient>>,
     /// The version of every patient in the database.
     pub(crate) rows: HashMap<Uuid, i64>,
+    /// How often each of these actions on a patient is on record as done: the first answer,
+    /// and each time that it was given again.
+    pub(crate) on_record: HashMap<(Uuid, String), i64>,
+    /// Whether no record of the audit trail is missing or was changed.
+    pub(crate) trail_is_intact: bool,
     /// How many billing accounts each patient has.
     pub(crate) accounts: HashMap<Uuid, i64>,
     /// What analytics say more than before.
@@ -139,6 +145,8 @@ impl Observation {
             patients: patients(load, &known).await?,
             notifications: notifications(load, &heard_of).await?,
             mails: mails(clinic).await,
+            on_record: on_record(database).await?,
+            trail_is_intact: trail_is_intact(clinic).await,
             letters: letters(clinic, &injected, &known).await,
             records,
             rows,
@@ -155,6 +163,26 @@ async fn rows(database: &PgPool) -> Result<HashMap<Uuid, i64>> {
     let rows = sqlx::query_as("SELECT id, version FROM patients.patient");
     let rows: Vec<(Uuid, i64)> = rows.fetch_all(database).await?;
     Ok(rows.into_iter().collect())
+}
+
+async fn on_record(database: &PgPool) -> Result<HashMap<(Uuid, String), i64>> {
+    let records = sqlx::query_as(
+        "SELECT patient_ids[1], action, count(*)
+         FROM audit.record
+         WHERE outcome = 'SUCCEEDED'
+           AND action IN ('CREATE_PATIENT', 'UPDATE_PATIENT', 'DELETE_PATIENT')
+         GROUP BY patient_ids[1], action",
+    );
+    let records: Vec<(Uuid, String, i64)> = records.fetch_all(database).await?;
+    let records = records.into_iter();
+    Ok(records
+        .map(|(patient, action, count)| ((patient, action), count))
+        .collect())
+}
+
+async fn trail_is_intact(clinic: &Clinic) -> bool {
+    let invoked = clinic.aws().invoke("verify-audit-trail", &json!({})).await;
+    invoked.payload["intact"] == json!(true)
 }
 
 async fn accounts(database: &PgPool) -> Result<HashMap<Uuid, i64>> {

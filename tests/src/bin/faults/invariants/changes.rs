@@ -147,6 +147,43 @@ pub(super) fn happened_once(evidence: &Evidence<'_>) -> Invariant {
     invariant
 }
 
+/// Every change that happened is in the audit trail, and none that did not happen.
+pub(super) fn are_on_record(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("every change is on record, and the audit trail is intact");
+    let observed = evidence.observed;
+    invariant.check(observed.trail_is_intact, || {
+        "a record is missing, or was changed".to_owned()
+    });
+    for (patient_id, events) in &evidence.events {
+        let mut happened: HashMap<&str, i64> = HashMap::new();
+        for record in events {
+            *happened
+                .entry(action(record.event.change.as_ref()))
+                .or_default() += 1;
+        }
+        for name in ["CREATE_PATIENT", "UPDATE_PATIENT", "DELETE_PATIENT"] {
+            let happened = happened.get(name).copied().unwrap_or_default();
+            let on_record = observed.on_record.get(&(*patient_id, name.to_owned()));
+            let on_record = on_record.copied().unwrap_or_default();
+            // An answer that was given again is on record again.
+            let fine = on_record >= happened && (on_record == 0 || happened > 0);
+            invariant.check(fine, || {
+                format!("patient {patient_id}: {name} happened {happened} times and is on record {on_record} times")
+            });
+        }
+    }
+    invariant
+}
+
+/// The name in the audit trail of what an event tells of.
+const fn action(change: Option<&patient_event::Change>) -> &'static str {
+    match change {
+        Some(patient_event::Change::Created(_)) => "CREATE_PATIENT",
+        Some(patient_event::Change::Updated(_)) => "UPDATE_PATIENT",
+        Some(patient_event::Change::Deleted(_)) | None => "DELETE_PATIENT",
+    }
+}
+
 fn told(change: &Change) -> String {
     match &change.outcome {
         Outcome::Acknowledged { .. } => "acknowledged".to_owned(),

@@ -138,6 +138,15 @@ fn good() -> Run {
         records,
         patients: [(stays, Some(second)), (goes, None)].into(),
         rows: [(stays, 2)].into(),
+        on_record: [
+            (stays, "CREATE_PATIENT"),
+            (stays, "UPDATE_PATIENT"),
+            (goes, "CREATE_PATIENT"),
+            (goes, "DELETE_PATIENT"),
+        ]
+        .map(|(id, action)| ((id, action.to_owned()), 1))
+        .into(),
+        trail_is_intact: true,
         accounts: [(stays, 1), (goes, 1)].into(),
         analytics: [(time().date_naive(), counts.into())].into(),
         notifications: [stays, goes].map(|id| (id, vec!["SENT".to_owned()])).into(),
@@ -175,6 +184,7 @@ const THERE: &str = "every acknowledged change is there";
 const ONCE: &str = "every change happened once, and none that was refused";
 const IN_ORDER: &str = "the topic has all events once or more, in order";
 const APART: &str = "one delivery of a patient at a time";
+const ON_RECORD: &str = "every change is on record, and the audit trail is intact";
 const ACCOUNTS: &str = "one billing account for every patient created";
 const ANALYTICS: &str = "analytics are what a recount of the events says";
 const NOTIFICATIONS: &str = "one notification for every patient created, and sent";
@@ -230,6 +240,8 @@ fn a_change_that_happened_twice_is_found() {
         again.event.patient_version = 3;
         let (id, day) = (again.key.parse().unwrap(), time().date_naive());
         run.observed.records.push(again);
+        let on_record = &mut run.observed.on_record;
+        on_record.insert((id, "UPDATE_PATIENT".to_owned()), 2);
         run.observed.rows.insert(id, 3);
         let state = run.observed.patients.get_mut(&id).unwrap();
         state.as_mut().unwrap().version = 3;
@@ -245,6 +257,34 @@ fn a_change_that_happened_twice_is_found() {
         });
     });
     assert_eq!(one_version_for_two, [ONCE]);
+}
+
+#[test]
+fn a_change_that_is_not_on_record_is_found() {
+    let update = |run: &Run| {
+        let mut keys = run.observed.on_record.keys();
+        keys.find(|(_, action)| action == "UPDATE_PATIENT")
+            .unwrap()
+            .clone()
+    };
+    let missing = broken_by(|run| {
+        let update = update(run);
+        run.observed.on_record.remove(&update);
+    });
+    assert_eq!(missing, [ON_RECORD]);
+    let made_up = broken_by(|run| {
+        let (id, _) = update(run);
+        let deletion = (id, "DELETE_PATIENT".to_owned());
+        run.observed.on_record.insert(deletion, 1);
+    });
+    assert_eq!(made_up, [ON_RECORD]);
+    let tampered_with = broken_by(|run| run.observed.trail_is_intact = false);
+    assert_eq!(tampered_with, [ON_RECORD]);
+    let answered_again = broken_by(|run| {
+        let update = update(run);
+        run.observed.on_record.insert(update, 2);
+    });
+    assert_eq!(answered_again, [""; 0]);
 }
 
 #[test]
@@ -280,7 +320,7 @@ fn a_topic_with_gaps_or_disorder_is_found() {
         let counts = run.observed.analytics.get_mut(&day).unwrap();
         counts.remove("updated");
     });
-    assert_eq!(lost, [ONCE, IN_ORDER]);
+    assert_eq!(lost, [ONCE, IN_ORDER, ON_RECORD]);
     let swapped = broken_by(|run| run.observed.records.swap(0, 2));
     assert_eq!(swapped, [IN_ORDER, APART]);
     let again = broken_by(|run| {

@@ -42,6 +42,8 @@ async fn an_auditor_sees_who_did_what_to_a_patient() {
     records.reverse();
     let what = |record: &Value| (record["action"].clone(), record["outcome"].clone());
     let mut seen: Vec<_> = records.iter().map(what).collect();
+    // Other tests list all patients meanwhile.
+    seen.retain(|(action, _)| action != "LIST_PATIENTS");
     // The account is asked for until it is there.
     seen.dedup();
     seen.retain(|(action, outcome)| !(action == "READ_BILLING_ACCOUNT" && outcome == "FAILED"));

@@ -8,7 +8,7 @@
 ORCHESTRATOR = cargo run --quiet --package local-stack --
 
 help: orchestrator ## Show what can be done
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@$(ORCHESTRATOR) --help | sed -n '/^Settings/,$$p'
 

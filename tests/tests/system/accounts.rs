@@ -1,10 +1,11 @@
 //! From an administrator's decision to somebody who is logged in, and out again.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use identity::Role;
 use serde_json::{Value, json};
-use system_tests::{Clinic, Visitor, eventually, within};
+use sqlx::PgPool;
+use system_tests::{Clinic, Process, Visitor, eventually, within};
 use uuid::Uuid;
 
 const PASSWORD: &str = "staple the horse again";
@@ -155,6 +156,55 @@ async fn a_forgotten_password_is_replaced_and_a_known_one_changed() {
     visitor.get("/api/patients").answers(200).await;
     log_in(&clinic, &account["email"], new, 401).await;
     log_in(&clinic, &account["email"], "a loud evening in june", 200).await;
+}
+
+#[tokio::test]
+async fn a_password_whose_setting_was_broken_off_is_set_with_the_same_token() {
+    let clinic = Clinic::alone();
+    let administrator = clinic.administrator().await;
+    let account = invite(&clinic, &administrator, Role::Receptionist).await;
+    let email = account["email"].as_str().unwrap();
+    let body = json!({ "email": email });
+    let forgotten = clinic.stranger().post("/auth/forgotten-password");
+    forgotten.json(&body).answers(202).await;
+    let token = mailed_token(&clinic, email, 2).await;
+    let new = "a quiet morning in may";
+    let body = json!({ "token": token, "password": new });
+    let set = || clinic.stranger().post("/auth/set-password").json(&body);
+
+    // The token is used up and the password replaced, in a transaction that waits for the
+    // sessions to end.
+    let url = env::var("DATABASE_URL").unwrap();
+    let database = PgPool::connect(&url).await.unwrap();
+    let frozen = Process::of_service(clinic.stack(), "dynamodb").freeze();
+    let request = tokio::spawn(set().attempt());
+    let waiting = async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE application_name = 'set-password' AND state = 'idle in transaction'",
+        )
+        .fetch_one(&database)
+        .await
+        .unwrap();
+        (waiting > 0).then_some(())
+    };
+    eventually("the transaction", waiting).await;
+    for process in Process::of_function(clinic.stack(), "set-password") {
+        process.kill().await;
+    }
+    drop(frozen);
+    let _ = request.await.unwrap();
+
+    log_in(&clinic, &account["email"], PASSWORD, 200).await;
+    // Until the database has noticed that the process is gone.
+    eventually("the password", async || {
+        let answer = set().answer().await;
+        assert!([204, 503].contains(&answer.status), "{answer:?}");
+        (answer.status == 204).then_some(())
+    })
+    .await;
+    log_in(&clinic, &account["email"], new, 200).await;
+    log_in(&clinic, &account["email"], PASSWORD, 401).await;
 }
 
 /// A log-in past the gateway, which in the local stack says of everybody that they call

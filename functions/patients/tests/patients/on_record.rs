@@ -160,6 +160,34 @@ async fn what_cannot_be_put_on_record_is_not_done(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_comes_to_nothing_in_the_end_is_not_on_record(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let id = call.created(&zoe()).await;
+    let path = format!("/api/patients/{id}");
+    for statement in [
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+         AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$",
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE OR DELETE ON patients.patient
+         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ] {
+        sqlx::query(statement).execute(&database).await.unwrap();
+    }
+    let other = with(zoe(), "email", "other@clinic.example");
+    let restriction = json!({ "restricted": true });
+    let restricted = format!("{path}/restriction");
+    for (method, path, body) in [
+        (Method::POST, "/api/patients", Some(&other)),
+        (Method::PUT, &path, Some(&other)),
+        (Method::DELETE, &path, None),
+        (Method::PUT, &restricted, Some(&restriction)),
+    ] {
+        let answer = call.send(method, path, body).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+    }
+    assert_eq!(records(&database).await.len(), 1);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_client_sets_nothing_that_is_not_for_it_to_set(database: PgPool) {
     let call = Call {
         role: Role::Receptionist,

@@ -8,9 +8,13 @@
 //!   and behind their letters, and with the usual digits and signs for letters (`p4$$w0rd`);
 //! - it is in that list as it is typed;
 //! - it repeats a few characters, or counts up or down;
-//! - it is the name of who chooses it, or the clinic's, and a few characters.
+//! - it is the name of who chooses it, or the clinic's, and a few characters;
+//! - `zxcvbn` finds it soon: it knows 30,000 leaked passwords and what people make of them,
+//!   words, names, dates and keyboards.
 
 use std::collections::HashSet;
+
+use zxcvbn::{Score, zxcvbn};
 
 const LIST: &str = include_str!("common_words.txt");
 
@@ -26,6 +30,7 @@ const LONGEST_PATTERN: usize = 5;
 /// Whether everybody would try it, given the names that go with the account: the parts of
 /// its address, and what the clinic is called.
 pub(crate) fn is_too_common<'a>(password: &str, names: impl Iterator<Item = &'a str>) -> bool {
+    let names: Vec<&str> = names.collect();
     let list: HashSet<&str> = LIST
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with("# "))
@@ -40,7 +45,8 @@ pub(crate) fn is_too_common<'a>(password: &str, names: impl Iterator<Item = &'a 
         || [letters(&compact), letters(&as_letters(&compact))]
             .iter()
             .any(|letters| is_made_of(letters, &list))
-        || is_little_more_than(&compact, names)
+        || is_little_more_than(&compact, &names)
+        || is_guessed_soon(password, &names)
 }
 
 /// Without the digits and signs around and between them.
@@ -101,10 +107,16 @@ fn counts(characters: &[char]) -> bool {
         .is_some_and(|first| first.abs() <= 1 && steps.all(|step| step == first))
 }
 
-fn is_little_more_than<'a>(password: &str, names: impl Iterator<Item = &'a str>) -> bool {
+/// With fewer guesses than 10^8 by who tries what people choose: less than a day's work for
+/// somebody who has stolen the hashes, slow as they are.
+fn is_guessed_soon(password: &str, names: &[&str]) -> bool {
+    zxcvbn(password, names).score() < Score::Three
+}
+
+fn is_little_more_than(password: &str, names: &[&str]) -> bool {
     let mut rest = password.to_owned();
     let mut found = false;
-    let mut names: Vec<String> = names.map(str::to_lowercase).collect();
+    let mut names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
     // The longest first, so that no part of it is left.
     names.sort_by_key(|name| std::cmp::Reverse(name.chars().count()));
     for name in names {
@@ -159,6 +171,11 @@ mod tests {
             "zoe.larsen2026",
             "Larsen-Zoe-2026",
             "larsenlarsen1",
+            // What zxcvbn knows.
+            "manchesterunited",
+            "michellejessica",
+            "liverpool2005!",
+            "14/02/1990-14/02",
         ] {
             assert!(is_common(password), "{password}");
         }

@@ -39,6 +39,7 @@ clean: orchestrator ## Stop everything and remove the data
 test: orchestrator ## Run every test
 	cargo fmt --all --check
 	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	@$(MAKE) --no-print-directory rustdoc
 	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- $(MAKE) --no-print-directory test-on-stack
 

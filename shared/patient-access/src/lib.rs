@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// Lets callers on who may see this patient. For services that hold data about patients
 /// and not the record itself: they ask the patients service's schema, by the function that
-/// it publishes. A patient who does not exist is not restricted.
+/// it publishes. A patient who never existed is not restricted.
 ///
 /// # Errors
 /// 403 for who may not; if the database does not answer.

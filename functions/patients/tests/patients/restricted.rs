@@ -73,6 +73,31 @@ async fn a_restricted_record_is_closed_to_most(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_restriction_outlives_the_record(database: PgPool) {
+    let (id, other) = (restricted(&database).await, Uuid::now_v7());
+    let is_restricted = async |id: &str| -> bool {
+        sqlx::query_scalar("SELECT patients.is_restricted($1::uuid)")
+            .bind(id)
+            .fetch_one(&database)
+            .await
+            .unwrap()
+    };
+    assert!(is_restricted(&id).await);
+    let admin = call(&database, Role::Admin);
+    let delete = async |id: &str| {
+        let path = format!("/api/patients/{id}");
+        let answer = admin.send(Method::DELETE, &path, None).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    };
+    delete(&id).await;
+    assert!(is_restricted(&id).await);
+    assert!(!is_restricted(&other.to_string()).await);
+    let open = admin.created(&zoe()).await;
+    delete(&open).await;
+    assert!(!is_restricted(&open).await);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn pages_do_not_tell_of_restricted_patients(database: PgPool) {
     let admin = call(&database, Role::Admin);
     let mut ids = Vec::new();

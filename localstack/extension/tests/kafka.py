@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,16 @@ class KafkaBroker:
             )
         assert producer.flush(20) == 0, "the broker did not take all records"
         assert not refused, refused
+
+    @contextmanager
+    def consumer(self, topic: str) -> Iterator[Consumer]:
+        """A consumer of a topic's first partition, with the client's own settings."""
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": uuid.uuid4().hex})
+        try:
+            consumer.assign([TopicPartition(topic, 0, 0)])
+            yield consumer
+        finally:
+            consumer.close()
 
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
         """The offset a consumer group goes on from."""

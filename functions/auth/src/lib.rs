@@ -16,6 +16,7 @@ mod cached;
 pub mod change_password;
 pub mod create_account;
 pub mod create_users;
+mod due_messages;
 mod email_address;
 pub mod forgotten_password;
 pub mod get_account;

@@ -9,20 +9,20 @@
 
 use std::time::Duration;
 
-use aws_sdk_ses::{
-    error::ProvideErrorMetadata as _,
-    operation::send_email::SendEmailError,
-    types::{Body, Content, Destination, Message},
-};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use mail::{MailError, Mailer};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Serialize, de::IgnoredAny};
+use serde::de::IgnoredAny;
 use sqlx::{PgConnection, PgPool, postgres::types::PgInterval};
-use store::{MissingSetting, aws_config, failure_code, setting};
-use tokio::sync::OnceCell;
+use store::{MissingSetting, setting};
 use uuid::Uuid;
 
-use crate::{set_password::OneTimeToken, tell_administrators::tell_administrators};
+pub use crate::due_messages::{Report, SendError};
+use crate::{
+    due_messages::{Outcome, Waiting, send_due},
+    set_password::OneTimeToken,
+    tell_administrators::tell_administrators,
+};
 
 /// How long a token is good that somebody has asked for just now.
 const FORGOTTEN_PASSWORD_LIFETIME: Duration = Duration::from_mins(30);
@@ -34,40 +34,11 @@ const INVITATION_LIFETIME: Duration = Duration::from_hours(24);
 /// Nobody gets more than one message about a forgotten password in so long.
 const PAUSE: Duration = Duration::from_mins(5);
 
-/// How many messages one run sends: as many as fit into the function's time.
-pub(crate) const MAX_MESSAGES: u32 = 100;
-
-/// After so many failures in a row a run is given up: the mail service is down.
-pub(crate) const MAX_FAILURES: u32 = 3;
-
-/// What a run did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Messages that the mail service took.
-    pub sent: u32,
-    /// Messages to nobody: there is no such account, or it is disabled.
-    pub dropped: u32,
-    /// Messages that are due again later.
-    pub failed: u32,
-}
-
-/// Why a run ended before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// The database did not do its part.
-    #[error("the messages cannot be read: {0}")]
-    Database(#[from] sqlx::Error),
-    /// A token cannot be made.
-    #[error("no token can be made: {0}")]
-    Token(String),
-}
-
-/// Sends with SES, connected with the first message.
+/// What the messages are sent with, and in whose name.
 #[derive(Debug)]
 pub struct Mail {
-    sender: String,
+    mailer: Mailer,
     clinic: String,
-    client: OnceCell<aws_sdk_ses::Client>,
 }
 
 impl Mail {
@@ -76,77 +47,25 @@ impl Mail {
     /// # Errors
     /// If a setting is missing.
     pub fn from_env() -> Result<Self, MissingSetting> {
-        Ok(Self {
-            sender: setting("NOTIFICATIONS_SENDER")?,
-            clinic: setting("CLINIC_NAME")?,
-            client: OnceCell::new(),
-        })
+        Ok(Self::new(Mailer::from_env()?, setting("CLINIC_NAME")?))
     }
 
-    /// From this address, in the name of this clinic, with this client.
+    /// With this mailer, in the name of this clinic.
     #[must_use]
-    pub fn new(sender: &str, clinic: &str, client: aws_sdk_ses::Client) -> Self {
-        Self {
-            sender: sender.to_owned(),
-            clinic: clinic.to_owned(),
-            client: OnceCell::from(client),
-        }
+    pub const fn new(mailer: Mailer, clinic: String) -> Self {
+        Self { mailer, clinic }
     }
 
-    async fn send_token(&self, due: &Due, token: &SecretString) -> Result<(), Unsent> {
+    async fn send(&self, due: &Due, token: &SecretString) -> Result<(), MailError> {
         let text = include_str!("../templates/set-password.txt")
             .replace("{clinic}", &self.clinic)
             .replace("{reason}", due.reason())
             .replace("{token}", token.expose_secret())
             .replace("{lifetime}", due.lifetime_in_words());
         let subject = due.subject().replace("{clinic}", &self.clinic);
-        self.send(&due.email, subject, text).await
+        self.mailer.send(&due.email, &subject, &text).await?;
+        Ok(())
     }
-
-    pub(crate) async fn send(&self, to: &str, subject: String, text: String) -> Result<(), Unsent> {
-        let content = |data: String| Content::builder().data(data).charset("UTF-8").build();
-        let unmade = |_| Unsent::Later("the message cannot be made".to_owned());
-        let message = Message::builder()
-            .subject(content(subject).map_err(unmade)?)
-            .body(Body::builder().text(content(text).map_err(unmade)?).build())
-            .build();
-        let client = self
-            .client
-            .get_or_init(|| async { aws_sdk_ses::Client::new(aws_config().await) })
-            .await;
-        let sent = client
-            .send_email()
-            .source(&self.sender)
-            .destination(Destination::builder().to_addresses(to).build())
-            .message(message)
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(()),
-            // Its words may repeat the address, so only its code goes on.
-            Err(error) => match error.as_service_error() {
-                Some(SendEmailError::MessageRejected(refusal))
-                    if !refusal
-                        .message()
-                        .is_some_and(|why| why.contains(&self.sender)) =>
-                {
-                    Err(Unsent::Never("MessageRejected".to_owned()))
-                }
-                Some(refusal) if refusal.code() == Some("InvalidParameterValue") => {
-                    Err(Unsent::Never("InvalidParameterValue".to_owned()))
-                }
-                _ => Err(Unsent::Later(failure_code(&error))),
-            },
-        }
-    }
-}
-
-/// Why a message was not sent, in words that say nothing about whom it is for.
-pub(crate) enum Unsent {
-    /// Trying again helps.
-    Later(String),
-    /// The mail service refuses the address for good.
-    Never(String),
 }
 
 /// A message that is to be sent.
@@ -202,7 +121,7 @@ impl Due {
 pub async fn serve(database: PgPool, mail: Mail) -> Result<(), lambda_runtime::Error> {
     let (database, mail) = (&database, &mail);
     lambda_runtime::run(service_fn(|_: LambdaEvent<IgnoredAny>| async move {
-        match send_all(database, mail).await {
+        match Box::pin(send_all(database, mail)).await {
             Ok(report) => {
                 tracing::info!(?report, "sent account messages");
                 Ok(report)
@@ -221,7 +140,7 @@ pub async fn serve(database: PgPool, mail: Mail) -> Result<(), lambda_runtime::E
 
 /// What concerns an emergency first.
 async fn send_all(database: &PgPool, mail: &Mail) -> Result<Report, SendError> {
-    let notices = tell_administrators(database, mail).await?;
+    let notices = tell_administrators(database, &mail.mailer).await?;
     let messages = send_account_messages(database, mail).await?;
     Ok(Report {
         sent: notices.sent + messages.sent,
@@ -239,49 +158,36 @@ pub async fn send_account_messages(database: &PgPool, mail: &Mail) -> Result<Rep
     sqlx::query!("DELETE FROM auth.one_time_token WHERE expires_at < now()")
         .execute(database)
         .await?;
-    let mut report = Report::default();
-    let mut failures_in_a_row = 0;
-    for _ in 0..MAX_MESSAGES {
-        let mut transaction = database.begin().await?;
-        let Some(due) = next(&mut transaction).await? else {
-            break;
+    send_due(database, Waiting::AccountMessages, async |transaction| {
+        let Some(due) = next(transaction).await? else {
+            return Ok(None);
         };
         let outcome = match due.user {
-            Some(user) if !due.was_just_sent => {
-                let token = new_token(database, user, due.lifetime()).await?;
-                Some((user, mail.send_token(&due, &token).await))
-            }
-            _ => None,
+            Some(user) if !due.was_just_sent => send(database, mail, &due, user).await?,
+            _ => Outcome::Dropped,
         };
-        match outcome {
-            None => {
-                report.dropped += 1;
-                remove(&mut transaction, due.id).await?;
-            }
-            Some((user, Ok(()))) => {
-                tracing::info!(userId = %user, "sent a one-time token");
-                report.sent += 1;
-                failures_in_a_row = 0;
-                remove(&mut transaction, due.id).await?;
-            }
-            Some((user, Err(Unsent::Never(reason)))) => {
-                tracing::error!(userId = %user, reason, "a one-time token cannot be sent to this address");
-                report.dropped += 1;
-                remove(&mut transaction, due.id).await?;
-            }
-            Some((user, Err(Unsent::Later(reason)))) => {
-                tracing::warn!(userId = %user, reason, "a one-time token was not sent yet");
-                report.failed += 1;
-                failures_in_a_row += 1;
-                put_off(&mut transaction, due.id).await?;
-            }
+        Ok(Some((due.id, outcome)))
+    })
+    .await
+}
+
+/// Sends a new token to the user whom the message is for.
+async fn send(database: &PgPool, mail: &Mail, due: &Due, user: Uuid) -> Result<Outcome, SendError> {
+    let token = new_token(database, user, due.lifetime()).await?;
+    Ok(match mail.send(due, &token).await {
+        Ok(()) => {
+            tracing::info!(userId = %user, "sent a one-time token");
+            Outcome::Sent
         }
-        transaction.commit().await?;
-        if failures_in_a_row == MAX_FAILURES {
-            break;
+        Err(reason @ MailError::Refused(_)) => {
+            tracing::error!(userId = %user, %reason, "a one-time token cannot be sent to this address");
+            Outcome::Dropped
         }
-    }
-    Ok(report)
+        Err(reason @ MailError::Unavailable(_)) => {
+            tracing::warn!(userId = %user, %reason, "a one-time token was not sent yet");
+            Outcome::Failed
+        }
+    })
 }
 
 /// The message that has been due for longest, ours until the transaction ends.
@@ -325,27 +231,6 @@ async fn new_token(
     .execute(database)
     .await?;
     Ok(token.expose())
-}
-
-async fn remove(transaction: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM auth.account_message WHERE id = $1", id)
-        .execute(transaction)
-        .await?;
-    Ok(())
-}
-
-/// Twice as long as the last time, an hour at most.
-async fn put_off(transaction: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE auth.account_message
-         SET attempts = attempts + 1,
-             next_attempt_at = now() + least(interval '1 minute' * power(2, least(attempts, 10)), interval '1 hour')
-         WHERE id = $1",
-        id
-    )
-    .execute(transaction)
-    .await?;
-    Ok(())
 }
 
 fn interval(duration: Duration) -> PgInterval {

@@ -5,10 +5,11 @@
 //! trail: a mailbox is no place for a patient's data.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use mail::{MailError, Mailer};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::send_account_messages::{MAX_FAILURES, MAX_MESSAGES, Mail, Report, SendError, Unsent};
+use crate::due_messages::{Outcome, Report, SendError, Waiting, send_due};
 
 const SUBJECT: &str = "Emergency access to a patient's record";
 
@@ -28,47 +29,30 @@ struct Notice {
 ///
 /// # Errors
 /// If the database does not answer. What was sent until then is not sent again.
-pub async fn tell_administrators(database: &PgPool, mail: &Mail) -> Result<Report, SendError> {
-    let mut report = Report::default();
-    let mut failures_in_a_row = 0;
-    for _ in 0..MAX_MESSAGES {
-        let mut transaction = database.begin().await?;
-        let Some(notice) = next(&mut transaction).await? else {
-            break;
-        };
-        match mail
-            .send(&notice.email, SUBJECT.to_owned(), notice.text())
-            .await
-        {
-            Ok(()) => {
-                report.sent += 1;
-                failures_in_a_row = 0;
-                remove(&mut transaction, notice.id).await?;
-            }
-            Err(Unsent::Never(reason)) => {
-                tracing::error!(
-                    reason,
-                    "an administrator cannot be told of an emergency access"
-                );
-                report.dropped += 1;
-                remove(&mut transaction, notice.id).await?;
-            }
-            Err(Unsent::Later(reason)) => {
-                tracing::warn!(
-                    reason,
-                    "an administrator was not told of an emergency access yet"
-                );
-                report.failed += 1;
-                failures_in_a_row += 1;
-                put_off(&mut transaction, notice.id).await?;
-            }
-        }
-        transaction.commit().await?;
-        if failures_in_a_row == MAX_FAILURES {
-            break;
-        }
-    }
-    Ok(report)
+pub async fn tell_administrators(database: &PgPool, mailer: &Mailer) -> Result<Report, SendError> {
+    send_due(
+        database,
+        Waiting::AdministratorNotices,
+        async |transaction| {
+            let Some(notice) = next(transaction).await? else {
+                return Ok(None);
+            };
+            let sent = mailer.send(&notice.email, SUBJECT, &notice.text()).await;
+            let outcome = match sent {
+                Ok(_) => Outcome::Sent,
+                Err(reason @ MailError::Refused(_)) => {
+                    tracing::error!(%reason, "an administrator cannot be told of an emergency access");
+                    Outcome::Dropped
+                }
+                Err(reason @ MailError::Unavailable(_)) => {
+                    tracing::warn!(%reason, "an administrator was not told of an emergency access yet");
+                    Outcome::Failed
+                }
+            };
+            Ok(Some((notice.id, outcome)))
+        },
+    )
+    .await
 }
 
 impl Notice {
@@ -100,25 +84,4 @@ async fn next(transaction: &mut PgConnection) -> Result<Option<Notice>, sqlx::Er
     )
     .fetch_optional(transaction)
     .await
-}
-
-async fn remove(transaction: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM auth.administrator_notice WHERE id = $1", id)
-        .execute(transaction)
-        .await?;
-    Ok(())
-}
-
-/// Twice as long as the last time, an hour at most.
-async fn put_off(transaction: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE auth.administrator_notice
-         SET attempts = attempts + 1,
-             next_attempt_at = now() + least(interval '1 minute' * power(2, least(attempts, 10)), interval '1 hour')
-         WHERE id = $1",
-        id
-    )
-    .execute(transaction)
-    .await?;
-    Ok(())
 }

@@ -31,12 +31,10 @@ use aws_sdk_dynamodb::{
 use backon::{ExponentialBuilder, Retryable as _};
 use chrono::Utc;
 use events::{Effect, PatientEvent, seen};
+use mail::PATIENCE;
 use store::{Table, TransactionError, failure_code};
 
-use crate::{
-    mailer::PATIENCE,
-    notification::{FailureReason, Key, Notification, State},
-};
+use crate::notification::{FailureReason, Key, Notification, State};
 
 /// How long an attempt has the notification for itself.
 const LEASE: Duration = PATIENCE.saturating_mul(3);

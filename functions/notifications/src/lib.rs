@@ -6,7 +6,6 @@
 
 pub mod attempt;
 pub mod list_notifications;
-pub mod mailer;
 pub mod message;
 pub mod notification;
 pub mod notify_patients;

@@ -57,6 +57,16 @@ pub enum FailureReason {
     InvalidMessage,
 }
 
+impl From<mail::Refusal> for FailureReason {
+    fn from(refusal: mail::Refusal) -> Self {
+        match refusal {
+            mail::Refusal::InvalidRecipient => Self::InvalidRecipient,
+            mail::Refusal::MessageRejected => Self::MessageRejected,
+            mail::Refusal::InvalidMessage => Self::InvalidMessage,
+        }
+    }
+}
+
 /// Where a notification stands in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {

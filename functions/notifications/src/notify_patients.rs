@@ -8,11 +8,11 @@
 //! [`attempt`]: crate::attempt
 
 use events::{Change, Effect, PatientEvent, seen};
+use mail::{MailError, Mailer};
 use store::{Table, TransactionError};
 
 use crate::{
     attempt::{Attempt, Start, TableError},
-    mailer::{MailError, Mailer},
     message::{Clinic, welcome},
     notification::Notification,
 };
@@ -88,7 +88,7 @@ impl Notifier {
             Ok(message_id) => attempt.sent(&message_id).await?,
             Err(MailError::Refused(reason)) => {
                 tracing::warn!(notificationId = %id, reason = ?reason, "the notification was refused");
-                attempt.refused(reason).await?;
+                attempt.refused(reason.into()).await?;
             }
             Err(unavailable) => {
                 // The lease runs out by itself where this fails too.

@@ -15,7 +15,6 @@ mod passwords;
 mod public_keys;
 mod refresh;
 mod sample_events;
-mod ses;
 mod sessions;
 mod validate_token;
 

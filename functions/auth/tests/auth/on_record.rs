@@ -13,11 +13,12 @@ use identity::{
     Role,
     testing::{CALLER, as_caller, in_session},
 };
+use mail::testing::{DOWN, Ses};
 use serde_json::{Value, json};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-use crate::{fixtures::Deployment, from_source, json, send, ses::Ses};
+use crate::{fixtures::Deployment, from_source, json, send};
 
 const EMAIL: &str = "zoe@clinic.example";
 const PASSWORD: &str = "correct horse battery";
@@ -254,11 +255,11 @@ async fn administrators_are_told_of_an_emergency(database: PgPool) {
 
     let ses = Ses::start().await;
     let tell = async || {
-        auth::tell_administrators::tell_administrators(&database, &ses.mail())
+        auth::tell_administrators::tell_administrators(&database, &ses.mailer())
             .await
             .unwrap()
     };
-    ses.is_down(true);
+    ses.refuse_next(DOWN);
     let report = |sent, failed| Report {
         sent,
         failed,
@@ -266,7 +267,6 @@ async fn administrators_are_told_of_an_emergency(database: PgPool) {
     };
     assert_eq!(tell().await, report(0, 1));
     assert_eq!(tell().await, report(0, 0), "it is tried again later");
-    ses.is_down(false);
     sqlx::query("UPDATE auth.administrator_notice SET next_attempt_at = now()")
         .execute(&database)
         .await

@@ -2,7 +2,7 @@ use auth::{
     change_password, create_account,
     create_users::PasswordRules,
     forgotten_password, login,
-    send_account_messages::{Report, send_account_messages},
+    send_account_messages::{Mail, Report, send_account_messages},
     sessions::NoSession,
     set_password,
 };
@@ -12,11 +12,12 @@ use identity::{
     Role,
     testing::{as_caller, in_session},
 };
+use mail::testing::{DOWN, Ses};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::{fixtures::Deployment, json, send, ses::Ses};
+use crate::{fixtures::Deployment, json, send};
 
 const EMAIL: &str = "zoe@clinic.example";
 const OLD: &str = "correct horse battery";
@@ -54,6 +55,19 @@ async fn forget(database: &PgPool, deployment: &Deployment, email: &str) -> Stat
     send(&routes, post("/auth/forgotten-password", &body))
         .await
         .status()
+}
+
+/// Sends with this mail service.
+fn mail(ses: &Ses) -> Mail {
+    Mail::new(ses.mailer(), "Nordlys".to_owned())
+}
+
+/// The one-time token in the last message to this address.
+fn token_of(ses: &Ses, address: &str) -> String {
+    let text = ses.texts_to(address).pop().unwrap();
+    let mut lines = text.lines();
+    let token = lines.find(|line| line.len() == 43 && !line.contains(' '));
+    token.unwrap().to_owned()
 }
 
 async fn set(routes: &Router, token: &str, password: &str) -> Response {
@@ -154,7 +168,7 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
             StatusCode::ACCEPTED
         );
     }
-    let report = send_account_messages(&database, &ses.mail()).await.unwrap();
+    let report = send_account_messages(&database, &mail(&ses)).await.unwrap();
     assert_eq!(
         report,
         Report {
@@ -164,7 +178,7 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
         }
     );
     assert_eq!(ses.texts_to(EMAIL).len(), 1);
-    let token = ses.token_of(EMAIL);
+    let token = token_of(&ses, EMAIL);
     // The token is nowhere but in the message.
     let stored: Vec<String> = sqlx::query_scalar("SELECT t::text FROM auth.one_time_token t")
         .fetch_all(&database)
@@ -211,8 +225,8 @@ async fn a_token_ends_by_itself_and_with_the_account(database: PgPool) {
         "UPDATE auth.user_account SET disabled = true",
     ] {
         forget(&database, &deployment, EMAIL).await;
-        send_account_messages(&database, &ses.mail()).await.unwrap();
-        let token = ses.token_of(EMAIL);
+        send_account_messages(&database, &mail(&ses)).await.unwrap();
+        let token = token_of(&ses, EMAIL);
         sqlx::query(sql).execute(&database).await.unwrap();
         error(set(&routes, &token, NEW).await, "token").await;
         sqlx::query("DELETE FROM auth.one_time_token")
@@ -221,10 +235,10 @@ async fn a_token_ends_by_itself_and_with_the_account(database: PgPool) {
             .unwrap();
     }
     // Who is disabled is not sent any.
-    let before = ses.count();
+    let before = ses.taken().len();
     forget(&database, &deployment, EMAIL).await;
-    let report = send_account_messages(&database, &ses.mail()).await.unwrap();
-    assert_eq!((report.dropped, ses.count()), (1, before));
+    let report = send_account_messages(&database, &mail(&ses)).await.unwrap();
+    assert_eq!((report.dropped, ses.taken().len()), (1, before));
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -233,9 +247,9 @@ async fn nobody_can_fill_a_mailbox(database: PgPool) {
     a_user(&database).await;
     for _ in 0..5 {
         forget(&database, &deployment, EMAIL).await;
-        send_account_messages(&database, &ses.mail()).await.unwrap();
+        send_account_messages(&database, &mail(&ses)).await.unwrap();
     }
-    assert_eq!(ses.count(), 1);
+    assert_eq!(ses.taken().len(), 1);
     let mut statuses = Vec::new();
     for n in 0..25 {
         statuses.push(forget(&database, &deployment, &format!("u{n}@clinic.example")).await);
@@ -256,9 +270,9 @@ async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
         StatusCode::UNAUTHORIZED
     );
 
-    ses.is_down(true);
+    ses.refuse_next(DOWN);
     for failed in [1, 0] {
-        let report = send_account_messages(&database, &ses.mail()).await.unwrap();
+        let report = send_account_messages(&database, &mail(&ses)).await.unwrap();
         assert_eq!(
             report,
             Report {
@@ -268,19 +282,18 @@ async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
             }
         );
     }
-    ses.is_down(false);
     sqlx::query("UPDATE auth.account_message SET next_attempt_at = now()")
         .execute(&database)
         .await
         .unwrap();
-    let mail = ses.mail();
+    let mail = mail(&ses);
     let (one, other) = tokio::join!(
         send_account_messages(&database, &mail),
         send_account_messages(&database, &mail),
     );
     assert_eq!(one.unwrap().sent + other.unwrap().sent, 1);
     let routes = set_password::routes(database.clone(), deployment.sessions().await);
-    let response = set(&routes, &ses.token_of(EMAIL), NEW).await;
+    let response = set(&routes, &token_of(&ses, EMAIL), NEW).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);
 }

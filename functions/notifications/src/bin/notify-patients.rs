@@ -1,6 +1,7 @@
 //! Welcomes the patients that are created on `patient.events.v1`.
 
-use notifications::{mailer::Mailer, message::Clinic, notify_patients::Notifier};
+use mail::Mailer;
+use notifications::{message::Clinic, notify_patients::Notifier};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), api::Error> {

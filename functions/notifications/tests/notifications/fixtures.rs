@@ -7,9 +7,9 @@ use events::{Change, Patient, PatientEvent};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
+use mail::testing::Ses;
 use notifications::{
     list_notifications,
-    mailer::Mailer,
     message::Clinic,
     notification::{Key, Notification},
     notify_patients::Notifier,
@@ -19,8 +19,6 @@ use sqlx::PgPool;
 use store::{Table, testing};
 use tower::ServiceExt as _;
 use uuid::Uuid;
-
-use crate::ses::Ses;
 
 pub(crate) const EMAIL: &str = "zoe.ærø@clinic.example";
 
@@ -52,7 +50,7 @@ pub(crate) fn event(patient_id: Uuid, change: Change) -> PatientEvent {
 pub(crate) async fn notifier(ses: &Ses) -> Notifier {
     Notifier {
         table: testing::table().await,
-        mailer: Mailer::with_config("welcome@clinic.example", ses.config()),
+        mailer: ses.mailer(),
         clinic: Clinic::new("Klinik Süd"),
     }
 }

@@ -5,15 +5,13 @@ use chrono::TimeDelta;
 use events::{Change, PatientEvent};
 use http::{Request, StatusCode};
 use identity::{Role, testing::as_caller};
+use mail::testing::{MESSAGE_REJECTED, Ses};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use store::testing;
 use uuid::Uuid;
 
-use crate::{
-    fixtures::{EMAIL, answer, created, event, get, notifier, zoe},
-    ses::{MESSAGE_REJECTED, Ses},
-};
+use crate::fixtures::{EMAIL, answer, created, event, get, notifier, zoe};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_sent_notification_is_shown(database: PgPool) {

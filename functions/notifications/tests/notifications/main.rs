@@ -6,7 +6,6 @@ mod fixtures;
 mod listing;
 mod notifying;
 mod sample_events;
-mod ses;
 
 use std::sync::LazyLock;
 

@@ -3,6 +3,13 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use events::{Change, Effect, Patient, PatientEvent, seen};
 use futures::future::join_all;
+use mail::{
+    Mailer,
+    testing::{
+        DOWN, INVALID_PARAMETER, MESSAGE_REJECTED, SENDER, SENDER_NOT_VERIFIED, SENDING_PAUSED,
+        Ses, THROTTLING,
+    },
+};
 use notifications::{
     attempt::{Attempt, Start},
     message::{Clinic, welcome},
@@ -11,13 +18,7 @@ use notifications::{
 };
 use uuid::Uuid;
 
-use crate::{
-    fixtures::{EMAIL, created, event, let_the_lease_run_out, notifier, same, stored, zoe},
-    ses::{
-        DOWN, INVALID_PARAMETER, MESSAGE_REJECTED, SENDER_NOT_VERIFIED, SENDING_PAUSED, Ses,
-        THROTTLING,
-    },
-};
+use crate::fixtures::{EMAIL, created, event, let_the_lease_run_out, notifier, same, stored, zoe};
 
 #[tokio::test]
 async fn a_new_patient_is_welcomed() {
@@ -135,10 +136,7 @@ async fn a_mail_service_that_cannot_be_reached_is_tried_again() {
     let ses = Ses::start().await;
     let nowhere = ses.config().endpoint_url("http://127.0.0.1:1");
     let mut notifier = notifier(&ses).await;
-    let mailer = std::mem::replace(
-        &mut notifier.mailer,
-        notifications::mailer::Mailer::with_config("welcome@clinic.example", nowhere),
-    );
+    let mailer = std::mem::replace(&mut notifier.mailer, Mailer::with_config(SENDER, nowhere));
     let event = created(zoe());
     assert!(matches!(
         notifier.notify(&event).await,

@@ -4,12 +4,10 @@ use aws_lambda_events::kafka::KafkaEvent;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events::{Effect, PatientEvent};
 use http::StatusCode;
+use mail::testing::Ses;
 use sqlx::PgPool;
 
-use crate::{
-    fixtures::{answer, notifier},
-    ses::Ses,
-};
+use crate::fixtures::{answer, notifier};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_new_patient_is_welcomed_and_their_notification_listed(database: PgPool) {

@@ -1,4 +1,11 @@
-//! A mail service that speaks SES's protocol, keeps what it took, and fails when it is told.
+//! A mail service for tests: it speaks SES's protocol, keeps what it took, and fails when it
+//! is told to.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "only tests call it"
+)]
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -6,43 +13,53 @@ use std::{
 };
 
 use aws_sdk_ses::config::{BehaviorVersion, Builder, Credentials, Region};
-use axum::{Form, Router, extract::State, response::IntoResponse, routing::post};
-use http::StatusCode;
+use axum::{Form, Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
+
+use crate::Mailer;
+
+/// The address that messages of [`Ses::mailer`] come from.
+pub const SENDER: &str = "welcome@clinic.example";
 
 /// The fields of a request, as `Destination.ToAddresses.member.1`.
-pub(crate) type Mail = HashMap<String, String>;
+pub type Mail = HashMap<String, String>;
 
 /// A refusal: the status, SES's code and its message.
-pub(crate) type Refusal = (StatusCode, &'static str, &'static str);
+pub type Refusal = (StatusCode, &'static str, &'static str);
 
-pub(crate) const MESSAGE_REJECTED: Refusal = (
+/// The recipient's address is not verified, and SES is in its sandbox.
+pub const MESSAGE_REJECTED: Refusal = (
     StatusCode::BAD_REQUEST,
     "MessageRejected",
     "Email address is not verified. The following identities failed the check in region \
      US-EAST-1: zoe.ærø@clinic.example",
 );
-pub(crate) const SENDER_NOT_VERIFIED: Refusal = (
+/// [`SENDER`] is not verified.
+pub const SENDER_NOT_VERIFIED: Refusal = (
     StatusCode::BAD_REQUEST,
     "MessageRejected",
     "Email address is not verified. The following identities failed the check in region \
      US-EAST-1: welcome@clinic.example, zoe.ærø@clinic.example",
 );
-pub(crate) const INVALID_PARAMETER: Refusal = (
+/// SES cannot read the recipient's address.
+pub const INVALID_PARAMETER: Refusal = (
     StatusCode::BAD_REQUEST,
     "InvalidParameterValue",
     "Local address contains non-ASCII: zoe.ærø@clinic.example",
 );
-pub(crate) const THROTTLING: Refusal = (
+/// More messages than it sends in a second.
+pub const THROTTLING: Refusal = (
     StatusCode::BAD_REQUEST,
     "Throttling",
     "Maximum sending rate exceeded.",
 );
-pub(crate) const SENDING_PAUSED: Refusal = (
+/// The account may not send for now.
+pub const SENDING_PAUSED: Refusal = (
     StatusCode::BAD_REQUEST,
     "AccountSendingPausedException",
     "Sending is paused.",
 );
-pub(crate) const DOWN: Refusal = (
+/// It does not work at all.
+pub const DOWN: Refusal = (
     StatusCode::SERVICE_UNAVAILABLE,
     "ServiceUnavailable",
     "Not to zoe.ærø@clinic.example now.",
@@ -54,15 +71,16 @@ struct Mailbox {
     refusals: VecDeque<Refusal>,
 }
 
+/// The mail service.
 #[derive(Debug, Clone)]
-pub(crate) struct Ses {
+pub struct Ses {
     mailbox: Arc<Mutex<Mailbox>>,
     endpoint: String,
 }
 
 impl Ses {
     /// Starts on a free port.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let mailbox = Arc::default();
         let routes = Router::new()
             .route("/", post(answer))
@@ -74,16 +92,35 @@ impl Ses {
     }
 
     /// Refuses the next mail.
-    pub(crate) fn refuse_next(&self, refusal: Refusal) {
+    pub fn refuse_next(&self, refusal: Refusal) {
         self.mailbox.lock().unwrap().refusals.push_back(refusal);
     }
 
     /// What it took.
-    pub(crate) fn taken(&self) -> Vec<Mail> {
+    #[must_use]
+    pub fn taken(&self) -> Vec<Mail> {
         self.mailbox.lock().unwrap().taken.clone()
     }
 
-    pub(crate) fn config(&self) -> Builder {
+    /// The texts of all messages to this address, in the order in which they were sent.
+    #[must_use]
+    pub fn texts_to(&self, address: &str) -> Vec<String> {
+        let mails = self.taken().into_iter();
+        mails
+            .filter(|mail| mail["Destination.ToAddresses.member.1"] == address)
+            .map(|mut mail| mail.remove("Message.Body.Text.Data").unwrap())
+            .collect()
+    }
+
+    /// Sends with it, from [`SENDER`].
+    #[must_use]
+    pub fn mailer(&self) -> Mailer {
+        Mailer::with_config(SENDER, self.config())
+    }
+
+    /// How an SDK's client finds it.
+    #[must_use]
+    pub fn config(&self) -> Builder {
         Builder::new()
             .behavior_version(BehaviorVersion::latest())
             .http_client(store::http_client())

@@ -13,18 +13,27 @@ use email_address::{EmailAddress, Options};
 use store::{MissingSetting, aws_config, failure_code, setting};
 use tokio::sync::OnceCell;
 
-use crate::notification::FailureReason;
-
 /// How long one attempt may take. More than SES ever needs: what timed out may be on its way
 /// all the same, and is sent twice.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a message will never be sent as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The recipient's address is none that mail can be sent to.
+    InvalidRecipient,
+    /// SES does not send this message.
+    MessageRejected,
+    /// SES cannot read this message.
+    InvalidMessage,
+}
 
 /// Why a message was not sent, as far as we know. Says nothing about whom it was for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
     /// It will never be sent as it is.
     #[error("the message was refused: {0:?}")]
-    Refused(FailureReason),
+    Refused(Refusal),
     /// Trying again helps: SES is down, slow, or asks to slow down.
     #[error("SES did not take the message: {0}")]
     Unavailable(String),
@@ -108,7 +117,7 @@ fn client(config: Builder) -> Client {
     Client::from_conf(config.build())
 }
 
-const INVALID_MESSAGE: MailError = MailError::Refused(FailureReason::InvalidMessage);
+const INVALID_MESSAGE: MailError = MailError::Refused(Refusal::InvalidMessage);
 
 /// Exactly one address, without a display name: what stands in this place goes into a header.
 fn address(text: &str) -> Result<EmailAddress, MailError> {
@@ -116,7 +125,7 @@ fn address(text: &str) -> Result<EmailAddress, MailError> {
         .without_display_text()
         .without_domain_literal();
     EmailAddress::parse_with_options(text, options)
-        .map_err(|_| MailError::Refused(FailureReason::InvalidRecipient))
+        .map_err(|_| MailError::Refused(Refusal::InvalidRecipient))
 }
 
 fn message(subject: &str, text: &str) -> Result<SesMessage, BuildError> {
@@ -136,9 +145,7 @@ fn mail_error(error: &SdkError<SendEmailError>, sender: &str) -> MailError {
         {
             MailError::Unavailable("the sender is not verified".to_owned())
         }
-        Some(SendEmailError::MessageRejected(_)) => {
-            MailError::Refused(FailureReason::MessageRejected)
-        }
+        Some(SendEmailError::MessageRejected(_)) => MailError::Refused(Refusal::MessageRejected),
         Some(refusal) if refusal.code() == Some("InvalidParameterValue") => INVALID_MESSAGE,
         _ => MailError::Unavailable(failure_code(error)),
     }

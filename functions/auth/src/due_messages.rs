@@ -1,0 +1,132 @@
+//! Messages that wait in a table until they are sent.
+//!
+//! Each is sent in a transaction of its own, which locks its row: several may send at the
+//! same time, and what was sent is not sent again because a later one fails. One that was
+//! not sent is due again later.
+
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// How many messages one run sends: as many as fit into the function's time.
+const MAX_MESSAGES: u32 = 100;
+
+/// After so many failures in a row a run is given up: the mail service is down.
+const MAX_FAILURES: u32 = 3;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Messages that the mail service took.
+    pub sent: u32,
+    /// Messages that nobody gets: there is no such account, it is disabled, or the mail
+    /// service refuses its address for good.
+    pub dropped: u32,
+    /// Messages that are due again later.
+    pub failed: u32,
+}
+
+/// Why a run ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The database did not do its part.
+    #[error("the messages cannot be read: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A token cannot be made.
+    #[error("no token can be made: {0}")]
+    Token(String),
+}
+
+/// A table of messages. Its rows have an `id`, the number of `attempts` and the time of the
+/// `next_attempt_at`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Waiting {
+    /// What lets somebody set a password.
+    AccountMessages,
+    /// What an administrator has to know.
+    AdministratorNotices,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Outcome {
+    /// The mail service took it.
+    Sent,
+    /// Nobody gets it.
+    Dropped,
+    /// It is due again later.
+    Failed,
+}
+
+/// Sends what is due, with a function that locks the message that has been due for longest
+/// and sends it; it answers `None` when there is none.
+pub(crate) async fn send_due(
+    database: &PgPool,
+    waiting: Waiting,
+    send_next: impl AsyncFn(&mut PgConnection) -> Result<Option<(Uuid, Outcome)>, SendError>,
+) -> Result<Report, SendError> {
+    let mut report = Report::default();
+    let mut failures_in_a_row = 0;
+    for _ in 0..MAX_MESSAGES {
+        let mut transaction = database.begin().await?;
+        let Some((id, outcome)) = send_next(&mut transaction).await? else {
+            break;
+        };
+        match outcome {
+            Outcome::Sent => {
+                report.sent += 1;
+                failures_in_a_row = 0;
+                waiting.remove(&mut transaction, id).await?;
+            }
+            Outcome::Dropped => {
+                report.dropped += 1;
+                waiting.remove(&mut transaction, id).await?;
+            }
+            Outcome::Failed => {
+                report.failed += 1;
+                failures_in_a_row += 1;
+                waiting.put_off(&mut transaction, id).await?;
+            }
+        }
+        transaction.commit().await?;
+        if failures_in_a_row == MAX_FAILURES {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+impl Waiting {
+    const fn table(self) -> &'static str {
+        match self {
+            Self::AccountMessages => "auth.account_message",
+            Self::AdministratorNotices => "auth.administrator_notice",
+        }
+    }
+
+    async fn remove(self, transaction: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+        let sql = format!("DELETE FROM {} WHERE id = $1", self.table());
+        execute(transaction, sql, id).await
+    }
+
+    /// Twice as long as the last time, an hour at most.
+    async fn put_off(self, transaction: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+        let sql = format!(
+            "UPDATE {}
+             SET attempts = attempts + 1,
+                 next_attempt_at = now() + least(interval '1 minute' * power(2, least(attempts, 10)), interval '1 hour')
+             WHERE id = $1",
+            self.table()
+        );
+        execute(transaction, sql, id).await
+    }
+}
+
+/// Executes what names one of our own tables and nothing that came from outside.
+async fn execute(transaction: &mut PgConnection, sql: String, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(id)
+        .execute(transaction)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! E-mail with SES: the [`Mailer`] makes one attempt at a time, and a [`MailError`] says why
+//! one failed without saying whom it was for.
+
+mod mailer;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use mailer::{MailError, Mailer, PATIENCE, Refusal};

@@ -76,15 +76,15 @@ import: orchestrator ## Create the patients of data/synthea/patients.csv; again 
 
 # Red if a record is missing or was changed.
 verify-audit: orchestrator ## Verify that no record of the audit trail is missing or was changed
-	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke \
+	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke --cli-read-timeout 0 \
 	  --function-name "$$STACK_NAME-verify-audit-trail" /dev/stdout | tee /dev/stderr | grep "\"intact\":true" > /dev/null'
 
 # Locally; on AWS it is `aws lambda invoke` alone.
 rotate-key: orchestrator ## Sign access tokens with a new key; the old one retires in 21 minutes
-	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke \
+	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke --cli-read-timeout 0 \
 	  --function-name "$$STACK_NAME-rotate-signing-key" /dev/stdout'
 
 # Locally; on AWS it is `aws lambda invoke` alone.
 redrive: orchestrator ## Put the records of the dead-letter queue back on Kafka
-	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke \
+	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke --cli-read-timeout 0 \
 	  --function-name "$$STACK_NAME-redrive-dead-letters" /dev/stdout'

@@ -138,13 +138,19 @@ pub(crate) async fn change_password(
     )
     .execute(&mut *transaction)
     .await?;
-    // Twice, as in `update_account`: no change without it, and nobody slips in between.
-    sessions.end_others(caller.user, session).await?;
+    // Twice, as in `update_account`: no change without it, and nobody slips in between. The
+    // gateway may let in for a moment whose session is over: it does not begin again here.
+    if let Err(reason) = sessions.end_others(caller.user, session).await? {
+        tracing::info!(userId = %caller.user, %reason, "refused to change a password");
+        return Err(Problem::unauthorized());
+    }
     trail
         .succeeded(&mut *transaction, Subject::Account(caller.user))
         .await?;
     transaction.commit().await?;
-    sessions.end_others(caller.user, session).await?;
+    if sessions.end_others(caller.user, session).await?.is_err() {
+        sessions.end_all(caller.user).await?;
+    }
 
     tracing::info!(userId = %caller.user, "changed a password");
     Ok(StatusCode::NO_CONTENT)

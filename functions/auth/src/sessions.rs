@@ -25,7 +25,10 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     error::{BuildError, SdkError},
-    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    operation::{
+        put_item::PutItemError, transact_write_items::TransactWriteItemsError,
+        update_item::UpdateItemError,
+    },
     types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update},
 };
 use chrono::{DateTime, Utc};
@@ -303,14 +306,21 @@ impl Sessions {
         session: Uuid,
         user: Uuid,
     ) -> Result<Result<(), NoSession>, SessionsUnavailable> {
-        let mut found = self
-            .read([
-                (session_key(session), SESSION.to_owned()),
-                (user_key(user), ALL.to_owned()),
-            ])
-            .await?;
-        let session: Option<SessionItem> = found.take(SESSION)?;
-        let all_revoked: Option<AllRevokedItem> = found.take(ALL)?;
+        let state = self.state(session, user).await?;
+        if state != Err(NoSession::AllRevoked) {
+            return Ok(state);
+        }
+        // The session may be the one that was kept just now, of which the first look saw the
+        // revocation of all others alone: two items are not read at one moment.
+        self.state(session, user).await
+    }
+
+    async fn state(
+        &self,
+        session: Uuid,
+        user: Uuid,
+    ) -> Result<Result<(), NoSession>, SessionsUnavailable> {
+        let (session, all_revoked) = self.read_session_and_revocation(session, user).await?;
         let Some(session) = session.filter(|session| session.user_id == user) else {
             return Ok(Err(NoSession::Unknown));
         };
@@ -354,14 +364,16 @@ impl Sessions {
             token,
         } = presented;
         for _ in 0..ATTEMPTS {
-            let (item, used) = match self.read_session_and_token(*session, token).await? {
-                Ok(found) => found,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
+            // In this order: a session that is kept while all others end is then seen as it
+            // is after that, or both as they were before.
             let all_revoked: Option<AllRevokedItem> = self
                 .read([(user_key(*user), ALL.to_owned())])
                 .await?
                 .take(ALL)?;
+            let (item, used) = match self.read_session_and_token(*session, token).await? {
+                Ok(found) => found,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
             let now = Utc::now();
             if let Err(refusal) = goes_on(&item, all_revoked.as_ref(), now) {
                 return Ok(Err(refusal));
@@ -435,55 +447,123 @@ impl Sessions {
     /// # Errors
     /// If the table does not take it.
     pub async fn end_all(&self, user: Uuid) -> Result<(), SessionsUnavailable> {
-        let item = all_revoked(user, Utc::now());
+        let item = all_revoked(user, Utc::now().timestamp_millis());
         let put = self
             .table
             .client()
             .await
             .put_item()
             .table_name(self.table.name())
+            // Somebody whose clock is ahead of ours has ended more than we would.
+            .condition_expression("attribute_not_exists(pk) OR revokedAt < :now")
+            .expression_attribute_values(":now", number(item.revoked_at))
             .set_item(Some(serde_dynamo::to_item(item)?))
             .send()
             .await;
-        put.map_err(|error| SessionsUnavailable::Failed(failure_code(&error)))?;
-        Ok(())
+        match put {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(SessionsUnavailable::Failed(failure_code(&error))),
+        }
     }
 
     /// Ends every session of this user that was authenticated until now, but this one,
-    /// in which the user has just shown that they know the password.
+    /// in which the user has just shown that they know the password. A session that is
+    /// over stays over, and ends no other.
     ///
     /// # Errors
     /// If the table does not take it.
-    pub async fn end_others(&self, user: Uuid, kept: Uuid) -> Result<(), SessionsUnavailable> {
-        let now = Utc::now();
-        let all = Put::builder()
-            .table_name(self.table.name())
-            .set_item(Some(serde_dynamo::to_item(all_revoked(user, now))?))
-            .build()?;
-        let this = Update::builder()
-            .table_name(self.table.name())
-            .key("pk", text(session_key(kept)))
-            .key("sk", text(SESSION))
-            .update_expression("SET authenticatedAt = :after")
-            .condition_expression("userId = :user")
-            .expression_attribute_values(":after", number(now.timestamp_millis() + 1))
-            .expression_attribute_values(":user", text(user.to_string()))
-            .build()?;
-        let written = self
-            .table
-            .client()
-            .await
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(all).build())
-            .transact_items(TransactWriteItem::builder().update(this).build())
-            .send()
-            .await;
-        match written {
-            Ok(_) => Ok(()),
-            // There is no such session to keep any more.
-            Err(error) if is_collision(&error) => self.end_all(user).await,
-            Err(error) => Err(SessionsUnavailable::Failed(failure_code(&error))),
+    pub async fn end_others(
+        &self,
+        user: Uuid,
+        kept: Uuid,
+    ) -> Result<Result<(), NoSession>, SessionsUnavailable> {
+        for _ in 0..ATTEMPTS {
+            let (session, before) = self.read_session_and_revocation(kept, user).await?;
+            let now = Utc::now();
+            let session = match session {
+                Some(session) if session.user_id == user => session,
+                _ => return Ok(Err(NoSession::Unknown)),
+            };
+            if let Err(refusal) = goes_on(&session, before.as_ref(), now) {
+                return Ok(Err(refusal));
+            }
+            let before = before.map(|before| before.revoked_at);
+            let now = now.timestamp_millis().max(before.unwrap_or(i64::MIN));
+            let written = self
+                .table
+                .client()
+                .await
+                .transact_write_items()
+                .transact_items(self.revoke_all_after(user, before, now)?)
+                .transact_items(self.authenticate_again(&session, now + 1)?)
+                .send()
+                .await;
+            match written {
+                Ok(_) => return Ok(Ok(())),
+                Err(error) if is_collision(&error) => {}
+                Err(error) => return Err(SessionsUnavailable::Failed(failure_code(&error))),
+            }
         }
+        Err(SessionsUnavailable::Contention)
+    }
+
+    /// All sessions of the user are over, unless somebody has ended them since `before`.
+    fn revoke_all_after(
+        &self,
+        user: Uuid,
+        before: Option<i64>,
+        now: i64,
+    ) -> Result<TransactWriteItem, SessionsUnavailable> {
+        let put = Put::builder()
+            .table_name(self.table.name())
+            .set_item(Some(serde_dynamo::to_item(all_revoked(user, now))?));
+        let put = match before {
+            None => put.condition_expression("attribute_not_exists(pk)"),
+            Some(before) => put
+                .condition_expression("revokedAt = :before")
+                .expression_attribute_values(":before", number(before)),
+        };
+        Ok(TransactWriteItem::builder().put(put.build()?).build())
+    }
+
+    /// The session's password was checked at this time, unless the session has ended or its
+    /// password was checked meanwhile.
+    fn authenticate_again(
+        &self,
+        session: &SessionItem,
+        at: i64,
+    ) -> Result<TransactWriteItem, BuildError> {
+        let update = Update::builder()
+            .table_name(self.table.name())
+            .key("pk", text(&session.pk))
+            .key("sk", text(&session.sk))
+            .update_expression("SET authenticatedAt = :at")
+            .condition_expression("authenticatedAt = :before AND attribute_not_exists(revokedAt)")
+            .expression_attribute_values(":at", number(at))
+            .expression_attribute_values(":before", number(session.authenticated_at))
+            .build()?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    async fn read_session_and_revocation(
+        &self,
+        session: Uuid,
+        user: Uuid,
+    ) -> Result<(Option<SessionItem>, Option<AllRevokedItem>), SessionsUnavailable> {
+        let mut found = self
+            .read([
+                (session_key(session), SESSION.to_owned()),
+                (user_key(user), ALL.to_owned()),
+            ])
+            .await?;
+        Ok((found.take(SESSION)?, found.take(ALL)?))
     }
 
     /// The next generation begins with this token, unless the session has changed.
@@ -622,13 +702,13 @@ fn goes_on(
     }
 }
 
-fn all_revoked(user: Uuid, now: DateTime<Utc>) -> AllRevokedItem {
+fn all_revoked(user: Uuid, now: i64) -> AllRevokedItem {
     AllRevokedItem {
         pk: user_key(user),
         sk: ALL.to_owned(),
-        revoked_at: now.timestamp_millis(),
+        revoked_at: now,
         // A session that has just begun is over by then.
-        expires_at: (now + LONGEST + LONGEST).timestamp(),
+        expires_at: (Utc::now() + LONGEST + LONGEST).timestamp(),
     }
 }
 

@@ -145,6 +145,16 @@ async fn a_password_is_changed_by_who_knows_it(database: PgPool) {
     );
     assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);
 
+    // The gateway may let in for a moment whose session is over. It stays over.
+    sessions.end_all(user).await.unwrap();
+    assert_eq!(
+        change(NEW, "another password").await.status(),
+        StatusCode::UNAUTHORIZED
+    );
+    let state = sessions.check(here.session, user).await.unwrap();
+    assert_eq!(state, Err(NoSession::AllRevoked));
+    assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);
+
     let stranger = as_caller(post("/auth/change-password", &json!({})), Role::Auditor);
     assert_eq!(
         send(&routes, stranger).await.status(),

@@ -207,3 +207,40 @@ async fn made_up_refresh_tokens_end_nothing() {
             .is_ok()
     );
 }
+
+#[tokio::test]
+async fn who_ends_all_other_sessions_begins_none_again() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let user = Uuid::now_v7();
+    let (over, other) = (deployment.begin(user).await, deployment.begin(user).await);
+    sessions.end(over.session).await.unwrap();
+    let others = async |session| sessions.end_others(user, session).await.unwrap();
+    assert_eq!(others(over.session).await, Err(NoSession::Revoked));
+    assert_eq!(others(Uuid::new_v4()).await, Err(NoSession::Unknown));
+    assert_eq!(sessions.check(other.session, user).await.unwrap(), Ok(()));
+
+    sessions.end_all(user).await.unwrap();
+    assert_eq!(others(other.session).await, Err(NoSession::AllRevoked));
+    let state = sessions.check(other.session, user).await.unwrap();
+    assert_eq!(state, Err(NoSession::AllRevoked));
+}
+
+#[tokio::test]
+async fn a_refresh_at_the_same_time_does_not_end_the_session_that_is_kept() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    for _ in 0..20 {
+        let user = Uuid::now_v7();
+        let (kept, other) = (deployment.begin(user).await, deployment.begin(user).await);
+        let (ended, refreshed) = tokio::join!(
+            sessions.end_others(user, kept.session),
+            use_token(&sessions, &kept.refresh_token, &LIFETIMES),
+        );
+        assert_eq!(ended.unwrap(), Ok(()));
+        refreshed.unwrap();
+        assert_eq!(sessions.check(kept.session, user).await.unwrap(), Ok(()));
+        let state = sessions.check(other.session, user).await.unwrap();
+        assert_eq!(state, Err(NoSession::AllRevoked));
+    }
+}

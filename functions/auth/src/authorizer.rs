@@ -133,8 +133,7 @@ fn measure(answer: &Result<ApiGatewayCustomAuthorizerResponse, Diagnostic>, dura
         .as_ref()
         .is_err_and(|error| error.error_message == UNAUTHORIZED);
     let count = |yes: bool| if yes { 1.0 } else { 0.0 };
-    Metrics::new()
-        .dimension("Function", FUNCTION)
+    Metrics::of_function(FUNCTION)
         .metric("Requests", Unit::Count, 1.0)
         .metric("ClientErrors", Unit::Count, count(refused))
         .metric(

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use api::{Input, InputErrors, Problem, ProblemDocument};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use serde::Deserialize;
@@ -21,9 +22,10 @@ use crate::{
 
 /// The route.
 pub fn routes(database: PgPool, attempts: Attempts) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/auth/forgotten-password", post(forgotten_password))
-        .with_state((database, Arc::new(attempts)))
+        .with_state((database.clone(), Arc::new(attempts)));
+    layer(database, Action::RequestPassword, routes)
 }
 
 /// Who has forgotten their password.
@@ -52,6 +54,7 @@ pub(crate) struct ForgottenPassword {
 )]
 pub(crate) async fn forgotten_password(
     State((database, attempts)): State<(PgPool, Arc<Attempts>)>,
+    trail: Trail,
     source: Source,
     Input(input): Input<ForgottenPassword>,
 ) -> Result<StatusCode, Problem> {
@@ -61,13 +64,17 @@ pub(crate) async fn forgotten_password(
     };
 
     attempts.message(&source).await?;
+    let mut transaction = database.begin().await?;
     sqlx::query!(
         "INSERT INTO auth.account_message (id, email, kind) VALUES ($1, $2, 'FORGOTTEN_PASSWORD')
          ON CONFLICT ON CONSTRAINT account_message_once DO NOTHING",
         Uuid::now_v7(),
         email.as_str(),
     )
-    .execute(&database)
+    .execute(&mut *transaction)
     .await?;
+    // Without the account, or the answer to an address that has none would be quicker.
+    trail.succeeded(&mut *transaction, Subject::Nobody).await?;
+    transaction.commit().await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -1,6 +1,7 @@
 //! `GET /api/accounts/{id}`: one account.
 
 use api::{EntityTag, PathId, Problem, ProblemDocument};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::get};
 use identity::{Caller, Permission};
 use sqlx::PgPool;
@@ -9,9 +10,10 @@ use crate::account::{Account, AccountRow, not_found};
 
 /// The route.
 pub fn routes(database: PgPool) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/api/accounts/{id}", get(get_account))
-        .with_state(database)
+        .with_state(database.clone());
+    layer(database, Action::ReadAccounts, routes)
 }
 
 /// Get an account
@@ -29,6 +31,7 @@ pub fn routes(database: PgPool) -> Router {
 pub(crate) async fn get_account(
     caller: Caller,
     State(database): State<PgPool>,
+    trail: Trail,
     PathId(id): PathId,
 ) -> Result<(EntityTag, Json<Account>), Problem> {
     caller.must(Permission::ReadAccounts)?;
@@ -45,5 +48,6 @@ pub(crate) async fn get_account(
     .await?
     .ok_or_else(not_found)?
     .read()?;
+    trail.succeeded(&database, Subject::Account(id)).await?;
     Ok((account.entity_tag(), Json(account)))
 }

@@ -1,6 +1,7 @@
 //! `GET /api/accounts`: all accounts, oldest first, a page at a time.
 
 use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::get};
 use identity::{Caller, Permission};
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,10 @@ use crate::account::{Account, AccountRow};
 
 /// The route.
 pub fn routes(database: PgPool) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/api/accounts", get(list_accounts))
-        .with_state(database)
+        .with_state(database.clone());
+    layer(database, Action::ReadAccounts, routes)
 }
 
 /// Which page.
@@ -52,6 +54,7 @@ pub(crate) struct AccountList {
 pub(crate) async fn list_accounts(
     caller: Caller,
     State(database): State<PgPool>,
+    trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<AccountList>, Problem> {
     caller.must(Permission::ReadAccounts)?;
@@ -74,6 +77,8 @@ pub(crate) async fn list_accounts(
     let accounts: Result<Vec<_>, _> = rows.into_iter().map(AccountRow::read).collect();
     let mut accounts = accounts?;
     let next_cursor = page.limit.cut(&mut accounts, |last| last.id);
+
+    trail.succeeded(&database, Subject::Nobody).await?;
     Ok(Json(AccountList {
         accounts,
         next_cursor,

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use api::Problem;
+use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use identity::{Caller, Permission};
+use sqlx::PgPool;
 
 use crate::sessions::Sessions;
 
 /// The route.
-pub fn routes(sessions: Sessions) -> Router {
-    Router::new()
+pub fn routes(database: PgPool, sessions: Sessions) -> Router {
+    let routes = Router::new()
         .route("/auth/logout-all", post(logout_all))
-        .with_state(Arc::new(sessions))
+        .with_state((database.clone(), Arc::new(sessions)));
+    layer(database, Action::LogOut, routes)
 }
 
 /// Log out everywhere
@@ -27,11 +30,16 @@ pub fn routes(sessions: Sessions) -> Router {
 )]
 pub(crate) async fn logout_all(
     caller: Caller,
-    State(sessions): State<Arc<Sessions>>,
+    State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
+    trail: Trail,
 ) -> Result<StatusCode, Problem> {
     caller.must(Permission::EndOwnSessions)?;
 
     sessions.end_all(caller.user).await?;
+    // Afterwards: a database that is down keeps no session open.
+    trail
+        .succeeded(&database, Subject::Account(caller.user))
+        .await?;
     tracing::info!(userId = %caller.user, "logged out of all sessions");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -18,6 +18,8 @@ pub enum Action {
     RefreshSession,
     /// Somebody ended their session, or all of theirs.
     LogOut,
+    /// Somebody asked for a one-time token for a forgotten password.
+    RequestPassword,
     /// Somebody changed their password, knowing the old one.
     ChangePassword,
     /// Somebody set a password with a one-time token.
@@ -59,10 +61,11 @@ pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::LogIn,
         Self::RefreshSession,
         Self::LogOut,
+        Self::RequestPassword,
         Self::ChangePassword,
         Self::SetPassword,
         Self::CreateAccount,
@@ -88,6 +91,7 @@ impl Action {
             Self::LogIn => "LOG_IN",
             Self::RefreshSession => "REFRESH_SESSION",
             Self::LogOut => "LOG_OUT",
+            Self::RequestPassword => "REQUEST_PASSWORD",
             Self::ChangePassword => "CHANGE_PASSWORD",
             Self::SetPassword => "SET_PASSWORD",
             Self::CreateAccount => "CREATE_ACCOUNT",

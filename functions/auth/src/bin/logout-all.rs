@@ -3,6 +3,7 @@
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
+    let database = store::pool("logout-all")?;
     let sessions = auth::sessions::Sessions::from_env()?;
-    api::serve("logout-all", auth::logout_all::routes(sessions)).await
+    api::serve("logout-all", auth::logout_all::routes(database, sessions)).await
 }

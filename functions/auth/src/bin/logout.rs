@@ -3,6 +3,7 @@
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
+    let database = store::pool("logout")?;
     let sessions = auth::sessions::Sessions::from_env()?;
-    api::serve("logout", auth::logout::routes(sessions)).await
+    api::serve("logout", auth::logout::routes(database, sessions)).await
 }

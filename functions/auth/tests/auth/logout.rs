@@ -2,6 +2,7 @@ use auth::{logout, logout_all, sessions::NoSession};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use identity::{Role, testing::in_session};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
@@ -13,8 +14,8 @@ fn post(path: &str) -> Request<Body> {
     Request::post(path).body(Body::empty()).unwrap()
 }
 
-#[tokio::test]
-async fn a_log_out_ends_one_session_and_one_of_all_ends_every_one() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_log_out_ends_one_session_and_one_of_all_ends_every_one(database: PgPool) {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let (user, other) = (Uuid::now_v7(), Uuid::now_v7());
@@ -31,7 +32,7 @@ async fn a_log_out_ends_one_session_and_one_of_all_ends_every_one() {
         states
     };
 
-    let routes = logout::routes(deployment.sessions().await);
+    let routes = logout::routes(database.clone(), deployment.sessions().await);
     for _ in 0..2 {
         let request = in_session(post("/auth/logout"), user, Role::Auditor, of_user[0]);
         assert_eq!(
@@ -41,7 +42,7 @@ async fn a_log_out_ends_one_session_and_one_of_all_ends_every_one() {
         assert_eq!(states().await, [Err(NoSession::Revoked), Ok(()), Ok(())]);
     }
 
-    let routes = logout_all::routes(deployment.sessions().await);
+    let routes = logout_all::routes(database.clone(), deployment.sessions().await);
     let request = in_session(post("/auth/logout-all"), user, Role::Auditor, of_user[1]);
     assert_eq!(
         send(&routes, request).await.status(),
@@ -58,21 +59,37 @@ async fn a_log_out_ends_one_session_and_one_of_all_ends_every_one() {
     assert_eq!(sessions.check(next, user).await.unwrap(), Ok(()));
 }
 
-#[tokio::test]
-async fn who_is_not_logged_in_or_cannot_be_logged_out_is_told_so() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_is_not_logged_in_or_cannot_be_logged_out_is_told_so(database: PgPool) {
     let deployment = Deployment::new().await;
     for routes in [
-        (logout::routes as fn(_) -> _, "/auth/logout"),
-        (logout_all::routes as fn(_) -> _, "/auth/logout-all"),
+        (logout::routes as fn(_, _) -> _, "/auth/logout"),
+        (logout_all::routes as fn(_, _) -> _, "/auth/logout-all"),
     ] {
         let (routes, path) = routes;
-        let there = routes(deployment.sessions().await);
+        let there = routes(database.clone(), deployment.sessions().await);
         let response = send(&there, post(path)).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
 
         let user = Uuid::now_v7();
         let request = in_session(post(path), user, Role::Admin, Uuid::new_v4());
-        let response = send(&routes(no_sessions()), request).await;
+        let response = send(&routes(database.clone(), no_sessions()), request).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_database_that_is_down_keeps_no_session_open() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let nowhere = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
+    let routes = logout::routes(nowhere, deployment.sessions().await);
+    let user = Uuid::now_v7();
+    let session = deployment.begin(user).await.session;
+    let request = in_session(post("/auth/logout"), user, Role::Auditor, session);
+    let status = send(&routes, request).await.status();
+    // It is not on record, so it is to be tried again.
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let state = sessions.check(session, user).await.unwrap();
+    assert_eq!(state, Err(NoSession::Revoked));
 }

@@ -3,7 +3,7 @@
 use auth::{
     change_password, create_account,
     create_users::{PasswordRules, create_users},
-    login, refresh,
+    forgotten_password, get_account, list_accounts, login, logout, logout_all, refresh,
     send_account_messages::Report,
     set_password, update_account,
 };
@@ -234,6 +234,70 @@ async fn a_password_that_changes_is_on_record(database: PgPool) {
     let record = last(&database).await;
     let refused = ("SET_PASSWORD", "REFUSED", Some("invalid-input"));
     assert_eq!(record.brief(), refused);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_looks_at_accounts_is_on_record(database: PgPool) {
+    let user = a_user(&database).await;
+    let accounts = Router::new()
+        .merge(list_accounts::routes(database.clone()))
+        .merge(get_account::routes(database.clone()));
+    let read = async |role: Role, path: &str| {
+        let request = as_caller(request("GET", path, &json!({})), role);
+        send(&accounts, request).await;
+        last(&database).await
+    };
+    let record = read(Role::Admin, "/api/accounts").await;
+    assert_eq!(record.brief(), ("READ_ACCOUNTS", "SUCCEEDED", None));
+    assert_eq!((record.actor_id, record.account_id), (Some(CALLER), None));
+    let path = format!("/api/accounts/{user}");
+    let record = read(Role::Admin, &path).await;
+    assert_eq!(record.brief(), ("READ_ACCOUNTS", "SUCCEEDED", None));
+    assert_eq!(record.account_id, Some(user));
+    let record = read(Role::Receptionist, &path).await;
+    let refused = ("READ_ACCOUNTS", "REFUSED", Some("forbidden"));
+    assert_eq!(record.brief(), refused);
+    assert_eq!(record.account_id, Some(user));
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_leaves_or_has_forgotten_their_password_is_on_record(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let user = a_user(&database).await;
+    let session = deployment.begin(user).await.session;
+    let logout = logout::routes(database.clone(), deployment.sessions().await);
+    let all = logout_all::routes(database.clone(), deployment.sessions().await);
+    for (routes, path) in [(&logout, "/auth/logout"), (&all, "/auth/logout-all")] {
+        let request = request("POST", path, &json!({}));
+        send(routes, in_session(request, user, Role::Clinician, session)).await;
+        let record = last(&database).await;
+        assert_eq!(record.brief(), ("LOG_OUT", "SUCCEEDED", None), "{path}");
+        assert_eq!(
+            (record.actor_id, record.account_id),
+            (Some(user), Some(user))
+        );
+    }
+
+    let forgotten = forgotten_password::routes(database.clone(), deployment.attempts().await);
+    let ask = async |email: &str| {
+        let body = json!({ "email": email });
+        let request = request("POST", "/auth/forgotten-password", &body);
+        let status = status(&forgotten, from_source(request, "203.0.113.7")).await;
+        (status, last(&database).await)
+    };
+    for email in [EMAIL, "nobody@clinic.example"] {
+        let (_, record) = ask(email).await;
+        assert_eq!(record.brief(), ("REQUEST_PASSWORD", "SUCCEEDED", None));
+        assert_eq!((record.actor_id, record.account_id), (None, None));
+        assert_eq!(record.source.as_deref(), Some("203.0.113.7"));
+    }
+    loop {
+        let (status, record) = ask(EMAIL).await;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            assert_eq!(record.outcome, "REFUSED");
+            break;
+        }
+    }
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

@@ -76,10 +76,13 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
     assert_eq!(response.status(), StatusCode::OK);
 
     for (name, routes) in [
-        ("logout", logout::routes(deployment.sessions().await)),
+        (
+            "logout",
+            logout::routes(database.clone(), deployment.sessions().await),
+        ),
         (
             "logout-all",
-            logout_all::routes(deployment.sessions().await),
+            logout_all::routes(database.clone(), deployment.sessions().await),
         ),
     ] {
         let response = send(&routes, request(&event(name))).await;

@@ -15,6 +15,7 @@ use crate::{
     SCHEMA,
     outbox::{self, Delivery},
     patient::{EMAIL_UNIQUE, Patient, PatientInput, email_taken},
+    stored_answer::begin,
 };
 
 /// The route.
@@ -54,7 +55,7 @@ pub(crate) async fn create_patient(
     caller.must(Permission::CreatePatient)?;
     let details = input.parse()?;
 
-    let mut transaction = work.begin().await?;
+    let mut transaction = begin(work, caller, &database, None).await?;
     let patient = sqlx::query_as!(
         Patient,
         "INSERT INTO patients.patient

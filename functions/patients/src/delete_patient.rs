@@ -14,6 +14,7 @@ use crate::{
     SCHEMA,
     outbox::{self, Delivery},
     patient::{Patient, not_found},
+    stored_answer::begin,
 };
 
 /// The route.
@@ -53,7 +54,7 @@ pub(crate) async fn delete_patient(
 ) -> Result<Response, Interrupted> {
     caller.must(Permission::DeletePatient)?;
 
-    let mut transaction = work.begin().await?;
+    let mut transaction = begin(work, caller, &database, Some(id)).await?;
     // The deletion is the last version, and happens now.
     let patient = sqlx::query_as!(
         Patient,

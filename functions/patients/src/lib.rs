@@ -13,6 +13,7 @@ pub mod patient;
 pub mod relay_outbox;
 pub mod relay_queue;
 pub mod restrict_patient;
+mod stored_answer;
 pub mod update_patient;
 
 /// The service's schema in the database.

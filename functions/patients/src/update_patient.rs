@@ -13,6 +13,7 @@ use crate::{
     SCHEMA,
     outbox::{self, Delivery},
     patient::{EMAIL_UNIQUE, Patient, PatientInput, email_taken, not_found},
+    stored_answer::begin,
 };
 
 /// The route.
@@ -57,7 +58,7 @@ pub(crate) async fn update_patient(
     caller.must(Permission::UpdatePatient)?;
     let details = input.parse()?;
 
-    let mut transaction = work.begin().await?;
+    let mut transaction = begin(work, caller, &database, Some(id)).await?;
     let before = sqlx::query!(
         "SELECT version, restricted FROM patients.patient WHERE id = $1 FOR UPDATE",
         id,

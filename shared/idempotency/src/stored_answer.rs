@@ -46,6 +46,12 @@ impl StoredAnswer {
         Ok((stored, Response::from_parts(parts, Body::from(body))))
     }
 
+    /// Where what was made is found, if something was.
+    #[must_use]
+    pub fn location(&self) -> Option<&str> {
+        self.location.as_ref()?.to_str().ok()
+    }
+
     /// The response that a request gets whose effect it already had.
     pub(crate) fn replay(self) -> Response {
         let mut response = Response::new(Body::from(self.body));

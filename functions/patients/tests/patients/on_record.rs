@@ -211,3 +211,20 @@ async fn a_client_sets_nothing_that_is_not_for_it_to_set(database: PgPool) {
     assert_eq!(patient["restricted"], false);
     assert_ne!(patient["createdAt"], greedy["createdAt"]);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_failed_and_comes_again_is_on_record_each_time(database: PgPool) {
+    let call = Call {
+        key: Some("once"),
+        ..Call::as_admin(&database)
+    };
+    let path = format!("/api/patients/{}", Uuid::now_v7());
+    for time in 1..=3 {
+        let answer = call.send(Method::PUT, &path, Some(&zoe())).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        let records = records(&database).await;
+        assert_eq!(records.len(), time);
+        let failed = ("UPDATE_PATIENT", "FAILED", Some("not-found"));
+        assert_eq!(records[time - 1].brief(), failed);
+    }
+}

@@ -216,3 +216,31 @@ async fn without_a_reason_or_a_message_it_stays_closed(database: PgPool) {
     .unwrap();
     assert_eq!(opened, 0);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_answer_from_before_the_restriction_is_closed_as_well(database: PgPool) {
+    let keyed = |role| Call {
+        key: Some("once"),
+        ..call(&database, role)
+    };
+    let receptionist = keyed(Role::Receptionist);
+    let id = receptionist.created(&zoe()).await;
+    let path = format!("/api/patients/{id}");
+    let create = async || receptionist.create(&zoe()).await;
+    let update = async || receptionist.send(Method::PUT, &path, Some(&zoe())).await;
+    assert_eq!(create().await.status, StatusCode::CREATED);
+    assert_eq!(update().await.status, StatusCode::OK);
+
+    let restriction = json!({ "restricted": true });
+    restrict(&database, Role::Admin, &id, &restriction).await;
+    for answer in [create().await, update().await] {
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.body);
+        assert!(!answer.body.to_string().contains("zoe@"));
+        let outcome: String =
+            sqlx::query_scalar("SELECT outcome FROM audit.record ORDER BY id DESC LIMIT 1")
+                .fetch_one(&database)
+                .await
+                .unwrap();
+        assert_eq!(outcome, "REFUSED");
+    }
+}

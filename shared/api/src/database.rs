@@ -10,9 +10,10 @@ use crate::Problem;
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 const PASSING_CLASSES: [&str; 5] = ["08", "53", "57", "40", "28"];
 
-/// SQLSTATEs that pass: a lock that was not to be had in time, and a schema, a table or a
-/// column that is not there, or may not be used, before a deployment is complete.
-const PASSING: [&str; 5] = ["55P03", "3F000", "42P01", "42703", "42501"];
+/// SQLSTATEs that pass: a lock that was not to be had in time, and a schema, a table, a
+/// column or a function that is not there, or may not be used, before a deployment is
+/// complete.
+const PASSING: [&str; 6] = ["55P03", "3F000", "42P01", "42703", "42883", "42501"];
 
 /// A database that is down, starting or saturated is unavailable for the moment.
 /// Anything else is a fault of ours.

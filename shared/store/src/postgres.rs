@@ -42,13 +42,11 @@ pub fn pool(application: &str) -> Result<PgPool, PoolError> {
 }
 
 /// The pool of the database that is reached like this. Nothing is connected yet.
+///
+/// How long a statement may take and wait is said by the role that logs in, and not by the
+/// connection: poolers such as Amazon RDS Proxy refuse connections with options.
 #[must_use]
 pub fn pool_of(options: PgConnectOptions) -> PgPool {
-    let options = options.options([
-        ("statement_timeout", "5s"),
-        ("lock_timeout", "2s"),
-        ("idle_in_transaction_session_timeout", "15s"),
-    ]);
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(PATIENCE)

@@ -68,11 +68,7 @@ impl Settings {
     /// # Errors
     /// If one is missing or cannot be used.
     pub fn from_env() -> Result<Self, SettingsError> {
-        let database = store::connect_options("billing-service")?.options([
-            ("statement_timeout", "3s"),
-            ("lock_timeout", "2s"),
-            ("idle_in_transaction_session_timeout", "5s"),
-        ]);
+        let database = store::connect_options("billing-service")?;
         Ok(Self {
             listen: setting("BILLING_LISTEN").unwrap_or_else(|_| DEFAULT_LISTEN.to_owned()),
             database: PgPoolOptions::new()

@@ -16,6 +16,15 @@ use super::scram;
 /// Services whose rows the application reads and writes.
 const READ_AND_WRITTEN: [&str; 3] = ["auth", "billing", "patients"];
 
+/// How long a statement of the application may take, how long it may wait for a lock, and how
+/// long a transaction may stand still whose process was frozen or is gone. A request is
+/// answered after 10 seconds at the latest.
+const TIME_LIMITS: [(&str, &str); 3] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "2s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+];
+
 /// Names the lock under which the role is provided, in this database.
 const LOCK: i64 = i64::from_be_bytes(*b"app role");
 
@@ -129,6 +138,9 @@ pub async fn provide(
     )
     .await
     .context("the owner may not grant what the application needs")?;
+    execute(&mut transaction, time_limits(&quoted_role, &database))
+        .await
+        .context("the owner may not limit the time of the application's statements")?;
     let excess = excess(&mut transaction, role).await?;
     ensure!(
         excess.is_empty(),
@@ -249,6 +261,14 @@ fn grants(role: &str, database: &str, has_public: bool) -> String {
          GRANT EXECUTE ON FUNCTION audit.append TO {role};"
     ));
     statements.concat()
+}
+
+fn time_limits(role: &str, database: &str) -> String {
+    TIME_LIMITS
+        .map(|(name, value)| {
+            format!("ALTER ROLE {role} IN DATABASE {database} SET {name} = '{value}';")
+        })
+        .concat()
 }
 
 /// What the role could do and should not: what it owns, and what others than the owner

@@ -16,10 +16,17 @@ fn services() -> [(&'static str, Migrator); 4] {
     ]
 }
 
+/// Names the lock under which migrations are applied, in this database.
+const LOCK: i64 = i64::from_be_bytes(*b"migrates");
+
+/// How long a migration waits for a table that others use. Who comes after it waits behind
+/// it, so that it rather gives up, and is tried again.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '5s'";
+
 /// Applies what is missing, and answers how many migrations each schema has now.
 ///
 /// A service's record of its migrations stands in its own schema. Two calls at the same
-/// time wait for each other: each service is migrated under a lock of the database.
+/// time wait for each other.
 ///
 /// # Errors
 /// If the database cannot be reached, or refuses a migration: that one is undone, and
@@ -31,8 +38,15 @@ pub async fn run(database: &PgConnectOptions) -> anyhow::Result<BTreeMap<&'stati
         .connect()
         .await
         .context("the database cannot be reached")?;
+    // Ours and not that of the migrations, which would not outlast the time limit.
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(LOCK)
+        .execute(&mut connection)
+        .await?;
+    sqlx::query(LOCK_TIMEOUT).execute(&mut connection).await?;
     let mut applied = BTreeMap::new();
     for (service, mut migrations) in services() {
+        migrations.set_locking(false);
         migrations.create_schema(service);
         migrations.dangerous_set_table_name(Cow::Owned(format!("{service}._sqlx_migrations")));
         migrations

@@ -229,6 +229,19 @@ async fn the_application_does_what_the_services_do(_: PgPoolOptions, owner: PgCo
         is_done(&mut application, statement).await;
     }
 
+    for (limit, value) in [
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "15s"),
+    ] {
+        let found: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(limit)
+            .fetch_one(&mut application)
+            .await
+            .unwrap();
+        assert_eq!(found, value, "{limit}");
+    }
+
     let tables: Vec<(String, bool)> = sqlx::query_as(
         "SELECT relname::text,
              (SELECT bool_and(has_table_privilege(c.oid, privilege))

@@ -12,7 +12,7 @@
 
 use std::{io::Read as _, net::IpAddr};
 
-use api::ProblemType;
+use api::{ProblemType, RequestId};
 use audit_trail::{Action, Outcome, Record, Subject};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::read::GzDecoder;
@@ -28,9 +28,6 @@ use uuid::{Builder, Uuid};
 /// How large the log events of one call may be. Lambda takes 1 MB for an asynchronous call,
 /// and lines as alike as ours shrink to a tenth of their size.
 const MAX_UNPACKED_BYTES: u64 = 32 * 1024 * 1024;
-
-/// The longest request id that a record may have.
-const MAX_REQUEST_ID: usize = 128;
 
 /// What the function is called with.
 #[derive(Debug, Deserialize)]
@@ -143,8 +140,7 @@ pub async fn serve(database: PgPool) -> Result<(), lambda_runtime::Error> {
             }
             Err(error) => {
                 tracing::error!(cause = %error, "refusals are not on record yet");
-                Metrics::new()
-                    .dimension("Function", "record-refusals")
+                Metrics::of_function("record-refusals")
                     .metric("Failures", Unit::Count, 1.0)
                     .property("message", "refusals are not on record yet")
                     .emit();
@@ -265,7 +261,7 @@ impl Line {
                 .map_or(Subject::Nobody, |id| action.subject(id)),
             reason: None,
             source: Some(self.source_ip.as_str()).filter(|ip| ip.parse::<IpAddr>().is_ok()),
-            request_id: Some(self.request_id.as_str()).filter(|id| is_request_id(id)),
+            request_id: Some(self.request_id.as_str()).filter(|id| RequestId::is_one(id)),
         })
     }
 
@@ -282,10 +278,4 @@ impl Line {
         let (_, value) = names.zip(values).find(|(name, _)| *name == "{id}")?;
         percent_decode_str(value).decode_utf8().ok()?.parse().ok()
     }
-}
-
-/// A client may send one of its own, which is not always one.
-fn is_request_id(text: &str) -> bool {
-    let is_bounded = (2..=MAX_REQUEST_ID).contains(&text.len());
-    is_bounded && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -132,8 +132,7 @@ fn report(found: &Verified) {
             "the audit trail was tampered with"
         );
     }
-    Metrics::new()
-        .dimension("Function", "verify-audit-trail")
+    Metrics::of_function("verify-audit-trail")
         .metric(
             "BrokenTrail",
             Unit::Count,

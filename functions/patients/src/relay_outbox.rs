@@ -176,8 +176,7 @@ async fn report(
         clippy::cast_precision_loss,
         reason = "a metric is a float, and no count here comes near 2^52"
     )]
-    Metrics::new()
-        .dimension("Function", "relay-outbox")
+    Metrics::of_function("relay-outbox")
         .metric("OutboxDelivered", Unit::Count, delivered as f64)
         .metric("OutboxBacklog", Unit::Count, outbox.length as f64)
         .metric("OutboxStuck", Unit::Count, outbox.stuck as f64)

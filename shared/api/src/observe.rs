@@ -27,12 +27,28 @@ pub(crate) struct Observed {
     pub(crate) origins: AllowedOrigins,
 }
 
-/// Names a request in the logs and in problem documents. In the extensions of every
-/// request that is served.
+/// Names a request in the logs, in problem documents and in the audit trail. In the
+/// extensions of every request that is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(String);
 
+/// The longest id. Those of API Gateway have 36 characters; clients may send their own
+/// (`x-amzn-requestid`), and some gateways take them over.
+const MAX_REQUEST_ID: usize = 128;
+
 impl RequestId {
+    /// Whether a text is one: 1 to 128 visible ASCII characters. A hyphen alone is what API
+    /// Gateway writes for what it does not know.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        let fits = (1..=MAX_REQUEST_ID).contains(&text.len()) && text != "-";
+        fits && text.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::is_one(text).then(|| Self(text.to_owned()))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -53,7 +69,8 @@ pub(crate) async fn observe(
 ) -> Response {
     let started = Instant::now();
     let cold = STARTED.set(()).is_ok();
-    let request_id = request_id(&request);
+    let id = request_id(&request);
+    let request_id = id.as_str().to_owned();
     let trace = trace(&request);
     let method = request.method().clone();
     let route = request
@@ -70,7 +87,6 @@ pub(crate) async fn observe(
         route = %route,
     );
 
-    let id = RequestId(request_id.clone());
     request.extensions_mut().insert(id);
     let work = trace.scope(next.run(request)).instrument(span.clone());
     let mut response = match tokio::time::timeout(REQUEST_DEADLINE, work).await {
@@ -97,8 +113,7 @@ pub(crate) async fn observe(
     observed.origins.allow(&request_headers, headers);
 
     let status = response.status();
-    Metrics::new()
-        .dimension("Function", observed.function)
+    Metrics::of_function(observed.function)
         .metric("Requests", Unit::Count, 1.0)
         .metric("ServerErrors", Unit::Count, count(status.is_server_error()))
         .metric("ClientErrors", Unit::Count, count(status.is_client_error()))
@@ -144,14 +159,16 @@ fn log_cause(span: &tracing::Span, problem: &Problem) {
 }
 
 /// API Gateway's id of the request, which its access log has too; Lambda's where there
-/// is no gateway.
-fn request_id(request: &Request) -> String {
+/// is no gateway, or none that can be used.
+fn request_id(request: &Request) -> RequestId {
     let extensions = request.extensions();
-    let from_gateway = |context: &ApiGatewayProxyRequestContext| context.request_id.clone();
+    let from_gateway = |context: &ApiGatewayProxyRequestContext| {
+        RequestId::parse(context.request_id.as_deref().unwrap_or_default())
+    };
     request_context(extensions)
         .and_then(from_gateway)
-        .or_else(|| Some(extensions.get::<Context>()?.request_id.clone()))
-        .unwrap_or_else(|| Uuid::now_v7().to_string())
+        .or_else(|| RequestId::parse(&extensions.get::<Context>()?.request_id))
+        .unwrap_or_else(|| RequestId(Uuid::now_v7().to_string()))
 }
 
 /// The caller's trace, else the one that API Gateway started, else a new one.
@@ -161,4 +178,23 @@ fn trace(request: &Request) -> TraceContext {
         .and_then(|text| text.parse().ok())
         .or_else(|| TraceContext::from_xray(header("x-amzn-trace-id")?).ok())
         .unwrap_or_else(TraceContext::start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_bounded_and_visible() {
+        for id in [
+            "r",
+            "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            &"x".repeat(128),
+        ] {
+            assert!(RequestId::is_one(id), "{id}");
+        }
+        for none in ["", "-", "a b", "a\nb", "ü", &"x".repeat(129)] {
+            assert!(!RequestId::is_one(none), "{none}");
+        }
+    }
 }

@@ -224,7 +224,7 @@ where
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().dimension("Function", self.function)
+        Metrics::of_function(self.function)
     }
 }
 

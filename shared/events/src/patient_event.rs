@@ -15,7 +15,8 @@ pub struct PatientEvent {
     pub occurred_at: DateTime<Utc>,
     /// Whom it happened to.
     pub patient_id: Uuid,
-    /// The patient's version after the change: 1 on creation, then without gaps.
+    /// The patient's version after the change: 1 on creation, then ever greater. One that is
+    /// missing is of a change that concerns nobody else, such as a restriction of the record.
     pub patient_version: i64,
     /// What happened.
     pub change: Change,

@@ -1,10 +1,14 @@
 //! Log lines as JSON, at the level that `LOG_LEVEL` asks for.
 
+use std::sync::OnceLock;
+
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// Where the Lambda runtime logs every event as it came, with the passwords, tokens and
 /// patients in it. No setting opens this.
 const RAW_EVENTS: &str = "lambda_runtime::layers::api_response=info";
+
+static STARTED: OnceLock<()> = OnceLock::new();
 
 /// Starts logging for this process: once, first thing in `main`.
 ///
@@ -19,6 +23,12 @@ pub fn start_logging() {
         .with_ansi(false)
         .with_env_filter(filter(&std::env::var("LOG_LEVEL").unwrap_or_default()))
         .init();
+    let _ = STARTED.set(());
+}
+
+/// Whether this process logs: programs do, and tests of their parts do not.
+pub(crate) fn is_logging() -> bool {
+    STARTED.get().is_some()
 }
 
 fn filter(level: &str) -> EnvFilter {

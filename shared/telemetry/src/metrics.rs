@@ -2,9 +2,11 @@
 //! into metrics by itself, so that a function needs neither a client nor a permission
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 
-use std::io::Write as _;
+use std::{env, io::Write as _, sync::OnceLock};
 
 use serde_json::{Map, Value, json};
+
+use crate::logs::is_logging;
 
 const NAMESPACE: &str = "PatientManagement";
 
@@ -47,6 +49,16 @@ impl Metrics {
         Self::default()
     }
 
+    /// Metrics of the function that this process serves: by the name that it has in its
+    /// deployment, so that two deployments in one account are told apart. Elsewhere than on
+    /// Lambda by this name.
+    #[must_use]
+    pub fn of_function(name: &str) -> Self {
+        static DEPLOYED_AS: OnceLock<Option<String>> = OnceLock::new();
+        let deployed_as = DEPLOYED_AS.get_or_init(|| env::var("AWS_LAMBDA_FUNCTION_NAME").ok());
+        Self::new().dimension("Function", deployed_as.as_deref().unwrap_or(name))
+    }
+
     /// Counts the metrics by this dimension.
     #[must_use]
     pub fn dimension(mut self, name: &'static str, value: &str) -> Self {
@@ -71,9 +83,12 @@ impl Metrics {
         self
     }
 
-    /// Writes the line. A standard output that cannot be written to loses the metric,
-    /// never the request.
+    /// Writes the line, in a process that has started logging. A standard output that cannot
+    /// be written to loses the metric, never the request.
     pub fn emit(self) {
+        if !is_logging() {
+            return;
+        }
         let mut line = self.into_line(chrono::Utc::now().timestamp_millis());
         line.push('\n');
         let _ = std::io::stdout().lock().write_all(line.as_bytes());

@@ -31,7 +31,7 @@ async fn one_trace_leads_from_the_request_to_the_last_consumer() {
     })
     .await;
     assert_eq!(request["requestId"], answer.header("x-request-id").unwrap());
-    assert_eq!(request["Function"], "create-patient");
+    assert_eq!(request["Function"], stack.function_name("create-patient"));
     assert_eq!(request["method"], "POST");
     assert_eq!(request["route"], "/api/patients");
     assert_eq!(request["status"], 201);

@@ -8,6 +8,7 @@
 
 mod access;
 mod accounts;
+mod answers;
 mod audit_trail;
 mod consumers;
 mod cors;

@@ -1,0 +1,79 @@
+//! What every answer says, whether a function gives it or the gateway itself.
+
+use std::{fs, path::Path};
+
+use identity::Role;
+use serde_json::json;
+use serde_yaml_ng::Value as Yaml;
+use system_tests::{Answer, Clinic};
+
+/// What a browser is told with every answer that is not a page: not to guess what it is,
+/// not to keep it, and to come back over TLS alone.
+const SAID: [(&str, &str); 3] = [
+    ("x-content-type-options", "nosniff"),
+    ("cache-control", "no-store"),
+    ("strict-transport-security", "max-age=63072000"),
+];
+
+fn assert_all_said(answer: &Answer) {
+    for (name, value) in SAID {
+        assert_eq!(answer.header(name), Some(value), "{name}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_a_function_is_not_kept_or_guessed_at() {
+    let clinic = Clinic::open();
+    let administrator = clinic.administrator().await;
+    let stranger = clinic.stranger();
+    for (call, status) in [
+        (administrator.get("/api/patients?limit=1"), 200),
+        (stranger.post("/auth/login").json(&json!({})), 400),
+        (stranger.get("/auth/validate"), 401),
+    ] {
+        let answer = call.answers(status).await;
+        assert!(answer.header("x-amzn-errortype").is_none(), "{answer:?}");
+        assert_all_said(&answer);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_the_gateway_is_not_kept_or_guessed_at() {
+    let clinic = Clinic::open();
+    let auditor = clinic.log_in(Role::Auditor).await;
+    let stranger = clinic.stranger();
+    for (call, status) in [
+        (stranger.get("/api/patients"), 401),
+        (clinic.bearer("a.b.c").get("/api/patients"), 401),
+        (auditor.post("/api/patients"), 403),
+        (stranger.get("/nothing"), 404),
+    ] {
+        let answer = call.answers(status).await;
+        assert!(answer.header("x-amzn-errortype").is_some(), "{answer:?}");
+        assert_all_said(&answer);
+    }
+}
+
+/// Some of them cannot be had from a local stack: a body of 10 MiB, too many requests.
+#[test]
+fn every_answer_of_the_gateway_says_the_same() {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let template: Yaml = serde_yaml_ng::from_str(&fs::read_to_string(template).unwrap()).unwrap();
+    let answers = &template["Resources"]["Api"]["Properties"]["GatewayResponses"];
+    let answers = answers.as_mapping().unwrap();
+    for kind in ["DEFAULT_4XX", "DEFAULT_5XX"] {
+        assert!(answers.contains_key(kind), "{kind}");
+    }
+    for (kind, answer) in answers {
+        let headers = &answer["ResponseParameters"]["Headers"];
+        let headers = headers.as_mapping().unwrap();
+        for (name, value) in SAID {
+            let said = headers.iter().find(|(header, _)| {
+                let header = header.as_str().unwrap_or_default();
+                header.eq_ignore_ascii_case(name)
+            });
+            let said = said.and_then(|(_, value)| value.as_str());
+            assert_eq!(said, Some(&*format!("'{value}'")), "{name} of {kind:?}");
+        }
+    }
+}

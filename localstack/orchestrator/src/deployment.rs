@@ -312,6 +312,8 @@ fn parameters(
             endpoints.kafka_bootstrap_servers.clone(),
         ),
         ("LogLevel", settings.log_level.clone()),
+        // Nobody's: LocalStack sends no mail.
+        ("NotificationsSender", "clinic@clinic.example".to_owned()),
     ];
     known
         .into_iter()

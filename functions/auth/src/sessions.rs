@@ -720,10 +720,11 @@ fn began_the_generation(
     now: DateTime<Utc>,
     grace: Duration,
 ) -> bool {
-    let since = session.rotated_at.map(|at| now.timestamp_millis() - at);
-    let is_recent = since
-        .and_then(|since| u128::try_from(since).ok())
-        .is_some_and(|since| since < grace.as_millis());
+    // Negative where the clock of who rotated it is ahead of ours: a moment ago, too.
+    let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+    let is_recent = session
+        .rotated_at
+        .is_some_and(|at| now.timestamp_millis() - at < grace);
     used.generation + 1 == session.generation
         && session.rotated_by.as_deref() == Some(token.hash().as_str())
         && is_recent

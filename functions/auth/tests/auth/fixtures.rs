@@ -6,6 +6,7 @@ use auth::{
     bearer_token::Gate,
     sessions::{Lifetimes, Running, Sessions},
 };
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
 use identity::{Role, testing::Key};
 use store::{Table, testing};
@@ -46,6 +47,21 @@ impl Deployment {
 
     pub(crate) async fn attempts(&self) -> Attempts {
         Attempts::new(same(&self.attempts).await)
+    }
+
+    /// As if the session had been refreshed so many milliseconds later than it was.
+    pub(crate) async fn rotated_later(&self, session: Uuid, milliseconds: i64) {
+        let table = &self.sessions;
+        let client = table.client().await;
+        let update = client.update_item().table_name(table.name());
+        update
+            .key("pk", AttributeValue::S(format!("SESSION#{session}")))
+            .key("sk", AttributeValue::S("SESSION".to_owned()))
+            .update_expression("ADD rotatedAt :more")
+            .expression_attribute_values(":more", AttributeValue::N(milliseconds.to_string()))
+            .send()
+            .await
+            .unwrap();
     }
 
     /// As if nobody had ever tried to log in.

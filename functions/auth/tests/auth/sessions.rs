@@ -98,6 +98,20 @@ async fn two_at_the_same_moment_are_both_served_and_a_thief_is_still_found() {
 }
 
 #[tokio::test]
+async fn the_grace_is_there_when_the_clock_of_another_host_is_ahead() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let first = deployment.begin(Uuid::now_v7()).await;
+    use_token(&sessions, &first.refresh_token, &LIFETIMES)
+        .await
+        .unwrap();
+    deployment.rotated_later(first.session, 2_000).await;
+    use_token(&sessions, &first.refresh_token, &LIFETIMES)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn many_at_the_same_moment_begin_one_generation() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;

@@ -13,13 +13,18 @@
 //! that was typed, whether it belongs to an account or not, so that an answer says nothing
 //! about that.
 //!
-//! An attempt is counted before it is made, and taken back if it succeeds. So as many
-//! attempts at once as anybody can make are not more than the same attempts one by one.
+//! An attempt is counted as failed before it is made, and taken back if it succeeds, or if
+//! it comes to nothing because something of ours does not work. It is counted in one step
+//! with the look at those before it. So as many attempts at once as anybody can make are
+//! not more than the same attempts one by one.
 
 use std::{collections::HashMap, time::Duration};
 
 use api::{Problem, request_context};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::{
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
 use axum::extract::FromRequestParts;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -104,15 +109,28 @@ struct Key {
     sk: String,
 }
 
-/// An attempt that may be made.
+/// An attempt that may be made. It counts as failed unless something else is said.
 #[derive(Debug)]
 #[must_use = "an attempt that is not said to have succeeded counts as failed"]
 pub(crate) struct Attempt<'a> {
     attempts: &'a Attempts,
-    account: Key,
-    source: Key,
+    account: Counted,
+    source: Counted,
     known: Key,
 }
+
+/// An attempt in one of the places where it counts.
+#[derive(Debug)]
+struct Counted {
+    key: Key,
+    /// When it was counted, in milliseconds since 1970.
+    at: i64,
+    /// When the one before it was.
+    before: Option<i64>,
+}
+
+/// How often an attempt is looked at again that collided with another.
+const TRIES: u32 = 5;
 
 impl Attempts {
     /// The table that `LOGIN_ATTEMPTS_TABLE` names. Nothing is read yet.
@@ -151,34 +169,34 @@ impl Attempts {
             pk: format!("SOURCE#{}", source.0),
             sk: format!("FAILURES#{window}"),
         };
-        let (is_known, source_count) = tokio::join!(
+        let (is_known, by_source) = tokio::join!(
             Box::pin(self.is_known(&known, now)),
-            Box::pin(self.add(&by_source, 1)),
+            Box::pin(self.count(by_source, FREE_PER_SOURCE)),
         );
-        let by_account = Key {
-            pk: account,
-            sk: if is_known? {
+        let source_counted = by_source?.map_err(too_many)?;
+        let by_account = async {
+            let sk = if is_known? {
                 format!("FAILURES#{window}#{}", source.0)
             } else {
                 format!("FAILURES#{window}")
-            },
+            };
+            let key = Key { pk: account, sk };
+            self.count(key, FREE_PER_ACCOUNT).await
         };
-        let source_count = source_count?;
-        let account_count = Box::pin(self.add(&by_account, 1)).await?;
-        let attempt = Attempt {
-            attempts: self,
-            account: by_account,
-            source: by_source,
-            known,
+        let refusal = match Box::pin(by_account).await {
+            Ok(Ok(account)) => {
+                return Ok(Attempt {
+                    attempts: self,
+                    account,
+                    source: source_counted,
+                    known,
+                });
+            }
+            Ok(Err(wait)) => too_many(wait),
+            Err(unavailable) => unavailable.into(),
         };
-        let wait = account_count
-            .wait(FREE_PER_ACCOUNT, now)
-            .max(source_count.wait(FREE_PER_SOURCE, now));
-        if wait > 0 {
-            attempt.take_back().await;
-            return Err(too_many(wait));
-        }
-        Ok(attempt)
+        self.take_back(&source_counted).await;
+        Err(refusal)
     }
 
     /// Counts a request of this source for a one-time token.
@@ -190,7 +208,7 @@ impl Attempts {
             pk: format!("SOURCE#{}", source.0),
             sk: format!("MESSAGES#{}", now / WINDOW),
         };
-        if self.add(&key, 1).await?.attempts > i64::from(MESSAGES_PER_SOURCE) {
+        if self.add(&key, 1).await? > i64::from(MESSAGES_PER_SOURCE) {
             return Err(too_many(WINDOW - now % WINDOW));
         }
         Ok(())
@@ -212,30 +230,107 @@ impl Attempts {
         Ok(until.is_some_and(|until| until > now.timestamp()))
     }
 
-    async fn add(&self, key: &Key, number: i64) -> Result<Count, AttemptsUnavailable> {
-        let expires_at = Utc::now().timestamp() + 2 * WINDOW;
-        let updated = self
-            .table
-            .client()
+    /// Counts an attempt as one that failed just now, or says how many seconds it has to
+    /// wait.
+    async fn count(
+        &self,
+        key: Key,
+        free: u32,
+    ) -> Result<Result<Counted, i64>, AttemptsUnavailable> {
+        // What is there is learnt from a refusal: most attempts are free, and then one call
+        // does.
+        let mut there: Option<Failures> = None;
+        for _ in 0..TRIES {
+            let now = Utc::now();
+            let at = now.timestamp_millis();
+            let update = self
+                .update(&key)
+                .await
+                .update_expression("ADD attempts :one SET failedAt = :now, expiresAt = :expiresAt")
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":now", number(at))
+                .expression_attribute_values(":expiresAt", number(expires_at()))
+                .return_values(ReturnValue::UpdatedOld)
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                );
+            let update = match &there {
+                None => update
+                    .condition_expression("attribute_not_exists(attempts) OR attempts < :free")
+                    .expression_attribute_values(":free", number(free.into())),
+                // Of those who have waited one may try, and then the next one waits.
+                Some(failures) => failures.are_still_there(update),
+            };
+            let error = match update.send().await {
+                Ok(updated) => {
+                    let before = number_in(updated.attributes(), "failedAt");
+                    return Ok(Ok(Counted { key, at, before }));
+                }
+                Err(error) => error,
+            };
+            let Some(UpdateItemError::ConditionalCheckFailedException(refusal)) =
+                error.as_service_error()
+            else {
+                return Err(AttemptsUnavailable(failure_code(&error)));
+            };
+            let failures = Failures::of(refusal.item());
+            let wait = failures.wait(free, now);
+            if wait > 0 {
+                return Ok(Err(wait));
+            }
+            there = (failures.attempts >= i64::from(free)).then_some(failures);
+        }
+        // Others were quicker each time.
+        Ok(Err(SHORTEST_WAIT))
+    }
+
+    /// As if it had never been counted.
+    async fn take_back(&self, counted: &Counted) {
+        let update = self
+            .update(&counted.key)
             .await
-            .update_item()
-            .table_name(self.table.name())
-            .key("pk", text(&key.pk))
-            .key("sk", text(&key.sk))
-            .update_expression("ADD attempts :number SET expiresAt = :expiresAt")
-            .expression_attribute_values(":number", self::number(number))
-            .expression_attribute_values(":expiresAt", self::number(expires_at))
-            .return_values(ReturnValue::AllNew)
+            .condition_expression("failedAt = :at")
+            .expression_attribute_values(":at", number(counted.at))
+            .expression_attribute_values(":less", number(-1));
+        let update = match counted.before {
+            Some(before) => update
+                .update_expression("ADD attempts :less SET failedAt = :before")
+                .expression_attribute_values(":before", number(before)),
+            None => update.update_expression("ADD attempts :less REMOVE failedAt"),
+        };
+        let taken_back = match update.send().await {
+            Ok(_) => Ok(()),
+            // There was another one after it.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                self.add(&counted.key, -1).await.map(|_| ())
+            }
+            Err(error) => Err(AttemptsUnavailable(failure_code(&error))),
+        };
+        if let Err(error) = taken_back {
+            tracing::warn!(cause = %error, "an attempt that did not fail counts all the same");
+        }
+    }
+
+    /// Adds to what is counted, and answers how many there are now.
+    async fn add(&self, key: &Key, more: i64) -> Result<i64, AttemptsUnavailable> {
+        let updated = self
+            .update(key)
+            .await
+            .update_expression("ADD attempts :more SET expiresAt = :expiresAt")
+            .expression_attribute_values(":more", number(more))
+            .expression_attribute_values(":expiresAt", number(expires_at()))
+            .return_values(ReturnValue::UpdatedNew)
             .send()
             .await
             .map_err(|error| AttemptsUnavailable(failure_code(&error)))?;
-        Ok(Count {
-            attempts: number_in(updated.attributes(), "attempts").unwrap_or(0),
-            failed_at: number_in(updated.attributes(), "failedAt"),
-        })
+        Ok(number_in(updated.attributes(), "attempts").unwrap_or(0))
     }
 
-    async fn fail(&self, key: &Key) -> Result<(), AttemptsUnavailable> {
+    async fn update(&self, key: &Key) -> UpdateItemFluentBuilder {
         self.table
             .client()
             .await
@@ -243,12 +338,6 @@ impl Attempts {
             .table_name(self.table.name())
             .key("pk", text(&key.pk))
             .key("sk", text(&key.sk))
-            .update_expression("SET failedAt = :now")
-            .expression_attribute_values(":now", number(Utc::now().timestamp_millis()))
-            .send()
-            .await
-            .map_err(|error| AttemptsUnavailable(failure_code(&error)))?;
-        Ok(())
     }
 
     async fn remember(&self, known: &Key) -> Result<(), AttemptsUnavailable> {
@@ -269,15 +358,6 @@ impl Attempts {
 }
 
 impl Attempt<'_> {
-    /// It failed: from now on the next one has to wait.
-    pub(crate) async fn failed(self) -> Result<(), AttemptsUnavailable> {
-        let (account, source) = tokio::join!(
-            Box::pin(self.attempts.fail(&self.account)),
-            Box::pin(self.attempts.fail(&self.source)),
-        );
-        account.and(source)
-    }
-
     /// It succeeded: it does not count, and the source is known from now on. That this
     /// cannot be written down is no reason to send anybody away.
     pub(crate) async fn succeeded(self) {
@@ -290,46 +370,63 @@ impl Attempt<'_> {
         }
     }
 
-    async fn take_back(&self) {
-        let taken_back = tokio::join!(
-            Box::pin(self.attempts.add(&self.account, -1)),
-            Box::pin(self.attempts.add(&self.source, -1)),
+    /// It came to nothing, and that was not its fault: it does not count.
+    pub(crate) async fn take_back(&self) {
+        tokio::join!(
+            Box::pin(self.attempts.take_back(&self.account)),
+            Box::pin(self.attempts.take_back(&self.source)),
         );
-        for result in [taken_back.0, taken_back.1] {
-            if let Err(error) = result {
-                tracing::warn!(cause = %error, "an attempt that did not fail counts all the same");
-            }
-        }
     }
 }
 
-struct Count {
-    /// With the one that was just counted.
+/// What was counted so far.
+struct Failures {
     attempts: i64,
-    /// When the last one failed, in milliseconds since 1970.
+    /// When the last one was counted, in milliseconds since 1970.
     failed_at: Option<i64>,
 }
 
-impl Count {
-    /// How many seconds the attempt that was just counted has to wait.
-    fn wait(&self, free: u32, now: DateTime<Utc>) -> i64 {
-        let before = self.attempts - 1;
-        let more = before - i64::from(free);
-        if more < 0 {
-            return 0;
+impl Failures {
+    fn of(item: Option<&HashMap<String, AttributeValue>>) -> Self {
+        Self {
+            attempts: number_in(item, "attempts").unwrap_or(0),
+            failed_at: number_in(item, "failedAt"),
         }
+    }
+
+    /// How many seconds the next attempt has to wait.
+    fn wait(&self, free: u32, now: DateTime<Utc>) -> i64 {
+        let more = self.attempts - i64::from(free);
+        let Some(failed_at) = self.failed_at.filter(|_| more >= 0) else {
+            return 0;
+        };
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         let delay = 2_i64
             .saturating_pow(more)
             .saturating_mul(SHORTEST_WAIT)
             .min(LONGEST_WAIT);
-        // More than are free at once, and none of them has failed yet: as if one had.
-        let since = self
-            .failed_at
-            .map_or(0, |failed| now.timestamp_millis() - failed);
+        // By the clock of who counted it, which may be ahead of ours.
+        let since = (now.timestamp_millis() - failed_at).max(0);
         let left = delay * 1000 - since;
         if left <= 0 { 0 } else { (left + 999) / 1000 }
     }
+
+    /// The update on the condition that nobody has counted another one.
+    fn are_still_there(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        let update = update.expression_attribute_values(":attempts", number(self.attempts));
+        match self.failed_at {
+            Some(failed_at) => update
+                .condition_expression("attempts = :attempts AND failedAt = :failedAt")
+                .expression_attribute_values(":failedAt", number(failed_at)),
+            None => update
+                .condition_expression("attempts = :attempts AND attribute_not_exists(failedAt)"),
+        }
+    }
+}
+
+/// When DynamoDB may forget what is counted now, in seconds since 1970.
+fn expires_at() -> i64 {
+    Utc::now().timestamp() + 2 * WINDOW
 }
 
 fn too_many(seconds: i64) -> Problem {
@@ -357,25 +454,22 @@ mod tests {
         let now = Utc::now();
         let wait = |attempts, ago_seconds: i64| {
             let failed_at = Some(now.timestamp_millis() - ago_seconds * 1000);
-            Count {
+            Failures {
                 attempts,
                 failed_at,
             }
             .wait(10, now)
         };
-        assert_eq!(wait(1, 0), 0);
-        assert_eq!(wait(10, 0), 0);
-        assert_eq!([wait(11, 0), wait(12, 0), wait(13, 0)], [8, 16, 32]);
-        assert_eq!([wait(13, 31), wait(13, 32), wait(13, 100)], [1, 0, 0]);
+        assert_eq!(wait(0, 0), 0);
+        assert_eq!(wait(9, 0), 0);
+        assert_eq!([wait(10, 0), wait(11, 0), wait(12, 0)], [8, 16, 32]);
+        assert_eq!([wait(12, 31), wait(12, 32), wait(12, 100)], [1, 0, 0]);
         assert_eq!(
             [wait(30, 0), wait(1000, 0), wait(i64::MAX, 0)],
             [300, 300, 300]
         );
-        let at_once = Count {
-            attempts: 11,
-            failed_at: None,
-        };
-        assert_eq!(at_once.wait(10, now), 8);
+        // The clock of another host is ahead.
+        assert_eq!(wait(10, -5), 8);
     }
 
     #[test]

@@ -106,8 +106,14 @@ pub(crate) async fn change_password(
     let email = EmailAddress::parse(&account.email).map_err(Problem::internal)?;
     let attempt = Box::pin(attempts.begin(&email, &source)).await?;
     let hash = PasswordHash::from_stored(account.password_hash.clone());
-    if !hash.matches(old).await? {
-        attempt.failed().await?;
+    let matches = match hash.matches(old).await {
+        Ok(matches) => matches,
+        Err(error) => {
+            attempt.take_back().await;
+            return Err(error.into());
+        }
+    };
+    if !matches {
         tracing::info!(userId = %caller.user, "refused to change a password: the old one is wrong");
         let problem = Problem::invalid_field("oldPassword", "The old password is wrong");
         trail.refused(database, &problem).await?;

@@ -86,16 +86,25 @@ pub(crate) async fn login(
         find_account(&login.database, &email),
         login.access.tokens(),
     );
-    let account = account?;
-    if let Some(account) = &account {
+    if let Ok(Some(account)) = &account {
         trail.found(account.id, Some(account.role));
     }
     let attempt = attempt?;
-    let Some(account) = authenticate(account, password.clone()).await? else {
-        attempt.failed().await?;
-        return Err(refused());
+    let admitted = async {
+        let Some(account) = authenticate(account?, password.clone()).await? else {
+            return Ok(None);
+        };
+        Ok::<_, Problem>(Some((account, tokens?)))
     };
-    let tokens = tokens?;
+    let (account, tokens) = match admitted.await {
+        Ok(Some(admitted)) => admitted,
+        // The attempt counts as failed.
+        Ok(None) => return Err(refused()),
+        Err(problem) => {
+            attempt.take_back().await;
+            return Err(problem);
+        }
+    };
 
     let (running, ()) = tokio::join!(
         Box::pin(login.access.begin(account.id, started)),

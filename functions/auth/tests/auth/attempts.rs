@@ -1,11 +1,12 @@
-use auth::{create_users::PasswordRules, login};
+use auth::{access::Access, create_users::PasswordRules, login};
 use axum::{Router, body::Body, response::Response};
 use http::{Request, StatusCode, header};
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::{
-    fixtures::{Deployment, no_attempts},
+    aws::Aws,
+    fixtures::{Deployment, LIFETIMES, no_attempts, no_sessions},
     from_source, json, send,
 };
 
@@ -101,6 +102,14 @@ async fn many_guesses_at_once_are_no_more_than_one_by_one(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
+    guess_at_once(&routes, 10).await;
+    // Who has waited as long as anybody has to may try once, not once in each of many.
+    deployment.failed_earlier(301).await;
+    guess_at_once(&routes, 1).await;
+}
+
+/// Makes 40 guesses at the same time. So many of them are checked.
+async fn guess_at_once(routes: &Router, expected: usize) {
     let mut guesses = tokio::task::JoinSet::new();
     for n in 0..40 {
         let routes = routes.clone();
@@ -116,7 +125,7 @@ async fn many_guesses_at_once_are_no_more_than_one_by_one(database: PgPool) {
         .iter()
         .filter(|status| **status == StatusCode::UNAUTHORIZED)
         .count();
-    assert!((1..=12).contains(&checked), "{checked} of 40 were checked");
+    assert_eq!(checked, expected, "of 40");
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -126,6 +135,47 @@ async fn who_logs_in_as_often_as_they_like_does_not_wait(database: PgPool) {
     with_a_user(&database).await;
     for _ in 0..15 {
         let response = log_in(&routes, "192.0.2.1", EMAIL, PASSWORD).await;
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_has_waited_may_try_again(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    with_a_user(&database).await;
+    assert_eq!(fail_until_blocked(&routes, "192.0.2.1", EMAIL).await, 10);
+    deployment.failed_earlier(8).await;
+    assert_eq!(fail_until_blocked(&routes, "192.0.2.1", EMAIL).await, 1);
+    deployment.failed_earlier(16).await;
+    let response = log_in(&routes, "192.0.2.1", EMAIL, PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_fails_because_of_an_outage_does_not_count(database: PgPool) {
+    let deployment = Deployment::new().await;
+    with_a_user(&database).await;
+    let works = routes(&database, &deployment).await;
+
+    let no_key = Aws::empty().await.signing_key();
+    let access = Access::new(no_key, deployment.sessions().await, LIFETIMES);
+    let without_key = login::routes(database.clone(), access, deployment.attempts().await);
+
+    let options = database.connect_options();
+    let no_database = PgPool::connect_with((*options).clone()).await.unwrap();
+    let without_database = routes(&no_database, &deployment).await;
+    no_database.close().await;
+
+    let access = Access::new(deployment.aws.signing_key(), no_sessions(), LIFETIMES);
+    let without_sessions = login::routes(database.clone(), access, deployment.attempts().await);
+
+    for broken in [without_key, without_database, without_sessions] {
+        for _ in 0..12 {
+            let response = log_in(&broken, "192.0.2.1", EMAIL, PASSWORD).await;
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let response = log_in(&works, "192.0.2.1", EMAIL, PASSWORD).await;
         assert_eq!(response.status(), StatusCode::OK);
     }
 }

@@ -64,6 +64,28 @@ impl Deployment {
             .unwrap();
     }
 
+    /// As if every attempt had failed so many seconds before it did.
+    pub(crate) async fn failed_earlier(&self, seconds: i64) {
+        let table = &self.attempts;
+        let client = table.client().await;
+        let items = client.scan().table_name(table.name()).send().await.unwrap();
+        for mut item in items.items.unwrap_or_default() {
+            if !item.contains_key("failedAt") {
+                continue;
+            }
+            item.retain(|name, _| name == "pk" || name == "sk");
+            let less = AttributeValue::N((-1000 * seconds).to_string());
+            let update = client.update_item().table_name(table.name());
+            update
+                .set_key(Some(item))
+                .update_expression("ADD failedAt :less")
+                .expression_attribute_values(":less", less)
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+
     /// As if nobody had ever tried to log in.
     pub(crate) async fn forget_attempts(&self) {
         let table = &self.attempts;

@@ -41,6 +41,6 @@ pub(crate) async fn json_web_keys(
     let keys = public_keys.keys().await?;
     Ok((
         [(header::CACHE_CONTROL, CACHE_CONTROL)],
-        Json((*keys).clone()),
+        Json(keys.in_use()),
     ))
 }

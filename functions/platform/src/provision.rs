@@ -22,7 +22,9 @@ use store::{aws_config, connect_options_of, setting};
 pub use application_role::{Application, ProvidedRole, provide as provide_application_role};
 pub use migrations::run as run_migrations;
 pub use sender::Sender;
-pub use signing_key::{ProvisionedKey, RotatedKey, rotate as rotate_signing_key};
+pub use signing_key::{
+    ProvisionedKey, RotatedKey, provide as provide_signing_key, rotate as rotate_signing_key,
+};
 pub use topic::{ProvisionedTopic, TopicShape, provide as provide_topic};
 
 /// What is there now.

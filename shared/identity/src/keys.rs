@@ -81,8 +81,13 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
+/// How long a key is remembered that has retired, in seconds: as long as a function may run.
+/// Who read the signing key before it was succeeded then finds it retired, and does not take
+/// it for one that is missing.
+const REMEMBERED_FOR: i64 = 15 * 60;
+
 /// The public keys that access tokens are verified with: a JSON Web Key Set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PublicKeys {
     keys: Vec<PublicKey>,
 }
@@ -134,8 +139,16 @@ impl PublicKey {
 
 impl PublicKey {
     fn is_in_use(&self) -> bool {
-        let now = chrono::Utc::now().timestamp();
-        self.retires_at.is_none_or(|time| now < time)
+        self.retires_after(chrono::Utc::now().timestamp())
+    }
+
+    fn retires_after(&self, time: i64) -> bool {
+        self.retires_at.is_none_or(|retires_at| time < retires_at)
+    }
+
+    /// Nothing makes it stay for longer.
+    fn retire(&mut self, time: i64) {
+        self.retires_at = Some(self.retires_at.unwrap_or(time).min(time));
     }
 }
 
@@ -159,29 +172,49 @@ impl PublicKeys {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// These keys and those of `others` that are not among them.
+    /// The keys of both. One that is in both retires when the first of them has it retire.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
         for key in others.keys {
-            if !self.contains(&key.kid) {
-                self.keys.push(key);
+            match self.keys.iter_mut().find(|own| own.kid == key.kid) {
+                Some(own) => {
+                    if let Some(time) = key.retires_at {
+                        own.retire(time);
+                    }
+                }
+                None => self.keys.push(key),
             }
         }
         self
     }
 
-    /// These keys with that of `next` as the one that signs: the others retire at this
-    /// time, in seconds since 1970, unless they were to retire before. Those whose time has
-    /// passed are gone.
+    /// These keys and that of `signer`: the others retire at this time, in seconds since
+    /// 1970, unless they were to retire before. Those that have retired long ago are gone.
     #[must_use]
-    pub fn succeeded_by(mut self, next: &SigningKey, retires_at: i64) -> Self {
-        for key in &mut self.keys {
-            key.retires_at = Some(key.retires_at.unwrap_or(retires_at).min(retires_at));
+    pub fn signed_by(self, signer: &SigningKey, others_retire_at: i64) -> Self {
+        let forgotten = chrono::Utc::now().timestamp() - REMEMBERED_FOR;
+        let mut all = self.and(signer.public_keys());
+        for key in all.keys.iter_mut().filter(|key| key.kid != signer.id) {
+            key.retire(others_retire_at);
         }
-        self.keys.retain(PublicKey::is_in_use);
-        self.keys.retain(|key| key.kid != next.id);
-        self.keys.push(next.public.clone());
-        self
+        all.keys.retain(|key| key.retires_after(forgotten));
+        all
+    }
+
+    /// Whether this key is among these, and has retired or is to.
+    #[must_use]
+    pub fn retires(&self, id: &str) -> bool {
+        let mut keys = self.keys.iter();
+        keys.any(|key| key.kid == id && key.retires_at.is_some())
+    }
+
+    /// Those that tokens are verified with.
+    #[must_use]
+    pub fn in_use(&self) -> Self {
+        let keys = self.keys.iter().filter(|key| key.is_in_use());
+        Self {
+            keys: keys.cloned().collect(),
+        }
     }
 
     /// The key of this id.
@@ -226,21 +259,30 @@ mod tests {
         let key = || SigningKey::generate().unwrap().0;
         let (old, new, newest) = (key(), key(), key());
         let now = chrono::Utc::now().timestamp();
-        let both = old.public_keys().succeeded_by(&new, now + 60);
+        let both = old.public_keys().signed_by(&new, now + 60);
         assert!(both.contains(old.id()) && both.contains(new.id()));
+        assert!(both.retires(old.id()) && !both.retires(new.id()));
         assert_eq!(PublicKeys::from_json(&both.to_json()).unwrap(), both);
         assert_eq!(new.public_keys().to_json().matches("retiresAt").count(), 0);
 
         // Nothing makes it stay for longer.
-        let three = both.succeeded_by(&newest, now + 600);
+        let three = both.signed_by(&newest, now + 600);
         assert!(three.keys[0].retires_at <= Some(now + 60));
-        let one = three.succeeded_by(&newest, now);
+        let one = three.signed_by(&newest, now);
         assert!(!one.contains(old.id()) && !one.contains(new.id()));
-        assert_eq!(one, newest.public_keys());
+        assert_eq!(one.in_use(), newest.public_keys());
 
-        let mut retired = old.public_keys();
-        retired.keys[0].retires_at = Some(now);
-        assert!(!retired.contains(old.id()) && retired.find(old.id()).is_none());
+        // Not even who does not know of it yet.
+        let again = one.and(old.public_keys());
+        assert!(!again.contains(old.id()) && again.retires(old.id()));
+        let first = old.public_keys().and(again);
+        assert!(!first.contains(old.id()) && first.find(old.id()).is_none());
+
+        // It is remembered for a while.
+        let remembered = first.signed_by(&newest, now - REMEMBERED_FOR + 60);
+        assert_eq!(remembered.keys.len(), 3);
+        let forgotten = remembered.signed_by(&newest, now - REMEMBERED_FOR);
+        assert_eq!(forgotten, newest.public_keys());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod application_role;
 mod audit_trail;
+mod signing_key;
 
 use platform::provision::{TopicShape, provide_topic, run_migrations};
 use sqlx::{

@@ -3,15 +3,18 @@
 //!
 //! | what is counted, in 15 minutes | free | then |
 //! |---|---|---|
-//! | failures on an account from a source that has logged in to it before | 10 | 8, 16, 32, … seconds, 5 minutes at most |
+//! | failures on an account from a source that it is known from | 10 | 8, 16, 32, … seconds, 5 minutes at most |
 //! | failures on an account from all other sources together | 10 | the same |
 //! | failures of a source, on whatever account | 200 | the same |
 //! | requests of a source for a one-time token | 20 | the rest of the 15 minutes |
 //!
-//! Nobody is locked out for ever, and nobody can lock out somebody else: where a user has
-//! logged in before, the failures of others do not count. What is counted is an address
-//! that was typed, whether it belongs to an account or not, so that an answer says nothing
-//! about that.
+//! Nobody is locked out for ever: counts are forgotten with their 15 minutes. An account is
+//! known for 30 days from where somebody has logged in to it, or set its password with a
+//! token from the mailbox; there the failures of others do not count. Everywhere else who
+//! goes on guessing keeps all others waiting. The way in is then by "forgotten password".
+//!
+//! What is counted is an address that was typed, whether it belongs to an account or not,
+//! so that an answer says nothing about that.
 //!
 //! An attempt is counted as failed before it is made, and taken back if it succeeds, or if
 //! it comes to nothing because something of ours does not work. It is counted in one step
@@ -48,7 +51,7 @@ const SHORTEST_WAIT: i64 = 8;
 /// The longest that anybody has to wait, in seconds.
 const LONGEST_WAIT: i64 = 5 * 60;
 
-/// How long a source is known after somebody has logged in from it.
+/// How long an account is known from a source.
 const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// Where a request comes from, as the gateway saw it: an IPv4 address, or the network of
@@ -157,14 +160,7 @@ impl Attempts {
     ) -> Result<Attempt<'_>, Problem> {
         let now = Utc::now();
         let window = now.timestamp() / WINDOW;
-        let account = format!(
-            "ACCOUNT#{}",
-            URL_SAFE_NO_PAD.encode(Sha256::digest(email.as_str()))
-        );
-        let known = Key {
-            pk: account.clone(),
-            sk: format!("KNOWN#{}", source.0),
-        };
+        let known = known(email, source);
         let by_source = Key {
             pk: format!("SOURCE#{}", source.0),
             sk: format!("FAILURES#{window}"),
@@ -180,7 +176,8 @@ impl Attempts {
             } else {
                 format!("FAILURES#{window}")
             };
-            let key = Key { pk: account, sk };
+            let pk = known.pk.clone();
+            let key = Key { pk, sk };
             self.count(key, FREE_PER_ACCOUNT).await
         };
         let refusal = match Box::pin(by_account).await {
@@ -197,6 +194,13 @@ impl Attempts {
         };
         self.take_back(&source_counted).await;
         Err(refusal)
+    }
+
+    /// The account is known from this source from now on: whoever is there has shown that
+    /// they read its mailbox. That this cannot be written down is no reason to send anybody
+    /// away.
+    pub(crate) async fn know(&self, email: &EmailAddress, source: &Source) {
+        self.remember(&known(email, source)).await;
     }
 
     /// Counts a request of this source for a one-time token.
@@ -340,9 +344,10 @@ impl Attempts {
             .key("sk", text(&key.sk))
     }
 
-    async fn remember(&self, known: &Key) -> Result<(), AttemptsUnavailable> {
+    async fn remember(&self, known: &Key) {
         let until = (Utc::now() + KNOWN_FOR).timestamp();
-        self.table
+        let remembered = self
+            .table
             .client()
             .await
             .put_item()
@@ -351,23 +356,22 @@ impl Attempts {
             .item("sk", text(&known.sk))
             .item("expiresAt", number(until))
             .send()
-            .await
-            .map_err(|error| AttemptsUnavailable(failure_code(&error)))?;
-        Ok(())
+            .await;
+        if let Err(error) = remembered {
+            let cause = failure_code(&error);
+            tracing::warn!(cause, "an account is not known from a source");
+        }
     }
 }
 
 impl Attempt<'_> {
-    /// It succeeded: it does not count, and the source is known from now on. That this
-    /// cannot be written down is no reason to send anybody away.
+    /// It succeeded: it does not count, and the account is known from the source from now
+    /// on.
     pub(crate) async fn succeeded(self) {
-        let (remembered, ()) = tokio::join!(
+        tokio::join!(
             Box::pin(self.attempts.remember(&self.known)),
             self.take_back(),
         );
-        if let Err(error) = remembered {
-            tracing::warn!(cause = %error, "a source is not known for its success");
-        }
     }
 
     /// It came to nothing, and that was not its fault: it does not count.
@@ -427,6 +431,15 @@ impl Failures {
 /// When DynamoDB may forget what is counted now, in seconds since 1970.
 fn expires_at() -> i64 {
     Utc::now().timestamp() + 2 * WINDOW
+}
+
+/// That an account is known from a source.
+fn known(email: &EmailAddress, source: &Source) -> Key {
+    let account = URL_SAFE_NO_PAD.encode(Sha256::digest(email.as_str()));
+    Key {
+        pk: format!("ACCOUNT#{account}"),
+        sk: format!("KNOWN#{}", source.0),
+    }
 }
 
 fn too_many(seconds: i64) -> Problem {

@@ -12,17 +12,32 @@ use serde::Deserialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
-use crate::{Password, PasswordHash, opaque_token::OpaqueToken, sessions::Sessions};
+use crate::{
+    EmailAddress, Password, PasswordHash,
+    attempts::{Attempts, Source},
+    opaque_token::OpaqueToken,
+    sessions::Sessions,
+};
 
 /// Good for setting one password, within a short time.
 pub(crate) type OneTimeToken = OpaqueToken<0>;
 
 /// The route.
-pub fn routes(database: PgPool, sessions: Sessions) -> Router {
+pub fn routes(database: PgPool, sessions: Sessions, attempts: Attempts) -> Router {
     let routes = Router::new()
         .route("/auth/set-password", post(set_password))
-        .with_state((database.clone(), Arc::new(sessions)));
+        .with_state(Arc::new(Parts {
+            database: database.clone(),
+            sessions,
+            attempts,
+        }));
     layer(database, Action::SetPassword, routes)
+}
+
+pub(crate) struct Parts {
+    database: PgPool,
+    sessions: Sessions,
+    attempts: Attempts,
 }
 
 /// The field of the one-time token.
@@ -58,25 +73,31 @@ pub(crate) struct NewPassword {
     )
 )]
 pub(crate) async fn set_password(
-    State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
+    State(parts): State<Arc<Parts>>,
     trail: Trail,
+    source: Source,
     Input(input): Input<NewPassword>,
 ) -> Result<StatusCode, Problem> {
-    let done = replace_password(&database, &sessions, &trail, &input).await;
+    let done = replace_password(&parts, &trail, &input).await;
     if let Err(problem) = &done
         && problem.concerns(TOKEN)
     {
-        trail.refused(&database, problem).await?;
+        trail.refused(&parts.database, problem).await?;
     }
-    done
+    // Who guesses from elsewhere does not keep them from logging in now.
+    parts.attempts.know(&done?, &source).await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
+/// Answers whose password it is.
 async fn replace_password(
-    database: &PgPool,
-    sessions: &Sessions,
+    parts: &Parts,
     trail: &Trail,
     input: &NewPassword,
-) -> Result<StatusCode, Problem> {
+) -> Result<EmailAddress, Problem> {
+    let Parts {
+        database, sessions, ..
+    } = parts;
     let token = OneTimeToken::parse(&input.token).ok_or_else(no_such_token)?;
     let hash = token.hash();
     let account = sqlx::query!(
@@ -98,6 +119,7 @@ async fn replace_password(
     let Some(password) = errors.field("password", chosen) else {
         return Err(errors.into_problem());
     };
+    let email = EmailAddress::parse(&account.email).map_err(Problem::internal)?;
     let password = PasswordHash::of(password).await?;
 
     let mut transaction = database.begin().await?;
@@ -134,7 +156,7 @@ async fn replace_password(
     sessions.end_all(account.id).await?;
 
     tracing::info!(userId = %account.id, "set a password with a one-time token");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(email)
 }
 
 fn no_such_token() -> Problem {

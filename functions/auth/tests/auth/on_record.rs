@@ -228,7 +228,11 @@ async fn a_password_that_changes_is_on_record(database: PgPool) {
     assert_eq!(changed.brief(), ("CHANGE_PASSWORD", "SUCCEEDED", None));
     assert_eq!(changed.account_id, Some(user));
 
-    let routes = set_password::routes(database.clone(), deployment.sessions().await);
+    let routes = set_password::routes(
+        database.clone(),
+        deployment.sessions().await,
+        deployment.attempts().await,
+    );
     let body = json!({ "token": "x".repeat(43), "password": "staple the horse again" });
     send(&routes, request("POST", "/auth/set-password", &body)).await;
     let record = last(&database).await;

@@ -198,7 +198,11 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
     assert!(!stored[0].contains(&token));
 
     let sessions = deployment.sessions().await;
-    let routes = set_password::routes(database.clone(), deployment.sessions().await);
+    let routes = set_password::routes(
+        database.clone(),
+        deployment.sessions().await,
+        deployment.attempts().await,
+    );
     let no_good = "The token is not valid, or not any more";
     for made_up in ["", "x", &"x".repeat(43), &token.to_uppercase()] {
         assert_eq!(
@@ -226,10 +230,48 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_has_the_mailbox_gets_in_although_others_guess(database: PgPool) {
+    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
+    a_user(&database).await;
+    let access = deployment.access().await;
+    let routes = login::routes(database.clone(), access, deployment.attempts().await);
+    let log_in_from = async |source: &str, password: &str| {
+        let body = json!({ "email": EMAIL, "password": password });
+        let request = crate::from_source(post("/auth/login", &body), source);
+        send(&routes, request).await.status()
+    };
+    for _ in 0..11 {
+        log_in_from("198.51.100.1", "a wrong password").await;
+    }
+    let here = "192.0.2.7";
+    let status = log_in_from(here, OLD).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+
+    forget(&database, &deployment, EMAIL).await;
+    send_account_messages(&database, &mail(&ses)).await.unwrap();
+    let set_password = set_password::routes(
+        database.clone(),
+        deployment.sessions().await,
+        deployment.attempts().await,
+    );
+    let body = json!({ "token": token_of(&ses, EMAIL), "password": NEW });
+    let request = crate::from_source(post("/auth/set-password", &body), here);
+    let status = send(&set_password, request).await.status();
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(log_in_from(here, NEW).await, StatusCode::OK);
+    let status = log_in_from("192.0.2.8", NEW).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_token_ends_by_itself_and_with_the_account(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     a_user(&database).await;
-    let routes = set_password::routes(database.clone(), deployment.sessions().await);
+    let routes = set_password::routes(
+        database.clone(),
+        deployment.sessions().await,
+        deployment.attempts().await,
+    );
     for sql in [
         "UPDATE auth.one_time_token SET expires_at = now()",
         "UPDATE auth.user_account SET disabled = true",
@@ -302,7 +344,11 @@ async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
         send_account_messages(&database, &mail),
     );
     assert_eq!(one.unwrap().sent + other.unwrap().sent, 1);
-    let routes = set_password::routes(database.clone(), deployment.sessions().await);
+    let routes = set_password::routes(
+        database.clone(),
+        deployment.sessions().await,
+        deployment.attempts().await,
+    );
     let response = set(&routes, &token_of(&ses, EMAIL), NEW).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);

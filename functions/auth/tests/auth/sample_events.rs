@@ -106,7 +106,11 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
             database.clone(),
             attempts().await,
         ))
-        .merge(set_password::routes(database, deployment.sessions().await));
+        .merge(set_password::routes(
+            database,
+            deployment.sessions().await,
+            attempts().await,
+        ));
     for (name, status) in [
         ("create-account", StatusCode::CREATED),
         ("list-accounts", StatusCode::OK),

@@ -20,10 +20,24 @@ pub struct Report {
     /// Messages that the mail service took.
     pub sent: u32,
     /// Messages that nobody gets: there is no such account, it is disabled, or the mail
-    /// service refuses its address for good.
+    /// service has refused them for as long as they mattered.
     pub dropped: u32,
     /// Messages that are due again later.
     pub failed: u32,
+    /// Those of them, and of the dropped ones, that the mail service refused as they are.
+    pub refused: u32,
+}
+
+impl Report {
+    /// Both together.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self {
+            sent: self.sent + other.sent,
+            dropped: self.dropped + other.dropped,
+            failed: self.failed + other.failed,
+            refused: self.refused + other.refused,
+        }
+    }
 }
 
 /// Why a run ended before its end.
@@ -56,6 +70,12 @@ pub(crate) enum Outcome {
     Dropped,
     /// It is due again later.
     Failed,
+    /// The mail service does not send it as it is, to this address. Whether that is for good
+    /// cannot be told from here: it is due again later, while it matters to whom it is for.
+    Refused {
+        /// Whether it still does.
+        matters: bool,
+    },
 }
 
 /// Sends what is due, with a function that locks the message that has been due for longest
@@ -87,6 +107,19 @@ pub(crate) async fn send_due(
                 failures_in_a_row += 1;
                 waiting.put_off(&mut transaction, id).await?;
             }
+            // The mail service works: this is no reason to give the run up.
+            Outcome::Refused { matters: true } => {
+                report.refused += 1;
+                report.failed += 1;
+                failures_in_a_row = 0;
+                waiting.put_off(&mut transaction, id).await?;
+            }
+            Outcome::Refused { matters: false } => {
+                report.refused += 1;
+                report.dropped += 1;
+                failures_in_a_row = 0;
+                waiting.remove(&mut transaction, id).await?;
+            }
         }
         transaction.commit().await?;
         if failures_in_a_row == MAX_FAILURES {
@@ -94,6 +127,19 @@ pub(crate) async fn send_due(
         }
     }
     Ok(report)
+}
+
+/// How many messages have waited for so long that somebody should know.
+pub(crate) async fn count_overdue(database: &PgPool) -> Result<u32, sqlx::Error> {
+    let overdue = sqlx::query_scalar!(
+        r#"SELECT (SELECT count(*) FROM auth.account_message
+                   WHERE created_at < now() - interval '15 minutes')
+                + (SELECT count(*) FROM auth.administrator_notice
+                   WHERE occurred_at < now() - interval '15 minutes') AS "overdue!""#,
+    )
+    .fetch_one(database)
+    .await?;
+    Ok(u32::try_from(overdue).unwrap_or(u32::MAX))
 }
 
 impl Waiting {

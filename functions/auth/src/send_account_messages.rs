@@ -9,17 +9,19 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use mail::{MailError, Mailer};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::IgnoredAny;
 use sqlx::{PgConnection, PgPool, postgres::types::PgInterval};
 use store::{MissingSetting, setting};
+use telemetry::{Metrics, Unit};
 use uuid::Uuid;
 
 pub use crate::due_messages::{Report, SendError};
 use crate::{
-    due_messages::{Outcome, Waiting, send_due},
+    due_messages::{Outcome, Waiting, count_overdue, send_due},
     set_password::OneTimeToken,
     tell_administrators::tell_administrators,
 };
@@ -30,6 +32,13 @@ const FORGOTTEN_PASSWORD_LIFETIME: Duration = Duration::from_mins(30);
 /// How long a token is good that nobody is waiting for. Who comes later has forgotten
 /// their password.
 const INVITATION_LIFETIME: Duration = Duration::from_hours(24);
+
+/// How long an invitation matters that the mail service refuses: long enough to find out why
+/// and to mend it. Who is invited has no other way to know of their account.
+const INVITATION_MATTERS_FOR: Duration = Duration::from_hours(7 * 24);
+
+/// How many messages for nobody one run removes.
+const MAX_FOR_NOBODY: i64 = 10_000;
 
 /// Nobody gets more than one message about a forgotten password in so long.
 const PAUSE: Duration = Duration::from_mins(5);
@@ -73,6 +82,7 @@ struct Due {
     id: Uuid,
     email: String,
     is_invitation: bool,
+    created_at: DateTime<Utc>,
     /// Who has an account of this address, and may use it.
     user: Option<Uuid>,
     /// Whether they have been sent one a moment ago.
@@ -86,6 +96,17 @@ impl Due {
         } else {
             FORGOTTEN_PASSWORD_LIFETIME
         }
+    }
+
+    /// Whether it makes a difference that it is sent at all. Who still waits for a new
+    /// password after the time of a token asks for one again.
+    fn matters(&self) -> bool {
+        let for_long = if self.is_invitation {
+            INVITATION_MATTERS_FOR
+        } else {
+            FORGOTTEN_PASSWORD_LIFETIME
+        };
+        Utc::now() < self.created_at + for_long
     }
 
     const fn lifetime_in_words(&self) -> &'static str {
@@ -122,8 +143,13 @@ pub async fn serve(database: PgPool, mail: Mail) -> Result<(), lambda_runtime::E
     let (database, mail) = (&database, &mail);
     lambda_runtime::run(service_fn(|_: LambdaEvent<IgnoredAny>| async move {
         match Box::pin(send_all(database, mail)).await {
-            Ok(report) => {
-                tracing::info!(?report, "sent account messages");
+            Ok((report, overdue)) => {
+                tracing::info!(?report, overdue, "sent account messages");
+                Metrics::of_function("send-account-messages")
+                    .metric("RefusedMessages", Unit::Count, f64::from(report.refused))
+                    .metric("OverdueMessages", Unit::Count, f64::from(overdue))
+                    .property("message", "account messages")
+                    .emit();
                 Ok(report)
             }
             Err(error) => {
@@ -138,15 +164,11 @@ pub async fn serve(database: PgPool, mail: Mail) -> Result<(), lambda_runtime::E
     .await
 }
 
-/// What concerns an emergency first.
-async fn send_all(database: &PgPool, mail: &Mail) -> Result<Report, SendError> {
+/// What concerns an emergency first. Answers as well how many messages are overdue after it.
+async fn send_all(database: &PgPool, mail: &Mail) -> Result<(Report, u32), SendError> {
     let notices = tell_administrators(database, &mail.mailer).await?;
     let messages = send_account_messages(database, mail).await?;
-    Ok(Report {
-        sent: notices.sent + messages.sent,
-        dropped: notices.dropped + messages.dropped,
-        failed: notices.failed + messages.failed,
-    })
+    Ok((notices.and(messages), count_overdue(database).await?))
 }
 
 /// Sends what is due. Several may do so at the same time.
@@ -158,7 +180,8 @@ pub async fn send_account_messages(database: &PgPool, mail: &Mail) -> Result<Rep
     sqlx::query!("DELETE FROM auth.one_time_token WHERE expires_at < now()")
         .execute(database)
         .await?;
-    send_due(database, Waiting::AccountMessages, async |transaction| {
+    let for_nobody = remove_for_nobody(database).await?;
+    let report = send_due(database, Waiting::AccountMessages, async |transaction| {
         let Some(due) = next(transaction).await? else {
             return Ok(None);
         };
@@ -168,20 +191,52 @@ pub async fn send_account_messages(database: &PgPool, mail: &Mail) -> Result<Rep
         };
         Ok(Some((due.id, outcome)))
     })
-    .await
+    .await?;
+    Ok(report.and(Report {
+        dropped: for_nobody,
+        ..Report::default()
+    }))
+}
+
+/// Removes what was asked for addresses that nobody can log in with, so that who asks for
+/// many of them does not keep the messages of others waiting. Answers how many there were.
+async fn remove_for_nobody(database: &PgPool) -> Result<u32, sqlx::Error> {
+    let removed = sqlx::query!(
+        "DELETE FROM auth.account_message WHERE id IN (
+             SELECT id FROM auth.account_message message
+             WHERE kind = 'FORGOTTEN_PASSWORD' AND NOT EXISTS (
+                 SELECT FROM auth.user_account account
+                 WHERE account.email = message.email AND NOT account.disabled
+             )
+             LIMIT $1
+             FOR UPDATE SKIP LOCKED
+         )",
+        MAX_FOR_NOBODY,
+    )
+    .execute(database)
+    .await?;
+    Ok(u32::try_from(removed.rows_affected()).unwrap_or(u32::MAX))
 }
 
 /// Sends a new token to the user whom the message is for.
 async fn send(database: &PgPool, mail: &Mail, due: &Due, user: Uuid) -> Result<Outcome, SendError> {
     let token = new_token(database, user, due.lifetime()).await?;
-    Ok(match mail.send(due, &token).await {
+    Ok(match mail.send(due, &token.expose()).await {
         Ok(()) => {
             tracing::info!(userId = %user, "sent a one-time token");
             Outcome::Sent
         }
         Err(reason @ MailError::Refused(_)) => {
-            tracing::error!(userId = %user, %reason, "a one-time token cannot be sent to this address");
-            Outcome::Dropped
+            // Nobody has it, for certain. It would count as one that is on its way.
+            sqlx::query!(
+                "DELETE FROM auth.one_time_token WHERE hash = $1",
+                token.hash()
+            )
+            .execute(database)
+            .await?;
+            let matters = due.matters();
+            tracing::error!(userId = %user, %reason, matters, "a one-time token cannot be sent to this address");
+            Outcome::Refused { matters }
         }
         Err(reason @ MailError::Unavailable(_)) => {
             tracing::warn!(userId = %user, %reason, "a one-time token was not sent yet");
@@ -190,12 +245,13 @@ async fn send(database: &PgPool, mail: &Mail, due: &Due, user: Uuid) -> Result<O
     })
 }
 
-/// The message that has been due for longest, ours until the transaction ends.
+/// The invitation that has been due for longest, or else the other message, ours until the
+/// transaction ends.
 async fn next(transaction: &mut PgConnection) -> Result<Option<Due>, sqlx::Error> {
     sqlx::query_as!(
         Due,
         r#"SELECT message.id, message.email, message.kind = 'INVITATION' AS "is_invitation!",
-                  account.id AS "user?",
+                  message.created_at, account.id AS "user?",
                   EXISTS (
                       SELECT FROM auth.one_time_token token
                       WHERE message.kind = 'FORGOTTEN_PASSWORD' AND message.attempts = 0
@@ -205,7 +261,7 @@ async fn next(transaction: &mut PgConnection) -> Result<Option<Due>, sqlx::Error
            LEFT JOIN auth.user_account account
                ON account.email = message.email AND NOT account.disabled
            WHERE next_attempt_at <= now()
-           ORDER BY next_attempt_at
+           ORDER BY message.kind = 'INVITATION' DESC, next_attempt_at
            LIMIT 1
            FOR UPDATE OF message SKIP LOCKED"#,
         interval(PAUSE),
@@ -219,7 +275,7 @@ async fn new_token(
     database: &PgPool,
     user: Uuid,
     lifetime: Duration,
-) -> Result<SecretString, SendError> {
+) -> Result<OneTimeToken, SendError> {
     let token = OneTimeToken::generate([]).map_err(|error| SendError::Token(error.to_string()))?;
     sqlx::query!(
         "INSERT INTO auth.one_time_token (hash, user_id, expires_at)
@@ -230,7 +286,7 @@ async fn new_token(
     )
     .execute(database)
     .await?;
-    Ok(token.expose())
+    Ok(token)
 }
 
 fn interval(duration: Duration) -> PgInterval {

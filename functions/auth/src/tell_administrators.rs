@@ -4,12 +4,16 @@
 //! The message names the patient by their id alone, and leaves the reason to the audit
 //! trail: a mailbox is no place for a patient's data.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use mail::{MailError, Mailer};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::due_messages::{Outcome, Report, SendError, Waiting, send_due};
+
+/// How long it matters that a notice is sent which the mail service refuses, in days. The
+/// audit trail has it for ever.
+const MATTERS_FOR: TimeDelta = TimeDelta::days(7);
 
 const SUBJECT: &str = "Emergency access to a patient's record";
 
@@ -41,8 +45,9 @@ pub async fn tell_administrators(database: &PgPool, mailer: &Mailer) -> Result<R
             let outcome = match sent {
                 Ok(_) => Outcome::Sent,
                 Err(reason @ MailError::Refused(_)) => {
-                    tracing::error!(%reason, "an administrator cannot be told of an emergency access");
-                    Outcome::Dropped
+                    let matters = Utc::now() < notice.occurred_at + MATTERS_FOR;
+                    tracing::error!(%reason, matters, "an administrator cannot be told of an emergency access");
+                    Outcome::Refused { matters }
                 }
                 Err(reason @ MailError::Unavailable(_)) => {
                     tracing::warn!(%reason, "an administrator was not told of an emergency access yet");

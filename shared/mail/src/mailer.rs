@@ -139,11 +139,14 @@ fn message(subject: &str, text: &str) -> Result<SesMessage, BuildError> {
 /// SES's message may repeat the patient's address, so only its code goes on.
 fn mail_error(error: &SdkError<SendEmailError>, sender: &str) -> MailError {
     match error.as_service_error() {
-        // Our own address is not verified (yet): no fault of this message.
+        // Our own address is not verified (yet), or SES is in its sandbox and the recipient's
+        // is not: a state of our account at SES, and no fault of this message.
         Some(SendEmailError::MessageRejected(refusal))
-            if refusal.message().is_some_and(|why| why.contains(sender)) =>
+            if refusal
+                .message()
+                .is_some_and(|why| why.contains("not verified") || why.contains(sender)) =>
         {
-            MailError::Unavailable("the sender is not verified".to_owned())
+            MailError::Unavailable("an address is not verified".to_owned())
         }
         Some(SendEmailError::MessageRejected(_)) => MailError::Refused(Refusal::MessageRejected),
         Some(refusal) if refusal.code() == Some("InvalidParameterValue") => INVALID_MESSAGE,

@@ -26,8 +26,14 @@ pub type Mail = HashMap<String, String>;
 /// A refusal: the status, SES's code and its message.
 pub type Refusal = (StatusCode, &'static str, &'static str);
 
-/// The recipient's address is not verified, and SES is in its sandbox.
+/// SES does not send this message.
 pub const MESSAGE_REJECTED: Refusal = (
+    StatusCode::BAD_REQUEST,
+    "MessageRejected",
+    "Address blacklisted: zoe.ærø@clinic.example",
+);
+/// The recipient's address is not verified, and SES is in its sandbox.
+pub const RECIPIENT_NOT_VERIFIED: Refusal = (
     StatusCode::BAD_REQUEST,
     "MessageRejected",
     "Email address is not verified. The following identities failed the check in region \

@@ -13,7 +13,7 @@ use identity::{
     Role,
     testing::{CALLER, as_caller, in_session},
 };
-use mail::testing::{DOWN, Ses};
+use mail::testing::{DOWN, MESSAGE_REJECTED, Ses};
 use serde_json::{Value, json};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
@@ -327,18 +327,24 @@ async fn administrators_are_told_of_an_emergency(database: PgPool) {
             .await
             .unwrap()
     };
-    ses.refuse_next(DOWN);
     let report = |sent, failed| Report {
         sent,
         failed,
         ..Report::default()
     };
-    assert_eq!(tell().await, report(0, 1));
-    assert_eq!(tell().await, report(0, 0), "it is tried again later");
-    sqlx::query("UPDATE auth.administrator_notice SET next_attempt_at = now()")
-        .execute(&database)
-        .await
-        .unwrap();
+    for (refusal, refused) in [(DOWN, 0), (MESSAGE_REJECTED, 1)] {
+        ses.refuse_next(refusal);
+        let expected = Report {
+            refused,
+            ..report(0, 1)
+        };
+        assert_eq!(tell().await, expected);
+        assert_eq!(tell().await, report(0, 0), "it is tried again later");
+        sqlx::query("UPDATE auth.administrator_notice SET next_attempt_at = now()")
+            .execute(&database)
+            .await
+            .unwrap();
+    }
     assert_eq!(tell().await, report(1, 0));
     let texts = ses.texts_to(administrator);
     for said in [EMAIL, &patient.to_string(), "a-request"] {

@@ -12,7 +12,7 @@ use identity::{
     Role,
     testing::{as_caller, in_session},
 };
-use mail::testing::{DOWN, Ses};
+use mail::testing::{DOWN, INVALID_PARAMETER, MESSAGE_REJECTED, RECIPIENT_NOT_VERIFIED, Ses};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -184,7 +184,7 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
         Report {
             sent: 1,
             dropped: 1,
-            failed: 0
+            ..Report::default()
         }
     );
     assert_eq!(ses.texts_to(EMAIL).len(), 1);
@@ -328,9 +328,8 @@ async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
         assert_eq!(
             report,
             Report {
-                sent: 0,
-                dropped: 0,
-                failed
+                failed,
+                ..Report::default()
             }
         );
     }
@@ -352,6 +351,108 @@ async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
     let response = set(&routes, &token_of(&ses, EMAIL), NEW).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);
+}
+
+async fn run(database: &PgPool, sql: &'static str) {
+    sqlx::query(sql).execute(database).await.unwrap();
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_asks_for_many_addresses_keeps_nobody_waiting(database: PgPool) {
+    let ses = Ses::start().await;
+    a_user(&database).await;
+    // Before anything else is due: many for addresses of nobody, and many for users.
+    run(
+        &database,
+        "INSERT INTO auth.account_message (id, email, kind, next_attempt_at)
+         SELECT gen_random_uuid(), n || '@nowhere.example', 'FORGOTTEN_PASSWORD', now() - interval '2 hours'
+         FROM generate_series(1, 500) n",
+    )
+    .await;
+    let forgotten = |email: &str| {
+        sqlx::query(
+            "INSERT INTO auth.account_message (id, email, kind, next_attempt_at)
+             VALUES (gen_random_uuid(), $1, 'FORGOTTEN_PASSWORD', now() - interval '1 hour')",
+        )
+        .bind(email.to_owned())
+    };
+    forgotten(EMAIL).execute(&database).await.unwrap();
+    let report = send_account_messages(&database, &mail(&ses)).await.unwrap();
+    let expected = Report {
+        sent: 1,
+        dropped: 500,
+        ..Report::default()
+    };
+    assert_eq!(report, expected);
+    assert_eq!(ses.texts_to(EMAIL).len(), 1);
+
+    let create = create_account::routes(database.clone());
+    let body = json!({ "email": "invited@clinic.example", "role": "CLINICIAN" });
+    for n in 0..120 {
+        let email = format!("u{n}@clinic.example");
+        sqlx::query(
+            "INSERT INTO auth.user_account (id, email, role)
+             VALUES (gen_random_uuid(), $1, 'CLINICIAN')",
+        )
+        .bind(&email)
+        .execute(&database)
+        .await
+        .unwrap();
+        forgotten(&email).execute(&database).await.unwrap();
+    }
+    let request = as_caller(post("/api/accounts", &body), Role::Admin);
+    assert_eq!(send(&create, request).await.status(), StatusCode::CREATED);
+    let report = send_account_messages(&database, &mail(&ses)).await.unwrap();
+    assert_eq!(report.sent, 100);
+    assert_eq!(ses.texts_to("invited@clinic.example").len(), 1);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_message_that_is_refused_is_tried_again_while_it_matters(database: PgPool) {
+    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
+    let create = create_account::routes(database.clone());
+    let body = json!({ "email": EMAIL, "role": "CLINICIAN" });
+    let request = as_caller(post("/api/accounts", &body), Role::Admin);
+    assert_eq!(send(&create, request).await.status(), StatusCode::CREATED);
+
+    let report = |failed, refused, dropped| Report {
+        failed,
+        refused,
+        dropped,
+        ..Report::default()
+    };
+    let refused = async |refusal| {
+        run(
+            &database,
+            "UPDATE auth.account_message SET next_attempt_at = now()",
+        )
+        .await;
+        ses.refuse_next(refusal);
+        let report = send_account_messages(&database, &mail(&ses)).await.unwrap();
+        assert!(ses.taken().is_empty());
+        report
+    };
+    for refusal in [MESSAGE_REJECTED, INVALID_PARAMETER] {
+        assert_eq!(refused(refusal).await, report(1, 1, 0));
+    }
+    run(
+        &database,
+        "UPDATE auth.account_message SET created_at = now() - interval '8 days'",
+    )
+    .await;
+    assert_eq!(refused(MESSAGE_REJECTED).await, report(0, 1, 1));
+
+    // They can still ask for a password themselves: no token is under way to them.
+    forget(&database, &deployment, EMAIL).await;
+    assert_eq!(refused(MESSAGE_REJECTED).await, report(1, 1, 0));
+    run(
+        &database,
+        "UPDATE auth.account_message SET created_at = now() - interval '31 minutes'",
+    )
+    .await;
+    // That SES does not know the address yet is no refusal, however long it takes.
+    assert_eq!(refused(RECIPIENT_NOT_VERIFIED).await, report(1, 0, 0));
+    assert_eq!(refused(MESSAGE_REJECTED).await, report(0, 1, 1));
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

@@ -6,8 +6,8 @@ use futures::future::join_all;
 use mail::{
     Mailer,
     testing::{
-        DOWN, INVALID_PARAMETER, MESSAGE_REJECTED, SENDER, SENDER_NOT_VERIFIED, SENDING_PAUSED,
-        Ses, THROTTLING,
+        DOWN, INVALID_PARAMETER, MESSAGE_REJECTED, RECIPIENT_NOT_VERIFIED, SENDER,
+        SENDER_NOT_VERIFIED, SENDING_PAUSED, Ses, THROTTLING,
     },
 };
 use notifications::{
@@ -109,7 +109,13 @@ async fn changes_and_removals_send_nothing() {
 
 #[tokio::test]
 async fn a_mail_service_that_recovers_gets_the_same_message() {
-    for refusal in [DOWN, THROTTLING, SENDING_PAUSED, SENDER_NOT_VERIFIED] {
+    for refusal in [
+        DOWN,
+        THROTTLING,
+        SENDING_PAUSED,
+        SENDER_NOT_VERIFIED,
+        RECIPIENT_NOT_VERIFIED,
+    ] {
         let ses = Ses::start().await;
         let mut notifier = notifier(&ses).await;
         let event = created(zoe());

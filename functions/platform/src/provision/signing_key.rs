@@ -1,6 +1,6 @@
-//! The key that signs access tokens: the private half in Secrets Manager, where only
-//! the login function reads it, and the public halves in a parameter for everybody who
-//! verifies tokens.
+//! The key that signs access tokens: the private half in Secrets Manager, which only those
+//! functions read that sign, and the public halves in a parameter for everybody who verifies
+//! tokens.
 //!
 //! **A new key** is published, then written to the secret, then those before it are
 //! retired. So whatever fails or ends in the middle, tokens are signed with a key that is

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 /// all the same, and is sent twice.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why a message will never be sent as it is.
+/// Why SES does not send a message as it is, to this address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The recipient's address is none that mail can be sent to.
@@ -31,7 +31,8 @@ pub enum Refusal {
 /// Why a message was not sent, as far as we know. Says nothing about whom it was for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
-    /// It will never be sent as it is.
+    /// SES does not send it as it is. Whether that is for good, the caller decides: it may be
+    /// the message's fault or that of a setting.
     #[error("the message was refused: {0:?}")]
     Refused(Refusal),
     /// Trying again helps: SES is down, slow, or asks to slow down.

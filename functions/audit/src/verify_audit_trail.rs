@@ -90,7 +90,7 @@ pub enum What {
 /// If the Lambda runtime API cannot be reached.
 pub async fn serve(database: PgPool) -> Result<(), lambda_runtime::Error> {
     let database = &database;
-    lambda_runtime::run(service_fn(
+    Box::pin(lambda_runtime::run(service_fn(
         |event: LambdaEvent<Option<serde_json::Value>>| async move {
             let verification = requested(event.payload)?;
             let verified = verify_audit_trail(database, &verification).await;
@@ -103,7 +103,7 @@ pub async fn serve(database: PgPool) -> Result<(), lambda_runtime::Error> {
                 error_message: error.to_string(),
             })
         },
-    ))
+    )))
     .await
 }
 

@@ -100,17 +100,19 @@ pub enum CreateUsersError {
 /// If the Lambda runtime API cannot be reached.
 pub async fn serve(database: PgPool, rules: PasswordRules) -> Result<(), lambda_runtime::Error> {
     let database = &database;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
-        let result = create_users(database, rules, event.payload).await;
-        match &result {
-            Ok(users) => tracing::info!(users.created, users.existing, "created users"),
-            Err(error) => tracing::error!(cause = %error, "no users were created"),
-        }
-        result.map_err(|error| Diagnostic {
-            error_type: "CreateUsersError".to_owned(),
-            error_message: error.to_string(),
-        })
-    }))
+    Box::pin(lambda_runtime::run(service_fn(
+        |event: LambdaEvent<Value>| async move {
+            let result = create_users(database, rules, event.payload).await;
+            match &result {
+                Ok(users) => tracing::info!(users.created, users.existing, "created users"),
+                Err(error) => tracing::error!(cause = %error, "no users were created"),
+            }
+            result.map_err(|error| Diagnostic {
+                error_type: "CreateUsersError".to_owned(),
+                error_message: error.to_string(),
+            })
+        },
+    )))
     .await
 }
 

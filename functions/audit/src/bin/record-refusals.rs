@@ -1,7 +1,7 @@
 //! Called by CloudWatch Logs, with lines of the API's access log.
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("record-refusals")?;
     audit::record_refusals::serve(database).await

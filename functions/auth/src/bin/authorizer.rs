@@ -1,7 +1,7 @@
 //! The Lambda authorizer of the API
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     auth::authorizer::serve(auth::bearer_token::Gate::from_env()?).await
 }

@@ -1,7 +1,7 @@
 //! `POST /auth/change-password`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("change-password")?;
     let sessions = auth::sessions::Sessions::from_env()?;

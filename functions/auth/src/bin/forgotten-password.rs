@@ -1,7 +1,7 @@
 //! `POST /auth/forgotten-password`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("forgotten-password")?;
     let attempts = auth::attempts::Attempts::from_env()?;

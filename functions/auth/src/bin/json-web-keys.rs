@@ -1,7 +1,7 @@
 //! `GET /auth/.well-known/jwks.json`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let public_keys =
         auth::keys_in_aws::PublicKeysParameter::from_env()?.kept_for(auth::json_web_keys::KEPT_FOR);

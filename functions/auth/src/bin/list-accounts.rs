@@ -1,7 +1,7 @@
 //! `GET /api/accounts`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("list-accounts")?;
     api::serve("list-accounts", auth::list_accounts::routes(database)).await

@@ -1,7 +1,7 @@
 //! `POST /auth/login`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("login")?;
     let access = auth::access::Access::from_env()?;

@@ -1,7 +1,7 @@
 //! `POST /auth/logout-all`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("logout-all")?;
     let sessions = auth::sessions::Sessions::from_env()?;

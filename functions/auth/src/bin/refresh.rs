@@ -1,7 +1,7 @@
 //! `POST /auth/refresh`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("refresh")?;
     let access = auth::access::Access::from_env()?;

@@ -1,7 +1,7 @@
 //! Called every minute
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("send-account-messages")?;
     let mail = auth::send_account_messages::Mail::from_env()?;

@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test import rotate-key redrive verify-audit bench faults sqlx rustdoc
+.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit bench faults sqlx rustdoc
 
 # Compiled at the first call; cargo says so while it takes time. Not named LOCAL_STACK: that
 # is what the orchestrator calls itself for the commands that it runs, make among them.
@@ -13,8 +13,8 @@ help: orchestrator ## Show what can be done
 	@$(ORCHESTRATOR) --help | sed -n '/^Settings/,$$p'
 
 orchestrator:
-	$(if $(wildcard target/debug/local-stack target/*/debug/local-stack),,\
-	  @echo 'Compiling the orchestrator first (about a minute)' && cargo build --package local-stack)
+	$(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/local-stack),,\
+	  @echo 'Compiling the orchestrator first (about 20 s)' && cargo build --package local-stack)
 .PHONY: orchestrator
 
 up: orchestrator ## Set everything up, deploy, and print the API's URL
@@ -54,6 +54,10 @@ test-on-stack:
 	$$LOCAL_STACK tool cfn-lint template.yaml
 	$$LOCAL_STACK tool sam validate --lint
 .PHONY: test-on-stack
+
+# Of what is committed, from an empty home folder. REVISIONS="HEAD~20 HEAD" compares.
+first-run: ## Measure the first `make up` of a newcomer, step by step
+	@python3 localstack/first-run.py $(REVISIONS)
 
 # On a stack of its own: it writes patients and has every function do something.
 bench: orchestrator ## Measure starts, latency, memory and size; with ARGS="--starts 5" otherwise than usual

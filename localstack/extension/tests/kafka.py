@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,14 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stack import CACHE, binary, free_port, wait_until
+from stack import free_port, wait_until
+
+
+def broker_command() -> list[str]:
+    """What becomes a broker, as the local stack starts it."""
+    command = os.environ.get("KAFKA_BROKER_COMMAND")
+    assert command, "name the broker in KAFKA_BROKER_COMMAND: `local-stack tool pytest` does"
+    return json.loads(command)
 
 
 @dataclass
@@ -33,16 +41,13 @@ class KafkaBroker:
 
     def start(self) -> None:
         """Start the broker and wait until it answers."""
-        program = binary("KAFKA_BROKER_BINARY", CACHE / "nisshi-0.8.1" / "bin" / "nisshi")
         self.directory.mkdir(parents=True, exist_ok=True)
-        url = f"tcp://{self.servers}"
         with (self.directory / "broker.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(str(program), "broker", "--silent"),
-                    *("--group-initial-rebalance-delay", "0s"),
-                    *("--listener-url", url, "--advertised-listener-url", url),
-                    *("--storage-engine", f"sqlite:///{self.directory.absolute() / 'kafka.db'}"),
+                    *broker_command(),
+                    *("--data", str(self.directory.absolute())),
+                    *("--listen", self.servers),
                 ],
                 env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
                 cwd=self.directory,

@@ -1,42 +1,27 @@
-//! Tools that take long to install: done once per version, into a folder that all
-//! stacks and all clones of the repository share.
+//! What is installed once per version, into a folder that all stacks and all clones of the
+//! repository share.
 
+mod dynoxide;
+mod jars;
+mod java;
 mod python;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-pub use self::python::{PythonEnvironment, python_command};
+pub use self::java::Java;
+pub use self::python::{Environment, PythonEnvironment, python_command};
 use crate::files;
-use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
 use crate::settings::Settings;
 use crate::tool::Tool;
 
-/// The environments that have a lock in `localstack/locks`.
-pub const PYTHON_ENVIRONMENTS: [&str; 2] = ["tools", "localstack"];
-
 /// Written last, so that an interrupted installation never counts as one.
 const COMPLETE: &str = ".complete";
-
-/// A program that is compiled from the registry.
-pub struct CargoPackage {
-    /// Name of the package.
-    pub name: &'static str,
-    /// Exact version.
-    pub version: &'static str,
-    /// Name of its program.
-    pub program: &'static str,
-    /// The features that are needed, instead of the default ones.
-    pub features: &'static str,
-    /// How long the compilation takes, for people.
-    pub duration: &'static str,
-}
 
 /// The folder of installed tools.
 pub struct Cache<'a> {
@@ -50,116 +35,9 @@ impl<'a> Cache<'a> {
         Self { settings }
     }
 
-    /// The Python environment with exactly the packages of `localstack/locks/<name>.txt`.
-    ///
-    /// # Errors
-    /// If there is no usable Python, or a package cannot be installed.
-    pub fn python_environment(&self, step: &Step<'_>, name: &str) -> Result<PythonEnvironment> {
-        let (folder, lock) = self.python_folder(name)?;
-        let environment = PythonEnvironment::new(&folder);
-        self.install(step, &folder, &environment.python(), |tool| {
-            step.doing("installing Python packages");
-            python::install(tool, self.settings.python.as_deref(), &folder, &lock)
-        })?;
-        Ok(environment)
-    }
-
-    /// The folders of the programs of all Python environments that are installed.
-    ///
-    /// # Errors
-    /// If a lock cannot be read.
-    pub fn installed_programs(&self) -> Result<Vec<PathBuf>> {
-        let mut installed = Vec::new();
-        for name in PYTHON_ENVIRONMENTS {
-            if self.is_installed(name)? {
-                installed.push(self.python(name)?.programs());
-            }
-        }
-        Ok(installed)
-    }
-
-    /// Whether the Python environment of that name is there.
-    ///
-    /// # Errors
-    /// If its lock cannot be read.
-    pub fn is_installed(&self, name: &str) -> Result<bool> {
-        let (folder, _) = self.python_folder(name)?;
-        Ok(folder.join(COMPLETE).exists())
-    }
-
-    /// The Python environment of that name, which may not be installed.
-    ///
-    /// # Errors
-    /// If its lock cannot be read.
-    pub fn python(&self, name: &str) -> Result<PythonEnvironment> {
-        let (folder, _) = self.python_folder(name)?;
-        Ok(PythonEnvironment::new(&folder))
-    }
-
-    /// Where the program of a package is, or will be.
-    #[must_use]
-    pub fn program_of(&self, package: &CargoPackage) -> PathBuf {
-        self.package_folder(package)
-            .join("bin")
-            .join(package.program)
-    }
-
-    fn package_folder(&self, package: &CargoPackage) -> PathBuf {
-        let label = format!("{}-{}", package.program, package.version);
-        self.settings.cache.join(label)
-    }
-
-    /// The program of a package from the registry.
-    ///
-    /// # Errors
-    /// If it cannot be compiled.
-    pub fn cargo_program(&self, step: &Step<'_>, package: &CargoPackage) -> Result<PathBuf> {
-        let folder = self.package_folder(package);
-        let program = self.program_of(package);
-        self.install(step, &folder, &program, |tool| {
-            step.announce(&format!(
-                "compiling {} {} once, into {} ({})",
-                package.name,
-                package.version,
-                folder.display(),
-                package.duration
-            ));
-            // Kept when interrupted, so that the next attempt goes on from there.
-            let label = format!("{}-{}.build", package.program, package.version);
-            let target = self.settings.cache.join(label);
-            tool.run(
-                // In the repository, because its Rust version is the one to use.
-                Command::new("cargo")
-                    .current_dir(&self.settings.repository)
-                    .args([
-                        "install",
-                        package.name,
-                        "--version",
-                        package.version,
-                        "--locked",
-                    ])
-                    .args(["--no-default-features", "--features", package.features])
-                    .args(["--ignore-rust-version", "--no-track", "--force", "--root"])
-                    .arg(&folder)
-                    .env("CARGO_TARGET_DIR", &target)
-                    .env_remove("CARGO_BUILD_TARGET")
-                    .env_remove("RUSTFLAGS"),
-            )?;
-            files::remove(&target)
-        })?;
-        Ok(program)
-    }
-
-    /// One per version of the lock; and the lock.
-    fn python_folder(&self, name: &str) -> Result<(PathBuf, PathBuf)> {
-        let lock = self
-            .settings
-            .repository
-            .join(format!("localstack/locks/{name}.txt"));
-        let content = fs::read(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
-        let version = Fingerprint::default().with(content).finish();
-        let folder = self.settings.cache.join(format!("python/{name}-{version}"));
-        Ok((folder, lock))
+    /// The folder of what all stacks of this repository compile and install from.
+    fn recipes(&self) -> PathBuf {
+        self.settings.repository.join("localstack")
     }
 
     /// Installs into a folder unless that has been done. Other stacks wait meanwhile.
@@ -202,7 +80,7 @@ impl<'a> Cache<'a> {
                 Ok(()) => return Ok(file),
                 Err(fs::TryLockError::WouldBlock) => {
                     step.check()?;
-                    step.doing("waiting for another stack that is installing it");
+                    step.doing("waiting for the same installation, which is under way elsewhere");
                     thread::sleep(Duration::from_millis(200));
                 }
                 Err(fs::TryLockError::Error(error)) => return Err(error.into()),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use self::aws::Delivery;
 pub use self::aws::{Aws, REGION, environment};
-use crate::build::Code;
+use crate::build::Built;
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
@@ -52,7 +52,7 @@ pub struct Deployment<'a> {
     settings: &'a Settings,
     endpoints: &'a Endpoints,
     functions: &'a [Function],
-    code: &'a BTreeMap<String, Code>,
+    built: &'a Built,
     delivery: Delivery,
     /// The template with the code in it, as it is deployed.
     template: String,
@@ -69,19 +69,19 @@ impl<'a> Deployment<'a> {
         endpoints: &'a Endpoints,
         template: &Template,
         functions: &'a [Function],
-        code: &'a BTreeMap<String, Code>,
+        built: &'a Built,
     ) -> Self {
         let delivery = if settings.starts(Service::Localstack) {
             Delivery::InPlace
         } else {
             Delivery::Uploaded
         };
-        let location = |binary: &str| Some(delivery.code_uri(&code.get(binary)?.folder));
+        let location = |binary: &str| Some(delivery.code_uri(&built.functions.get(binary)?.folder));
         Self {
             settings,
             endpoints,
             functions,
-            code,
+            built,
             delivery,
             template: template.deployable(&settings.repository, location),
             frame: template.deployable(&settings.repository, |_| None),
@@ -117,7 +117,11 @@ impl<'a> Deployment<'a> {
             }
             Plan::Update(deployed, binaries) => {
                 let deployed = self.update(step, aws, deployed, &binaries)?;
-                step.result(format!("updated {}", binaries.join(", ")));
+                step.result(if binaries.len() > 3 {
+                    format!("updated {} functions", binaries.len())
+                } else {
+                    format!("updated {}", binaries.join(", "))
+                });
                 Ok(deployed)
             }
             Plan::Deploy => {
@@ -136,19 +140,25 @@ impl<'a> Deployment<'a> {
         binaries: &[String],
     ) -> Result<Deployed> {
         let tool = Tool::new(step, &self.settings.log("deploy"))?;
+        let mut updated = Vec::new();
         for binary in binaries {
             let function = self.functions.iter().find(|known| known.binary == *binary);
             let (function, code) = function
-                .zip(self.code.get(binary))
+                .zip(self.built.functions.get(binary))
                 .with_context(|| format!("{binary} was not built"))?;
             step.doing(format!("updating {}", function.name));
             aws.update_code(&tool, &function.name, self.delivery, &code.folder)?;
+            updated.push((&function.name, binary, code));
+        }
+        for (name, binary, code) in updated {
+            step.doing(format!("waiting for {name}"));
+            aws.await_update(step, name)?;
             deployed
                 .functions
                 .insert(binary.clone(), code.fingerprint.clone());
-            files::replace_json(&state_file(self.settings), &deployed)?;
-            code.remove_earlier()?;
         }
+        files::replace_json(&state_file(self.settings), &deployed)?;
+        self.built.remove_earlier()?;
         Ok(deployed)
     }
 
@@ -179,9 +189,7 @@ impl<'a> Deployment<'a> {
         };
         files::replace_json(&state_file(self.settings), &deployed)?;
         files::remove(&unfinished_file(self.settings))?;
-        for code in self.code.values() {
-            code.remove_earlier()?;
-        }
+        self.built.remove_earlier()?;
         Ok(deployed)
     }
 
@@ -192,7 +200,7 @@ impl<'a> Deployment<'a> {
         for (name, value) in &self.parameters {
             template = template.with(name).with(value);
         }
-        let code = self.code.iter();
+        let code = self.built.functions.iter();
         Ok(Deployed {
             session: localstack::session(&self.endpoints.localstack_url)?,
             template: template.finish(),

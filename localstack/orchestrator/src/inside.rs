@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use local_stack::build::without_traces_of_cargo_run;
-use local_stack::cache::{Cache, PYTHON_ENVIRONMENTS, python_command};
+use local_stack::cache::{Cache, Environment, PythonEnvironment, python_command};
 use local_stack::readiness;
-use local_stack::services::{dynamodb, kafka};
-use local_stack::settings::Settings;
+use local_stack::services::kafka::Broker;
 use local_stack::stack::Context;
 use local_stack::stack_file::StackFile;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -31,22 +30,25 @@ const ZIG_PATH: &str = "CARGO_ZIGBUILD_ZIG_PATH";
 /// The command, with the stack's environment and its tools on the path, behind those of
 /// the user.
 pub(crate) fn command(
-    settings: &Settings,
+    context: &Context,
     stack: &StackFile,
     command: &[OsString],
 ) -> Result<Command> {
+    let settings = &context.settings;
     let (program, arguments) = command.split_first().context("no command was given")?;
+    let runs_functions = runs_functions(program, arguments);
+    if runs_functions {
+        installed(context, Environment::Build)?;
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     let tools = Cache::new(settings).installed_programs()?;
     let mut linkers = tools.iter().map(|folder| folder.join(ZIG));
     let linker = linkers.find(|program| program.is_file());
-    let runs_functions = runs_functions(program, arguments);
     let mut command = Command::new(program);
     command
         .args(arguments)
         .envs(function_settings(stack)?)
         .envs(stack.environment(settings))
-        .envs(servers(settings))
         // Queries are checked against what is committed, whatever the database is like.
         .env("SQLX_OFFLINE", "true")
         .env("LOCAL_STACK", env::current_exe()?)
@@ -77,40 +79,55 @@ fn runs_functions(program: &OsStr, arguments: &[OsString]) -> bool {
 /// One of the installed tools, which are installed now if they are not yet.
 pub(crate) fn tool(context: &Context, command: &[OsString]) -> Result<Command> {
     let (name, arguments) = command.split_first().context("no tool was given")?;
-    let cache = Cache::new(&context.settings);
-    let mut programs = Vec::new();
-    for environment in PYTHON_ENVIRONMENTS {
-        if !cache.is_installed(environment)? {
-            context.progress.step("Tools", |step| {
-                cache.python_environment(step, environment).map(drop)
-            })?;
+    let name = name.to_string_lossy();
+    let mut folders = Vec::new();
+    let mut program = None;
+    for environment in Environment::WITH_TOOLS {
+        let installed = installed(context, environment)?;
+        folders.push(installed.programs());
+        program = Some(installed.program(&name)).filter(|program| program.is_file());
+        if program.is_some() {
+            break;
         }
-        programs.push(cache.python(environment)?.programs());
     }
-    let program = programs
-        .iter()
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file())
-        .with_context(|| format!("there is no tool {}", name.display()))?;
-    // Together with the Python that it belongs to.
-    let folder = program.parent().map(Path::to_path_buf);
+    let program = program.with_context(|| format!("there is no tool {name}"))?;
+    if name == "sam" && arguments.first().is_some_and(|first| first == "build") {
+        folders.push(installed(context, Environment::Build)?.programs());
+    }
     let path = env::var_os("PATH").unwrap_or_default();
-    let path = env::join_paths(folder.into_iter().chain(env::split_paths(&path)))?;
+    let path = env::join_paths(folders.into_iter().chain(env::split_paths(&path)))?;
     let mut command = python_command(&program);
-    command
-        .args(arguments)
-        .envs(servers(&context.settings))
-        .env("PATH", path);
+    command.args(arguments).env("PATH", path);
+    if name == "pytest" {
+        command.envs(servers(context)?);
+    }
     Ok(command)
 }
 
-/// The servers that tests start for themselves.
-fn servers(settings: &Settings) -> [(&'static str, PathBuf); 2] {
-    let cache = Cache::new(settings);
-    [
-        ("KAFKA_BROKER_BINARY", cache.program_of(&kafka::BROKER)),
-        ("DYNOXIDE_BINARY", cache.program_of(&dynamodb::SERVER)),
-    ]
+/// Says something only where there is something to install.
+fn installed(context: &Context, environment: Environment) -> Result<PythonEnvironment> {
+    let cache = Cache::new(&context.settings);
+    match cache.installed(environment)? {
+        Some(installed) => Ok(installed),
+        None => context.progress.step(environment.title(), |step| {
+            cache.python_environment(step, environment)
+        }),
+    }
+}
+
+/// The servers that the extension's tests start for themselves.
+fn servers(context: &Context) -> Result<[(&'static str, OsString); 2]> {
+    let (broker, dynoxide) = context.progress.step("Servers for tests", |step| {
+        let broker = Broker::install(&context.settings, step)?.command();
+        Ok((broker, Cache::new(&context.settings).dynoxide(step)?))
+    })?;
+    Ok([
+        (
+            "KAFKA_BROKER_COMMAND",
+            serde_json::to_string(&broker)?.into(),
+        ),
+        ("DYNOXIDE_BINARY", dynoxide.into()),
+    ])
 }
 
 /// What the deployed functions have in their environments, names of tables and queues
@@ -159,7 +176,9 @@ pub(crate) fn run(
     stack: &StackFile,
     arguments: &[OsString],
 ) -> Result<ExitCode> {
-    let mut command = command(&context.settings, stack, arguments)?;
+    // Tests and the benchmark run and build functions the way that people do.
+    installed(context, Environment::Build)?;
+    let mut command = command(context, stack, arguments)?;
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot run {}", command.get_program().display()))?;

@@ -8,6 +8,7 @@ pub mod build;
 pub mod cache;
 pub mod cancellation;
 pub mod deployment;
+pub mod durations;
 pub mod files;
 pub mod fingerprint;
 pub mod ports;

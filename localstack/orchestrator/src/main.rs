@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use local_stack::cancellation::{Cancellation, Cancelled};
+use local_stack::durations::Durations;
 use local_stack::processes::{Supervisor, launch};
 use local_stack::progress::{Progress, Shown};
 use local_stack::services::Service;
@@ -148,12 +149,9 @@ fn perform(action: Action) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Action::Exec { command } => {
-            let settings = Settings::from_environment()?;
-            become_program(inside::command(
-                &settings,
-                &StackFile::read(&settings)?,
-                &command,
-            )?)
+            let context = context()?;
+            let stack = StackFile::read(&context.settings)?;
+            become_program(inside::command(&context, &stack, &command)?)
         }
         Action::Tool { command } => become_program(inside::tool(&context()?, &command)?),
         Action::Run { fresh, command } => run(fresh, &command),
@@ -195,10 +193,11 @@ fn context() -> Result<Context> {
     let settings = Settings::from_environment()?;
     let launcher = std::env::current_exe().context("cannot find this program's own file")?;
     let supervisor = Supervisor::new(&settings, launcher);
+    let usual = Durations::read(&settings)?;
     let cancellation = Cancellation::on_signals().context("cannot listen to signals")?;
     Ok(Context {
         settings,
         supervisor,
-        progress: Progress::new(cancellation),
+        progress: Progress::new(cancellation).expecting(usual),
     })
 }

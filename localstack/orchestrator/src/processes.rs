@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{fs, thread};
@@ -21,6 +21,7 @@ use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::services::Service;
 use crate::settings::Settings;
+use crate::tool::LoggedFailure;
 
 /// The hidden subcommand that puts a service into a session of its own.
 pub const LAUNCH: &str = "launch";
@@ -227,9 +228,12 @@ impl Supervisor {
             .with_context(|| format!("cannot start {}", self.launcher.display()))?;
         self.lock().push(service);
 
-        let recorded = Identity::of(child.id())
-            .context("it ended at once")
-            .and_then(|identity| {
+        let recorded = match Identity::of(child.id()) {
+            None => Err(child
+                .wait()
+                .map(|status| ended_while_starting(service, status, &log))
+                .map_or_else(Into::into, Into::into)),
+            Some(identity) => {
                 let record = Record {
                     identity,
                     port,
@@ -241,7 +245,8 @@ impl Supervisor {
                     fingerprint: command.fingerprint(),
                 };
                 files::replace_json(&self.record(service), &record)
-            });
+            }
+        };
         if let Err(error) = recorded {
             // What is not recorded could not be stopped later.
             let _ = child.kill();
@@ -297,6 +302,15 @@ impl Supervisor {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Service>> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why a service cannot be used that is there no more.
+pub(crate) fn ended_while_starting(
+    service: Service,
+    status: ExitStatus,
+    log: &Path,
+) -> LoggedFailure {
+    LoggedFailure::new(format!("{service} ended while starting ({status})"), log)
 }
 
 /// Replaces this process by the program, in a session of its own: without a terminal,

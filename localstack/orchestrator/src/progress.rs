@@ -1,8 +1,7 @@
 //! One line per step, so that a person always knows what is going on and since when.
 
 use std::fmt::{self, Display};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -10,6 +9,7 @@ use console::{Emoji, Term, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cancellation::{Cancellation, Cancelled};
+use crate::durations::{Durations, Finished};
 
 /// How often a long step says that it is still alive where there is no terminal to
 /// draw a spinner on.
@@ -24,6 +24,8 @@ pub struct Progress {
     terminal: Term,
     attended: bool,
     cancellation: Cancellation,
+    usual: Durations,
+    finished: Mutex<Vec<Finished>>,
 }
 
 /// A step that is being done.
@@ -51,6 +53,7 @@ struct State {
     doing: String,
     result: String,
     last_sign: Instant,
+    processor: Duration,
 }
 
 impl Progress {
@@ -62,7 +65,21 @@ impl Progress {
             terminal: Term::stderr(),
             attended: console::user_attended_stderr(),
             cancellation,
+            usual: Durations::default(),
+            finished: Mutex::default(),
         }
+    }
+
+    /// Steps also say how long they took the last time.
+    #[must_use]
+    pub fn expecting(self, usual: Durations) -> Self {
+        Self { usual, ..self }
+    }
+
+    /// What has been done so far.
+    #[must_use]
+    pub fn finished(&self) -> Vec<Finished> {
+        lock(&self.finished).clone()
     }
 
     /// What to ask before going on.
@@ -84,10 +101,19 @@ impl Progress {
             bar.finish_and_clear();
             self.bars.remove(bar);
         }
-        let elapsed = seconds(step.started.elapsed());
+        let took = step.started.elapsed();
+        let elapsed = seconds(took);
         match result {
             Ok(value) => {
-                let detail = step.lock().result.clone();
+                let (detail, processor) = {
+                    let state = step.lock();
+                    (state.result.clone(), state.processor)
+                };
+                lock(&self.finished).push(Finished {
+                    title: title.to_owned(),
+                    wall: took,
+                    processor,
+                });
                 self.line(format!(
                     "{} {title:<28} {elapsed:>8}  {}",
                     style(DONE).green().for_stderr(),
@@ -145,6 +171,7 @@ impl<'a> Step<'a> {
                 doing: String::new(),
                 result: String::new(),
                 last_sign: Instant::now(),
+                processor: Duration::ZERO,
             }),
         }
     }
@@ -153,9 +180,23 @@ impl<'a> Step<'a> {
     pub fn doing(&self, what: impl Into<String>) {
         let what = what.into();
         if let Some(bar) = &self.bar {
-            bar.set_message(what.clone());
+            bar.set_message(format!("{}{what}", self.estimate()));
         }
         self.lock().doing = what;
+    }
+
+    /// Adds what a program has cost that worked for this step.
+    pub fn spent(&self, processor: Duration) {
+        self.lock().processor += processor;
+    }
+
+    /// What to expect, if that is known.
+    fn estimate(&self) -> String {
+        self.progress
+            .usual
+            .of(&self.title)
+            .map(|usual| format!("of {} the last time  ", seconds(usual)))
+            .unwrap_or_default()
     }
 
     /// Says something that is worth a line of its own, at once and to stay.
@@ -179,9 +220,10 @@ impl<'a> Step<'a> {
             if state.last_sign.elapsed() >= SIGN_OF_LIFE {
                 state.last_sign = Instant::now();
                 let line = format!(
-                    "… {:<28} {:>8}  {}",
+                    "… {:<28} {:>8}  {}{}",
                     self.title,
                     seconds(self.started.elapsed()),
+                    self.estimate(),
                     console::truncate_str(&state.doing, 80, "…")
                 );
                 drop(state);
@@ -191,12 +233,16 @@ impl<'a> Step<'a> {
         self.progress.cancellation.check()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 
-fn seconds(elapsed: Duration) -> String {
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn seconds(elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f32();
     if seconds < 100.0 {
         format!("{seconds:.1} s")

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::processes::{ServiceCommand, Started, Supervisor};
+use crate::processes::{ServiceCommand, Started, Supervisor, ended_while_starting};
 use crate::progress::Step;
 use crate::services::Service;
 use crate::tool::LoggedFailure;
@@ -58,8 +58,7 @@ fn wait(step: &Step<'_>, mut started: Started, wanted: &Wanted<'_>) -> Result<()
     loop {
         step.check()?;
         if let Some(status) = started.exit()? {
-            let reason = format!("{} ended while starting ({status})", wanted.service);
-            return Err(LoggedFailure::new(reason, &started.log).into());
+            return Err(ended_while_starting(wanted.service, status, &started.log).into());
         }
         match (wanted.probe)() {
             Ok(()) => return Ok(()),
@@ -131,6 +130,17 @@ pub fn get_json(url: &str) -> Result<serde_json::Value, String> {
         .call()
         .and_then(|mut response| response.body_mut().read_json())
         .map_err(|error| format!("{url} does not answer: {error}"))
+}
+
+/// Sends a JSON document to the URL.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn put_json(url: &str, document: &serde_json::Value) -> Result<(), String> {
+    match agent().put(url).send_json(document) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{url} does not take it: {error}")),
+    }
 }
 
 fn agent() -> ureq::Agent {

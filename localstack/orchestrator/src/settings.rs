@@ -55,6 +55,11 @@ pub const SETTINGS: &[Setting] = &[
         "the Python that the tools are installed for",
     ),
     setting(
+        "STACK_JAVA",
+        "java, else one that is installed",
+        "the Java that runs Kafka, 17 or later",
+    ),
+    setting(
         "DATABASE_URL",
         "none",
         "use this PostgreSQL instead of starting one, as a role that may create roles",
@@ -103,6 +108,8 @@ pub struct Settings {
     pub profile: String,
     /// The Python to use, where the user has chosen one.
     pub python: Option<PathBuf>,
+    /// The Java to use, where the user has chosen one.
+    pub java: Option<PathBuf>,
     /// A database of the user's own.
     pub database_url: Option<String>,
     /// Kafka brokers of the user's own.
@@ -166,6 +173,7 @@ impl Settings {
             ports,
             profile: lookup("STACK_PROFILE").unwrap_or_else(|| "dev".to_owned()),
             python: lookup("STACK_PYTHON").map(PathBuf::from),
+            java: lookup("STACK_JAVA").map(PathBuf::from),
             database_url: of_the_user("DATABASE_URL"),
             kafka_bootstrap_servers: of_the_user("KAFKA_BOOTSTRAP_SERVERS"),
             localstack_endpoint: of_the_user("LOCALSTACK_ENDPOINT")

@@ -9,9 +9,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::lock::Lock;
 use crate::build::{self, Built};
-use crate::cache::{Cache, PythonEnvironment};
+use crate::cache::{Cache, Environment, PythonEnvironment};
 use crate::cancellation::Cancelled;
 use crate::deployment::{self, Aws, Deployment};
+use crate::durations::Durations;
 use crate::files;
 use crate::ports::Ports;
 use crate::processes::Supervisor;
@@ -63,7 +64,7 @@ pub enum Scope {
 struct Prepared {
     localstack: PythonEnvironment,
     extension: Extension,
-    tools: PythonEnvironment,
+    sam: PythonEnvironment,
     built: Built,
 }
 
@@ -111,15 +112,9 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
     let aws = Aws {
         endpoint: &endpoints.localstack_url,
         localstack: &prepared.localstack,
-        tools: &prepared.tools,
+        sam: &prepared.sam,
     };
-    let deployment = Deployment::new(
-        settings,
-        &endpoints,
-        &template,
-        &functions,
-        &prepared.built.functions,
-    );
+    let deployment = Deployment::new(settings, &endpoints, &template, &functions, &prepared.built);
     if settings.starts(Service::Localstack) && deployment.replaces_another()? {
         deployment::discard(settings)?;
         start_localstack(context, &ports, &prepared.localstack, &prepared.extension)?;
@@ -129,6 +124,7 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
         provisioning::provision(settings, step, &aws, &functions, &mut deployed)
     })?;
 
+    Durations::remember(settings, &progress.finished())?;
     write_stack_file(context, &endpoints, &deployed.api_url)
 }
 
@@ -166,18 +162,11 @@ pub fn restart(context: &Context, service: Service) -> Result<StackFile> {
 
     let ports = Ports::choose(settings, &context.supervisor)?;
     let endpoints = Endpoints::new(settings, &ports)?;
-    let cache = Cache::new(settings);
-    let progress = &context.progress;
     match service {
-        Service::Postgres => {
-            let tools = progress.step("Build tools", |step| {
-                cache.python_environment(step, "tools")
-            })?;
-            start_postgres(context, &ports, &tools)?;
-        }
-        Service::Kafka => start_kafka(context, &ports, &cache)?,
-        Service::Dynamodb => start_dynamodb(context, &ports, &cache)?,
-        Service::Billing => progress.step(service.title(), |step| {
+        Service::Postgres => start_postgres(context, &ports)?,
+        Service::Kafka => start_kafka(context, &ports)?,
+        Service::Dynamodb => start_dynamodb(context, &ports)?,
+        Service::Billing => context.progress.step(service.title(), |step| {
             billing::start(context, step, &ports, &endpoints, &program)
         })?,
         Service::Localstack => unreachable!("refused above"),
@@ -185,8 +174,8 @@ pub fn restart(context: &Context, service: Service) -> Result<StackFile> {
     write_stack_file(context, &endpoints, &before.api_url)
 }
 
-/// Everything that can be done at the same time, in one line of steps for each thing
-/// that has to be installed first.
+/// Everything that can be done at the same time, in one line of steps for each thing that has
+/// to be installed first. Compiling takes longest, and the others are done meanwhile.
 fn prepare(context: &Context, ports: &Ports, functions: &[Function]) -> Result<Prepared> {
     let settings = &context.settings;
     let progress = &context.progress;
@@ -194,57 +183,59 @@ fn prepare(context: &Context, ports: &Ports, functions: &[Function]) -> Result<P
 
     let localstack = || -> Result<_> {
         let (python, extension) = progress.step("LocalStack packages", |step| {
-            let python = cache.python_environment(step, "localstack")?;
+            let python = cache.python_environment(step, Environment::Localstack)?;
             let extension = localstack::install_extension(settings, step, &python)?;
             Ok((python, extension))
         })?;
         start_localstack(context, ports, &python, &extension)?;
         Ok((python, extension))
     };
-    let tools = || -> Result<_> {
-        let tools = progress.step("Build tools", |step| {
-            cache.python_environment(step, "tools")
-        })?;
-        start_postgres(context, ports, &tools)?;
-        let built = progress.step("Functions, billing service", |step| {
-            let built = build::build(settings, step, &tools, functions)?;
+    let sam = || {
+        progress.step(Environment::Sam.title(), |step| {
+            cache.python_environment(step, Environment::Sam)
+        })
+    };
+    let built = || {
+        progress.step("Functions, billing service", |step| {
+            let built = build::build(settings, step, functions)?;
             step.result(format!("built, profile {}", settings.profile));
             Ok(built)
-        })?;
-        Ok((tools, built))
+        })
     };
-    let kafka = || start_kafka(context, ports, &cache);
-    let dynamodb = || start_dynamodb(context, ports, &cache);
 
-    let (localstack, tools, kafka, dynamodb) = thread::scope(|scope| {
+    let (built, localstack, sam, services) = thread::scope(|scope| {
+        let built = scope.spawn(built);
         let localstack = scope.spawn(localstack);
-        let tools = scope.spawn(tools);
-        let kafka = scope.spawn(kafka);
-        let dynamodb = scope.spawn(dynamodb);
+        let sam = scope.spawn(sam);
+        let services = [start_postgres, start_kafka, start_dynamodb]
+            .map(|start| scope.spawn(move || start(context, ports)));
         (
+            built.join(),
             localstack.join(),
-            tools.join(),
-            kafka.join(),
-            dynamodb.join(),
+            sam.join(),
+            services.map(thread::ScopedJoinHandle::join),
         )
     });
     // The error that is reported is the one that made the others give up.
     let mut failures = Vec::new();
+    let built = settle(built, &mut failures);
     let localstack = settle(localstack, &mut failures);
-    let tools = settle(tools, &mut failures);
-    settle(kafka, &mut failures);
-    settle(dynamodb, &mut failures);
+    let sam = settle(sam, &mut failures);
+    for service in services {
+        settle(service, &mut failures);
+    }
     failures.sort_by_key(|failure| failure.downcast_ref() == Some(&Cancelled::Abandoned));
     if let Some(failure) = failures.into_iter().next() {
         return Err(failure);
     }
-    let ((localstack, extension), (tools, built)) = localstack
-        .zip(tools)
+    let ((built, (localstack, extension)), sam) = built
+        .zip(localstack)
+        .zip(sam)
         .context("a step ended without a result")?;
     Ok(Prepared {
         localstack,
         extension,
-        tools,
+        sam,
         built,
     })
 }
@@ -258,12 +249,12 @@ fn settle<T>(outcome: thread::Result<Result<T>>, failures: &mut Vec<anyhow::Erro
     None
 }
 
-fn start_postgres(context: &Context, ports: &Ports, tools: &PythonEnvironment) -> Result<()> {
+fn start_postgres(context: &Context, ports: &Ports) -> Result<()> {
     let title = Service::Postgres.title();
     context
         .progress
         .step(title, |step| match &context.settings.database_url {
-            None => postgres::start(context, step, ports, tools),
+            None => postgres::start(context, step, ports),
             Some(url) => {
                 let address =
                     host_and_port(url, 5432).context("DATABASE_URL is not a URL with a host")?;
@@ -275,7 +266,7 @@ fn start_postgres(context: &Context, ports: &Ports, tools: &PythonEnvironment) -
         })
 }
 
-fn start_kafka(context: &Context, ports: &Ports, cache: &Cache<'_>) -> Result<()> {
+fn start_kafka(context: &Context, ports: &Ports) -> Result<()> {
     let title = Service::Kafka.title();
     if let Some(servers) = &context.settings.kafka_bootstrap_servers {
         return context.progress.step(title, |step| {
@@ -292,20 +283,20 @@ fn start_kafka(context: &Context, ports: &Ports, cache: &Cache<'_>) -> Result<()
             Err(anyhow!("KAFKA_BOOTSTRAP_SERVERS: {}", reasons.join("; ")))
         });
     }
-    let program = context.progress.step("Kafka broker", |step| {
-        cache.cargo_program(step, &kafka::BROKER)
+    let broker = context.progress.step(Environment::Kafka.title(), |step| {
+        kafka::Broker::install(&context.settings, step)
     })?;
     context
         .progress
-        .step(title, |step| kafka::start(context, step, ports, &program))
+        .step(title, |step| kafka::start(context, step, ports, &broker))
 }
 
-fn start_dynamodb(context: &Context, ports: &Ports, cache: &Cache<'_>) -> Result<()> {
+fn start_dynamodb(context: &Context, ports: &Ports) -> Result<()> {
     if !context.settings.starts(Service::Dynamodb) {
         return Ok(());
     }
     let program = context.progress.step("DynamoDB server", |step| {
-        cache.cargo_program(step, &dynamodb::SERVER)
+        Cache::new(&context.settings).dynoxide(step)
     })?;
     context.progress.step(Service::Dynamodb.title(), |step| {
         dynamodb::start(context, step, ports, &program)
@@ -360,19 +351,21 @@ pub fn down(context: &Context) -> Result<Vec<Service>> {
 /// # Errors
 /// If something cannot be removed.
 pub fn clean(context: &Context) -> Result<()> {
-    const OWN: [&str; 13] = [
+    const OWN: [&str; 15] = [
         "deploy",
         "dynamodb",
         "extension",
         "faults",
         "import",
         "kafka",
+        "kafka.earlier",
         "localstack",
         "logs",
         "ports.json",
         "postgres",
         "postgres.new",
         "secrets",
+        "steps.json",
         "tests.lock",
     ];
     down(context)?;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::files;
 use crate::progress::Step;
@@ -43,9 +43,16 @@ impl LoggedFailure {
         Self {
             reason: reason.into(),
             log: log.to_path_buf(),
-            excerpt: last_lines(log, LINES_OF_EXCERPT),
+            excerpt: excerpt(log),
         }
     }
+}
+
+/// The last lines, but for those in which cargo shows how far it is.
+fn excerpt(log: &Path) -> Vec<String> {
+    let mut lines = last_lines(log, usize::MAX);
+    lines.retain(|line| !line.trim_start().starts_with("Building ["));
+    lines.split_off(lines.len().saturating_sub(LINES_OF_EXCERPT))
 }
 
 impl fmt::Display for LoggedFailure {
@@ -149,7 +156,9 @@ impl<'a> Tool<'a> {
             })?;
         let mut looked = Instant::now();
         loop {
-            if let Some(status) = child.try_wait()? {
+            if has_ended(&child) {
+                self.step.spent(processor_time(child.id()));
+                let status = child.wait()?;
                 return if status.success() {
                     Ok(())
                 } else {
@@ -169,6 +178,29 @@ impl<'a> Tool<'a> {
             thread::sleep(POLL);
         }
     }
+}
+
+/// Whether the program has ended. The system still knows what it has used, until we wait for it.
+fn has_ended(child: &Child) -> bool {
+    let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
+        return false;
+    };
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(pid), look), Ok(None))
+}
+
+/// What a program and those that it has run have used, where the system tells (proc(5)).
+fn processor_time(pid: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before that may have anything in it.
+    let numbers = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks: u64 = numbers
+        .split(' ')
+        .skip(11)
+        .take(4)
+        .filter_map(|number| number.parse::<u64>().ok())
+        .sum();
+    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1))
 }
 
 /// The last lines of a text file that say something, without escape sequences.
@@ -243,6 +275,29 @@ mod tests {
         for part in ["sh failed", "3", "the disk is full", "install.log"] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn a_failure_of_cargo_shows_its_errors_and_not_its_progress() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("build.log");
+        let progress = "    Building [=>   ] 4/40: serde\r".repeat(40);
+        fs::write(&log, format!("error: expected `;`\n{progress}")).unwrap();
+        let shown = LoggedFailure::new("cargo failed", &log).to_string();
+        assert!(shown.contains("expected `;`"), "{shown}");
+        assert!(!shown.contains("Building"), "{shown}");
+    }
+
+    #[test]
+    fn what_programs_cost_is_added_up_with_their_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("work.log");
+        let progress = Progress::new(Cancellation::default());
+        let busy = "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'; true";
+        progress
+            .step("work", |step| Tool::new(step, &log)?.run(&mut shell(busy)))
+            .unwrap();
+        assert!(!progress.finished()[0].processor.is_zero());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use analytics::count_patient_events::count;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let table = &store::Table::from_env("ANALYTICS_TABLE")?;
     events::consume("count-patient-events", async |event| {

@@ -1,7 +1,7 @@
 //! `GET /api/analytics/patients`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let table = store::Table::from_env("ANALYTICS_TABLE")?;
     api::serve(

@@ -4,7 +4,7 @@ use billing::service::{Service, Settings, stop_signal};
 use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let Settings {
         listen,

@@ -4,7 +4,7 @@ use billing::get_billing_account;
 use billing_client::BillingClient;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("get-billing-account")?;
     let billing = BillingClient::from_env()?;

@@ -1,7 +1,7 @@
 //! `GET /api/notifications`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("list-notifications")?;
     let table = store::Table::from_env("NOTIFICATIONS_TABLE")?;

@@ -4,7 +4,7 @@ use mail::Mailer;
 use notifications::{message::Clinic, notify_patients::Notifier};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let notifier = &Notifier {
         table: store::Table::from_env("NOTIFICATIONS_TABLE")?,

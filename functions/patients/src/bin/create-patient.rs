@@ -1,7 +1,7 @@
 //! `POST /api/patients`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("create-patient")?;
     let delivery = patients::outbox::Delivery::from_env()?;

@@ -1,7 +1,7 @@
 //! `POST /api/patients/{id}/emergency-access`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("open-in-emergency")?;
     api::serve(

@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 const RUN: Duration = Duration::from_secs(40);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = &store::pool("relay-outbox")?;
     let delivery = &Delivery::from_env()?;

@@ -1,7 +1,7 @@
 //! `PUT /api/patients/{id}/restriction`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("restrict-patient")?;
     api::serve(

@@ -1,7 +1,7 @@
 //! `PUT /api/patients/{id}`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("update-patient")?;
     let delivery = patients::outbox::Delivery::from_env()?;

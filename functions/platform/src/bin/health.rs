@@ -1,7 +1,7 @@
 //! `GET /health`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let dependencies = platform::health::Dependencies {
         database: store::pool("health")?,

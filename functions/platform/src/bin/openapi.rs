@@ -1,7 +1,7 @@
 //! `GET /openapi.json`
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), api::Error> {
+pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     api::serve("openapi", platform::openapi::routes()).await
 }

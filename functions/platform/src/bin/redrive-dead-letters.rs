@@ -5,7 +5,7 @@ use platform::redrive_dead_letters::{Redriven, redrive};
 use serde::de::IgnoredAny;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
+pub(crate) async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start_logging();
     lambda_runtime::run(service_fn(answer)).await
 }

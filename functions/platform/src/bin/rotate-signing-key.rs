@@ -16,7 +16,7 @@ struct Rotation {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
+pub(crate) async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start_logging();
     lambda_runtime::run(service_fn(answer)).await
 }

@@ -1,11 +1,20 @@
-//! A Python environment of its own for tools that are written in Python.
+//! Python environments of their own, for tools that are written in Python or come as a
+//! Python package.
+//!
+//! uv installs them: with pip, installing took more processor time than starting the whole
+//! stack. pip is only asked for uv itself, and for its settings, so that a mirror that is set
+//! for pip is used by both.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
+use super::Cache;
 use crate::files;
+use crate::fingerprint::Fingerprint;
+use crate::progress::Step;
 use crate::tool::Tool;
 
 /// The versions that the locked packages are known to work with, best first.
@@ -14,6 +23,67 @@ const CANDIDATES: [&str; 4] = ["python3.11", "python3.12", "python3.13", "python
 const QUESTION: &str =
     "import sys, venv, ensurepip; print(sys.version_info[0], sys.version_info[1])";
 
+/// pip's settings, and what uv calls them. Names without a section also come from pip's
+/// environment variables.
+const SETTINGS_OF_PIP: [(&str, &str); 4] = [
+    ("index-url", "UV_DEFAULT_INDEX"),
+    ("extra-index-url", "UV_INDEX"),
+    ("trusted-host", "UV_INSECURE_HOST"),
+    ("cert", "SSL_CERT_FILE"),
+];
+
+/// An environment that has a lock in `localstack/locks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// What installs the others.
+    Uv,
+    /// LocalStack, `aws`, and what tests of the extension need.
+    Localstack,
+    /// PostgreSQL's programs.
+    Postgres,
+    /// What fetches the broker's jars.
+    Kafka,
+    /// A Java runtime.
+    Java,
+    /// `sam` and `cfn-lint`.
+    Sam,
+    /// `cargo-lambda`, and the linker for machines that are not this one.
+    Build,
+}
+
+impl Environment {
+    /// Those with programs for people, in the order in which they are looked for.
+    pub const WITH_TOOLS: [Self; 3] = [Self::Sam, Self::Localstack, Self::Build];
+
+    /// The name of the lock and of the folder.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Uv => "uv",
+            Self::Localstack => "localstack",
+            Self::Postgres => "postgres",
+            Self::Kafka => "kafka",
+            Self::Java => "java",
+            Self::Sam => "sam",
+            Self::Build => "build",
+        }
+    }
+
+    /// The name for people.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Uv => "uv",
+            Self::Localstack => "LocalStack packages",
+            Self::Postgres => "PostgreSQL's programs",
+            Self::Kafka => "Kafka broker",
+            Self::Java => "Java",
+            Self::Sam => "SAM",
+            Self::Build => "cargo-lambda and its linker",
+        }
+    }
+}
+
 /// An installed environment.
 #[derive(Clone, Debug)]
 pub struct PythonEnvironment {
@@ -21,12 +91,6 @@ pub struct PythonEnvironment {
 }
 
 impl PythonEnvironment {
-    pub(super) fn new(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_path_buf(),
-        }
-    }
-
     /// The interpreter.
     #[must_use]
     pub fn python(&self) -> PathBuf {
@@ -64,31 +128,169 @@ impl PythonEnvironment {
     }
 }
 
-/// Creates the environment in `folder`. It cannot be moved afterwards, because its
-/// programs know where they are.
-pub(super) fn install(
+impl Cache<'_> {
+    /// The environment with exactly the packages of its lock.
+    ///
+    /// # Errors
+    /// If there is no usable Python, or a package cannot be installed.
+    pub fn python_environment(
+        &self,
+        step: &Step<'_>,
+        environment: Environment,
+    ) -> Result<PythonEnvironment> {
+        if let Some(installed) = self.installed(environment)? {
+            return Ok(installed);
+        }
+        let (installed, lock) = self.environment(environment)?;
+        let uv = self.uv(step)?;
+        self.install(step, &installed.folder, &installed.python(), |tool| {
+            step.doing("installing Python packages");
+            uv.install(tool, &installed, &lock)
+        })?;
+        Ok(installed)
+    }
+
+    /// What installs Python packages, installed itself if need be.
+    ///
+    /// # Errors
+    /// If there is no usable Python, or it cannot be installed.
+    pub fn uv(&self, step: &Step<'_>) -> Result<Uv> {
+        let (installed, lock) = self.environment(Environment::Uv)?;
+        self.install(step, &installed.folder, &installed.program("uv"), |tool| {
+            step.doing("installing uv, which installs all other Python packages");
+            let python = find(self.settings.python.as_deref())?;
+            install_uv(tool, &python, &installed, &lock)
+        })?;
+        Ok(Uv {
+            settings: settings_of_pip(&installed),
+            cache: self.settings.cache.join("uv"),
+            environment: installed,
+        })
+    }
+
+    /// The folders of the programs of all environments that are installed.
+    ///
+    /// # Errors
+    /// If a lock cannot be read.
+    pub fn installed_programs(&self) -> Result<Vec<PathBuf>> {
+        let mut folders = Vec::new();
+        for environment in Environment::WITH_TOOLS {
+            if let Some(installed) = self.installed(environment)? {
+                folders.push(installed.programs());
+            }
+        }
+        Ok(folders)
+    }
+
+    /// The environment, if it is there.
+    ///
+    /// # Errors
+    /// If its lock cannot be read.
+    pub fn installed(&self, environment: Environment) -> Result<Option<PythonEnvironment>> {
+        let (installed, _) = self.environment(environment)?;
+        let is_there = installed.folder.join(super::COMPLETE).exists();
+        Ok(is_there.then_some(installed))
+    }
+
+    /// One per version of the lock; and the lock.
+    fn environment(&self, environment: Environment) -> Result<(PythonEnvironment, PathBuf)> {
+        let name = environment.name();
+        let lock = self.recipes().join(format!("locks/{name}.txt"));
+        let content = fs::read(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+        let version = Fingerprint::default().with(content).finish();
+        let folder = self.settings.cache.join(format!("python/{name}-{version}"));
+        Ok((PythonEnvironment { folder }, lock))
+    }
+}
+
+fn install_uv(
     tool: &Tool<'_>,
-    chosen: Option<&Path>,
-    folder: &Path,
+    python: &Path,
+    wanted: &PythonEnvironment,
     lock: &Path,
 ) -> Result<()> {
-    let python = find(chosen)?;
-    tool.run(python_command(&python).args(["-m", "venv"]).arg(folder))?;
-    // The lock is complete, so there is nothing for pip to resolve.
     tool.run(
-        python_command(&folder.join("bin/python"))
-            .args(["-m", "pip", "install", "--no-deps", "--no-input"])
-            .args([
-                "--disable-pip-version-check",
-                "--progress-bar=off",
-                "--requirement",
-            ])
+        python_command(python)
+            .args(["-m", "venv"])
+            .arg(&wanted.folder),
+    )?;
+    tool.run(
+        python_command(&wanted.python())
+            .args("-m pip install --no-deps --no-input --no-compile".split(' '))
+            .args("--disable-pip-version-check --progress-bar=off".split(' '))
+            .args(["--require-hashes", "--requirement"])
             .arg(lock),
     )
-    .inspect_err(|_| {
-        // Nothing is lost if this fails too: the folder does not count as complete.
-        let _ = files::remove(folder);
-    })
+}
+
+/// uv as it is to be used here.
+pub struct Uv {
+    environment: PythonEnvironment,
+    cache: PathBuf,
+    settings: Vec<(&'static str, String)>,
+}
+
+impl Uv {
+    /// A call of uv, without its arguments.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = python_command(&self.environment.program("uv"));
+        command
+            // Packages are linked from there, so they take no space twice.
+            .env("UV_CACHE_DIR", &self.cache)
+            .env("UV_NO_PROGRESS", "1")
+            .envs(self.settings.iter().map(|(name, value)| (*name, value)));
+        command
+    }
+
+    /// Creates an environment. It cannot be moved afterwards, because its programs know where
+    /// they are.
+    fn install(&self, tool: &Tool<'_>, wanted: &PythonEnvironment, lock: &Path) -> Result<()> {
+        let mut create = self.command();
+        // The Python that uv was installed with: what was found good is not looked for again.
+        create
+            .args(["venv", "--no-project", "--python"])
+            .arg(self.environment.python());
+        tool.run(create.arg(&wanted.folder))?;
+        let mut install = self.command();
+        install
+            // The lock is complete, so there is nothing to resolve.
+            .args(["pip", "install", "--no-deps", "--require-hashes"])
+            .arg("--python")
+            .arg(&wanted.folder)
+            .arg("--requirement")
+            .arg(lock);
+        tool.run(&mut install).inspect_err(|_| {
+            // Nothing is lost if this fails too: the folder does not count as complete.
+            let _ = files::remove(&wanted.folder);
+        })
+    }
+}
+
+/// What uv has to be told to fetch from where pip fetches. What is set for uv itself counts.
+fn settings_of_pip(uv: &PythonEnvironment) -> Vec<(&'static str, String)> {
+    let answer = python_command(&uv.python())
+        .args(["-m", "pip", "config", "list"])
+        .stdin(Stdio::null())
+        .output();
+    let text = answer.map(|answer| String::from_utf8_lossy(&answer.stdout).into_owned());
+    for_uv(&text.unwrap_or_default())
+        .into_iter()
+        .filter(|(name, _)| env::var_os(name).is_none())
+        .collect()
+}
+
+/// Lines like `global.index-url='https://…'`.
+fn for_uv(settings: &str) -> Vec<(&'static str, String)> {
+    settings
+        .lines()
+        .filter_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            let key = key.rsplit('.').next()?;
+            let (_, name) = SETTINGS_OF_PIP.iter().find(|(known, _)| *known == key)?;
+            Some((*name, value.trim_matches('\'').replace("\\n", " ")))
+        })
+        .collect()
 }
 
 /// A command that does not see a Python environment that the user may have activated.
@@ -156,5 +358,29 @@ mod tests {
     fn a_chosen_program_that_is_no_python_is_refused() {
         let error = find(Some(Path::new("/bin/true"))).unwrap_err().to_string();
         assert!(error.contains("STACK_PYTHON"), "{error}");
+    }
+
+    #[test]
+    fn a_mirror_that_is_set_for_pip_is_used_by_uv() {
+        let settings = "\
+:env:.disable-pip-version-check='1'
+global.cert='/etc/ssl/mirror.pem'
+global.index-url='https://mirror.example/simple'
+install.extra-index-url='https://a.example/simple\\nhttps://b.example/simple'
+";
+        assert_eq!(
+            for_uv(settings),
+            [
+                ("SSL_CERT_FILE", "/etc/ssl/mirror.pem".to_owned()),
+                (
+                    "UV_DEFAULT_INDEX",
+                    "https://mirror.example/simple".to_owned()
+                ),
+                (
+                    "UV_INDEX",
+                    "https://a.example/simple https://b.example/simple".to_owned()
+                ),
+            ]
+        );
     }
 }

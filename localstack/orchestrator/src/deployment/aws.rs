@@ -4,18 +4,25 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cache::{PythonEnvironment, python_command};
 use crate::cancellation::Cancelled;
 use crate::files;
+use crate::progress::Step;
+use crate::readiness;
 use crate::tool::Tool;
 
 /// The region that everything is deployed to.
 pub const REGION: &str = "us-east-1";
+
+/// Between two looks at a function that is taking its new code.
+const POLL: Duration = Duration::from_millis(20);
 
 /// Where SAM puts the code and the template for `CloudFormation`.
 const BUCKET: &str = "deployments";
@@ -59,7 +66,7 @@ pub struct Aws<'a> {
     /// Has `aws`.
     pub localstack: &'a PythonEnvironment,
     /// Has `sam`.
-    pub tools: &'a PythonEnvironment,
+    pub sam: &'a PythonEnvironment,
 }
 
 /// What makes every AWS client talk to LocalStack.
@@ -88,7 +95,7 @@ impl Aws<'_> {
     ) -> Result<()> {
         // SAM could create one, with a stack of its own, and would wait long for it.
         tool.run(self.aws("s3api create-bucket --bucket").arg(BUCKET))?;
-        let mut deploy = self.command(&self.tools.program("sam"));
+        let mut deploy = self.command(&self.sam.program("sam"));
         deploy
             .args("deploy --no-confirm-changeset --no-fail-on-empty-changeset".split(' '))
             .args("--no-progressbar --capabilities CAPABILITY_IAM".split(' '))
@@ -150,8 +157,7 @@ impl Aws<'_> {
         Ok(outputs.map(|output| (output.key, output.value)).collect())
     }
 
-    /// Replaces the code of a function by what is in the folder, and waits until new
-    /// invocations get it.
+    /// Replaces the code of a function by what is in the folder.
     ///
     /// # Errors
     /// If the function is not there, or does not take the code.
@@ -162,30 +168,52 @@ impl Aws<'_> {
         delivery: Delivery,
         folder: &Path,
     ) -> Result<()> {
-        // Of the answer, which has the function's environment and so secrets, one field.
-        let mut update = self.aws("lambda update-function-code --query CodeSha256");
-        update.args(["--function-name", function]);
         match delivery {
-            Delivery::InPlace => {
-                update
-                    .args(["--s3-bucket", IN_PLACE, "--s3-key"])
-                    .arg(folder);
-                tool.run(&mut update)?;
-            }
+            // A start of `aws` takes a second, and forty functions change at once.
+            Delivery::InPlace => readiness::put_json(
+                &format!("{}/code", self.url_of(function)),
+                &json!({ "S3Bucket": IN_PLACE, "S3Key": folder }),
+            )
+            .map_err(|error| anyhow!(error)),
             Delivery::Uploaded => {
                 let archive = folder.with_extension("zip");
                 let mut zip = python_command(&self.localstack.python());
                 zip.args(["-m", "zipfile", "-c"]);
                 tool.run(zip.arg(&archive).arg(folder.join("bootstrap")))?;
+                // Of the answer, which has the function's environment and so secrets, one field.
+                let mut update = self.aws("lambda update-function-code --query CodeSha256");
                 update
-                    .arg("--zip-file")
+                    .args(["--function-name", function, "--zip-file"])
                     .arg(format!("fileb://{}", archive.display()));
                 tool.run(&mut update)?;
-                files::remove(&archive)?;
+                files::remove(&archive)
             }
         }
-        let mut wait = self.aws("lambda wait function-updated-v2");
-        tool.run(wait.args(["--function-name", function]))
+    }
+
+    /// Waits until new invocations get the code.
+    ///
+    /// # Errors
+    /// If the function does not take it.
+    pub(super) fn await_update(&self, step: &Step<'_>, function: &str) -> Result<()> {
+        loop {
+            step.check()?;
+            let answer =
+                readiness::get_json(&self.url_of(function)).map_err(|error| anyhow!(error))?;
+            let configuration = &answer["Configuration"];
+            match configuration["LastUpdateStatus"].as_str() {
+                Some("InProgress") => thread::sleep(POLL),
+                Some("Failed") => bail!(
+                    "{function} does not take its new code: {}",
+                    configuration["LastUpdateStatusReason"]
+                ),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn url_of(&self, function: &str) -> String {
+        format!("{}/2015-03-31/functions/{function}", self.endpoint)
     }
 
     /// Calls a function and returns what it answers.

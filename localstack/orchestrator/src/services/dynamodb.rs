@@ -6,22 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Service;
-use crate::cache::CargoPackage;
 use crate::files;
 use crate::ports::Ports;
 use crate::processes::ServiceCommand;
 use crate::progress::Step;
 use crate::readiness::{self, Wanted};
 use crate::stack::Context;
-
-/// The server.
-pub const SERVER: CargoPackage = CargoPackage {
-    name: "dynoxide-rs",
-    version: "3.2.0",
-    program: "dynoxide",
-    features: "native-sqlite,http-server,cli",
-    duration: "about 2 minutes on 2 cores",
-};
 
 /// Starts the server.
 ///

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 
 use super::{Service, dynamodb};
-use crate::cache::{PythonEnvironment, python_command};
+use crate::cache::{Cache, PythonEnvironment};
 use crate::deployment;
 use crate::files;
 use crate::fingerprint::Fingerprint;
@@ -53,21 +53,18 @@ pub fn install_extension(
     if !complete.exists() {
         step.doing("installing the extension");
         files::remove(&all)?;
+        let uv = Cache::new(settings).uv(step)?;
         Tool::new(step, &settings.log("install-extension"))?.run(
-            python_command(&python.python())
+            uv.command()
                 .args([
-                    "-m",
                     "pip",
                     "install",
                     "--no-deps",
                     "--no-build-isolation",
-                    "--no-input",
+                    "--python",
                 ])
-                .args([
-                    "--disable-pip-version-check",
-                    "--progress-bar=off",
-                    "--target",
-                ])
+                .arg(python.python())
+                .arg("--target")
                 .arg(&folder)
                 .arg(&source),
         )?;

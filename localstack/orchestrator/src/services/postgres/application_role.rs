@@ -79,6 +79,7 @@ mod tests {
             ports: std::collections::BTreeMap::new(),
             profile: "dev".to_owned(),
             python: None,
+            java: None,
             database_url: None,
             kafka_bootstrap_servers: None,
             localstack_endpoint: None,

@@ -1,0 +1,131 @@
+"""Measures what a newcomer waits for: the first `make up`, from a fresh clone and empty caches.
+
+    python3 localstack/first-run.py [REVISION …]
+
+Each revision (HEAD if none is named) is cloned into a temporary folder and brought up with an
+empty home folder, cargo's registry included, on free ports; then its stack is stopped and all is
+removed again. Of the machine, only Rust, Python, Java and npm are used where they are on the path,
+as with anybody. Nothing else should be running: processor times are those of the whole machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq: proc_stat(5)
+
+
+def main() -> None:
+    """Measure one revision after the other."""
+    for revision in sys.argv[1:] or ["HEAD"]:
+        with tempfile.TemporaryDirectory(prefix="first-run-") as folder:
+            measure(revision, Path(folder))
+
+
+def measure(revision: str, folder: Path) -> None:
+    """Bring the revision up in the folder, and say what that took."""
+    clone, home = folder / "clone", folder / "home"
+    home.mkdir()
+    git("clone", "--quiet", str(REPOSITORY), str(clone))
+    git("-C", str(clone), "checkout", "--quiet", git("rev-parse", revision))
+    settings = newcomer(home)
+
+    begin, busy_before = time.monotonic(), busy_seconds()
+    subprocess.run(["make", "up"], cwd=clone, env=settings, check=True)
+    wall, busy = time.monotonic() - begin, busy_seconds() - busy_before
+    try:
+        subject = git("-C", str(clone), "log", "-1", "--format=%h %s")
+        print(f"\n## {subject}\n")
+        report_steps(clone, wall, busy)
+        report_memory(clone)
+        report_disk(clone, home)
+        begin = time.monotonic()
+        subprocess.run(["make", "up"], cwd=clone, env=settings, check=True, stdout=subprocess.DEVNULL)
+        print(f"\n`make up` again, with nothing changed: {time.monotonic() - begin:.1f} s")
+    finally:
+        subprocess.run(["make", "clean"], cwd=clone, env=settings, check=False)
+
+
+def git(*arguments: str) -> str:
+    """Run git in the repository."""
+    command = ["git", "-C", str(REPOSITORY), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def newcomer(home: Path) -> dict[str, str]:
+    """The environment of somebody who has installed Rust, and nothing of this project yet."""
+    own = ("STACK_", "CARGO_", "XDG_", "UV_", "DATABASE_URL", "KAFKA_", "LOCALSTACK_", "MAKE")
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    rustup = os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup"))
+    return {**settings, "HOME": str(home), "RUSTUP_HOME": rustup, "STACK_PORTS": "auto"}
+
+
+def busy_seconds() -> float:
+    """Processor time of the whole machine."""
+    numbers = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    return sum(int(numbers[index]) for index in BUSY) / os.sysconf("SC_CLK_TCK")
+
+
+def report_steps(clone: Path, wall: float, busy: float) -> None:
+    """The table of steps, which earlier revisions do not tell of."""
+    print("| step | wall s | processor s |\n|---|---|---|")
+    path = clone / ".local/steps.json"
+    steps = json.loads(path.read_text()) if path.exists() else []
+    for step in sorted(steps, key=lambda step: -step["wall"]):
+        print(f"| {step['title']} | {step['wall']:.1f} | {step['processor']:.1f} |")
+    rest = busy - sum(step["processor"] for step in steps)
+    print(f"| the orchestrator's own compilation, the running services | | {rest:.1f} |")
+    print(f"| **all of it, side by side** | **{wall:.0f}** | **{busy:.0f}** |")
+
+
+def report_memory(clone: Path) -> None:
+    """Resident memory of each service, and of the functions together."""
+    pids = json.loads((clone / ".local/stack.json").read_text())["pids"]
+    print("\n| service | memory MB |\n|---|---|")
+    for service, pid in pids.items():
+        print(f"| {service} | {sum(map(resident_megabytes, family(pid))):.0f} |")
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it has started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return [pid, *(each for child in children for each in family(child))]
+
+
+def resident_megabytes(pid: int) -> float:
+    """The process' own share: what several share counts once."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def report_disk(clone: Path, home: Path) -> None:
+    """What each part takes on the disk."""
+    cache = home / ".cache/patient-management"
+    parts = {
+        "cargo's registry": home / ".cargo",
+        "compiled": clone / "target",
+        "the stack's data and logs": clone / ".local",
+        **{f"cache: {part.name}": part for part in sorted(cache.glob("*")) if part.name != "python"},
+        **{f"cache: python/{part.name}": part for part in sorted(cache.glob("python/*"))},
+    }
+    print("\n| on the disk | MB |\n|---|---|")
+    # In one call, which counts a file once that is linked twice.
+    existing = {name: path for name, path in parts.items() if path.exists()}
+    command = ["du", "-sm", "--total", *map(str, existing.values())]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    for name, line in zip([*existing, "**all of it**"], lines, strict=True):
+        size = int(line.split()[0])
+        if size:
+            print(f"| {name} | {size} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+//! Collects the programs of all functions, so that none has to be named here.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let services = here.join("../../functions").canonicalize()?;
+    println!("cargo::rerun-if-changed={}", services.display());
+
+    let mut modules = String::new();
+    let mut calls = String::new();
+    for service in sorted(&services)? {
+        let programs = service.join("src/bin");
+        if !programs.is_dir() {
+            continue;
+        }
+        println!("cargo::rerun-if-changed={}", programs.display());
+        for program in sorted(&programs)? {
+            let name = program.file_stem().ok_or("a program without a name")?;
+            let name = name.to_string_lossy();
+            let module = name.replace('-', "_");
+            let path = program.to_string_lossy();
+            writeln!(modules, "#[path = {path:?}]\nmod {module};")?;
+            writeln!(calls, "        {name:?} => {module}::main(),")?;
+        }
+    }
+    let code = format!(
+        "{modules}
+/// What the program of this function does, or `None` if there is no such function.
+fn run(function: &str) -> Option<Result<(), api::Error>> {{
+    Some(match function {{
+{calls}        _ => return None,
+    }})
+}}
+"
+    );
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("functions.rs"), code)?;
+    Ok(())
+}
+
+fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?;
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}

@@ -16,6 +16,7 @@ pub mod processes;
 pub mod progress;
 pub mod provisioning;
 pub mod readiness;
+pub mod reading;
 pub mod services;
 pub mod settings;
 pub mod stack;

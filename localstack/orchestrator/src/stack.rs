@@ -19,6 +19,7 @@ use crate::processes::Supervisor;
 use crate::progress::Progress;
 use crate::provisioning;
 use crate::readiness;
+use crate::reading;
 use crate::services::localstack::{self, Extension};
 use crate::services::postgres::application_role;
 use crate::services::{Service, billing, dynamodb, kafka, postgres};
@@ -203,7 +204,19 @@ fn prepare(context: &Context, ports: &Ports, functions: &[Function]) -> Result<P
         })
     };
 
+    let is_first = Durations::read(settings)? == Durations::default();
+    if is_first {
+        reading::announce(context);
+    }
     let (built, localstack, sam, services) = thread::scope(|scope| {
+        if is_first {
+            // Whoever cannot have it goes on without.
+            scope.spawn(|| {
+                progress.step("Something to read", |step| {
+                    Ok(reading::offer(context, step).ok())
+                })
+            });
+        }
         let built = scope.spawn(built);
         let localstack = scope.spawn(localstack);
         let sam = scope.spawn(sam);
@@ -351,7 +364,7 @@ pub fn down(context: &Context) -> Result<Vec<Service>> {
 /// # Errors
 /// If something cannot be removed.
 pub fn clean(context: &Context) -> Result<()> {
-    const OWN: [&str; 15] = [
+    const OWN: [&str; 16] = [
         "deploy",
         "dynamodb",
         "extension",
@@ -364,6 +377,7 @@ pub fn clean(context: &Context) -> Result<()> {
         "ports.json",
         "postgres",
         "postgres.new",
+        "reading",
         "secrets",
         "steps.json",
         "tests.lock",

@@ -231,6 +231,12 @@ pub struct Uv {
 }
 
 impl Uv {
+    /// The Python that it was installed with.
+    #[must_use]
+    pub fn python(&self) -> PathBuf {
+        self.environment.python()
+    }
+
     /// A call of uv, without its arguments.
     #[must_use]
     pub fn command(&self) -> Command {

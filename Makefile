@@ -50,7 +50,8 @@ rustdoc: ## Build the code's documentation; warnings are errors
 test-on-stack:
 	cargo test --workspace
 	cargo run --bin faults -- --short
-	cd localstack/extension && $$LOCAL_STACK tool ruff check && $$LOCAL_STACK tool pytest
+	cd localstack/extension && $$LOCAL_STACK tool ruff check --config pyproject.toml . ../kafka ../*.py
+	cd localstack/extension && $$LOCAL_STACK tool pytest
 	$$LOCAL_STACK tool cfn-lint template.yaml
 	$$LOCAL_STACK tool sam validate --lint
 .PHONY: test-on-stack

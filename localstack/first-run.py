@@ -47,7 +47,8 @@ def measure(revision: str, folder: Path) -> None:
         report_memory(clone)
         report_disk(clone, home)
         begin = time.monotonic()
-        subprocess.run(["make", "up"], cwd=clone, env=settings, check=True, stdout=subprocess.DEVNULL)
+        again = {"cwd": clone, "env": settings, "stdout": subprocess.DEVNULL}
+        subprocess.run(["make", "up"], check=True, **again)
         print(f"\n`make up` again, with nothing changed: {time.monotonic() - begin:.1f} s")
     finally:
         subprocess.run(["make", "clean"], cwd=clone, env=settings, check=False)
@@ -113,8 +114,7 @@ def report_disk(clone: Path, home: Path) -> None:
         "cargo's registry": home / ".cargo",
         "compiled": clone / "target",
         "the stack's data and logs": clone / ".local",
-        **{f"cache: {part.name}": part for part in sorted(cache.glob("*")) if part.name != "python"},
-        **{f"cache: python/{part.name}": part for part in sorted(cache.glob("python/*"))},
+        **{f"cache: {part.relative_to(cache)}": part for part in parts_of(cache)},
     }
     print("\n| on the disk | MB |\n|---|---|")
     # In one call, which counts a file once that is linked twice.
@@ -125,6 +125,12 @@ def report_disk(clone: Path, home: Path) -> None:
         size = int(line.split()[0])
         if size:
             print(f"| {name} | {size} |")
+
+
+def parts_of(cache: Path) -> list[Path]:
+    """What is installed, each environment by itself."""
+    parts = [*cache.glob("*"), *cache.glob("python/*")]
+    return sorted(part for part in parts if part.name != "python")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ PAGE = """<!doctype html>
 <title>Patient management API</title>
 <link rel="stylesheet" href="swagger-ui.css">
 <p style="font: 1rem sans-serif; margin: 1rem">
-  This page is for reading. Once the stack is up, its own page at <code>/docs</code> also calls the API.
+  This page is for reading. Once the stack is up, its own page, <code>/docs</code>, also calls the
+  API.
 </p>
 <div id="api"></div>
 <script src="swagger-ui-bundle.js"></script>

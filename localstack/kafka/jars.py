@@ -63,7 +63,8 @@ def fetch(jar: Jar, folder: Path) -> None:
     pause = FIRST_PAUSE_SECONDS
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _fetch_once(jar, folder)
+            _fetch_once(jar, folder)
+            return
         except (requests.RequestException, RuntimeError, Refused) as reason:
             if attempt == ATTEMPTS:
                 raise SystemExit(f"{jar.file_name} could not be fetched: {reason}") from reason

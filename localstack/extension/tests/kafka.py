@@ -80,10 +80,16 @@ class KafkaBroker:
         return name
 
     def produce(
-        self, topic: str, *values: str | bytes | None, partition: int = 0, **fields: Any
+        self,
+        topic: str,
+        *values: str | bytes | None,
+        partition: int = 0,
+        settings: dict[str, Any] | None = None,
+        **fields: Any,
     ) -> None:
-        """Write records and wait until the broker has them."""
-        producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 0})
+        """Write records and wait until the broker has them; `settings` are the producer's."""
+        settings = {"linger.ms": 0, **(settings or {})}
+        producer = Producer({"bootstrap.servers": self.servers, **settings})
         refused: list[Any] = []
 
         def delivered(error: Any, _message: Any) -> None:
@@ -96,6 +102,18 @@ class KafkaBroker:
             )
         assert producer.flush(20) == 0, "the broker did not take all records"
         assert not refused, refused
+
+    def transactional_producer(self) -> Producer:
+        """A producer that is ready to begin a transaction."""
+        producer = Producer(
+            {"bootstrap.servers": self.servers, "transactional.id": uuid.uuid4().hex}
+        )
+        producer.init_transactions(20)
+        return producer
+
+    def topics(self) -> set[str]:
+        """The names of all topics."""
+        return set(self._admin().list_topics(timeout=10).topics)
 
     @contextmanager
     def consumer(self, topic: str) -> Iterator[Consumer]:

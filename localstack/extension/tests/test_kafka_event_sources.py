@@ -409,6 +409,49 @@ def test_a_topic_may_come_after_its_mapping(
     mappings.wait_for_result(uuid, "OK")
 
 
+def test_looking_for_a_topic_does_not_make_it(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """Whoever makes it later decides how many partitions it has."""
+    name = "topic.that.was.looked.for"
+    mapping = mappings.create(recorder, name)
+    mappings.wait_for_result(mapping, f"PROBLEM: Topic not found: {name}")
+    assert name not in kafka.topics()
+    kafka.create_topic(3, name)
+    kafka.produce(name, "a", partition=2)
+    recorder.wait_for("a")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_compressed_records(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker, codec: str
+) -> None:
+    """Whatever a producer compresses with, the function gets what was meant."""
+    topic = kafka.create_topic()
+    mappings.create(recorder, topic)
+    values = [f"{number}: {'compressible ' * 20}" for number in range(20)]
+    kafka.produce(topic, *values, settings={"compression.type": codec, "linger.ms": 50})
+    recorder.wait_for(*values)
+
+
+def test_records_of_transactions(
+    recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
+) -> None:
+    """What was given up never arrives, and what marks the ends of transactions is no record."""
+    topic = kafka.create_topic()
+    mapping = mappings.create(recorder, topic)
+    producer = kafka.transactional_producer()
+    for values, is_meant in ((["a", "b"], True), (["given up"], False), (["c"], True)):
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(topic, value)
+        producer.commit_transaction() if is_meant else producer.abort_transaction()
+    kafka.produce(topic, "d")
+    recorder.wait_for("a", "b", "c", "d")
+    # Five records and three marks.
+    commits(kafka, mapping, topic, 8)
+
+
 def test_a_mapping_goes_on_where_its_consumer_group_was(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:

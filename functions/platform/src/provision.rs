@@ -6,7 +6,6 @@
 //! it again, or twice at the same time, is safe.
 
 mod application_role;
-mod brokers;
 mod migrations;
 mod scram;
 mod sender;
@@ -43,8 +42,6 @@ pub struct Provisioned {
     /// names none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender: Option<Sender>,
-    /// The Kafka brokers, for the settings of the other functions.
-    pub bootstrap_servers: String,
 }
 
 /// Provides everything.
@@ -58,13 +55,10 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
     let migrations = migrations::run(&owner).await?;
     let application_role = application_role::provide(&owner, &application).await?;
 
-    let aws = aws_config().await;
-    let bootstrap_servers = match setting("KAFKA_CLUSTER_ARN") {
-        Ok(cluster) => brokers::look_up(aws, &cluster).await?,
-        Err(_) => setting("KAFKA_BOOTSTRAP_SERVERS")?,
-    };
-    let topic = topic::provide(&bootstrap_servers, TopicShape::from_env()?).await?;
+    let brokers = setting("KAFKA_BOOTSTRAP_SERVERS")?;
+    let topic = topic::provide(&brokers, TopicShape::from_env()?).await?;
 
+    let aws = aws_config().await;
     let signing_key = signing_key::provide(
         aws,
         &setting("SIGNING_KEY_SECRET")?,
@@ -84,6 +78,5 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
         topic,
         signing_key,
         sender,
-        bootstrap_servers,
     })
 }

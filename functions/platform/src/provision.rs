@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use store::{aws_config, connect_options_of, setting};
+use store::{Table, aws_config, connect_options_of, setting};
 
 pub use application_role::{Application, ProvidedRole, provide as provide_application_role};
 pub use migrations::run as run_migrations;
@@ -62,7 +62,7 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
     let signing_key = signing_key::provide(
         aws,
         &setting("SIGNING_KEY_SECRET")?,
-        &setting("PUBLIC_KEYS_PARAMETER")?,
+        &Table::from_env("PUBLIC_KEYS_TABLE")?,
     )
     .await
     .context("the key that signs access tokens could not be provided")?;

@@ -5,7 +5,7 @@ use identity::{Claims, InvalidToken};
 use store::MissingSetting;
 
 use crate::{
-    keys_in_aws::{KeysUnavailable, PublicKeysParameter},
+    keys_in_aws::{KeysUnavailable, PublicKeysTable},
     sessions::{NoSession, Sessions, SessionsUnavailable},
 };
 
@@ -33,14 +33,14 @@ pub(crate) enum Refusal {
 /// on.
 #[derive(Debug)]
 pub struct Gate {
-    keys: PublicKeysParameter,
+    keys: PublicKeysTable,
     sessions: Sessions,
 }
 
 impl Gate {
     /// With these keys and sessions.
     #[must_use]
-    pub const fn new(keys: PublicKeysParameter, sessions: Sessions) -> Self {
+    pub const fn new(keys: PublicKeysTable, sessions: Sessions) -> Self {
         Self { keys, sessions }
     }
 
@@ -50,7 +50,7 @@ impl Gate {
     /// If a setting is missing.
     pub fn from_env() -> Result<Self, MissingSetting> {
         Ok(Self::new(
-            PublicKeysParameter::from_env()?,
+            PublicKeysTable::from_env()?,
             Sessions::from_env()?,
         ))
     }

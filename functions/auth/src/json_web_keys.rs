@@ -8,7 +8,7 @@ use axum::{Json, Router, extract::State, routing::get};
 use http::{HeaderName, header};
 use identity::PublicKeys;
 
-use crate::keys_in_aws::PublicKeysParameter;
+use crate::keys_in_aws::PublicKeysTable;
 
 /// How long this function keeps the keys: who comes for a key that is new should find it.
 pub const KEPT_FOR: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ pub const KEPT_FOR: Duration = Duration::from_secs(10);
 const CACHE_CONTROL: &str = "public, max-age=300";
 
 /// The route.
-pub fn routes(public_keys: PublicKeysParameter) -> Router {
+pub fn routes(public_keys: PublicKeysTable) -> Router {
     Router::new()
         .route("/auth/.well-known/jwks.json", get(json_web_keys))
         .with_state(Arc::new(public_keys))
@@ -36,7 +36,7 @@ pub fn routes(public_keys: PublicKeysParameter) -> Router {
     )
 )]
 pub(crate) async fn json_web_keys(
-    State(public_keys): State<Arc<PublicKeysParameter>>,
+    State(public_keys): State<Arc<PublicKeysTable>>,
 ) -> Result<([(HeaderName, &'static str); 1], Json<PublicKeys>), Problem> {
     let keys = public_keys.keys().await?;
     Ok((

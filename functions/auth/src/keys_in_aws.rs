@@ -1,5 +1,5 @@
 //! Where the keys of the access tokens are kept: the private one in Secrets Manager, for
-//! the login alone; the public ones in Parameter Store, for everybody who verifies.
+//! the login alone; the public ones in a DynamoDB table, for everybody who verifies.
 //!
 //! Both are read with the first request that needs them and kept for a few minutes, so
 //! that a new key comes into use by itself.
@@ -7,8 +7,9 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use api::Problem;
-use identity::{AccessTokens, PublicKeys, SigningKey};
-use store::{MissingSetting, aws_config, setting};
+use aws_sdk_dynamodb::types::AttributeValue;
+use identity::{AccessTokens, PublicKeys, PublishedKeys, SigningKey};
+use store::{MissingSetting, Table, aws_config, setting};
 use tokio::sync::OnceCell;
 
 use crate::cached::Cached;
@@ -17,7 +18,7 @@ use crate::cached::Cached;
 pub const KEPT_FOR: Duration = Duration::from_mins(5);
 
 /// How long tokens that name unknown keys have to wait before the public keys are read
-/// for them again: nobody makes us ask Parameter Store with every forged token.
+/// for them again: nobody makes us ask DynamoDB with every forged token.
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// The keys cannot be had right now. No token is issued or accepted without them.
@@ -27,7 +28,7 @@ pub enum KeysUnavailable {
     #[error("the signing key cannot be read from Secrets Manager")]
     Signing(#[source] Box<dyn Error + Send + Sync>),
     /// The public keys.
-    #[error("the public keys cannot be read from Parameter Store")]
+    #[error("the public keys cannot be read from DynamoDB")]
     Public(#[source] Box<dyn Error + Send + Sync>),
 }
 
@@ -89,35 +90,28 @@ impl SigningKeySecret {
     }
 }
 
-/// The parameter that holds the public keys, as a JSON Web Key Set.
+/// The table that holds the public keys.
 #[derive(Debug)]
-pub struct PublicKeysParameter {
-    name: String,
-    client: OnceCell<aws_sdk_ssm::Client>,
+pub struct PublicKeysTable {
+    table: Table,
     keys: Cached<PublicKeys>,
     pause: Duration,
 }
 
-impl PublicKeysParameter {
-    /// The parameter that `PUBLIC_KEYS_PARAMETER` names. Nothing is read yet.
+impl PublicKeysTable {
+    /// The table that `PUBLIC_KEYS_TABLE` names. Nothing is read yet.
     ///
     /// # Errors
     /// If the setting is missing.
     pub fn from_env() -> Result<Self, MissingSetting> {
-        Ok(Self {
-            name: setting("PUBLIC_KEYS_PARAMETER")?,
-            client: OnceCell::new(),
-            keys: Cached::new(KEPT_FOR),
-            pause: PAUSE,
-        })
+        Ok(Self::new(Table::from_env("PUBLIC_KEYS_TABLE")?))
     }
 
-    /// The parameter of this name, read with this client.
+    /// The public keys in this table.
     #[must_use]
-    pub fn new(name: &str, client: aws_sdk_ssm::Client) -> Self {
+    pub fn new(table: Table) -> Self {
         Self {
-            name: name.to_owned(),
-            client: OnceCell::new_with(Some(client)),
+            table,
             keys: Cached::new(KEPT_FOR),
             pause: PAUSE,
         }
@@ -162,12 +156,20 @@ impl PublicKeysParameter {
     }
 
     async fn read(&self) -> Result<PublicKeys, Box<dyn Error + Send + Sync>> {
-        let client = self
-            .client
-            .get_or_init(|| async { aws_sdk_ssm::Client::new(aws_config().await) })
-            .await;
-        let answer = client.get_parameter().name(&self.name).send().await?;
-        let json = answer.parameter().and_then(|parameter| parameter.value());
-        Ok(PublicKeys::from_json(json.unwrap_or_default())?)
+        let id = AttributeValue::S(PublishedKeys::ID.to_owned());
+        let found = self
+            .table
+            .client()
+            .await
+            .get_item()
+            .table_name(self.table.name())
+            .key("id", id)
+            // A key is published before it signs: its tokens may come right after that.
+            .consistent_read(true)
+            .send()
+            .await?;
+        let item = found.item.ok_or("no keys have been published yet")?;
+        let published: PublishedKeys = serde_dynamo::from_item(item)?;
+        Ok(published.keys()?)
     }
 }

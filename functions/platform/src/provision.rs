@@ -6,7 +6,6 @@
 //! it again, or twice at the same time, is safe.
 
 mod application_role;
-mod brokers;
 mod migrations;
 mod scram;
 mod sender;
@@ -17,7 +16,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use store::{aws_config, connect_options_of, setting};
+use store::{Table, aws_config, connect_options_of, setting};
 
 pub use application_role::{Application, ProvidedRole, provide as provide_application_role};
 pub use migrations::run as run_migrations;
@@ -43,8 +42,6 @@ pub struct Provisioned {
     /// names none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender: Option<Sender>,
-    /// The Kafka brokers, for the settings of the other functions.
-    pub bootstrap_servers: String,
 }
 
 /// Provides everything.
@@ -58,17 +55,14 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
     let migrations = migrations::run(&owner).await?;
     let application_role = application_role::provide(&owner, &application).await?;
 
-    let aws = aws_config().await;
-    let bootstrap_servers = match setting("KAFKA_CLUSTER_ARN") {
-        Ok(cluster) => brokers::look_up(aws, &cluster).await?,
-        Err(_) => setting("KAFKA_BOOTSTRAP_SERVERS")?,
-    };
-    let topic = topic::provide(&bootstrap_servers, TopicShape::from_env()?).await?;
+    let brokers = setting("KAFKA_BOOTSTRAP_SERVERS")?;
+    let topic = topic::provide(&brokers, TopicShape::from_env()?).await?;
 
+    let aws = aws_config().await;
     let signing_key = signing_key::provide(
         aws,
         &setting("SIGNING_KEY_SECRET")?,
-        &setting("PUBLIC_KEYS_PARAMETER")?,
+        &Table::from_env("PUBLIC_KEYS_TABLE")?,
     )
     .await
     .context("the key that signs access tokens could not be provided")?;
@@ -84,6 +78,5 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
         topic,
         signing_key,
         sender,
-        bootstrap_servers,
     })
 }

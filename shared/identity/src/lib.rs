@@ -8,6 +8,7 @@ mod access_token;
 mod caller;
 mod keys;
 mod permission;
+mod published_keys;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -15,3 +16,4 @@ pub use access_token::{AccessTokens, Claims, ISSUER, InvalidToken, LIFETIME_SECO
 pub use caller::Caller;
 pub use keys::{KeyError, PublicKeys, SigningKey};
 pub use permission::{Permission, ROUTES, Role, Route, UnknownRole};
+pub use published_keys::PublishedKeys;

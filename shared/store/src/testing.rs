@@ -30,16 +30,24 @@ pub fn together(services: impl IntoIterator<Item = Migrator>) -> Migrator {
     Migrator::with_migrations(all)
 }
 
-/// A new, empty table with the keys that all our tables have: `pk` and `sk`, both text.
+/// A new, empty table with the key that most of our tables have: `pk` and `sk`, both text.
 ///
 /// # Panics
 /// If `AWS_ENDPOINT_URL_DYNAMODB` is not set, or nobody serves the DynamoDB API there.
 pub async fn table() -> Table {
+    table_with_key(&["pk", "sk"]).await
+}
+
+/// A new, empty table with this key, of text: a partition key, or that and a sort key.
+///
+/// # Panics
+/// If `AWS_ENDPOINT_URL_DYNAMODB` is not set, or nobody serves the DynamoDB API there.
+pub async fn table_with_key(key: &[&str]) -> Table {
     let endpoint = std::env::var(ENDPOINT)
         .unwrap_or_else(|_| panic!("set {ENDPOINT} to where the DynamoDB API is served"));
     let client = client(&endpoint);
     let name = format!("test-{}", Uuid::now_v7());
-    create(&client, &name)
+    create(&client, &name, key)
         .await
         .unwrap_or_else(|error| panic!("no table at {endpoint}: {error:?}"));
     Table::with_client(name, client)
@@ -59,22 +67,22 @@ pub fn client(endpoint: &str) -> Client {
     )
 }
 
-async fn create(client: &Client, name: &str) -> Result<(), aws_sdk_dynamodb::Error> {
+async fn create(client: &Client, name: &str, key: &[&str]) -> Result<(), aws_sdk_dynamodb::Error> {
     let mut request = client
         .create_table()
         .table_name(name)
         .billing_mode(BillingMode::PayPerRequest);
-    for (attribute, key_type) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+    for (attribute, key_type) in key.iter().zip([KeyType::Hash, KeyType::Range]) {
         request = request
             .attribute_definitions(
                 AttributeDefinition::builder()
-                    .attribute_name(attribute)
+                    .attribute_name(*attribute)
                     .attribute_type(Text)
                     .build()?,
             )
             .key_schema(
                 KeySchemaElement::builder()
-                    .attribute_name(attribute)
+                    .attribute_name(*attribute)
                     .key_type(key_type)
                     .build()?,
             );

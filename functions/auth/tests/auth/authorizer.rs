@@ -10,8 +10,8 @@ use uuid::Uuid;
 use auth::bearer_token::Gate;
 
 use crate::{
-    aws::Aws,
     fixtures::{Deployment, no_sessions},
+    published::Published,
 };
 
 const METHOD: &str =
@@ -150,11 +150,11 @@ async fn without_public_keys_sessions_or_a_method_there_is_no_answer() {
     let bearer = format!("Bearer {}", deployment.token(user, Role::Admin).await);
     let no_answer = "the token cannot be checked right now";
 
-    let public_keys = || deployment.aws.public_keys();
-    let no_keys = Aws::empty().await.public_keys();
+    let public_keys = || deployment.published.keys();
+    let no_keys = Published::nothing().await.keys().await;
     for gate in [
         Gate::new(no_keys, deployment.sessions().await),
-        Gate::new(public_keys(), no_sessions()),
+        Gate::new(public_keys().await, no_sessions()),
     ] {
         let error = authorize(&request(&bearer, METHOD), &gate).await;
         assert_eq!(error.unwrap_err().error_message, no_answer);
@@ -170,6 +170,6 @@ async fn without_public_keys_sessions_or_a_method_there_is_no_answer() {
     let stranger = Key::generate();
     let forged = stranger.tokens.issue(user, Role::Admin, Uuid::new_v4());
     let forged = request(&format!("Bearer {}", forged.unwrap()), METHOD);
-    let gate = Gate::new(public_keys(), no_sessions());
+    let gate = Gate::new(public_keys().await, no_sessions());
     refused("forged", &forged, &gate).await;
 }

@@ -12,7 +12,7 @@ use identity::{Role, testing::Key};
 use store::{Table, testing};
 use uuid::Uuid;
 
-use crate::aws::Aws;
+use crate::{aws::Aws, published::Published};
 
 /// As the template has them.
 pub(crate) const LIFETIMES: Lifetimes = Lifetimes {
@@ -21,10 +21,11 @@ pub(crate) const LIFETIMES: Lifetimes = Lifetimes {
     grace: Lifetimes::GRACE,
 };
 
-/// A key in use, and a table of sessions of its own.
+/// A key in use, and tables of its own.
 pub(crate) struct Deployment {
     pub(crate) key: Key,
     pub(crate) aws: Aws,
+    pub(crate) published: Published,
     sessions: Table,
     attempts: Table,
 }
@@ -32,10 +33,10 @@ pub(crate) struct Deployment {
 impl Deployment {
     pub(crate) async fn new() -> Self {
         let key = Key::generate();
-        let aws = Aws::with(&key).await;
         Self {
+            aws: Aws::with(&key).await,
+            published: Published::with(&key).await,
             key,
-            aws,
             sessions: testing::table().await,
             attempts: testing::table().await,
         }
@@ -107,7 +108,7 @@ impl Deployment {
     }
 
     pub(crate) async fn gate(&self) -> Gate {
-        Gate::new(self.aws.public_keys(), self.sessions().await)
+        Gate::new(self.published.keys().await, self.sessions().await)
     }
 
     /// A session of this user, as a login begins it.

@@ -1,5 +1,5 @@
 //! The routes and triggers of the service, on a real PostgreSQL and DynamoDB, and with Secrets
-//! Manager and Parameter Store behind real HTTP.
+//! Manager behind real HTTP.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accounts;
@@ -13,6 +13,7 @@ mod logout;
 mod on_record;
 mod passwords;
 mod public_keys;
+mod published;
 mod refresh;
 mod sample_events;
 mod sessions;

@@ -1,25 +1,26 @@
 use std::time::Duration;
 
-use auth::{bearer_token::Gate, json_web_keys, keys_in_aws::PublicKeysParameter, validate_token};
+use auth::{bearer_token::Gate, json_web_keys, keys_in_aws::PublicKeysTable, validate_token};
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use identity::{PublicKeys, Role, testing::Key};
 use uuid::Uuid;
 
 use crate::{
-    aws::Aws,
     fixtures::{Deployment, no_sessions},
-    json, send,
+    json,
+    published::Published,
+    send,
 };
 
 #[tokio::test]
 async fn everybody_may_have_the_public_keys_and_keep_them() {
     let (old, new) = (Key::generate(), Key::generate());
-    let aws = Aws::with(&old).await;
+    let published = Published::nothing().await;
     let both = old.public.clone().and(new.public.clone());
-    aws.store_parameter(&both.to_json());
+    published.publish(&both).await;
 
-    let routes = json_web_keys::routes(aws.public_keys());
+    let routes = json_web_keys::routes(published.keys().await);
     let request = || {
         Request::get("/auth/.well-known/jwks.json")
             .body(Body::empty())
@@ -41,34 +42,37 @@ async fn everybody_may_have_the_public_keys_and_keep_them() {
             .all(|key| key.get("d").is_none())
     );
 
-    let published = PublicKeys::from_json(&set.to_string()).unwrap();
+    let set = PublicKeys::from_json(&set.to_string()).unwrap();
     for key in [old, new] {
         let token = key
             .tokens
             .issue(Uuid::now_v7(), Role::Admin, Uuid::new_v4())
             .unwrap();
-        assert!(identity::verify(&token, &published).is_ok());
+        assert!(identity::verify(&token, &set).is_ok());
     }
-    aws.lose_everything();
+    published.lose().await;
     assert_eq!(send(&routes, request()).await.status(), StatusCode::OK);
-    assert_eq!(aws.reads(), 1);
 }
 
 #[tokio::test]
 async fn keys_that_cannot_be_read_are_not_an_empty_set() {
-    let routes = json_web_keys::routes(Aws::empty().await.public_keys());
-    let request = Request::get("/auth/.well-known/jwks.json").body(Body::empty());
-    let response = send(&routes, request.unwrap()).await;
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    let (empty, lost) = (Published::nothing().await, Published::nothing().await);
+    lost.lose().await;
+    for published in [empty, lost] {
+        let routes = json_web_keys::routes(published.keys().await);
+        let request = Request::get("/auth/.well-known/jwks.json").body(Body::empty());
+        let response = send(&routes, request.unwrap()).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    }
 }
 
 /// What the token of a session is answered, before and after the rotation.
 async fn status_of(
     deployment: &Deployment,
     key: &Key,
-    public_keys: PublicKeysParameter,
-    rotate: impl FnOnce(),
+    public_keys: PublicKeysTable,
+    rotate: impl Future<Output = ()>,
 ) -> [StatusCode; 2] {
     let routes = validate_token::routes(Gate::new(public_keys, deployment.sessions().await));
     let user = Uuid::now_v7();
@@ -81,27 +85,29 @@ async fn status_of(
         send(&routes, request.unwrap()).await.status()
     };
     let before = validate().await;
-    rotate();
+    rotate.await;
     [before, validate().await]
 }
 
 #[tokio::test]
 async fn a_new_key_is_found_with_its_first_token() {
     let deployment = Deployment::new().await;
-    let (old, new, aws) = (&deployment.key, Key::generate(), &deployment.aws);
-    let public_keys = aws.public_keys().with_pause(Duration::ZERO);
-    let rotate = || aws.store_parameter(&old.public.clone().and(new.public.clone()).to_json());
+    let (old, new, published) = (&deployment.key, Key::generate(), &deployment.published);
+    let public_keys = published.keys().await.with_pause(Duration::ZERO);
+    let both = old.public.clone().and(new.public.clone());
+    let rotate = Box::pin(published.publish(&both));
     let statuses = status_of(&deployment, &new, public_keys, rotate).await;
     assert_eq!(statuses, [StatusCode::UNAUTHORIZED, StatusCode::OK]);
 }
 
 #[tokio::test]
 async fn unknown_keys_do_not_make_us_ask_with_every_token() {
-    let aws = Aws::with(&Key::generate()).await;
-    let public_keys = aws.public_keys().with_pause(Duration::from_hours(1));
-    let routes = validate_token::routes(Gate::new(public_keys, no_sessions()));
-    for _ in 0..10 {
-        let token = Key::generate()
+    let published = Published::with(&Key::generate()).await;
+    let keys = published.keys().await.with_pause(Duration::from_hours(1));
+    let routes = validate_token::routes(Gate::new(keys, no_sessions()));
+    for _ in 0..3 {
+        let key = Key::generate();
+        let token = key
             .tokens
             .issue(Uuid::now_v7(), Role::Admin, Uuid::new_v4())
             .unwrap();
@@ -110,16 +116,17 @@ async fn unknown_keys_do_not_make_us_ask_with_every_token() {
             .body(Body::empty());
         let response = send(&routes, request.unwrap()).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        // Who reads the keys again finds none.
+        published.write("no keys").await;
     }
-    assert_eq!(aws.reads(), 1);
 }
 
 #[tokio::test]
 async fn an_unknown_key_is_not_called_invalid_while_nobody_can_tell() {
     let deployment = Deployment::new().await;
-    let aws = &deployment.aws;
-    let public_keys = aws.public_keys().with_pause(Duration::ZERO);
-    let lose = || aws.lose_everything();
+    let published = &deployment.published;
+    let public_keys = published.keys().await.with_pause(Duration::ZERO);
+    let lose = Box::pin(published.lose());
     let statuses = status_of(&deployment, &Key::generate(), public_keys, lose).await;
     assert_eq!(
         statuses,

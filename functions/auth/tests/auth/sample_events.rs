@@ -62,7 +62,7 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
     let response = authorize(&authorizer_request, &deployment.gate().await).await;
     assert_eq!(response.unwrap().context["role"], "ADMIN");
 
-    let keys = json_web_keys::routes(deployment.aws.public_keys());
+    let keys = json_web_keys::routes(deployment.published.keys().await);
     let response = send(&keys, request(&event("json-web-keys"))).await;
     assert_eq!(response.status(), StatusCode::OK);
 

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use platform::provision::{RotatedKey, rotate_signing_key};
 use serde::Deserialize;
-use store::{aws_config, setting};
+use store::{Table, aws_config, setting};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,14 +38,12 @@ async fn answer(event: LambdaEvent<Option<Rotation>>) -> Result<RotatedKey, Diag
 }
 
 async fn rotate(rotation: Rotation) -> anyhow::Result<RotatedKey> {
-    let (secret, parameter) = (
-        setting("SIGNING_KEY_SECRET")?,
-        setting("PUBLIC_KEYS_PARAMETER")?,
-    );
+    let secret = setting("SIGNING_KEY_SECRET")?;
+    let public_keys = Table::from_env("PUBLIC_KEYS_TABLE")?;
     rotate_signing_key(
         aws_config().await,
         &secret,
-        &parameter,
+        &public_keys,
         rotation.compromised,
     )
     .await

@@ -1,27 +1,27 @@
 //! The key that signs access tokens: the private half in Secrets Manager, which only those
-//! functions read that sign, and the public halves in a parameter for everybody who verifies
-//! tokens.
+//! functions read that sign, and the public halves in a DynamoDB table for everybody who
+//! verifies tokens.
 //!
 //! **A new key** is published, then written to the secret, then those before it are
 //! retired. So whatever fails or ends in the middle, tokens are signed with a key that is
 //! published and not retired.
 //!
 //! **Of several at the same time** one writes the secret: the value that succeeds a key has
-//! a token of its own, and Secrets Manager takes one value per token. The parameter takes
-//! every write; its versions tell whose was overwritten, and that is put back. Nobody is done
-//! before they find both as they should be: the key in the secret is published, and all others
-//! are to retire. If somebody else has retired that very key, there is no way back for it,
-//! and it is succeeded.
+//! a token of its own, and Secrets Manager takes one value per token. The published keys are
+//! one item, which is only written in the place of the version that the new one was made of:
+//! whoever comes too late looks at it again. Nobody is done before they find both as they
+//! should be: the key in the secret is published, and all others are to retire. If somebody
+//! else has retired that very key, there is no way back for it, and it is succeeded.
 
 use anyhow::{Context as _, bail, ensure};
+use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::AttributeValue};
 use aws_sdk_secretsmanager::{
     self as secrets,
     operation::{get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError},
 };
-use aws_sdk_ssm::{self as parameters, operation::get_parameter::GetParameterError};
-use identity::{PublicKeys, SigningKey};
+use identity::{PublicKeys, PublishedKeys, SigningKey};
 use serde::Serialize;
-use store::SdkConfig;
+use store::{SdkConfig, Table};
 
 /// Names the secret's first value. Secrets Manager takes one value per token, so of two
 /// calls at the same time only one can set it.
@@ -45,6 +45,9 @@ const RETIRES_AFTER: i64 = 5 * 60 + identity::LIFETIME_SECONDS + 30 + 30;
 /// How often the keys are looked at again that others change at the same time.
 const ROUNDS: u32 = 20;
 
+/// What to say after that.
+const OTHERS_ARE_QUICKER: &str = "others change the keys all the time";
+
 /// Makes a key unless there is one, and publishes its public half beside those of
 /// earlier keys, whose tokens are still valid for a while.
 ///
@@ -53,9 +56,9 @@ const ROUNDS: u32 = 20;
 pub async fn provide(
     aws: &SdkConfig,
     secret: &str,
-    parameter: &str,
+    table: &Table,
 ) -> anyhow::Result<ProvisionedKey> {
-    let keys = Keys::new(aws, secret, parameter);
+    let keys = Keys::new(aws, secret, table);
     let introduced = match keys.signer().await? {
         Some(_) => None,
         None => Some(keys.introduce(None).await?),
@@ -88,10 +91,10 @@ pub struct RotatedKey {
 pub async fn rotate(
     aws: &SdkConfig,
     secret: &str,
-    parameter: &str,
+    table: &Table,
     compromised: bool,
 ) -> anyhow::Result<RotatedKey> {
-    let keys = Keys::new(aws, secret, parameter);
+    let keys = Keys::new(aws, secret, table);
     let succeeds = keys.signer().await?;
     let introduced = keys.introduce(succeeds.as_ref()).await?;
     let now = chrono::Utc::now().timestamp();
@@ -112,8 +115,14 @@ pub async fn rotate(
 struct Keys<'a> {
     secrets: secrets::Client,
     secret: &'a str,
-    parameters: parameters::Client,
-    parameter: &'a str,
+    table: &'a Table,
+}
+
+/// The published keys as they were read.
+struct Published {
+    keys: PublicKeys,
+    /// 0 if there are none yet.
+    version: u64,
 }
 
 /// A key of ours that is published, and that was written to the secret unless somebody else
@@ -124,12 +133,11 @@ struct Introduced {
 }
 
 impl<'a> Keys<'a> {
-    fn new(aws: &SdkConfig, secret: &'a str, parameter: &'a str) -> Self {
+    fn new(aws: &SdkConfig, secret: &'a str, table: &'a Table) -> Self {
         Self {
             secrets: secrets::Client::new(aws),
             secret,
-            parameters: parameters::Client::new(aws),
-            parameter,
+            table,
         }
     }
 
@@ -155,9 +163,7 @@ impl<'a> Keys<'a> {
     /// was quicker: theirs counts.
     async fn introduce(&self, succeeds: Option<&SigningKey>) -> anyhow::Result<Introduced> {
         let (key, pem) = SigningKey::generate()?;
-        let (published, version) = self.published().await?;
-        self.publish(published.and(key.public_keys()), version)
-            .await?;
+        self.publish_beside_others(&key).await?;
 
         // The identifier of a key has 43 characters, and a token 64 at most.
         let token = succeeds.map_or_else(
@@ -203,83 +209,88 @@ impl<'a> Keys<'a> {
                 !is_succeeded,
                 "the secret still has the key that was succeeded"
             );
-            let (published, version) = self.published().await?;
-            if published.retires(signer.id()) {
+            let published = self.published().await?;
+            if published.keys.retires(signer.id()) {
                 introduced = Some(self.introduce(Some(&signer)).await?);
                 continue;
             }
-            let wanted = published.clone().signed_by(&signer, others_retire_at);
-            if wanted == published {
+            let wanted = published.keys.clone().signed_by(&signer, others_retire_at);
+            if wanted == published.keys {
                 let is_ours = introduced.is_some_and(|key| key.id == signer.id());
                 return Ok((signer, is_ours));
             }
-            self.publish(wanted, version).await?;
+            // Written or not, both are looked at once more.
+            self.replace(&published, &wanted).await?;
         }
-        bail!("others change the keys all the time")
+        bail!(OTHERS_ARE_QUICKER)
     }
 
-    /// The published keys, and the parameter's version: 0 if there is no such parameter yet.
-    async fn published(&self) -> anyhow::Result<(PublicKeys, i64)> {
-        let answer = self.parameters.get_parameter().name(self.parameter);
-        match answer.send().await {
-            Ok(answer) => {
-                let parameter = answer.parameter().context("the parameter is missing")?;
-                let keys = PublicKeys::from_json(parameter.value().unwrap_or_default())?;
-                Ok((keys, parameter.version()))
+    /// Publishes this key, and leaves all others as they are.
+    async fn publish_beside_others(&self, key: &SigningKey) -> anyhow::Result<()> {
+        for _ in 0..ROUNDS {
+            let published = self.published().await?;
+            let wanted = published.keys.clone().and(key.public_keys());
+            if wanted == published.keys || self.replace(&published, &wanted).await? {
+                return Ok(());
             }
+        }
+        bail!(OTHERS_ARE_QUICKER)
+    }
+
+    /// The published keys as they are now, not as they were a moment ago.
+    async fn published(&self) -> anyhow::Result<Published> {
+        let found = self
+            .table
+            .client()
+            .await
+            .get_item()
+            .table_name(self.table.name())
+            .key("id", AttributeValue::S(PublishedKeys::ID.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .context("the published keys cannot be read")?;
+        let Some(item) = found.item else {
+            return Ok(Published {
+                keys: PublicKeys::default(),
+                version: 0,
+            });
+        };
+        let item: PublishedKeys = serde_dynamo::from_item(item)?;
+        Ok(Published {
+            keys: item.keys()?,
+            version: item.version(),
+        })
+    }
+
+    /// Publishes these keys in the place of those that were read. Answers `false` if somebody
+    /// has published others since, and nothing has changed therefore: somebody else, or we
+    /// ourselves, with a call that the client has repeated because no answer came.
+    async fn replace(&self, published: &Published, keys: &PublicKeys) -> anyhow::Result<bool> {
+        let next = PublishedKeys::after(published.version, keys);
+        let put = self
+            .table
+            .client()
+            .await
+            .put_item()
+            .table_name(self.table.name())
+            .set_item(Some(serde_dynamo::to_item(next)?));
+        let put = match published.version {
+            0 => put.condition_expression("attribute_not_exists(id)"),
+            version => put
+                .condition_expression("version = :version")
+                .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
             Err(error)
                 if error
                     .as_service_error()
-                    .is_some_and(GetParameterError::is_parameter_not_found) =>
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
             {
-                Ok((PublicKeys::default(), 0))
+                Ok(false)
             }
-            Err(error) => Err(error).context("the parameter cannot be read"),
+            Err(error) => Err(error).context("the keys cannot be published"),
         }
-    }
-
-    /// Writes the keys that were made of the parameter's version `read`, with what others
-    /// have written since: no version is overwritten that is not in the next one.
-    async fn publish(&self, mut keys: PublicKeys, mut read: i64) -> anyhow::Result<()> {
-        loop {
-            let written = self.put(&keys).await?;
-            if written <= read + 1 {
-                return Ok(());
-            }
-            let mut both = keys.clone();
-            for version in read + 1..written {
-                both = both.and(self.published_in(version).await?);
-            }
-            if both == keys {
-                return Ok(());
-            }
-            keys = both;
-            read = written;
-        }
-    }
-
-    async fn published_in(&self, version: i64) -> anyhow::Result<PublicKeys> {
-        let name = format!("{}:{version}", self.parameter);
-        let answer = self.parameters.get_parameter().name(name).send().await;
-        let answer = answer.context("a version of the parameter cannot be read")?;
-        let parameter = answer.parameter().context("the parameter is missing")?;
-        Ok(PublicKeys::from_json(
-            parameter.value().unwrap_or_default(),
-        )?)
-    }
-
-    /// Answers the version.
-    async fn put(&self, keys: &PublicKeys) -> anyhow::Result<i64> {
-        let written = self
-            .parameters
-            .put_parameter()
-            .name(self.parameter)
-            .value(keys.to_json())
-            .r#type(parameters::types::ParameterType::String)
-            .overwrite(true)
-            .send()
-            .await
-            .context("the parameter cannot be written")?;
-        Ok(written.version())
     }
 }

@@ -22,10 +22,10 @@ pub fn announce(context: &Context) {
 /// If the page cannot be written. Nobody needs it to go on.
 pub fn offer(context: &Context, step: &Step<'_>) -> Result<()> {
     let settings = &context.settings;
-    let uv = Cache::new(settings).uv(step)?;
+    let python = Cache::new(settings).plain_python()?;
     let tool = Tool::new(step, &settings.log("reading"))?;
     let page = tool.capture(
-        python_command(&uv.python())
+        python_command(&python)
             .arg(settings.repository.join("localstack/reading.py"))
             .arg(settings.directory.join("reading")),
     )?;

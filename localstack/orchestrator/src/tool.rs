@@ -21,6 +21,27 @@ use crate::progress::Step;
 const POLL: Duration = Duration::from_millis(25);
 const LOOK_AT_LOG: Duration = Duration::from_millis(400);
 const LINES_OF_EXCERPT: usize = 15;
+/// What programs say of causes that have nothing to do with them, and what to call those.
+const KNOWN_CAUSES: [(&str, &str); 6] = [
+    ("No space left on device", "the disk is full"),
+    (
+        "NewConnectionError",
+        "the package registry cannot be reached",
+    ),
+    (
+        "error sending request",
+        "the package registry cannot be reached",
+    ),
+    (
+        "Could not resolve host",
+        "the package registry cannot be reached",
+    ),
+    (
+        "Could not connect to server",
+        "the package registry cannot be reached",
+    ),
+    ("ENOTFOUND", "the package registry cannot be reached"),
+];
 
 /// Runs the programs of one step, all with the same log.
 pub struct Tool<'a> {
@@ -40,10 +61,18 @@ impl LoggedFailure {
     /// Takes the last lines of the log along.
     #[must_use]
     pub fn new(reason: impl Into<String>, log: &Path) -> Self {
+        let mut reason: String = reason.into();
+        let excerpt = excerpt(log);
+        let known = KNOWN_CAUSES
+            .into_iter()
+            .find(|(words, _)| excerpt.iter().any(|line| line.contains(words)));
+        if let Some((_, cause)) = known {
+            reason = format!("{reason}: {cause}");
+        }
         Self {
-            reason: reason.into(),
+            reason,
             log: log.to_path_buf(),
-            excerpt: excerpt(log),
+            excerpt,
         }
     }
 }
@@ -171,7 +200,8 @@ impl<'a> Tool<'a> {
             }
             if looked.elapsed() >= LOOK_AT_LOG {
                 looked = Instant::now();
-                if let Some(line) = last_lines(&self.log, 1).pop() {
+                let says_something = |line: &String| line.contains(char::is_alphanumeric);
+                if let Some(line) = last_lines(&self.log, 5).into_iter().rfind(says_something) {
                     self.step.doing(line);
                 }
             }
@@ -286,6 +316,27 @@ mod tests {
         let shown = LoggedFailure::new("cargo failed", &log).to_string();
         assert!(shown.contains("expected `;`"), "{shown}");
         assert!(!shown.contains("Building"), "{shown}");
+    }
+
+    #[test]
+    fn a_cause_outside_is_named_at_the_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("install.log");
+        for (said, beginning) in [
+            (
+                "cause: failed to write x: No space left on device (os error 28)",
+                "uv failed: the disk is full\n",
+            ),
+            (
+                "[6] Could not resolve hostname (Could not resolve host: index.example)",
+                "uv failed: the package registry cannot be reached\n",
+            ),
+            ("error: no matching package", "uv failed\n"),
+        ] {
+            fs::write(&log, said).unwrap();
+            let shown = LoggedFailure::new("uv failed", &log).to_string();
+            assert!(shown.starts_with(beginning), "{shown}");
+        }
     }
 
     #[test]

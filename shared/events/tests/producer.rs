@@ -9,9 +9,13 @@ use uuid::Uuid;
 /// <https://kafka.apache.org/documentation/#brokerconfigs_message.max.bytes>.
 const TOO_LARGE: usize = 1_200_000;
 
+fn brokers() -> String {
+    env::var("KAFKA_BOOTSTRAP_SERVERS")
+        .unwrap_or_else(|_| panic!("KAFKA_BOOTSTRAP_SERVERS is not set: see the README, Tests"))
+}
+
 async fn send(topic: &'static str, size: usize) -> Result<(), ProducerError> {
-    let brokers = env::var("KAFKA_BOOTSTRAP_SERVERS").expect("a stack: see the README, Tests");
-    Producer::new(&brokers, topic)
+    Producer::new(&brokers(), topic)
         .send(Uuid::now_v7(), Uuid::now_v7(), String::new(), vec![0; size])
         .await
 }

@@ -150,6 +150,14 @@ impl Cache<'_> {
         Ok(installed)
     }
 
+    /// A Python of the machine's own, for scripts that need nothing else.
+    ///
+    /// # Errors
+    /// If there is none that can be used.
+    pub fn plain_python(&self) -> Result<PathBuf> {
+        find(self.settings.python.as_deref())
+    }
+
     /// What installs Python packages, installed itself if need be.
     ///
     /// # Errors
@@ -158,7 +166,7 @@ impl Cache<'_> {
         let (installed, lock) = self.environment(Environment::Uv)?;
         self.install(step, &installed.folder, &installed.program("uv"), |tool| {
             step.doing("installing uv, which installs all other Python packages");
-            let python = find(self.settings.python.as_deref())?;
+            let python = self.plain_python()?;
             install_uv(tool, &python, &installed, &lock)
         })?;
         Ok(Uv {
@@ -231,12 +239,6 @@ pub struct Uv {
 }
 
 impl Uv {
-    /// The Python that it was installed with.
-    #[must_use]
-    pub fn python(&self) -> PathBuf {
-        self.environment.python()
-    }
-
     /// A call of uv, without its arguments.
     #[must_use]
     pub fn command(&self) -> Command {

@@ -97,7 +97,10 @@ pub(crate) fn tool(context: &Context, command: &[OsString]) -> Result<Command> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(folders.into_iter().chain(env::split_paths(&path)))?;
     let mut command = python_command(&program);
-    command.args(arguments).env("PATH", path);
+    command
+        .args(arguments)
+        .env("PATH", path)
+        .env("SAM_CLI_TELEMETRY", "0");
     if name == "pytest" {
         command.envs(servers(context)?);
     }

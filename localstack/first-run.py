@@ -5,13 +5,15 @@
 Each revision (HEAD if none is named) is cloned into a temporary folder and brought up with an
 empty home folder, cargo's registry included, on free ports; then its stack is stopped and all is
 removed again. Of the machine, only Rust, Python, Java and npm are used where they are on the path,
-as with anybody. Nothing else should be running: processor times are those of the whole machine.
+as with anybody. Processor times are those of the programs that were run; how long it took says
+something only where nothing else is running.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,6 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq: proc_stat(5)
 
 
 def main() -> None:
@@ -37,13 +38,13 @@ def measure(revision: str, folder: Path) -> None:
     git("-C", str(clone), "checkout", "--quiet", git("rev-parse", revision))
     settings = newcomer(home)
 
-    begin, busy_before = time.monotonic(), busy_seconds()
+    begin, before = time.monotonic(), finished_seconds()
     subprocess.run(["make", "up"], cwd=clone, env=settings, check=True)
-    wall, busy = time.monotonic() - begin, busy_seconds() - busy_before
+    wall, finished = time.monotonic() - begin, finished_seconds() - before
     try:
         subject = git("-C", str(clone), "log", "-1", "--format=%h %s")
         print(f"\n## {subject}\n")
-        report_steps(clone, wall, busy)
+        report_steps(clone, wall, finished)
         report_memory(clone)
         report_disk(clone, home)
         begin = time.monotonic()
@@ -68,30 +69,45 @@ def newcomer(home: Path) -> dict[str, str]:
     return {**settings, "HOME": str(home), "RUSTUP_HOME": rustup, "STACK_PORTS": "auto"}
 
 
-def busy_seconds() -> float:
-    """Processor time of the whole machine."""
-    numbers = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    return sum(int(numbers[index]) for index in BUSY) / os.sysconf("SC_CLK_TCK")
+def finished_seconds() -> float:
+    """Processor time of all programs that have been waited for, and of those that they ran."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
-def report_steps(clone: Path, wall: float, busy: float) -> None:
+def running_seconds(pid: int) -> float:
+    """Processor time of a program that is running, and of those that it has run: proc(5)."""
+    numbers = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return sum(map(int, numbers[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def services(clone: Path) -> dict[str, list[int]]:
+    """The running services, each with all that it has started."""
+    pids = json.loads((clone / ".local/stack.json").read_text())["pids"]
+    return {name: family(pid) for name, pid in pids.items()}
+
+
+def report_steps(clone: Path, wall: float, finished: float) -> None:
     """The table of steps, which earlier revisions do not tell of."""
     print("| step | wall s | processor s |\n|---|---|---|")
     path = clone / ".local/steps.json"
     steps = json.loads(path.read_text()) if path.exists() else []
     for step in sorted(steps, key=lambda step: -step["wall"]):
         print(f"| {step['title']} | {step['wall']:.1f} | {step['processor']:.1f} |")
-    rest = busy - sum(step["processor"] for step in steps)
-    print(f"| the orchestrator's own compilation, the running services | | {rest:.1f} |")
-    print(f"| **all of it, side by side** | **{wall:.0f}** | **{busy:.0f}** |")
+    rest = finished - sum(step["processor"] for step in steps)
+    print(f"| the orchestrator: its own compilation, and its work | | {rest:.1f} |")
+    for name, pids in services(clone).items():
+        used = sum(map(running_seconds, pids))
+        print(f"| {name}, running | | {used:.1f} |")
+        finished += used
+    print(f"| **all of it, side by side** | **{wall:.0f}** | **{finished:.0f}** |")
 
 
 def report_memory(clone: Path) -> None:
-    """Resident memory of each service, and of the functions together."""
-    pids = json.loads((clone / ".local/stack.json").read_text())["pids"]
+    """Memory of each service; the functions are LocalStack's."""
     print("\n| service | memory MB |\n|---|---|")
-    for service, pid in pids.items():
-        print(f"| {service} | {sum(map(resident_megabytes, family(pid))):.0f} |")
+    for name, pids in services(clone).items():
+        print(f"| {name} | {sum(map(resident_megabytes, pids)):.0f} |")
 
 
 def family(pid: int) -> list[int]:

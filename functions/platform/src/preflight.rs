@@ -9,7 +9,11 @@ use http::{HeaderValue, StatusCode, header};
 use api::AllowedOrigins;
 
 const METHODS: &str = "GET, POST, PUT, DELETE";
-const HEADERS: &str = "Authorization, Content-Type, If-Match, Idempotency-Key, traceparent";
+
+/// What pages may send: what the API reads, and what libraries for tracing and caching add to
+/// every request of a page without asking it.
+const HEADERS: &str = "Authorization, Content-Type, If-Match, Idempotency-Key, traceparent, \
+    tracestate, baggage, sentry-trace, If-None-Match, X-Request-Id";
 
 /// How long a browser may remember the answer, in seconds.
 const MAX_AGE: &str = "600";

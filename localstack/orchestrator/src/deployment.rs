@@ -309,6 +309,7 @@ fn parameters(
         other => other,
     };
     let known = [
+        ("AllowedOrigins", settings.allowed_origins.clone()),
         ("Architecture", architecture.to_owned()),
         ("BillingToken", endpoints.billing_token.clone()),
         ("BillingUrl", endpoints.billing_url.clone()),

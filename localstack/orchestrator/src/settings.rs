@@ -45,6 +45,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("STACK_BILLING_PORT", "9001", "port of the billing service"),
     setting("STACK_DYNAMODB_PORT", "8000", "port of the DynamoDB server"),
     setting(
+        "STACK_ALLOWED_ORIGINS",
+        "localhost and 127.0.0.1, ports 3000, 4200, 5173, 8080",
+        "the origins whose pages may call the API, separated by commas",
+    ),
+    setting(
         "STACK_PROFILE",
         "dev",
         "cargo profile of the functions and the billing service",
@@ -81,6 +86,15 @@ pub const SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// Where the development servers of front ends listen: of Next.js and React, of Angular, of
+/// Vite, of Vue.
+fn local_origins() -> String {
+    let hosts = ["localhost", "127.0.0.1"].into_iter();
+    let origins =
+        hosts.flat_map(|host| [3000, 4200, 5173, 8080].map(|port| format!("http://{host}:{port}")));
+    origins.collect::<Vec<_>>().join(",")
+}
+
 const fn setting(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
     Setting {
         name,
@@ -104,6 +118,8 @@ pub struct Settings {
     pub free_ports: bool,
     /// The ports that were set by name.
     pub ports: BTreeMap<Service, u16>,
+    /// The origins of pages that may call the API, separated by commas.
+    pub allowed_origins: String,
     /// The cargo profile of everything that is deployed.
     pub profile: String,
     /// The Python to use, where the user has chosen one.
@@ -171,6 +187,7 @@ impl Settings {
             stack_name: lookup("STACK_NAME").unwrap_or_else(|| "patient-management".to_owned()),
             free_ports,
             ports,
+            allowed_origins: lookup("STACK_ALLOWED_ORIGINS").unwrap_or_else(local_origins),
             profile: lookup("STACK_PROFILE").unwrap_or_else(|| "dev".to_owned()),
             python: lookup("STACK_PYTHON").map(PathBuf::from),
             java: lookup("STACK_JAVA").map(PathBuf::from),

@@ -22,17 +22,22 @@ impl AllowedOrigins {
         Self::parse(&std::env::var("ALLOWED_ORIGINS").unwrap_or_default())
     }
 
-    /// Reads origins separated by commas; what cannot be a header value is left out.
+    /// Reads origins separated by commas; what cannot be a header value is left out. People
+    /// copy them from an address bar: browsers send them in lower case and without a slash at
+    /// the end (<https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin>).
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let origins = || {
-            text.split(',')
-                .map(str::trim)
-                .filter(|origin| !origin.is_empty())
-        };
+        let origins: Vec<String> = text
+            .split(',')
+            .map(|origin| origin.trim().trim_end_matches('/').to_ascii_lowercase())
+            .filter(|origin| !origin.is_empty())
+            .collect();
         Self {
-            any: origins().any(|origin| origin == "*"),
-            origins: origins().filter_map(|origin| origin.parse().ok()).collect(),
+            any: origins.iter().any(|origin| origin == "*"),
+            origins: origins
+                .iter()
+                .filter_map(|origin| origin.parse().ok())
+                .collect(),
         }
     }
 
@@ -79,6 +84,20 @@ mod tests {
         let mut response = HeaderMap::new();
         AllowedOrigins::parse(origins).allow(&request, &mut response);
         response.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+    }
+
+    #[test]
+    fn an_origin_is_found_however_it_was_written_down() {
+        for written in [
+            "https://Clinic.Example/",
+            " HTTPS://clinic.example",
+            "https://clinic.example",
+        ] {
+            assert_eq!(
+                allowed(written, "https://clinic.example").unwrap(),
+                "https://clinic.example"
+            );
+        }
     }
 
     #[test]

@@ -77,6 +77,7 @@ mod tests {
             stack_name: "clinic".to_owned(),
             free_ports: false,
             ports: std::collections::BTreeMap::new(),
+            allowed_origins: String::new(),
             profile: "dev".to_owned(),
             python: None,
             java: None,

@@ -44,7 +44,7 @@ test: orchestrator ## Run every test
 	  $(ORCHESTRATOR) run --fresh -- $(MAKE) --no-print-directory test-on-stack
 
 rustdoc: ## Build the code's documentation; warnings are errors
-	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps
+	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps --lib
 
 # What `make test` runs once the stack is up.
 test-on-stack:

@@ -1,13 +1,15 @@
 //! The patient events as any program sees them that reads Kafka.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use contracts::{PATIENT_EVENTS_TOPIC, patient::v1::PatientEvent};
 use prost::Message as _;
 use rskafka::{
+    BackoffConfig,
     client::{
         ClientBuilder,
+        error::Error,
         partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling},
     },
     record::Record,
@@ -21,6 +23,12 @@ const FETCH: i32 = 1_000_000;
 
 /// How long the broker may keep us waiting for records, in milliseconds.
 const FETCH_WAIT: i32 = 100;
+
+/// How long the broker may take for one answer, a restart of it included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often the topic is opened anew, with new connections, before that is given up.
+const ATTEMPTS: usize = 5;
 
 /// The topic of patient events, from some place on.
 pub struct Topic {
@@ -66,12 +74,28 @@ impl Topic {
     /// Listens to each partition from this offset on, and to those that are not named from
     /// now on.
     pub async fn open(stack: &Stack, offsets: &BTreeMap<i32, i64>) -> Self {
+        for _ in 0..ATTEMPTS {
+            let opened = tokio::time::timeout(PATIENCE, Self::try_open(stack, offsets)).await;
+            if let Ok(Ok(topic)) = opened {
+                return topic;
+            }
+        }
+        panic!("the topic could not be opened: the broker does not answer");
+    }
+
+    async fn try_open(stack: &Stack, offsets: &BTreeMap<i32, i64>) -> Result<Self, Error> {
         let servers = stack.kafka_bootstrap_servers.split(',');
         let client = ClientBuilder::new(servers.map(ToOwned::to_owned).collect())
+            // Its own pauses grow to minutes, and never end.
+            .backoff_config(BackoffConfig {
+                init_backoff: Duration::from_millis(50),
+                max_backoff: Duration::from_secs(1),
+                base: 2.0,
+                deadline: Some(PATIENCE),
+            })
             .build()
-            .await
-            .expect("a Kafka broker that answers");
-        let topics = client.list_topics().await.expect("the topics");
+            .await?;
+        let topics = client.list_topics().await?;
         let topic = topics
             .into_iter()
             .find(|topic| topic.name == PATIENT_EVENTS_TOPIC)
@@ -80,19 +104,18 @@ impl Topic {
         for id in topic.partitions {
             let partition = client
                 .partition_client(PATIENT_EVENTS_TOPIC, id, UnknownTopicHandling::Error)
-                .await
-                .expect("a partition of the topic");
+                .await?;
             let offset = match offsets.get(&id) {
                 Some(offset) => *offset,
-                None => end(&partition).await,
+                None => partition.get_offset(OffsetAt::Latest).await?,
             };
             partitions.push((Arc::new(partition), offset));
         }
-        Self {
+        Ok(Self {
             partitions,
             seen: Vec::new(),
             raw: Vec::new(),
-        }
+        })
     }
 
     /// How far each partition has been read: the offset of what comes next.
@@ -155,10 +178,8 @@ impl Topic {
 
     async fn fetch(&mut self) {
         for (partition, offset) in &mut self.partitions {
-            let (records, _) = partition
-                .fetch_records(*offset, 1..FETCH, FETCH_WAIT)
-                .await
-                .expect("records");
+            let fetched = partition.fetch_records(*offset, 1..FETCH, FETCH_WAIT);
+            let (records, _) = in_time("records", fetched).await;
             for record in records {
                 *offset = record.offset + 1;
                 // A record that is no event may be another test's.
@@ -206,16 +227,24 @@ impl Topic {
         let partition = partitions
             .find(|client| client.partition() == partition)
             .expect("a partition of this number");
-        partition
-            .produce(records, Compression::NoCompression)
-            .await
-            .expect("a broker that takes records");
+        let produced = partition.produce(records, Compression::NoCompression);
+        in_time("a place for records", produced).await;
     }
 }
 
 async fn end(partition: &PartitionClient) -> i64 {
-    let end = partition.get_offset(OffsetAt::Latest).await;
-    end.expect("the partition's end")
+    in_time(
+        "the partition's end",
+        partition.get_offset(OffsetAt::Latest),
+    )
+    .await
+}
+
+/// What the broker answers. A test that waits for ever says nothing.
+async fn in_time<T>(what: &str, answer: impl Future<Output = Result<T, Error>>) -> T {
+    let answered = tokio::time::timeout(PATIENCE, answer).await;
+    let answered = answered.unwrap_or_else(|_| panic!("the broker does not answer {what} in time"));
+    answered.unwrap_or_else(|error| panic!("the broker does not answer {what}: {error}"))
 }
 
 fn read(partition: i32, offset: i64, record: &Record) -> Option<PatientRecord> {

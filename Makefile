@@ -13,7 +13,7 @@ help: orchestrator ## Show what can be done
 	@$(ORCHESTRATOR) --help | sed -n '/^Settings/,$$p'
 
 orchestrator:
-	$(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/local-stack),,\
+	$(if $(wildcard $(addsuffix /local-stack,$(addprefix $(or $(CARGO_TARGET_DIR),target)/,debug */debug))),,\
 	  @echo 'Compiling the orchestrator first (about 20 s)' && cargo build --package local-stack)
 .PHONY: orchestrator
 
@@ -61,7 +61,7 @@ first-run: ## Measure the first `make up` of a newcomer, step by step
 	@python3 localstack/first-run.py $(REVISIONS)
 
 # On a stack of its own: it writes patients and has every function do something.
-bench: orchestrator ## Measure starts, latency, memory and size; with ARGS="--starts 5" otherwise than usual
+bench: orchestrator ## Measure starts, latency, memory and size; ARGS="--starts 5" changes the defaults
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin benchmark -- $(ARGS)
 

@@ -1,5 +1,6 @@
 //! Collects the programs of all functions, so that none has to be named here.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -9,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let services = here.join("../../functions").canonicalize()?;
     println!("cargo::rerun-if-changed={}", services.display());
 
+    let mut names = BTreeSet::new();
     let mut modules = String::new();
     let mut calls = String::new();
     for service in sorted(&services)? {
@@ -17,10 +19,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             continue;
         }
         println!("cargo::rerun-if-changed={}", programs.display());
-        for program in sorted(&programs)? {
+        for program in sorted(&programs)?
+            .into_iter()
+            .filter(|file| is_source(file))
+        {
             let name = program.file_stem().ok_or("a program without a name")?;
             let name = name.to_string_lossy();
             let module = name.replace('-', "_");
+            if !names.insert(module.clone()) {
+                return Err(format!("two services have a program {name}").into());
+            }
             let path = program.to_string_lossy();
             writeln!(modules, "#[path = {path:?}]\nmod {module};")?;
             writeln!(calls, "        {name:?} => {module}::main(),")?;
@@ -39,6 +47,14 @@ fn run(function: &str) -> Option<Result<(), api::Error>> {{
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("functions.rs"), code)?;
     Ok(())
+}
+
+/// What cargo takes for a program too, and not what an editor has put beside it.
+fn is_source(file: &Path) -> bool {
+    let is_hidden = file
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    !is_hidden && file.extension().is_some_and(|extension| extension == "rs")
 }
 
 fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {

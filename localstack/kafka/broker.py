@@ -1,6 +1,6 @@
 """Becomes an Apache Kafka broker that keeps its records in a folder.
 
-    python broker.py --java JAVA --jars FOLDER --archive FILE --data FOLDER --listen HOST:PORT
+    python broker.py --java JAVA --jars FOLDER --archives FOLDER --data FOLDER --listen HOST:PORT
 
 The folder is made ready the first time. Then this process becomes Java, so that whoever
 started it signals the broker itself.
@@ -11,102 +11,120 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import hashlib
 import os
 import random
-import re
 import shutil
 import socket
 import subprocess
 import uuid
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
-# What a broker of one clinic needs: 128 MB of objects, and none of the threads and the code
-# that make a large one fast.
+# What a broker of one clinic needs: 128 MB of objects, without the threads and the compiled code
+# that make a large broker fast.
 MACHINE = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
-# From here on, Java makes an archive of loaded classes by itself, and again when it is out of date.
-MAKES_ARCHIVES = 19
+# Below these is what people choose, above them what the local stack gives its services, and from
+# 32768 on what the system gives outgoing connections.
+CONTROLLER_PORTS = range(10_000, 20_000)
+
+SETTINGS = Path("server.properties")
+RECORDS = Path("records")
 
 
 def main() -> None:
     """Prepare, and become the broker."""
     parser = argparse.ArgumentParser()
-    for option in ("--java", "--jars", "--data", "--archive"):
+    for option in ("--jars", "--archives", "--data"):
         parser.add_argument(option, type=Path, required=True)
-    parser.add_argument("--listen", required=True)
+    for option in ("--java", "--listen"):
+        parser.add_argument(option, required=True)
     arguments = parser.parse_args()
 
-    records = arguments.data / "records"
-    settings = arguments.data / "server.properties"
-    write_settings(settings, records, arguments.listen)
-    classes = ":".join(str(jar) for jar in sorted(arguments.jars.absolute().glob("*.jar")))
+    jars = sorted(arguments.jars.absolute().glob("*.jar"))
+    archives = arguments.archives.absolute()
     java = [
-        str(arguments.java),
+        arguments.java,
         *MACHINE,
-        f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}",
-        *("-cp", classes),
+        # As an address, in which no character means something else to log4j.
+        f"-Dlog4j2.configurationFile={(HERE / 'log4j2.properties').as_uri()}",
+        *("-cp", ":".join(map(str, jars))),
     ]
-    if not records.exists():
-        format_storage(java, settings, records)
-    archived = archive(arguments.java, arguments.archive)
-    os.execvp(java[0], [*java, *archived, "kafka.Kafka", str(settings)])
+    # Without a locale Java cannot open a file whose name is not ASCII.
+    os.environ.setdefault("LC_ALL", "C.UTF-8")
+    # From here on names are relative: a path may have letters that are not to be had in a
+    # properties file, or the comma that separates folders there.
+    arguments.data.mkdir(parents=True, exist_ok=True)
+    os.chdir(arguments.data)
+    SETTINGS.write_text(settings(RECORDS, arguments.listen))
+    if not RECORDS.exists():
+        format_storage(java, arguments.listen)
+    archived = use_archive(java, archives)
+    os.execvp(java[0], [*java, *archived, "kafka.Kafka", str(SETTINGS)])
 
 
-def write_settings(settings: Path, records: Path, listen: str) -> None:
-    """Write the whole configuration. The voters are given by address here, not stored at the
-    first start, so that the ports may be others next time."""
+def settings(records: Path, listen: str) -> str:
+    """The whole configuration. The voters are given by address here, not stored at the first
+    start, so that the ports may be others next time."""
     controller = f"127.0.0.1:{unused_port()}"
     own = {
         "listeners": f"CLIENTS://{listen},CONTROLLER://{controller}",
         "advertised.listeners": f"CLIENTS://{listen}",
         "controller.quorum.voters": f"1@{controller}",
-        "log.dirs": str(records.absolute()),
+        "log.dirs": str(records),
     }
     lines = [(HERE / "server.properties").read_text(), *(f"{k}={v}" for k, v in own.items())]
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
-def format_storage(java: list[str], settings: Path, records: Path) -> None:
-    """Make a new cluster's folder: into another one first, so that half of it never counts."""
-    fresh = records.with_suffix(".new")
+def unused_port() -> int:
+    """A port for what the broker says to itself."""
+    for port in random.sample(CONTROLLER_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise SystemExit(f"no free port was found in {CONTROLLER_PORTS}")
+
+
+def format_storage(java: list[str], listen: str) -> None:
+    """Make a new cluster's folder: under another name first, so that half of it never counts."""
+    fresh = RECORDS.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    elsewhere = settings.with_suffix(".new")
-    text = settings.read_text().replace(f"log.dirs={records}", f"log.dirs={fresh}")
-    elsewhere.write_text(text)
+    elsewhere = SETTINGS.with_suffix(".new")
+    elsewhere.write_text(settings(fresh, listen))
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     tool = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(elsewhere)]
     subprocess.run(tool, check=True)
     elsewhere.unlink()
-    fresh.rename(records)
+    fresh.rename(RECORDS)
 
 
-def unused_port() -> int:
-    """Find a port for what the broker says to itself. Those from 32768 on are given to outgoing
-    connections, which could take it before the broker does."""
-    for port in random.sample(range(20_000, 30_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise SystemExit("no free port was found between 20000 and 30000")
+def use_archive(java: list[str], archives: Path) -> list[str]:
+    """Have Java load its classes from an archive, which halves the time of a start. The first
+    broker that stops writes it, and the next start looks whether it is whole."""
+    # An archive is good for one build of Java, and for one class path.
+    version = subprocess.run([java[0], "-version"], capture_output=True, check=True).stderr
+    name = hashlib.sha256(version + "\0".join(java).encode()).hexdigest()[:16]
+    archive = archives / f"{name}.jsa"
+    for written in archives.glob(f"{name}.*.new"):
+        if not archive.exists() and loads(java, written):
+            written.replace(archive)
+        else:
+            written.unlink(missing_ok=True)
+    if archive.exists():
+        return [f"-XX:SharedArchiveFile={archive}"]
+    archives.mkdir(parents=True, exist_ok=True)
+    return [f"-XX:ArchiveClassesAtExit={archives / f'{name}.{os.getpid()}.new'}"]
 
 
-def archive(java: Path, file: Path) -> list[str]:
-    """Have Java load its classes from an archive, which halves the time of a start. It is made
-    at the end of a broker."""
-    if java_version(java) >= MAKES_ARCHIVES:
-        return ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={file}"]
-    if file.exists():
-        return [f"-XX:SharedArchiveFile={file}"]
-    return [f"-XX:ArchiveClassesAtExit={file}"]
-
-
-def java_version(java: Path) -> int:
-    """The number of the release, such as 17."""
-    answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=True)
-    return int(re.search(r'version "(\d+)', answer.stderr).group(1))
+def loads(java: list[str], archive: Path) -> bool:
+    """Whether Java can use all of it: a file that was cut off ends the machine that reads it."""
+    size = archive.stat().st_size
+    check = [*java, f"-XX:SharedArchiveFile={archive}", "-Xshare:on", "-version"]
+    done = subprocess.run(check, capture_output=True, check=False, cwd=archive.parent)
+    return size > 0 and done.returncode == 0
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 mod apart;
 mod together;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -45,11 +45,16 @@ impl Built {
     /// # Errors
     /// If something cannot be removed.
     pub fn remove_earlier(&self) -> Result<()> {
-        for folder in &self.folders {
-            let all = folder.parent().unwrap_or(folder);
-            for entry in fs::read_dir(all)? {
+        let current: BTreeSet<&Path> = self.folders.iter().map(PathBuf::as_path).collect();
+        let names: BTreeSet<&Path> = current.iter().filter_map(|path| path.parent()).collect();
+        // Beside the names: functions that are no more, and notes about them.
+        let all: BTreeSet<&Path> = names.iter().filter_map(|path| path.parent()).collect();
+        for folder in all.iter().chain(&names) {
+            for entry in fs::read_dir(folder)? {
                 let path = entry?.path();
-                if path != *folder {
+                let is_note =
+                    path.extension().is_some() && names.contains(&*path.with_extension(""));
+                if !names.contains(&*path) && !current.contains(&*path) && !is_note {
                     files::remove(&path)?;
                 }
             }

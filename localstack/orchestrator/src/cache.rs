@@ -80,7 +80,7 @@ impl<'a> Cache<'a> {
                 Ok(()) => return Ok(file),
                 Err(fs::TryLockError::WouldBlock) => {
                     step.check()?;
-                    step.doing("waiting for the same installation, which is under way elsewhere");
+                    step.doing("waiting for another command that is installing the same thing");
                     thread::sleep(Duration::from_millis(200));
                 }
                 Err(fs::TryLockError::Error(error)) => return Err(error.into()),

@@ -30,17 +30,18 @@ fn as_seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Resul
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
-/// Whole seconds by the title of the step, as they were when it last took long.
+/// Whole seconds by the title of the step, from the last run in which it took long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Durations(BTreeMap<String, u64>);
 
 impl Durations {
-    /// What is known from earlier runs on this machine.
-    ///
-    /// # Errors
-    /// If the file that keeps it cannot be read.
-    pub fn read(settings: &Settings) -> Result<Self> {
-        Ok(files::read_json(&file(settings))?.unwrap_or_default())
+    /// What is known from earlier runs on this machine. What cannot be read is not known.
+    #[must_use]
+    pub fn read(settings: &Settings) -> Self {
+        files::read_json(&file(settings))
+            .ok()
+            .flatten()
+            .unwrap_or_default()
     }
 
     /// How long this step took the last time that it had something to do.
@@ -49,13 +50,14 @@ impl Durations {
         self.0.get(title).copied().map(Duration::from_secs)
     }
 
-    /// Keeps what a run took: for the next run, and this run itself for who wants to know.
+    /// Keeps what a run took: as an estimate for the next run, and in full for whoever wants to
+    /// know.
     ///
     /// # Errors
     /// If it cannot be written down.
     pub fn remember(settings: &Settings, finished: &[Finished]) -> Result<()> {
         files::replace_json(&settings.directory.join("steps.json"), &finished)?;
-        let before = Self::read(settings)?;
+        let before = Self::read(settings);
         let after = before.clone().with(finished);
         if after == before {
             return Ok(());

@@ -17,7 +17,8 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folder(folder)?;
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
+    // Two programs may replace the same file of a shared folder at the same time.
+    name.push(format!(".{}.new", std::process::id()));
     let fresh = folder.join(name);
     let write = || -> io::Result<()> {
         let mut file = private(&fresh)?;

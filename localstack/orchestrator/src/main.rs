@@ -193,7 +193,7 @@ fn context() -> Result<Context> {
     let settings = Settings::from_environment()?;
     let launcher = std::env::current_exe().context("cannot find this program's own file")?;
     let supervisor = Supervisor::new(&settings, launcher);
-    let usual = Durations::read(&settings)?;
+    let usual = Durations::read(&settings);
     let cancellation = Cancellation::on_signals().context("cannot listen to signals")?;
     Ok(Context {
         settings,

@@ -263,6 +263,7 @@ impl Supervisor {
     pub fn stop(&self, service: Service) -> Result<bool> {
         let Some(record) = self.running(service)? else {
             files::remove(&self.record(service))?;
+            self.lock().retain(|started| *started != service);
             return Ok(false);
         };
         let leader = record.identity.pid()?;
@@ -331,9 +332,9 @@ const fn way_to_stop(service: Service) -> (Signal, Duration) {
     match service {
         Service::Postgres => (Signal::INT, Duration::from_secs(20)),
         Service::Localstack => (Signal::TERM, Duration::from_secs(15)),
-        Service::Kafka | Service::Dynamodb | Service::Billing => {
-            (Signal::TERM, Duration::from_secs(10))
-        }
+        // The first time, it writes an archive of its classes before it ends.
+        Service::Kafka => (Signal::TERM, Duration::from_secs(40)),
+        Service::Dynamodb | Service::Billing => (Signal::TERM, Duration::from_secs(10)),
     }
 }
 

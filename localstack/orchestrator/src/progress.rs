@@ -23,6 +23,7 @@ pub struct Progress {
     bars: MultiProgress,
     terminal: Term,
     attended: bool,
+    silent: bool,
     cancellation: Cancellation,
     usual: Durations,
     finished: Mutex<Vec<Finished>>,
@@ -64,9 +65,21 @@ impl Progress {
             bars: MultiProgress::new(),
             terminal: Term::stderr(),
             attended: console::user_attended_stderr(),
+            silent: false,
             cancellation,
             usual: Durations::default(),
             finished: Mutex::default(),
+        }
+    }
+
+    /// Shows nothing, and a failure of it cancels nothing: for what nobody waits for. It ends
+    /// with what it is cancelled by.
+    #[must_use]
+    pub fn silent(cancellation: Cancellation) -> Self {
+        Self {
+            silent: true,
+            attended: false,
+            ..Self::new(cancellation)
         }
     }
 
@@ -126,7 +139,9 @@ impl Progress {
                 Err(error)
             }
             Err(error) => {
-                self.cancellation.abandon();
+                if !self.silent {
+                    self.cancellation.abandon();
+                }
                 let reason = format!("{error:#}");
                 self.line(format!(
                     "{} {title:<28} {elapsed:>8}\n  {}",
@@ -140,6 +155,9 @@ impl Progress {
 
     /// Shows a line above the steps that are being done.
     pub fn line(&self, text: impl Display) {
+        if self.silent {
+            return;
+        }
         let text = text.to_string();
         // Where nobody can be told, there is nobody to tell that.
         let _ = if self.attended {
@@ -195,7 +213,7 @@ impl<'a> Step<'a> {
         self.progress
             .usual
             .of(&self.title)
-            .map(|usual| format!("of {} the last time  ", seconds(usual)))
+            .map(|usual| format!("({} last time)  ", seconds(usual)))
             .unwrap_or_default()
     }
 

@@ -180,6 +180,21 @@ impl Settings {
             lookup("STACK_FILE").is_some_and(|file| Path::new(&file).starts_with(&directory));
         let of_the_user = |name: &str| if is_inside { None } else { lookup(name) };
 
+        // A name is looked for on the path; anything else is a file, wherever it is used from.
+        let program = |name: &str| {
+            let named = lookup(name).map(PathBuf::from);
+            let is_path = |program: &PathBuf| program.components().count() > 1;
+            named
+                .map(|named| {
+                    if is_path(&named) {
+                        absolute(&named)
+                    } else {
+                        Ok(named)
+                    }
+                })
+                .transpose()
+        };
+
         Ok(Self {
             repository: repository.to_path_buf(),
             directory,
@@ -189,8 +204,8 @@ impl Settings {
             ports,
             allowed_origins: lookup("STACK_ALLOWED_ORIGINS").unwrap_or_else(local_origins),
             profile: lookup("STACK_PROFILE").unwrap_or_else(|| "dev".to_owned()),
-            python: lookup("STACK_PYTHON").map(PathBuf::from),
-            java: lookup("STACK_JAVA").map(PathBuf::from),
+            python: program("STACK_PYTHON")?,
+            java: program("STACK_JAVA")?,
             database_url: of_the_user("DATABASE_URL"),
             kafka_bootstrap_servers: of_the_user("KAFKA_BOOTSTRAP_SERVERS"),
             localstack_endpoint: of_the_user("LOCALSTACK_ENDPOINT")

@@ -125,8 +125,12 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
         provisioning::provision(settings, step, &aws, &functions, &mut deployed)
     })?;
 
-    Durations::remember(settings, &progress.finished())?;
-    write_stack_file(context, &endpoints, &deployed.api_url)
+    let stack = write_stack_file(context, &endpoints, &deployed.api_url)?;
+    // Nothing but the next estimate depends on it.
+    if let Err(error) = Durations::remember(settings, &progress.finished()) {
+        progress.line(format!("  how long it took is not remembered: {error:#}"));
+    }
+    Ok(stack)
 }
 
 fn write_stack_file(context: &Context, endpoints: &Endpoints, api_url: &str) -> Result<StackFile> {
@@ -204,18 +208,13 @@ fn prepare(context: &Context, ports: &Ports, functions: &[Function]) -> Result<P
         })
     };
 
-    let is_first = Durations::read(settings)? == Durations::default();
+    let is_first = Durations::read(settings) == Durations::default();
     if is_first {
         reading::announce(context);
     }
     let (built, localstack, sam, services) = thread::scope(|scope| {
         if is_first {
-            // Whoever cannot have it goes on without.
-            scope.spawn(|| {
-                progress.step("Something to read", |step| {
-                    Ok(reading::offer(context, step).ok())
-                })
-            });
+            scope.spawn(|| reading::offer(context));
         }
         let built = scope.spawn(built);
         let localstack = scope.spawn(localstack);

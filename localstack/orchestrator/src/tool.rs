@@ -21,27 +21,24 @@ use crate::progress::Step;
 const POLL: Duration = Duration::from_millis(25);
 const LOOK_AT_LOG: Duration = Duration::from_millis(400);
 const LINES_OF_EXCERPT: usize = 15;
-/// What programs say of causes that have nothing to do with them, and what to call those.
-const KNOWN_CAUSES: [(&str, &str); 6] = [
+/// Messages that point to an outside cause, and how to name that cause.
+const KNOWN_CAUSES: [(&str, &str); 10] = [
     ("No space left on device", "the disk is full"),
-    (
-        "NewConnectionError",
-        "the package registry cannot be reached",
-    ),
-    (
-        "error sending request",
-        "the package registry cannot be reached",
-    ),
-    (
-        "Could not resolve host",
-        "the package registry cannot be reached",
-    ),
-    (
-        "Could not connect to server",
-        "the package registry cannot be reached",
-    ),
-    ("ENOTFOUND", "the package registry cannot be reached"),
+    // pip and jgo
+    ("NewConnectionError", UNREACHABLE),
+    ("NameResolutionError", UNREACHABLE),
+    ("ConnectTimeout", UNREACHABLE),
+    // uv
+    ("error sending request for url", UNREACHABLE),
+    // cargo
+    ("Could not resolve host", UNREACHABLE),
+    ("Could not connect to server", UNREACHABLE),
+    ("Couldn't resolve host", UNREACHABLE),
+    // npm
+    ("ENOTFOUND", UNREACHABLE),
+    ("EAI_AGAIN", UNREACHABLE),
 ];
+const UNREACHABLE: &str = "the package registry cannot be reached";
 
 /// Runs the programs of one step, all with the same log.
 pub struct Tool<'a> {

@@ -46,7 +46,7 @@ const RETIRES_AFTER: i64 = 5 * 60 + identity::LIFETIME_SECONDS + 30 + 30;
 const ROUNDS: u32 = 20;
 
 /// What to say after that.
-const OTHERS_ARE_QUICKER: &str = "others change the keys all the time";
+const OTHERS_ARE_QUICKER: &str = "the keys keep being changed by somebody else; try again";
 
 /// Makes a key unless there is one, and publishes its public half beside those of
 /// earlier keys, whose tokens are still valid for a while.

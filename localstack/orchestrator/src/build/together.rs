@@ -30,6 +30,8 @@ pub(super) fn build(settings: &Settings, step: &Step<'_>, functions: &[Function]
     let program = executable(&tool.capture(&mut build)?)
         .context("cargo does not say where it has put the functions")?;
     step.doing("putting it where the functions find it");
+    // What cargo-lambda has built for another kind of stack, or for an earlier version.
+    files::remove(&settings.directory.join("deploy/compiled"))?;
     let programs = functions.iter().map(|function| function.binary.as_str());
     place(
         &program,
@@ -161,6 +163,17 @@ mod tests {
         assert!(!first.functions["login"].folder.exists());
         assert!(!first.folders[0].exists());
         assert_eq!(answer(&second), "the second\n");
+    }
+
+    #[test]
+    fn nothing_stays_of_functions_that_are_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let built = build_into(folder.path(), "#!/bin/sh\necho first\n");
+        let removed = folder.path().join("packed it's/removed-function");
+        files::replace(&removed.join("1f/bootstrap"), b"#!/bin/sh").unwrap();
+        built.remove_earlier().unwrap();
+        assert!(!removed.exists());
+        assert_eq!(answer(&built), "first\n");
     }
 
     #[test]

@@ -33,12 +33,17 @@ impl Cache<'_> {
         if let Some(program) = self.installed_dynoxide() {
             return Ok(program);
         }
-        if (env::consts::OS, env::consts::ARCH) == PREBUILT_FOR && npm_is_there() {
+        if (env::consts::OS, env::consts::ARCH) != PREBUILT_FOR {
+            return self.compile_dynoxide(step);
+        }
+        if npm_is_there() {
             match self.fetch_dynoxide(step) {
                 Err(failure) if failure.is::<Cancelled>() => return Err(failure),
                 Err(failure) => step.announce(&format!("{failure:#}; compiling it instead")),
                 done => return done,
             }
+        } else {
+            step.announce("with npm on the path it would be fetched instead of compiled");
         }
         self.compile_dynoxide(step)
     }
@@ -93,10 +98,7 @@ impl Cache<'_> {
         let folder = self.compiled();
         let program = folder.join("bin/dynoxide");
         self.install(step, &folder, &program, |tool| {
-            step.announce(
-                "compiling it once, about 2 minutes on 2 cores; with npm on the path it would \
-                 be fetched",
-            );
+            step.announce("compiling it once, about 2 minutes on 2 cores");
             // Kept when interrupted, so that the next attempt goes on from there.
             let target = self
                 .settings

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use anyhow::{Result, bail};
 
@@ -37,16 +38,18 @@ impl Cache<'_> {
                     "STACK_JAVA is {}, which is Java {version}; {OLDEST} or later is needed",
                     chosen.display()
                 ),
-                None => bail!("STACK_JAVA is {}, which is not a Java", chosen.display()),
+                None => bail!(
+                    "STACK_JAVA is {}, which is not a working Java",
+                    chosen.display()
+                ),
             };
         }
-        let on_path = PathBuf::from("java");
-        match version_of(&on_path) {
+        // By its full name: a version manager may choose another one in another folder.
+        let on_path = on_path();
+        match on_path.as_deref().and_then(version_of) {
             Some(version) if version >= OLDEST => {
-                return Ok(Java {
-                    program: on_path,
-                    version,
-                });
+                let program = on_path.unwrap_or_default();
+                return Ok(Java { program, version });
             }
             Some(version) => step.announce(&format!(
                 "the Java on the path is {version}, and the broker needs {OLDEST} or later: \
@@ -65,11 +68,17 @@ impl Cache<'_> {
         let archive = runtime.join("lib/server/classes.jsa");
         if !archive.exists() {
             // The package leaves the archive of Java's own classes to whoever installs it.
-            // Without it everything works as well, only more slowly.
-            let _ = Command::new(&program)
+            // Without it everything works as well, only more slowly. Under another name first,
+            // for whoever is interrupted.
+            let fresh = archive.with_extension(format!("{}.new", std::process::id()));
+            let written = Command::new(&program)
                 .args(["-XX:+UseSerialGC", "-Xshare:dump"])
+                .arg(format!("-XX:SharedArchiveFile={}", fresh.display()))
                 .stdin(Stdio::null())
                 .output();
+            if written.is_ok_and(|dump| dump.status.success()) {
+                fs::rename(&fresh, &archive)?;
+            }
         }
         match version_of(&program) {
             Some(version) => Ok(Java { program, version }),
@@ -80,6 +89,13 @@ impl Cache<'_> {
             ),
         }
     }
+}
+
+fn on_path() -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join("java"))
+        .find(|program| program.is_file())
 }
 
 /// `None` if it is not a Java.

@@ -5,6 +5,7 @@
 //! stack. pip is only asked for uv itself, and for its settings, so that a mirror that is set
 //! for pip is used by both.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -23,14 +24,20 @@ const CANDIDATES: [&str; 4] = ["python3.11", "python3.12", "python3.13", "python
 const QUESTION: &str =
     "import sys, venv, ensurepip; print(sys.version_info[0], sys.version_info[1])";
 
-/// pip's settings, and what uv calls them. Names without a section also come from pip's
-/// environment variables.
-const SETTINGS_OF_PIP: [(&str, &str); 4] = [
+/// pip's settings, and what uv calls them.
+const SETTINGS_OF_PIP: [(&str, &str); 7] = [
     ("index-url", "UV_DEFAULT_INDEX"),
     ("extra-index-url", "UV_INDEX"),
+    ("find-links", "UV_FIND_LINKS"),
+    ("no-index", "UV_NO_INDEX"),
     ("trusted-host", "UV_INSECURE_HOST"),
     ("cert", "SSL_CERT_FILE"),
+    ("proxy", "ALL_PROXY"),
 ];
+
+/// Where pip looks for the settings of an installation, the last one first:
+/// <https://pip.pypa.io/en/stable/topics/configuration/#precedence-override-order>.
+const SECTIONS_OF_PIP: [&str; 3] = ["global", "install", ":env:"];
 
 /// An environment that has a lock in `localstack/locks`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,7 +203,9 @@ impl Cache<'_> {
     /// If its lock cannot be read.
     pub fn installed(&self, environment: Environment) -> Result<Option<PythonEnvironment>> {
         let (installed, _) = self.environment(environment)?;
-        let is_there = installed.folder.join(super::COMPLETE).exists();
+        // The Python that it was made with may be gone: then its own one leads nowhere.
+        let is_there =
+            installed.folder.join(super::COMPLETE).exists() && installed.python().exists();
         Ok(is_there.then_some(installed))
     }
 
@@ -275,7 +284,7 @@ impl Uv {
     }
 }
 
-/// What uv has to be told to fetch from where pip fetches. What is set for uv itself counts.
+/// What uv has to be told to fetch from where pip fetches. Settings made for uv itself take precedence.
 fn settings_of_pip(uv: &PythonEnvironment) -> Vec<(&'static str, String)> {
     let answer = python_command(&uv.python())
         .args(["-m", "pip", "config", "list"])
@@ -288,17 +297,35 @@ fn settings_of_pip(uv: &PythonEnvironment) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// Lines like `global.index-url='https://…'`.
-fn for_uv(settings: &str) -> Vec<(&'static str, String)> {
-    settings
-        .lines()
-        .filter_map(|line| {
-            let (key, value) = line.split_once('=')?;
-            let key = key.rsplit('.').next()?;
-            let (_, name) = SETTINGS_OF_PIP.iter().find(|(known, _)| *known == key)?;
-            Some((*name, value.trim_matches('\'').replace("\\n", " ")))
-        })
-        .collect()
+/// Lines like `global.index-url='https://…'`; several values of one setting are lines in it.
+fn for_uv(settings: &str) -> BTreeMap<&'static str, String> {
+    let mut found = BTreeMap::new();
+    for section in SECTIONS_OF_PIP {
+        for line in settings.lines() {
+            let setting = line
+                .strip_prefix(section)
+                .and_then(|rest| rest.strip_prefix('.'));
+            let Some((key, value)) = setting.and_then(|setting| setting.split_once('=')) else {
+                continue;
+            };
+            let Some((_, name)) = SETTINGS_OF_PIP.iter().find(|(known, _)| *known == key) else {
+                continue;
+            };
+            let value = value.trim_matches(['\'', '"']);
+            let values = value.split("\\n").filter(|value| is_usable(key, value));
+            let values: Vec<&str> = values.collect();
+            let separator = if key == "find-links" { "," } else { " " };
+            if !values.is_empty() {
+                found.insert(*name, values.join(separator));
+            }
+        }
+    }
+    found
+}
+
+/// pip passes over a folder that is not there, and uv does not.
+fn is_usable(key: &str, value: &str) -> bool {
+    !value.is_empty() && (key != "find-links" || value.contains("://") || Path::new(value).is_dir())
 }
 
 /// A command that does not see a Python environment that the user may have activated.
@@ -372,13 +399,19 @@ mod tests {
     fn a_mirror_that_is_set_for_pip_is_used_by_uv() {
         let settings = "\
 :env:.disable-pip-version-check='1'
+:env:.index-url='https://mirror.example/simple'
 global.cert='/etc/ssl/mirror.pem'
-global.index-url='https://mirror.example/simple'
+global.find-links='/nowhere'
+global.index-url='https://another.example/simple'
+global.proxy='http://proxy.example:3128'
 install.extra-index-url='https://a.example/simple\\nhttps://b.example/simple'
+search.index-url='https://search.example/'
 ";
+        let found: Vec<_> = for_uv(settings).into_iter().collect();
         assert_eq!(
-            for_uv(settings),
+            found,
             [
+                ("ALL_PROXY", "http://proxy.example:3128".to_owned()),
                 ("SSL_CERT_FILE", "/etc/ssl/mirror.pem".to_owned()),
                 (
                     "UV_DEFAULT_INDEX",

@@ -26,7 +26,6 @@ pub struct Broker {
     script: PathBuf,
     java: Java,
     jars: PathBuf,
-    archive: PathBuf,
 }
 
 impl Broker {
@@ -43,7 +42,6 @@ impl Broker {
         Ok(Self {
             python: python.python(),
             script: settings.repository.join("localstack/kafka/broker.py"),
-            archive: jars.join(format!("classes-of-java-{}.jsa", java.version)),
             java,
             jars,
         })
@@ -59,8 +57,8 @@ impl Broker {
             self.java.program.clone(),
             "--jars".into(),
             self.jars.clone(),
-            "--archive".into(),
-            self.archive.clone(),
+            "--archives".into(),
+            self.jars.join("archives"),
         ]
     }
 }
@@ -121,8 +119,8 @@ fn put_aside_earlier_records(context: &Context, step: &Step<'_>, data: &Path) ->
     fs::rename(data, &aside).with_context(|| format!("cannot move {}", data.display()))?;
     step.announce(&format!(
         "the broker is Apache Kafka now, which cannot read the records of the one before: they \
-         are put aside in {}. Events that no consumer had handled yet stay there; everything \
-         else goes on",
+         are put aside in {}. Events that no consumer had handled yet will not be delivered; \
+         everything else is unaffected",
         aside.display()
     ));
     Ok(())

@@ -4,6 +4,7 @@ use std::fmt;
 
 use api::{EntityTag, InputErrors, Problem};
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use fields::{InvalidText, Line, Lines};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -41,15 +42,12 @@ pub struct PatientInput {
 /// What is wrong with a field, in the words that clients know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidField {
-    /// It is missing or blank.
+    /// It is missing.
     #[error("{0} is required")]
     Required(&'static str),
-    /// It is too long.
-    #[error("{0} cannot exceed {1} characters")]
-    TooLong(&'static str, usize),
-    /// It has characters that no text has.
-    #[error("{0} cannot contain control characters")]
-    ControlCharacters(&'static str),
+    /// It is no such text.
+    #[error("{0} {1}")]
+    Text(&'static str, InvalidText),
     /// It is no e-mail address.
     #[error("Email should be valid")]
     Email,
@@ -121,38 +119,39 @@ impl PatientInput {
     }
 }
 
-/// A full name: 1 to 100 characters without control characters or space around them.
+/// A full name: 1 to 100 characters in one line.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PatientName(String);
+pub struct PatientName(Line);
 
 impl PatientName {
     fn parse(name: Option<String>) -> Result<Self, InvalidField> {
-        text("Name", name, 100).map(Self)
+        Line::parse(&name.unwrap_or_default(), &(1..=100))
+            .map(Self)
+            .map_err(|error| InvalidField::Text("Name", error))
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 /// A postal address: 1 to 300 characters; lines may be broken.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PostalAddress(String);
+pub struct PostalAddress(Lines);
 
 impl PostalAddress {
     fn parse(address: Option<String>) -> Result<Self, InvalidField> {
-        let one_line = address.map(|address| address.replace("\r\n", "\n"));
-        let checked = one_line.clone().map(|address| address.replace('\n', " "));
-        text("Address", checked, 300)?;
-        Ok(Self(one_line.unwrap_or_default().trim().to_owned()))
+        Lines::parse(&address.unwrap_or_default(), &(1..=300))
+            .map(Self)
+            .map_err(|error| InvalidField::Text("Address", error))
     }
 
     /// The address as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
@@ -162,7 +161,9 @@ pub struct EmailAddress(String);
 
 impl EmailAddress {
     fn parse(email: Option<String>) -> Result<Self, InvalidField> {
-        let email = text("Email", email, 254)?;
+        let email = Line::parse(&email.unwrap_or_default(), &(1..=254))
+            .map_err(|error| InvalidField::Text("Email", error))?;
+        let email = email.as_str().to_owned();
         let options = email_address::Options::default()
             .with_required_tld()
             .without_display_text()
@@ -177,21 +178,6 @@ impl EmailAddress {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-fn text(field: &'static str, value: Option<String>, max: usize) -> Result<String, InvalidField> {
-    let value = value.unwrap_or_default();
-    let value = value.trim();
-    if value.is_empty() {
-        return Err(InvalidField::Required(field));
-    }
-    if value.chars().count() > max {
-        return Err(InvalidField::TooLong(field, max));
-    }
-    if value.chars().any(char::is_control) {
-        return Err(InvalidField::ControlCharacters(field));
-    }
-    Ok(value.to_owned())
 }
 
 fn past_date(field: &'static str, text: &str) -> Result<NaiveDate, InvalidField> {
@@ -335,7 +321,7 @@ mod tests {
         assert!(PatientName::parse(Some("é".repeat(100))).is_ok());
         assert_eq!(
             PatientName::parse(None).err(),
-            Some(InvalidField::Required("Name"))
+            Some(InvalidField::Text("Name", InvalidText::Missing))
         );
     }
 

@@ -14,6 +14,10 @@ use crate::{FieldErrors, Problem, ProblemType};
 /// The largest body that the API takes, in bytes. No resource comes near it.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// What some editors and languages put before UTF-8. Whoever parses JSON may skip it
+/// (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A JSON body.
 #[derive(Debug)]
 pub struct Input<T>(pub T);
@@ -29,7 +33,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
             ));
         }
         let body = read_body(request.into_body()).await?;
-        let json = &mut serde_json::Deserializer::from_slice(&body);
+        let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body);
+        let json = &mut serde_json::Deserializer::from_slice(body);
         let input = serde_path_to_error::deserialize(&mut *json).map_err(|error| {
             let field = error.path().to_string();
             let reason = error.into_inner();

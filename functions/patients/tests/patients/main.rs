@@ -7,6 +7,7 @@
 )]
 
 mod fixtures;
+mod human_text;
 mod idempotency;
 mod lost_connections;
 mod on_record;

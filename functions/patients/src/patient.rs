@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use api::{EntityTag, InputErrors, Problem};
+use api::{EntityTag, InputErrors, Problem, ReadOnly};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use fields::{InvalidText, Line, Lines};
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A patient as a client sends them. Every field may be missing or wrong:
-/// [`parse`](Self::parse) tells.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+/// [`parse`](Self::parse) tells. Of what is not for clients to set, what is in a patient that
+/// was read is ignored, and any other field is refused.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "name": "Milo Feil",
     "email": "milo.feil@example.com",
@@ -37,6 +38,21 @@ pub struct PatientInput {
     /// is missing, unchanged on update.
     #[schema(format = Date)]
     registered_date: Option<String>,
+    #[serde(default, rename = "id")]
+    #[schema(read_only, value_type = Option<Uuid>)]
+    _id: ReadOnly,
+    #[serde(default, rename = "version")]
+    #[schema(read_only, value_type = Option<i64>)]
+    _version: ReadOnly,
+    #[serde(default, rename = "restricted")]
+    #[schema(read_only, value_type = Option<bool>)]
+    _restricted: ReadOnly,
+    #[serde(default, rename = "createdAt")]
+    #[schema(read_only, value_type = Option<DateTime<Utc>>)]
+    _created_at: ReadOnly,
+    #[serde(default, rename = "updatedAt")]
+    #[schema(read_only, value_type = Option<DateTime<Utc>>)]
+    _updated_at: ReadOnly,
 }
 
 /// What is wrong with a field, in the words that clients know.
@@ -292,7 +308,7 @@ mod tests {
             email: Some("zoe@clinic.example".to_owned()),
             address: Some("1 Main St\nBoston".to_owned()),
             date_of_birth: Some("2000-02-29".to_owned()),
-            registered_date: None,
+            ..PatientInput::default()
         }
     }
 

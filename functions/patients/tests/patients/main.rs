@@ -6,11 +6,13 @@
     reason = "a test fails where it cannot go on"
 )]
 
+mod bodies;
 mod fixtures;
 mod human_text;
 mod idempotency;
 mod lost_connections;
 mod on_record;
+mod queries;
 mod relay;
 mod restricted;
 mod routes;

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
-use api::{EntityTag, InputErrors, Problem, ReadOnly};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use api::{ClinicTimeZone, EntityTag, InputErrors, Problem, ReadOnly, latest_day};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use fields::{InvalidText, Line, Lines};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+/// Nobody alive was born before.
+const FIRST_YEAR: i32 = 1900;
 
 /// A patient as a client sends them. Every field may be missing or wrong:
 /// [`parse`](Self::parse) tells. Of what is not for clients to set, what is in a patient that
@@ -94,11 +97,15 @@ pub struct PatientDetails {
 }
 
 impl PatientInput {
-    /// The valid data.
+    /// The valid data, at this moment in this clinic.
     ///
     /// # Errors
     /// 400, with everything that is wrong.
-    pub fn parse(self) -> Result<PatientDetails, Problem> {
+    pub fn parse(
+        self,
+        now: DateTime<Utc>,
+        clinic: ClinicTimeZone,
+    ) -> Result<PatientDetails, Problem> {
         let mut errors = InputErrors::default();
         let name = errors.field("name", PatientName::parse(self.name));
         let email = errors.field("email", EmailAddress::parse(self.email));
@@ -106,14 +113,14 @@ impl PatientInput {
         let date_of_birth = errors.field(
             "dateOfBirth",
             self.date_of_birth
-                .filter(|date| !date.trim().is_empty())
                 .ok_or(InvalidField::Required("Date of birth"))
-                .and_then(|date| past_date("Date of birth", &date)),
+                // A newborn may come from where it is tomorrow already.
+                .and_then(|date| past_date("Date of birth", &date, latest_day(now))),
         );
         let registered_date = errors.field(
             "registeredDate",
             self.registered_date
-                .map(|date| past_date("Registered date", &date))
+                .map(|date| past_date("Registered date", &date, clinic.day(now)))
                 .transpose(),
         );
         match (name, email, address, date_of_birth, registered_date) {
@@ -123,13 +130,18 @@ impl PatientInput {
                 Some(address),
                 Some(date_of_birth),
                 Some(registered_date),
-            ) => Ok(PatientDetails {
-                name,
-                email,
-                address,
-                date_of_birth,
-                registered_date,
-            }),
+            ) => {
+                if let Some(registered_date) = registered_date {
+                    born_before_registered(date_of_birth, registered_date)?;
+                }
+                Ok(PatientDetails {
+                    name,
+                    email,
+                    address,
+                    date_of_birth,
+                    registered_date,
+                })
+            }
             _ => Err(errors.into_problem()),
         }
     }
@@ -196,22 +208,36 @@ impl EmailAddress {
     }
 }
 
-fn past_date(field: &'static str, text: &str) -> Result<NaiveDate, InvalidField> {
-    const FORM: &str = "YYYY-MM-DD";
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .ok()
-        .filter(|_| text.len() == FORM.len())
-        .ok_or(InvalidField::Date(field))?;
-    // East of Greenwich it may be tomorrow already.
-    let last = Utc::now().date_naive() + Days::new(1);
-    if date > last {
+fn past_date(
+    field: &'static str,
+    text: &str,
+    latest: NaiveDate,
+) -> Result<NaiveDate, InvalidField> {
+    let date = api::day(text).map_err(|_| InvalidField::Date(field))?;
+    if date > latest {
         return Err(InvalidField::Future(field));
     }
-    let first = NaiveDate::from_ymd_opt(1900, 1, 1).unwrap_or(NaiveDate::MIN);
-    if date < first {
+    if date.year() < FIRST_YEAR {
         return Err(InvalidField::Past(field));
     }
     Ok(date)
+}
+
+/// 400 for who would be registered before they were born.
+///
+/// # Errors
+/// If so.
+pub(crate) fn born_before_registered(
+    born: NaiveDate,
+    registered: NaiveDate,
+) -> Result<(), Problem> {
+    if registered < born {
+        return Err(Problem::invalid_field(
+            "registeredDate",
+            "Registered date cannot be before the date of birth",
+        ));
+    }
+    Ok(())
 }
 
 /// A patient as clients get them.
@@ -314,7 +340,9 @@ mod tests {
 
     #[test]
     fn what_is_valid_is_kept_as_it_is() {
-        let details = valid().parse().unwrap_or_else(|_| panic!("is valid"));
+        let details = valid()
+            .parse(Utc::now(), ClinicTimeZone::UTC)
+            .unwrap_or_else(|_| panic!("is valid"));
         assert_eq!(details.name.as_str(), "Zoë Ωmega");
         assert_eq!(details.address.as_str(), "1 Main St\nBoston");
         assert_eq!(details.registered_date, None);
@@ -372,6 +400,7 @@ mod tests {
 
     #[test]
     fn a_date_has_one_form_and_has_been() {
+        let today = Utc::now().date_naive();
         for text in [
             "",
             "29.02.2000",
@@ -382,19 +411,19 @@ mod tests {
             "٢٠٠٠-٠١-٠١",
         ] {
             assert_eq!(
-                past_date("Date of birth", text),
+                past_date("Date of birth", text, today),
                 Err(InvalidField::Date("Date of birth")),
                 "{text}"
             );
         }
         assert_eq!(
-            past_date("Date of birth", "2999-01-01"),
+            past_date("Date of birth", "2999-01-01", today),
             Err(InvalidField::Future("Date of birth"))
         );
         assert_eq!(
-            past_date("Date of birth", "1899-12-31"),
+            past_date("Date of birth", "1899-12-31", today),
             Err(InvalidField::Past("Date of birth"))
         );
-        assert!(past_date("Date of birth", "2000-02-29").is_ok());
+        assert!(past_date("Date of birth", "2000-02-29", today).is_ok());
     }
 }

@@ -18,6 +18,7 @@ mod observe;
 mod origins;
 mod problem;
 mod serve;
+mod time;
 
 #[cfg(feature = "postgres")]
 pub use database::OnConstraint;
@@ -33,3 +34,6 @@ pub use observe::RequestId;
 pub use origins::AllowedOrigins;
 pub use problem::{FieldErrors, Problem, ProblemDocument, ProblemType};
 pub use serve::{layers, serve};
+pub use time::{
+    ClinicTimeZone, DayOrTime, InvalidDay, InvalidTime, Time, UnknownTimeZone, day, latest_day,
+};

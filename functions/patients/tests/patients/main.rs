@@ -7,6 +7,7 @@
 )]
 
 mod bodies;
+mod dates;
 mod fixtures;
 mod human_text;
 mod idempotency;

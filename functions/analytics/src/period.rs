@@ -1,7 +1,7 @@
 //! The days that a client asks for.
 
-use api::{InputErrors, Problem};
-use chrono::{Datelike as _, Days, Months, NaiveDate};
+use api::{ClinicTimeZone, DayOrTime, InputErrors, Problem};
+use chrono::{Datelike as _, Days, Months, NaiveDate, TimeDelta};
 
 /// The most days that one request can ask for: a whole leap year.
 const MAX_DAYS: i64 = 366;
@@ -19,8 +19,6 @@ pub struct Period {
 /// What is wrong with a date or the two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidPeriod {
-    #[error("Must be a date such as 2024-05-31")]
-    Date,
     #[error("Must not be after to")]
     Order,
     #[error("The range must not be longer than 366 days")]
@@ -28,19 +26,26 @@ pub(crate) enum InvalidPeriod {
 }
 
 impl Period {
-    /// The period between two dates, `YYYY-MM-DD`: the 30 days until `today` where neither
-    /// is given.
+    /// The days that are touched between two of them, or two times: the 30 days until `today`
+    /// where neither is given.
     ///
     /// # Errors
     /// 400 that says which of them is wrong, and how.
     pub fn parse(from: Option<&str>, to: Option<&str>, today: NaiveDate) -> Result<Self, Problem> {
         let mut errors = InputErrors::default();
-        let to = errors.field("to", to.map_or(Ok(today), date));
-        let from = errors.field("from", from.map(date).transpose());
+        let to = errors.field("to", to.map(DayOrTime::parse).transpose());
+        let from = errors.field("from", from.map(DayOrTime::parse).transpose());
         let (Some(from), Some(to)) = (from, to) else {
             return Err(errors.into_problem());
         };
-        let from = from.unwrap_or_else(|| to.checked_sub_days(DEFAULT_DAYS_BEFORE).unwrap_or(to));
+        let to = to.map_or(today, |to| {
+            let end = to.end(ClinicTimeZone::UTC);
+            (end - TimeDelta::nanoseconds(1)).date_naive()
+        });
+        let from = from.map_or_else(
+            || to.checked_sub_days(DEFAULT_DAYS_BEFORE).unwrap_or(to),
+            |from| from.first(ClinicTimeZone::UTC).date_naive(),
+        );
         errors
             .field("from", Self::between(from, to))
             .ok_or_else(|| errors.into_problem())
@@ -78,47 +83,21 @@ impl Period {
     }
 }
 
-/// Reads `YYYY-MM-DD` and nothing else that could be understood as a date.
-fn date(text: &str) -> Result<NaiveDate, InvalidPeriod> {
-    text.parse()
-        .ok()
-        .filter(|date: &NaiveDate| text.len() == "YYYY-MM-DD".len() && date.to_string() == text)
-        .ok_or(InvalidPeriod::Date)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn between(from: &str, to: &str) -> Result<Period, InvalidPeriod> {
-        Period::between(date(from).unwrap(), date(to).unwrap())
+    fn date(text: &str) -> NaiveDate {
+        api::day(text).unwrap()
     }
 
-    #[test]
-    fn a_date_has_one_form() {
-        assert!(date("2024-02-29").is_ok());
-        for text in [
-            "",
-            "today",
-            "2024-02-30",
-            "2023-02-29",
-            "2024-2-9",
-            " 2024-02-09",
-            "2024-02-09 ",
-            "20240209",
-            "+2024-2-09",
-            "12024-02-09",
-            "-024-02-09",
-            "2024-02-09T00:00:00Z",
-            "２０２４-02-09",
-        ] {
-            assert_eq!(date(text), Err(InvalidPeriod::Date), "{text}");
-        }
+    fn between(from: &str, to: &str) -> Result<Period, InvalidPeriod> {
+        Period::between(date(from), date(to))
     }
 
     #[test]
     fn the_default_is_thirty_days_until_today() {
-        let today = date("2024-03-10").unwrap();
+        let today = date("2024-03-10");
         let period = Period::parse(None, None, today).unwrap();
         assert_eq!(period, between("2024-02-10", "2024-03-10").unwrap());
         assert_eq!(period.days().count(), 30);
@@ -127,6 +106,14 @@ mod tests {
         assert_eq!(until, between("2024-01-01", "2024-01-30").unwrap());
         let since = Period::parse(Some("2024-03-09"), None, today).unwrap();
         assert_eq!(since, between("2024-03-09", "2024-03-10").unwrap());
+
+        // A time stands for its day in UTC, and a period to it ends before it.
+        let times = Period::parse(
+            Some("2024-03-09T01:00:00+02:00"),
+            Some("2024-03-10T00:00:00Z"),
+            today,
+        );
+        assert_eq!(times.unwrap(), between("2024-03-08", "2024-03-09").unwrap());
     }
 
     #[test]
@@ -159,9 +146,9 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_calendar_are_no_trouble() {
-        let today = date("2024-03-10").unwrap();
+        let today = date("2024-03-10");
         for (from, to) in [
-            (None, Some("0000-01-01")),
+            (None, Some("0001-01-01")),
             (Some("9999-01-01"), Some("9999-12-31")),
         ] {
             let period = Period::parse(from, to, today).unwrap();

@@ -34,11 +34,13 @@ pub fn routes(table: Table) -> Router {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Days {
-    /// The first day, in UTC; 29 days before `to` where it is not given.
-    #[param(value_type = Option<NaiveDate>, example = "2024-05-01")]
+    /// The first day, in UTC, or a time of it, RFC 3339; 29 days before `to` where it is not
+    /// given.
+    #[param(value_type = Option<String>, example = "2024-05-01")]
     from: Option<String>,
-    /// The last day, in UTC, at most 366 days in all; today where it is not given.
-    #[param(value_type = Option<NaiveDate>, example = "2024-05-31")]
+    /// The last day, in UTC, or a time that the period ends before; at most 366 days in all, and
+    /// today where it is not given.
+    #[param(value_type = Option<String>, example = "2024-05-31")]
     to: Option<String>,
 }
 

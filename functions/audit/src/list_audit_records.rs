@@ -2,7 +2,7 @@
 //!
 //! Who looks at the trail leaves a record in it, too.
 
-use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use api::{ClinicTimeZone, Cursor, DayOrTime, Limit, Problem, ProblemDocument, QueryInput, Time};
 use audit_trail::{Action, Outcome, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::get};
 use chrono::{DateTime, Utc};
@@ -35,10 +35,12 @@ pub(crate) struct Page {
     action: Option<Action>,
     /// What came of it.
     outcome: Option<Outcome>,
-    /// Not before this time, RFC 3339.
-    from: Option<DateTime<Utc>>,
-    /// Before this time, RFC 3339.
-    to: Option<DateTime<Utc>>,
+    /// From this day of the clinic, `YYYY-MM-DD`, or from this time, RFC 3339.
+    #[param(value_type = Option<String>, example = "2026-05-01")]
+    from: Option<DayOrTime>,
+    /// To this day, with all of it, or before this time.
+    #[param(value_type = Option<String>, example = "2026-05-31T12:00:00Z")]
+    to: Option<DayOrTime>,
     /// `nextCursor` of the page before; the first page without it.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<Position>>,
@@ -49,7 +51,7 @@ pub(crate) struct Page {
 }
 
 /// Where a page ends: the time and the id of its last record.
-type Position = (DateTime<Utc>, Uuid);
+type Position = (Time, Uuid);
 
 /// A page of the audit trail.
 #[derive(Serialize, ToSchema)]
@@ -116,6 +118,7 @@ pub(crate) struct AuditRecord {
 pub(crate) async fn list_audit_records(
     caller: Caller,
     State(database): State<PgPool>,
+    clinic: ClinicTimeZone,
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<AuditRecordList>, Problem> {
@@ -142,9 +145,9 @@ pub(crate) async fn list_audit_records(
         page.account_id,
         page.action.map(Action::name),
         page.outcome.map(Outcome::name),
-        page.from,
-        page.to,
-        before.map(|(occurred_at, _)| occurred_at),
+        page.from.map(|from| from.first(clinic)),
+        page.to.map(|to| to.end(clinic)),
+        before.map(|(Time(occurred_at), _)| occurred_at),
         before.map(|(_, id)| id),
         page.limit.and_one_more(),
     )
@@ -154,7 +157,7 @@ pub(crate) async fn list_audit_records(
     let mut records = records?;
     let next_cursor = page
         .limit
-        .cut(&mut records, |last| (last.occurred_at, last.id));
+        .cut(&mut records, |last| (Time(last.occurred_at), last.id));
 
     let subject = page.patient_id.map_or(Subject::Nobody, Subject::Patient);
     trail.succeeded(&database, subject).await?;

@@ -43,6 +43,7 @@ pub(crate) struct Login {
 
 /// Who wants to come in.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "email": "zoe@clinic.example", "password": "correct horse battery" }))]
 pub struct LoginRequest {
     /// E-mail address; upper and lower case are the same.

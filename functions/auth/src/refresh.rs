@@ -31,7 +31,7 @@ pub fn routes(database: PgPool, access: Access) -> Router {
 
 /// Who wants to stay.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "refreshToken": "f2X0lQ1rTg-3mS0kXwJ8q0m5o1v9bq0m7c1yqv3b0Zk8q9m4n6r2s8t0u1w3x5y7" }))]
 pub struct RefreshRequest {
     /// The refresh token of the last login or refresh.

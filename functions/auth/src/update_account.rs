@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use api::{EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument};
+use api::{EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument, ReadOnly};
 use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::put};
 use identity::{Caller, Permission, Role};
@@ -28,15 +28,34 @@ pub fn routes(database: PgPool, sessions: Sessions) -> Router {
     layer(database, Action::UpdateAccount, routes)
 }
 
-/// What an administrator decides about an account. Any other field is refused.
+/// What an administrator decides about an account. What else is in an account that was read is
+/// ignored, and any other field is refused.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "role": "AUDITOR", "disabled": false }))]
 pub(crate) struct AccountChange {
     /// What they may do.
     role: Role,
     /// Whether they are kept out.
     disabled: bool,
+    #[serde(default, rename = "id")]
+    #[schema(read_only, value_type = Option<Uuid>)]
+    _id: ReadOnly,
+    #[serde(default, rename = "version")]
+    #[schema(read_only, value_type = Option<i64>)]
+    _version: ReadOnly,
+    #[serde(default, rename = "email")]
+    #[schema(read_only, value_type = Option<String>)]
+    _email: ReadOnly,
+    #[serde(default, rename = "hasPassword")]
+    #[schema(read_only, value_type = Option<bool>)]
+    _has_password: ReadOnly,
+    #[serde(default, rename = "createdAt")]
+    #[schema(read_only, value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    _created_at: ReadOnly,
+    #[serde(default, rename = "updatedAt")]
+    #[schema(read_only, value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    _updated_at: ReadOnly,
 }
 
 /// Update an account

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput, Time};
 use audit_trail::{Action, Subject, Trail, layer};
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router, extract::State as Shared, routing::get};
@@ -44,7 +44,7 @@ pub(crate) struct Page {
 }
 
 /// Where a page ends: the time and the id of the last notification's event.
-type Position = (DateTime<Utc>, Uuid);
+type Position = (Time, Uuid);
 
 /// A page of notifications.
 #[derive(Serialize, ToSchema)]
@@ -131,7 +131,7 @@ pub(crate) async fn list_notifications(
         .key_condition_expression("pk = :patient")
         .expression_attribute_values(":patient", partition.clone())
         .limit(i32::try_from(page.limit.and_one_more()).map_err(Problem::internal)?);
-    if let Some(Cursor((occurred_at, event_id))) = page.cursor {
+    if let Some(Cursor((Time(occurred_at), event_id))) = page.cursor {
         request = request
             .exclusive_start_key("pk", partition)
             .exclusive_start_key("sk", AttributeValue::S(sort(occurred_at, event_id)));
@@ -146,7 +146,7 @@ pub(crate) async fn list_notifications(
     let next_cursor = stored
         .last()
         .filter(|_| more)
-        .map(|last| Cursor((last.occurred_at, last.event_id)).encode());
+        .map(|last| Cursor((Time(last.occurred_at), last.event_id)).encode());
     trail
         .succeeded(&database, Subject::Patient(patient_id))
         .await?;

@@ -1,6 +1,6 @@
 //! `POST /api/patients`: registers a patient, and has a billing account opened for them.
 
-use api::{Input, OnConstraint as _, ProblemDocument};
+use api::{ClinicTimeZone, Input, OnConstraint as _, ProblemDocument};
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router, extract::State, response::Response, routing::post};
 use chrono::Utc;
@@ -48,12 +48,16 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 pub(crate) async fn create_patient(
     caller: Caller,
     State((database, delivery)): State<(PgPool, Delivery)>,
+    clinic: ClinicTimeZone,
     trail: Trail,
     work: UnitOfWork,
     Input(input): Input<PatientInput>,
 ) -> Result<Response, Interrupted> {
     caller.must(Permission::CreatePatient)?;
-    let details = input.parse()?;
+    let now = Utc::now();
+    let details = input.parse(now, clinic)?;
+    // Whoever was born where it is tomorrow is not registered before that.
+    let today = clinic.day(now).max(details.date_of_birth);
 
     let mut transaction = begin(work, caller, &database, None).await?;
     let patient = sqlx::query_as!(
@@ -68,9 +72,7 @@ pub(crate) async fn create_patient(
         details.email.as_str(),
         details.address.as_str(),
         details.date_of_birth,
-        details
-            .registered_date
-            .unwrap_or_else(|| Utc::now().date_naive()),
+        details.registered_date.unwrap_or(today),
     )
     .fetch_one(&mut *transaction)
     .await

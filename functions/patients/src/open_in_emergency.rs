@@ -3,9 +3,10 @@
 //!
 //! It opens the record once. Who needs it again says again why.
 
-use api::{EntityTag, Input, PathId, Problem, ProblemDocument, RequestId};
+use api::{EntityTag, Input, InputErrors, PathId, Problem, ProblemDocument, RequestId};
 use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Extension, Json, Router, extract::State, routing::post};
+use fields::Lines;
 use identity::{Caller, Permission};
 use serde::Deserialize;
 use sqlx::{PgConnection, PgPool};
@@ -80,7 +81,7 @@ pub(crate) async fn open_in_emergency(
     .ok_or_else(not_found)?;
     tell_administrators(&mut transaction, caller, id, &request).await?;
     trail
-        .succeeded_because(&mut *transaction, Subject::Patient(id), &reason)
+        .succeeded_because(&mut *transaction, Subject::Patient(id), reason.as_str())
         .await?;
     transaction.commit().await?;
     tracing::warn!(patientId = %id, by = %caller.user, "opened a record in an emergency");
@@ -88,16 +89,13 @@ pub(crate) async fn open_in_emergency(
 }
 
 impl Emergency {
-    fn parse(self) -> Result<String, Problem> {
-        let reason = self.reason.trim();
-        let text = reason.chars().all(|c| c == '\n' || !c.is_control());
-        if text && REASON_CHARACTERS.contains(&reason.chars().count()) {
-            return Ok(reason.to_owned());
-        }
-        Err(Problem::invalid_field(
-            "reason",
-            "State the reason in 10 to 500 characters",
-        ))
+    fn parse(self) -> Result<Lines, Problem> {
+        let mut errors = InputErrors::default();
+        let reason = Lines::parse(&self.reason, &REASON_CHARACTERS);
+        let reason = reason.map_err(|error| format!("The reason {error}"));
+        errors
+            .field("reason", reason)
+            .ok_or_else(|| errors.into_problem())
     }
 }
 
@@ -124,16 +122,24 @@ mod tests {
 
     fn parse(reason: &str) -> Option<String> {
         let reason = reason.to_owned();
-        Emergency { reason }.parse().ok()
+        let reason = Emergency { reason }.parse().ok()?;
+        Some(reason.as_str().to_owned())
     }
 
     #[test]
     fn a_reason_is_a_sentence() {
         assert_eq!(
-            parse("  Überdosis,\nunbekannt ").as_deref(),
+            parse("  Überdosis,\n\nunbekannt ").as_deref(),
             Some("Überdosis,\nunbekannt")
         );
-        for reason in ["", "emergency", "          x          ", "an evil\0reason"] {
+        for reason in [
+            "",
+            "emergency",
+            "          x          ",
+            "a         b",
+            "an evil\0reason",
+            "..............",
+        ] {
             assert_eq!(parse(reason), None, "{reason:?}");
         }
         assert!(parse(&"ü".repeat(500)).is_some());

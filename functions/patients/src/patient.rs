@@ -2,16 +2,21 @@
 
 use std::fmt;
 
-use api::{EntityTag, InputErrors, Problem};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use api::{ClinicTimeZone, EntityTag, InputErrors, Problem, ReadOnly, latest_day};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use fields::{InvalidText, Line, Lines};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// Nobody alive was born before.
+const FIRST_YEAR: i32 = 1900;
+
 /// A patient as a client sends them. Every field may be missing or wrong:
-/// [`parse`](Self::parse) tells.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+/// [`parse`](Self::parse) tells. Of what is not for clients to set, what is in a patient that
+/// was read is ignored, and any other field is refused.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "name": "Milo Feil",
     "email": "milo.feil@example.com",
@@ -36,20 +41,32 @@ pub struct PatientInput {
     /// is missing, unchanged on update.
     #[schema(format = Date)]
     registered_date: Option<String>,
+    #[serde(default, rename = "id")]
+    #[schema(read_only, value_type = Option<Uuid>)]
+    _id: ReadOnly,
+    #[serde(default, rename = "version")]
+    #[schema(read_only, value_type = Option<i64>)]
+    _version: ReadOnly,
+    #[serde(default, rename = "restricted")]
+    #[schema(read_only, value_type = Option<bool>)]
+    _restricted: ReadOnly,
+    #[serde(default, rename = "createdAt")]
+    #[schema(read_only, value_type = Option<DateTime<Utc>>)]
+    _created_at: ReadOnly,
+    #[serde(default, rename = "updatedAt")]
+    #[schema(read_only, value_type = Option<DateTime<Utc>>)]
+    _updated_at: ReadOnly,
 }
 
 /// What is wrong with a field, in the words that clients know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidField {
-    /// It is missing or blank.
+    /// It is missing.
     #[error("{0} is required")]
     Required(&'static str),
-    /// It is too long.
-    #[error("{0} cannot exceed {1} characters")]
-    TooLong(&'static str, usize),
-    /// It has characters that no text has.
-    #[error("{0} cannot contain control characters")]
-    ControlCharacters(&'static str),
+    /// It is no such text.
+    #[error("{0} {1}")]
+    Text(&'static str, InvalidText),
     /// It is no e-mail address.
     #[error("Email should be valid")]
     Email,
@@ -80,11 +97,15 @@ pub struct PatientDetails {
 }
 
 impl PatientInput {
-    /// The valid data.
+    /// The valid data, at this moment in this clinic.
     ///
     /// # Errors
     /// 400, with everything that is wrong.
-    pub fn parse(self) -> Result<PatientDetails, Problem> {
+    pub fn parse(
+        self,
+        now: DateTime<Utc>,
+        clinic: ClinicTimeZone,
+    ) -> Result<PatientDetails, Problem> {
         let mut errors = InputErrors::default();
         let name = errors.field("name", PatientName::parse(self.name));
         let email = errors.field("email", EmailAddress::parse(self.email));
@@ -92,14 +113,14 @@ impl PatientInput {
         let date_of_birth = errors.field(
             "dateOfBirth",
             self.date_of_birth
-                .filter(|date| !date.trim().is_empty())
                 .ok_or(InvalidField::Required("Date of birth"))
-                .and_then(|date| past_date("Date of birth", &date)),
+                // A newborn may come from where it is tomorrow already.
+                .and_then(|date| past_date("Date of birth", &date, latest_day(now))),
         );
         let registered_date = errors.field(
             "registeredDate",
             self.registered_date
-                .map(|date| past_date("Registered date", &date))
+                .map(|date| past_date("Registered date", &date, clinic.day(now)))
                 .transpose(),
         );
         match (name, email, address, date_of_birth, registered_date) {
@@ -109,50 +130,56 @@ impl PatientInput {
                 Some(address),
                 Some(date_of_birth),
                 Some(registered_date),
-            ) => Ok(PatientDetails {
-                name,
-                email,
-                address,
-                date_of_birth,
-                registered_date,
-            }),
+            ) => {
+                if let Some(registered_date) = registered_date {
+                    born_before_registered(date_of_birth, registered_date)?;
+                }
+                Ok(PatientDetails {
+                    name,
+                    email,
+                    address,
+                    date_of_birth,
+                    registered_date,
+                })
+            }
             _ => Err(errors.into_problem()),
         }
     }
 }
 
-/// A full name: 1 to 100 characters without control characters or space around them.
+/// A full name: 1 to 100 characters in one line.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PatientName(String);
+pub struct PatientName(Line);
 
 impl PatientName {
     fn parse(name: Option<String>) -> Result<Self, InvalidField> {
-        text("Name", name, 100).map(Self)
+        Line::parse(&name.unwrap_or_default(), &(1..=100))
+            .map(Self)
+            .map_err(|error| InvalidField::Text("Name", error))
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 /// A postal address: 1 to 300 characters; lines may be broken.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PostalAddress(String);
+pub struct PostalAddress(Lines);
 
 impl PostalAddress {
     fn parse(address: Option<String>) -> Result<Self, InvalidField> {
-        let one_line = address.map(|address| address.replace("\r\n", "\n"));
-        let checked = one_line.clone().map(|address| address.replace('\n', " "));
-        text("Address", checked, 300)?;
-        Ok(Self(one_line.unwrap_or_default().trim().to_owned()))
+        Lines::parse(&address.unwrap_or_default(), &(1..=300))
+            .map(Self)
+            .map_err(|error| InvalidField::Text("Address", error))
     }
 
     /// The address as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
@@ -162,7 +189,9 @@ pub struct EmailAddress(String);
 
 impl EmailAddress {
     fn parse(email: Option<String>) -> Result<Self, InvalidField> {
-        let email = text("Email", email, 254)?;
+        let email = Line::parse(&email.unwrap_or_default(), &(1..=254))
+            .map_err(|error| InvalidField::Text("Email", error))?;
+        let email = email.as_str().to_owned();
         let options = email_address::Options::default()
             .with_required_tld()
             .without_display_text()
@@ -179,37 +208,36 @@ impl EmailAddress {
     }
 }
 
-fn text(field: &'static str, value: Option<String>, max: usize) -> Result<String, InvalidField> {
-    let value = value.unwrap_or_default();
-    let value = value.trim();
-    if value.is_empty() {
-        return Err(InvalidField::Required(field));
-    }
-    if value.chars().count() > max {
-        return Err(InvalidField::TooLong(field, max));
-    }
-    if value.chars().any(char::is_control) {
-        return Err(InvalidField::ControlCharacters(field));
-    }
-    Ok(value.to_owned())
-}
-
-fn past_date(field: &'static str, text: &str) -> Result<NaiveDate, InvalidField> {
-    const FORM: &str = "YYYY-MM-DD";
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .ok()
-        .filter(|_| text.len() == FORM.len())
-        .ok_or(InvalidField::Date(field))?;
-    // East of Greenwich it may be tomorrow already.
-    let last = Utc::now().date_naive() + Days::new(1);
-    if date > last {
+fn past_date(
+    field: &'static str,
+    text: &str,
+    latest: NaiveDate,
+) -> Result<NaiveDate, InvalidField> {
+    let date = api::day(text).map_err(|_| InvalidField::Date(field))?;
+    if date > latest {
         return Err(InvalidField::Future(field));
     }
-    let first = NaiveDate::from_ymd_opt(1900, 1, 1).unwrap_or(NaiveDate::MIN);
-    if date < first {
+    if date.year() < FIRST_YEAR {
         return Err(InvalidField::Past(field));
     }
     Ok(date)
+}
+
+/// 400 for who would be registered before they were born.
+///
+/// # Errors
+/// If so.
+pub(crate) fn born_before_registered(
+    born: NaiveDate,
+    registered: NaiveDate,
+) -> Result<(), Problem> {
+    if registered < born {
+        return Err(Problem::invalid_field(
+            "registeredDate",
+            "Registered date cannot be before the date of birth",
+        ));
+    }
+    Ok(())
 }
 
 /// A patient as clients get them.
@@ -306,13 +334,15 @@ mod tests {
             email: Some("zoe@clinic.example".to_owned()),
             address: Some("1 Main St\nBoston".to_owned()),
             date_of_birth: Some("2000-02-29".to_owned()),
-            registered_date: None,
+            ..PatientInput::default()
         }
     }
 
     #[test]
     fn what_is_valid_is_kept_as_it_is() {
-        let details = valid().parse().unwrap_or_else(|_| panic!("is valid"));
+        let details = valid()
+            .parse(Utc::now(), ClinicTimeZone::UTC)
+            .unwrap_or_else(|_| panic!("is valid"));
         assert_eq!(details.name.as_str(), "Zoë Ωmega");
         assert_eq!(details.address.as_str(), "1 Main St\nBoston");
         assert_eq!(details.registered_date, None);
@@ -335,7 +365,7 @@ mod tests {
         assert!(PatientName::parse(Some("é".repeat(100))).is_ok());
         assert_eq!(
             PatientName::parse(None).err(),
-            Some(InvalidField::Required("Name"))
+            Some(InvalidField::Text("Name", InvalidText::Missing))
         );
     }
 
@@ -370,6 +400,7 @@ mod tests {
 
     #[test]
     fn a_date_has_one_form_and_has_been() {
+        let today = Utc::now().date_naive();
         for text in [
             "",
             "29.02.2000",
@@ -380,19 +411,19 @@ mod tests {
             "٢٠٠٠-٠١-٠١",
         ] {
             assert_eq!(
-                past_date("Date of birth", text),
+                past_date("Date of birth", text, today),
                 Err(InvalidField::Date("Date of birth")),
                 "{text}"
             );
         }
         assert_eq!(
-            past_date("Date of birth", "2999-01-01"),
+            past_date("Date of birth", "2999-01-01", today),
             Err(InvalidField::Future("Date of birth"))
         );
         assert_eq!(
-            past_date("Date of birth", "1899-12-31"),
+            past_date("Date of birth", "1899-12-31", today),
             Err(InvalidField::Past("Date of birth"))
         );
-        assert!(past_date("Date of birth", "2000-02-29").is_ok());
+        assert!(past_date("Date of birth", "2000-02-29", today).is_ok());
     }
 }

@@ -1,8 +1,9 @@
 //! `PUT /api/patients/{id}`: replaces a patient's data.
 
-use api::{IfMatch, Input, OnConstraint as _, PathId, ProblemDocument};
+use api::{ClinicTimeZone, IfMatch, Input, OnConstraint as _, PathId, ProblemDocument};
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router, extract::State, response::Response, routing::put};
+use chrono::Utc;
 use events::Change;
 use idempotency::{Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
@@ -12,7 +13,9 @@ use sqlx::PgPool;
 use crate::{
     SCHEMA,
     outbox::{self, Delivery},
-    patient::{EMAIL_UNIQUE, Patient, PatientInput, email_taken, not_found},
+    patient::{
+        EMAIL_UNIQUE, Patient, PatientInput, born_before_registered, email_taken, not_found,
+    },
     stored_answer::begin,
 };
 
@@ -51,12 +54,13 @@ pub(crate) async fn update_patient(
     State((database, delivery)): State<(PgPool, Delivery)>,
     PathId(id): PathId,
     if_match: IfMatch,
+    clinic: ClinicTimeZone,
     trail: Trail,
     work: UnitOfWork,
     Input(input): Input<PatientInput>,
 ) -> Result<Response, Interrupted> {
     caller.must(Permission::UpdatePatient)?;
-    let details = input.parse()?;
+    let details = input.parse(Utc::now(), clinic)?;
 
     let mut transaction = begin(work, caller, &database, Some(id)).await?;
     let before = sqlx::query!(
@@ -86,6 +90,8 @@ pub(crate) async fn update_patient(
     .fetch_one(&mut *transaction)
     .await
     .on_constraint(EMAIL_UNIQUE, email_taken)?;
+    // The date of registration may be the one that was there.
+    born_before_registered(patient.date_of_birth, patient.registered_date)?;
     outbox::announce(
         &mut transaction,
         &patient,

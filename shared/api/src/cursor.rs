@@ -24,7 +24,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok())
             .map(Self)
-            .ok_or_else(|| D::Error::custom("not a cursor that this API gave out"))
+            .ok_or_else(|| D::Error::custom("Must be the nextCursor of the page before"))
     }
 }
 
@@ -72,36 +72,47 @@ impl Default for Limit {
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .ok()
-            .filter(|items| (1..=Self::MAX).contains(items))
+        let Some(text) = Option::<String>::deserialize(deserializer)? else {
+            return Ok(Self::default());
+        };
+        let items = text.parse().ok();
+        items
+            .filter(|items: &u16| items.to_string() == text && (1..=Self::MAX).contains(items))
             .map(Self)
-            .ok_or_else(|| D::Error::custom("must be a number from 1 to 100"))
+            .ok_or_else(|| D::Error::custom("Must be a number from 1 to 100"))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde::de::{IntoDeserializer, value};
-
     use super::*;
+    use crate::json::Json;
 
-    fn deserialize<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, value::Error> {
-        T::deserialize(text.into_deserializer())
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Page {
+        cursor: Option<Cursor<String>>,
+        #[serde(default)]
+        limit: Limit,
+    }
+
+    fn page(name: &str, value: &str) -> Option<Page> {
+        let parameter = (name.to_owned(), Json::Text(value.to_owned()));
+        Json::Object(vec![parameter]).read("parameter").ok()
     }
 
     #[test]
     fn a_cursor_survives_the_round_trip() {
         let cursor = Cursor("Zoë".to_owned());
-        assert_eq!(deserialize::<Cursor<String>>(&cursor.encode()), Ok(cursor));
+        let page = page("cursor", &cursor.encode()).unwrap();
+        assert_eq!(page.cursor, Some(cursor));
     }
 
     #[test]
     fn a_made_up_cursor_is_refused() {
-        for text in ["", "ü", "e30", "bm90IGpzb24"] {
-            assert!(deserialize::<Cursor<String>>(text).is_err(), "{text}");
+        for text in ["ü", "e30", "bm90IGpzb24"] {
+            assert_eq!(page("cursor", text), None, "{text}");
         }
+        assert_eq!(page("cursor", "").unwrap().cursor, None);
     }
 
     #[test]
@@ -118,9 +129,11 @@ mod tests {
 
     #[test]
     fn a_limit_is_bounded() {
-        assert!(deserialize::<Limit>("0").is_err());
-        assert!(deserialize::<Limit>("101").is_err());
-        assert!(deserialize::<Limit>("-1").is_err());
-        assert_eq!(deserialize::<Limit>("100"), Ok(Limit(100)));
+        let limit = |text| page("limit", text).map(|page| page.limit);
+        for text in ["0", "101", "-1", "+1", "01", "1.0", "x"] {
+            assert_eq!(limit(text), None, "{text}");
+        }
+        assert_eq!(limit("100"), Some(Limit(100)));
+        assert_eq!(limit(""), Some(Limit::default()));
     }
 }

@@ -2,14 +2,14 @@
 
 use axum::{
     body::Body,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Request},
 };
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{FieldErrors, Problem, ProblemType};
+use crate::{FieldErrors, Problem, ProblemType, json::Json};
 
 /// The largest body that the API takes, in bytes. No resource comes near it.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -25,57 +25,31 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
         if !is_json(request.headers()) {
             return Err(Problem::new(
                 ProblemType::UnsupportedMediaType,
-                "The body must be JSON, with Content-Type: application/json",
+                "The body must be JSON in UTF-8, with Content-Type: application/json",
             ));
         }
+        no_parameters(request.uri())?;
         let body = read_body(request.into_body()).await?;
-        let json = &mut serde_json::Deserializer::from_slice(&body);
-        let input = serde_path_to_error::deserialize(&mut *json).map_err(|error| {
-            let field = error.path().to_string();
-            let reason = error.into_inner();
-            if reason.is_data() && field != "." {
-                Problem::invalid_field(&field, expectation(&reason))
-                    .with_detail(format!("The field {field} has a value of the wrong type"))
-            } else {
-                Problem::new(
-                    ProblemType::InvalidInput,
-                    "The body must be a JSON object in UTF-8",
-                )
-            }
-        })?;
-        json.end().map_err(|_| {
-            Problem::new(
-                ProblemType::InvalidInput,
-                "There is something behind the JSON object",
-            )
-        })?;
-        Ok(Self(input))
+        let json = Json::parse(&body)
+            .map_err(|error| Problem::new(ProblemType::InvalidInput, error.to_string()))?;
+        json.read("field").map(Self)
     }
 }
 
-/// What was expected in the place of what came. serde's own message repeats the value,
-/// which may be a patient's, so only its second half is used.
-fn expectation(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let expected = message
-        .rsplit_once("expected ")
-        .map(|(_, expected)| expected)
-        .and_then(|expected| expected.split(" at line ").next());
-    match expected {
-        Some(expected) => format!("Must be {expected}"),
-        None => "Has a wrong value".to_owned(),
-    }
-}
-
+/// Whether it says so, once, with no parameter but the `charset` that JSON has anyway
+/// (RFC 8259, sections 8.1 and 11). Formats that are written in JSON are others.
 fn is_json(headers: &HeaderMap) -> bool {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|essence| essence.trim().to_ascii_lowercase());
-    essence.is_some_and(|essence| {
-        essence == "application/json"
-            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(Ok(value)), None) = (values.next().map(HeaderValue::to_str), values.next()) else {
+        return false;
+    };
+    let mut parts = value.split(';').map(str::trim);
+    let json = parts
+        .next()
+        .is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    json && parts.all(|parameter| {
+        let parameter = parameter.to_ascii_lowercase();
+        matches!(&*parameter, "" | "charset=utf-8" | "charset=\"utf-8\"")
     })
 }
 
@@ -101,27 +75,29 @@ pub async fn read_body(body: Body) -> Result<bytes::Bytes, Problem> {
 #[derive(Debug)]
 pub struct QueryInput<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryInput<T> {
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for QueryInput<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        match Query::<T>::from_request_parts(parts, state).await {
-            Ok(Query(query)) => Ok(Self(query)),
-            Err(rejection) => Err(Problem::new(
-                ProblemType::InvalidInput,
-                format!("The query string is invalid: {}", query_reason(&rejection)),
-            )),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        read_query(&parts.uri).map(Self)
     }
 }
 
-/// The innermost reason, which names the parameter and what it must be.
-fn query_reason(rejection: &axum::extract::rejection::QueryRejection) -> String {
-    let mut reason: &dyn std::error::Error = rejection;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    reason.to_string()
+fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let query = uri.query().unwrap_or_default();
+    let parameters = form_urlencoded::parse(query.as_bytes());
+    let parameters = parameters
+        .map(|(name, value)| (name.into_owned(), Json::Text(value.into_owned())))
+        .collect();
+    Json::Object(parameters).read("parameter")
+}
+
+/// Refuses a query where there is nothing to ask for: in requests with a body, and for what
+/// has an id.
+fn no_parameters(uri: &Uri) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    struct NoParameters {}
+    read_query(uri).map(|NoParameters {}| ())
 }
 
 /// An id in the path.
@@ -132,6 +108,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        no_parameters(&parts.uri)?;
         match Path::<Uuid>::from_request_parts(parts, state).await {
             Ok(Path(id)) => Ok(Self(id)),
             Err(_) => Err(Problem::invalid_field("id", "The id must be a UUID")),
@@ -169,8 +146,6 @@ impl InputErrors {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]

@@ -13,10 +13,12 @@ mod database;
 mod entity_tag;
 mod gateway;
 mod input;
+mod json;
 mod observe;
 mod origins;
 mod problem;
 mod serve;
+mod time;
 
 #[cfg(feature = "postgres")]
 pub use database::OnConstraint;
@@ -27,7 +29,11 @@ pub use cursor::{Cursor, Limit};
 pub use entity_tag::{EntityTag, IfMatch};
 pub use gateway::request_context;
 pub use input::{Input, InputErrors, MAX_BODY_BYTES, PathId, QueryInput, read_body};
+pub use json::ReadOnly;
 pub use observe::RequestId;
 pub use origins::AllowedOrigins;
 pub use problem::{FieldErrors, Problem, ProblemDocument, ProblemType};
 pub use serve::{layers, serve};
+pub use time::{
+    ClinicTimeZone, DayOrTime, InvalidDay, InvalidTime, Time, UnknownTimeZone, day, latest_day,
+};

@@ -274,6 +274,12 @@ impl Problem {
         self.errors.contains_key(field)
     }
 
+    /// What is wrong with which field of the input.
+    #[must_use]
+    pub const fn errors(&self) -> &FieldErrors {
+        &self.errors
+    }
+
     /// The cause and its own causes in one line, for the log.
     #[must_use]
     pub fn causes(&self) -> Option<String> {

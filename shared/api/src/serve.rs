@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 
 use crate::{
-    AllowedOrigins, Problem, ProblemType,
+    AllowedOrigins, ClinicTimeZone, Problem, ProblemType,
     observe::{Observed, observe},
 };
 
@@ -34,8 +34,9 @@ pub fn layers(function: &'static str, origins: AllowedOrigins, routes: Router) -
 /// Serves the routes as the Lambda function of this name, until Lambda stops it.
 ///
 /// # Errors
-/// If the Lambda runtime API cannot be reached.
+/// If the deployment says what cannot be, or the Lambda runtime API cannot be reached.
 pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_http::Error> {
     let origins = AllowedOrigins::from_env();
+    let routes = routes.layer(Extension(ClinicTimeZone::from_env()?));
     lambda_http::run(layers(function, origins, routes)).await
 }

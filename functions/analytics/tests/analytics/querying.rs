@@ -80,7 +80,8 @@ async fn a_wrong_date_is_named() {
     for (query, field) in [
         ("?from=yesterday", "from"),
         ("?to=2024-02-30", "to"),
-        ("?from=", "from"),
+        ("?from=0000-12-31", "from"),
+        ("?to=2024-05-01T00:00:00+01:00", "to"),
         ("?from=2024-05-02&to=2024-05-01", "from"),
         ("?from=2023-01-01&to=2024-05-01", "from"),
         ("?from=2024-05-01&to=%F0%9F%A9%BA", "to"),
@@ -92,6 +93,20 @@ async fn a_wrong_date_is_named() {
         let errors = body["errors"].as_object().unwrap();
         assert_eq!(errors.keys().collect::<Vec<_>>(), [field], "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_time_stands_for_its_day() {
+    let query = "?from=2024-05-01T23:59:59Z&to=2024-05-03T00:00:00%2B00:00";
+    let (status, body) = get(testing::table().await, query).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(
+        (&body["from"], &body["to"]),
+        (&"2024-05-01".into(), &"2024-05-02".into())
+    );
+    let (status, body) = get(testing::table().await, "?from=&to=").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["days"].as_array().unwrap().len(), 30);
 }
 
 #[tokio::test]

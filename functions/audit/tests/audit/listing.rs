@@ -2,6 +2,8 @@
 
 use audit_trail::{Action, Outcome, Record, Subject};
 use axum::body::Body;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{SecondsFormat, Utc};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
@@ -150,4 +152,57 @@ async fn it_is_for_auditors_and_administrators(database: PgPool) {
         let (status, body) = get_as(&database, Role::Auditor, query).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
     }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_day_or_a_time_may_be_asked_for(database: PgPool) {
+    let written = record(Uuid::nil());
+    append(&database, written).await;
+    let now = Utc::now();
+    let (today, yesterday) = (now.date_naive(), now.date_naive() - chrono::Days::new(1));
+    let later = (now + chrono::TimeDelta::hours(1)).to_rfc3339_opts(SecondsFormat::Millis, true);
+    for (query, found) in [
+        (format!("from={today}"), true),
+        (format!("to={today}"), true),
+        (format!("from={today}&to={today}"), true),
+        (format!("to={yesterday}"), false),
+        (format!("from={later}"), false),
+        (format!("from={today}&to={later}"), true),
+        ("from=1990-01-01T00:00:00%2B01:00".to_owned(), true),
+        ("from=&to=&limit=&cursor=&actorId=".to_owned(), true),
+    ] {
+        let path = format!("?action=READ_PATIENT&{query}");
+        let listed = ids(&get(&database, &path).await);
+        assert_eq!(listed == [written.id], found, "{query}");
+    }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_wrong_parameter_is_named_and_nothing_is_a_fault_of_ours(database: PgPool) {
+    let cursor = |time: &str| {
+        let place = format!(r#"["{time}","{}"]"#, Uuid::nil());
+        format!("cursor={}", URL_SAFE_NO_PAD.encode(place))
+    };
+    let id = Uuid::now_v7();
+    for (query, parameter) in [
+        ("from=-4714-01-01T00:00:00Z".to_owned(), "from"),
+        ("to=%2B262000-01-01T00:00:00Z".to_owned(), "to"),
+        ("from=0000-01-01".to_owned(), "from"),
+        ("from=2026-1-1".to_owned(), "from"),
+        ("to=2026-01-01 00:00:00Z".replace(' ', "%20"), "to"),
+        ("from=2026-11-29T00:00:00+01:00".to_owned(), "from"),
+        (cursor("-4714-01-01T00:00:00Z"), "cursor"),
+        (cursor("+262000-01-01T00:00:00Z"), "cursor"),
+        (format!("patientId={id}&patientId={id}"), "patientId"),
+        ("action=DANCE".to_owned(), "action"),
+        ("limit=0".to_owned(), "limit"),
+        ("patientid=1".to_owned(), "patientid"),
+    ] {
+        let (status, body) = get_as(&database, Role::Auditor, &format!("?{query}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
+        assert!(body["errors"][parameter].is_string(), "{query}: {body}");
+    }
+    let (_, body) = get_as(&database, Role::Auditor, "?from=2026-11-29T00:00:00+01:00").await;
+    let said = body["errors"]["from"].as_str().unwrap();
+    assert!(said.contains("%2B"), "{said}");
 }

@@ -105,6 +105,22 @@ impl<'a> Call<'a> {
         answer(routes(self.database).oneshot(request).await.unwrap()).await
     }
 
+    /// With headers and a body as they are.
+    pub(crate) async fn send_as_is(
+        self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = as_user(request.body(body.into()).unwrap(), self.user, self.role);
+        answer(routes(self.database).oneshot(request).await.unwrap()).await
+    }
+
     pub(crate) async fn create(self, patient: &Value) -> Answer {
         self.send(Method::POST, "/api/patients", Some(patient))
             .await

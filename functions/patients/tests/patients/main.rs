@@ -6,10 +6,14 @@
     reason = "a test fails where it cannot go on"
 )]
 
+mod bodies;
+mod dates;
 mod fixtures;
+mod human_text;
 mod idempotency;
 mod lost_connections;
 mod on_record;
+mod queries;
 mod relay;
 mod restricted;
 mod routes;

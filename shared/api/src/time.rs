@@ -1,0 +1,260 @@
+//! Days and times as they come in: in one form each, in years that a clinic can mean.
+
+use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+/// The years that there are four digits for. The database knows others, not all of which
+/// the code does.
+const YEARS: std::ops::RangeInclusive<i32> = 1..=9999;
+
+/// The zones of the earth go this far to the east (Line Islands, Pacific/Kiritimati).
+const EASTERNMOST: TimeDelta = TimeDelta::hours(14);
+
+/// It is no day in the form of RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("Must be a date in the form YYYY-MM-DD")]
+pub struct InvalidDay;
+
+/// It is no time in the form of RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTime {
+    /// It has another form, or another year.
+    #[error("Must be a date such as 2026-05-31, or a time such as 2026-05-31T09:30:00Z")]
+    Form,
+    /// In a query a plus is a space.
+    #[error("The + of a time zone must be sent as %2B in a query")]
+    SpaceForPlus,
+}
+
+/// A day, `YYYY-MM-DD` (RFC 3339, `full-date`).
+///
+/// # Errors
+/// If it has any other form, or there is no such day.
+pub fn day(text: &str) -> Result<NaiveDate, InvalidDay> {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    // chrono takes signs, spaces and single digits, too.
+    day.filter(|day| YEARS.contains(&day.year()) && day.format("%Y-%m-%d").to_string() == text)
+        .ok_or(InvalidDay)
+}
+
+/// A time (RFC 3339, `date-time`), upper case.
+fn time(text: &str) -> Result<DateTime<Utc>, InvalidTime> {
+    let (date, rest) = text.split_once('T').ok_or(InvalidTime::Form)?;
+    day(date).map_err(|_| InvalidTime::Form)?;
+    if let Some((before, offset)) = rest.rsplit_once(' ')
+        && time(&format!("{date}T{before}+{offset}")).is_ok()
+    {
+        return Err(InvalidTime::SpaceForPlus);
+    }
+    let plain = |c: char| c.is_ascii_digit() || matches!(c, ':' | '.' | '+' | '-' | 'Z');
+    let time = DateTime::parse_from_rfc3339(text).ok();
+    let time = time.filter(|_| rest.chars().all(plain));
+    let time = time.map(|time| time.with_timezone(&Utc));
+    time.filter(|time| YEARS.contains(&time.year()))
+        .ok_or(InvalidTime::Form)
+}
+
+/// A time in a cursor, which a client may have made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub struct Time(pub DateTime<Utc>);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        time(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// What a period begins or ends with: `from` and `to` of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DayOrTime {
+    /// A whole day: a period from it has all of it, and so has one to it.
+    Day(NaiveDate),
+    /// A moment: a period from it includes it, and one to it ends before it.
+    Time(DateTime<Utc>),
+}
+
+impl DayOrTime {
+    /// Reads `YYYY-MM-DD` or an RFC 3339 time.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn parse(text: &str) -> Result<Self, InvalidTime> {
+        match day(text) {
+            Ok(day) => Ok(Self::Day(day)),
+            Err(InvalidDay) => time(text).map(Self::Time),
+        }
+    }
+
+    /// The first moment of a period from it.
+    #[must_use]
+    pub fn first(self, zone: ClinicTimeZone) -> DateTime<Utc> {
+        match self {
+            Self::Day(day) => zone.begin(day),
+            Self::Time(time) => time,
+        }
+    }
+
+    /// The first moment that is not in a period to it any more.
+    #[must_use]
+    pub fn end(self, zone: ClinicTimeZone) -> DateTime<Utc> {
+        match self {
+            Self::Day(day) => zone.begin(day + Days::new(1)),
+            Self::Time(time) => time,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DayOrTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+/// Where the clinic is, in time. UTC where the deployment does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClinicTimeZone(Tz);
+
+/// There is no time zone of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("CLINIC_TIME_ZONE: {0} is no time zone of the IANA database, such as Europe/Berlin")]
+pub struct UnknownTimeZone(String);
+
+impl ClinicTimeZone {
+    /// Universal time.
+    pub const UTC: Self = Self(Tz::UTC);
+
+    /// Reads `CLINIC_TIME_ZONE`; UTC where it is not set.
+    ///
+    /// # Errors
+    /// If there is no such zone.
+    pub fn from_env() -> Result<Self, UnknownTimeZone> {
+        let name = std::env::var("CLINIC_TIME_ZONE").unwrap_or_default();
+        if name.is_empty() {
+            return Ok(Self::UTC);
+        }
+        Self::parse(&name)
+    }
+
+    /// Reads a name of the IANA database, such as `Europe/Berlin`.
+    ///
+    /// # Errors
+    /// If there is no such zone.
+    pub fn parse(name: &str) -> Result<Self, UnknownTimeZone> {
+        let zone = name.parse().map(Self);
+        zone.map_err(|_| UnknownTimeZone(name.to_owned()))
+    }
+
+    /// The day that it is there at this moment.
+    #[must_use]
+    pub fn day(self, now: DateTime<Utc>) -> NaiveDate {
+        now.with_timezone(&self.0).date_naive()
+    }
+
+    /// The first moment of a day. Where clocks are put forward at midnight it is an hour later.
+    fn begin(self, day: NaiveDate) -> DateTime<Utc> {
+        let midnight = day.and_time(NaiveTime::MIN);
+        let local = |time| self.0.from_local_datetime(&time).earliest();
+        let begin = local(midnight).or_else(|| local(midnight + TimeDelta::hours(1)));
+        begin.map_or(midnight.and_utc(), |begin| begin.with_timezone(&Utc))
+    }
+}
+
+/// The last day that it is anywhere at this moment.
+#[must_use]
+pub fn latest_day(now: DateTime<Utc>) -> NaiveDate {
+    (now + EASTERNMOST).date_naive()
+}
+
+/// As the deployment says.
+impl<S: Sync> FromRequestParts<S> for ClinicTimeZone {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self::UTC))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_has_one_form() {
+        assert!(day("2024-02-29").is_ok());
+        for text in [
+            "",
+            "2023-02-29",
+            "2024-2-09",
+            "+2024-02-9",
+            "  2024-2-9",
+            "2024-02-09 ",
+            "20240209",
+            "12024-02-09",
+            "0000-01-01",
+            "-024-02-09",
+            "2024-02-09T00:00:00Z",
+            "２０２４-02-09",
+        ] {
+            assert_eq!(day(text), Err(InvalidDay), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_has_one_form() {
+        let utc = time("2026-05-31T09:30:00.25Z").unwrap();
+        assert_eq!(time("2026-05-31T11:30:00.25+02:00"), Ok(utc));
+        assert_eq!(
+            DayOrTime::parse("2026-05-31T09:30:00.25Z"),
+            Ok(DayOrTime::Time(utc))
+        );
+        for text in [
+            "2026-05-31t09:30:00z",
+            "2026-05-31 09:30:00Z",
+            "2026-05-31T09:30:00",
+            "2026-05-31T09:30Z",
+            "2026-05-31T24:00:00Z",
+            "2026-05-31T09:30:00 Z",
+            "-4714-01-01T00:00:00Z",
+            "+262000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-00:01",
+            "1780219800",
+            "2026-W22-7",
+        ] {
+            assert_eq!(DayOrTime::parse(text), Err(InvalidTime::Form), "{text}");
+        }
+        let lost = DayOrTime::parse("2026-05-31T09:30:00 02:00");
+        assert_eq!(lost, Err(InvalidTime::SpaceForPlus));
+    }
+
+    #[test]
+    fn a_day_is_the_clinics() {
+        let zone = |name: &str| ClinicTimeZone::parse(name).unwrap();
+        let moment = time("2026-03-28T23:30:00Z").unwrap();
+        assert_eq!(zone("UTC").day(moment).to_string(), "2026-03-28");
+        assert_eq!(zone("Europe/Berlin").day(moment).to_string(), "2026-03-29");
+        assert_eq!(
+            zone("America/New_York").day(moment).to_string(),
+            "2026-03-28"
+        );
+        assert_eq!(latest_day(moment).to_string(), "2026-03-29");
+
+        // A day of 23 hours, and one that begins at one o'clock.
+        let berlin = DayOrTime::parse("2026-03-29").unwrap();
+        let length = berlin.end(zone("Europe/Berlin")) - berlin.first(zone("Europe/Berlin"));
+        assert_eq!(length, TimeDelta::hours(23));
+        let santiago = DayOrTime::parse("2026-09-06")
+            .unwrap()
+            .first(zone("America/Santiago"));
+        assert_eq!(santiago, time("2026-09-06T04:00:00Z").unwrap());
+        assert!(ClinicTimeZone::parse("Europe/Atlantis").is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! What people type into forms, read into the one form that is stored.
+//!
+//! Whatever means the same is stored the same, and what cannot mean anything, or looks like
+//! something else than it is, is refused with the reason.
+
+mod text;
+
+pub use text::{InvalidText, Line, Lines};

@@ -11,7 +11,8 @@ use std::{collections::HashMap, fmt::Write as _};
 use chrono::{DateTime, Utc};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
+use store::Transaction;
 use telemetry::{Metrics, Unit};
 
 use crate::chain::{BEGINNING, StoredRecord};
@@ -150,10 +151,10 @@ pub async fn verify_audit_trail(
     database: &PgPool,
     verification: &Verification,
 ) -> Result<Verified, sqlx::Error> {
-    let mut transaction = database.begin().await?;
+    let mut transaction = Transaction::begin(database).await?;
     // The ends and the records of one moment.
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
     let ends = ends(&mut transaction).await?;
     let mut reading = Reading::against(&verification.ends);
@@ -181,19 +182,19 @@ pub async fn verify_audit_trail(
     })
 }
 
-async fn ends(database: &mut PgConnection) -> Result<Vec<End>, sqlx::Error> {
+async fn ends(transaction: &mut Transaction) -> Result<Vec<End>, sqlx::Error> {
     sqlx::query_as!(
         End,
         r#"SELECT number AS chain, sequence, encode(hash, 'hex') AS "hash!"
            FROM audit.chain
            ORDER BY number"#
     )
-    .fetch_all(database)
+    .fetch_all(transaction)
     .await
 }
 
 async fn page_behind(
-    database: &mut PgConnection,
+    transaction: &mut Transaction,
     (chain, sequence): (i16, i64),
 ) -> Result<Vec<StoredRecord>, sqlx::Error> {
     sqlx::query_as!(
@@ -208,7 +209,7 @@ async fn page_behind(
         sequence,
         PAGE,
     )
-    .fetch_all(database)
+    .fetch_all(transaction)
     .await
 }
 

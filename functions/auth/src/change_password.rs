@@ -10,6 +10,7 @@ use identity::{Caller, Permission};
 use secrecy::SecretString;
 use serde::Deserialize;
 use sqlx::PgPool;
+use store::Transaction;
 use utoipa::ToSchema;
 
 use crate::{
@@ -122,7 +123,7 @@ pub(crate) async fn change_password(
     Box::pin(attempt.succeeded()).await;
     let hash = PasswordHash::of(new).await?;
 
-    let mut transaction = database.begin().await?;
+    let mut transaction = Transaction::begin(database).await?;
     let changed = sqlx::query!(
         "UPDATE auth.user_account SET password_hash = $3, updated_at = now()
          WHERE id = $1 AND password_hash = $2 AND NOT disabled",
@@ -130,7 +131,7 @@ pub(crate) async fn change_password(
         account.password_hash,
         hash.as_str(),
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     if changed.rows_affected() == 0 {
         return Err(Problem::new(
@@ -142,7 +143,7 @@ pub(crate) async fn change_password(
         "DELETE FROM auth.one_time_token WHERE user_id = $1",
         caller.user
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     // Twice, as in `update_account`: no change without it, and nobody slips in between. The
     // gateway may let in for a moment whose session is over: it does not begin again here.
@@ -151,7 +152,7 @@ pub(crate) async fn change_password(
         return Err(Problem::unauthorized());
     }
     trail
-        .succeeded(&mut *transaction, Subject::Account(caller.user))
+        .succeeded(&mut transaction, Subject::Account(caller.user))
         .await?;
     transaction.commit().await?;
     if sessions.end_others(caller.user, session).await?.is_err() {

@@ -7,6 +7,7 @@ use http::{StatusCode, header};
 use identity::{Caller, Permission, Role};
 use serde::Deserialize;
 use sqlx::PgPool;
+use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -73,7 +74,7 @@ pub(crate) async fn create_account(
         return Err(errors.into_problem());
     };
 
-    let mut transaction = database.begin().await?;
+    let mut transaction = Transaction::begin(&database).await?;
     let account = sqlx::query_as!(
         AccountRow,
         r#"INSERT INTO auth.user_account (id, email, role)
@@ -84,7 +85,7 @@ pub(crate) async fn create_account(
         email.as_str(),
         input.role.name(),
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut transaction)
     .await
     .on_constraint("user_account_email_unique", || {
         Problem::conflict("email", "Email address already exists")
@@ -95,10 +96,10 @@ pub(crate) async fn create_account(
         Uuid::now_v7(),
         email.as_str(),
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     trail
-        .succeeded(&mut *transaction, Subject::Account(account.id))
+        .succeeded(&mut transaction, Subject::Account(account.id))
         .await?;
     transaction.commit().await?;
 

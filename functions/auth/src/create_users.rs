@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgPool;
+use store::Transaction;
 use uuid::Uuid;
 
 use crate::{EmailAddress, HashingFailed, InvalidPassword, Password, PasswordHash};
@@ -153,7 +154,7 @@ pub async fn create_users(
     accounts.sort_unstable_by(|(one, ..), (other, ..)| one.as_str().cmp(other.as_str()));
 
     let mut created = Vec::new();
-    let mut transaction = database.begin().await?;
+    let mut transaction = Transaction::begin(database).await?;
     for (email, hash, role) in accounts {
         let id = Uuid::now_v7();
         let inserted = sqlx::query!(
@@ -165,14 +166,14 @@ pub async fn create_users(
             hash.as_str(),
             role.name(),
         )
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         if inserted.rows_affected() == 1 {
             created.push(id);
         }
     }
     for id in &created {
-        on_record(*id).append(&mut *transaction).await?;
+        on_record(*id).append(&mut transaction).await?;
     }
     transaction.commit().await?;
     let created = created.len() as u64;

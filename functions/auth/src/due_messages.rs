@@ -5,7 +5,8 @@
 //! not sent is due again later.
 
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgPool};
+use store::Transaction;
 use uuid::Uuid;
 
 /// How many messages one run sends: as many as fit into the function's time.
@@ -83,12 +84,12 @@ pub(crate) enum Outcome {
 pub(crate) async fn send_due(
     database: &PgPool,
     waiting: Waiting,
-    send_next: impl AsyncFn(&mut PgConnection) -> Result<Option<(Uuid, Outcome)>, SendError>,
+    send_next: impl AsyncFn(&mut Transaction) -> Result<Option<(Uuid, Outcome)>, SendError>,
 ) -> Result<Report, SendError> {
     let mut report = Report::default();
     let mut failures_in_a_row = 0;
     for _ in 0..MAX_MESSAGES {
-        let mut transaction = database.begin().await?;
+        let mut transaction = Transaction::begin(database).await?;
         let Some((id, outcome)) = send_next(&mut transaction).await? else {
             break;
         };
@@ -150,13 +151,13 @@ impl Waiting {
         }
     }
 
-    async fn remove(self, transaction: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    async fn remove(self, transaction: &mut Transaction, id: Uuid) -> Result<(), sqlx::Error> {
         let sql = format!("DELETE FROM {} WHERE id = $1", self.table());
         execute(transaction, sql, id).await
     }
 
     /// Twice as long as the last time, an hour at most.
-    async fn put_off(self, transaction: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    async fn put_off(self, transaction: &mut Transaction, id: Uuid) -> Result<(), sqlx::Error> {
         let sql = format!(
             "UPDATE {}
              SET attempts = attempts + 1,
@@ -169,7 +170,7 @@ impl Waiting {
 }
 
 /// Executes what names one of our own tables and nothing that came from outside.
-async fn execute(transaction: &mut PgConnection, sql: String, id: Uuid) -> Result<(), sqlx::Error> {
+async fn execute(transaction: &mut Transaction, sql: String, id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(AssertSqlSafe(sql))
         .bind(id)
         .execute(transaction)

@@ -12,6 +12,7 @@ use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use serde::Deserialize;
 use sqlx::PgPool;
+use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -64,17 +65,17 @@ pub(crate) async fn forgotten_password(
     };
 
     attempts.message(&source).await?;
-    let mut transaction = database.begin().await?;
+    let mut transaction = Transaction::begin(&database).await?;
     sqlx::query!(
         "INSERT INTO auth.account_message (id, email, kind) VALUES ($1, $2, 'FORGOTTEN_PASSWORD')
          ON CONFLICT ON CONSTRAINT account_message_once DO NOTHING",
         Uuid::now_v7(),
         email.as_str(),
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     // Without the account, or the answer to an address that has none would be quicker.
-    trail.succeeded(&mut *transaction, Subject::Nobody).await?;
+    trail.succeeded(&mut transaction, Subject::Nobody).await?;
     transaction.commit().await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -14,8 +14,8 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use mail::{MailError, Mailer};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::IgnoredAny;
-use sqlx::{PgConnection, PgPool, postgres::types::PgInterval};
-use store::{MissingSetting, setting};
+use sqlx::{PgPool, postgres::types::PgInterval};
+use store::{MissingSetting, Transaction, setting};
 use telemetry::{Metrics, Unit};
 use uuid::Uuid;
 
@@ -247,7 +247,7 @@ async fn send(database: &PgPool, mail: &Mail, due: &Due, user: Uuid) -> Result<O
 
 /// The invitation that has been due for longest, or else the other message, ours until the
 /// transaction ends.
-async fn next(transaction: &mut PgConnection) -> Result<Option<Due>, sqlx::Error> {
+async fn next(transaction: &mut Transaction) -> Result<Option<Due>, sqlx::Error> {
     sqlx::query_as!(
         Due,
         r#"SELECT message.id, message.email, message.kind = 'INVITATION' AS "is_invitation!",

@@ -10,6 +10,7 @@ use http::StatusCode;
 use secrecy::SecretString;
 use serde::Deserialize;
 use sqlx::PgPool;
+use store::Transaction;
 use utoipa::ToSchema;
 
 use crate::{
@@ -122,13 +123,13 @@ async fn replace_password(
     let email = EmailAddress::parse(&account.email).map_err(Problem::internal)?;
     let password = PasswordHash::of(password).await?;
 
-    let mut transaction = database.begin().await?;
+    let mut transaction = Transaction::begin(database).await?;
     // Of two at the same time, one finds the token.
     let used = sqlx::query!(
         "DELETE FROM auth.one_time_token WHERE hash = $1 AND expires_at > now()",
         hash,
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     let set = sqlx::query!(
         "UPDATE auth.user_account SET password_hash = $2, updated_at = now()
@@ -136,7 +137,7 @@ async fn replace_password(
         account.id,
         password.as_str(),
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     if used.rows_affected() == 0 || set.rows_affected() == 0 {
         return Err(no_such_token());
@@ -145,12 +146,12 @@ async fn replace_password(
         "DELETE FROM auth.one_time_token WHERE user_id = $1",
         account.id
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     // Twice, as in `update_account`: no change without it, and nobody slips in between.
     sessions.end_all(account.id).await?;
     trail
-        .succeeded(&mut *transaction, Subject::Account(account.id))
+        .succeeded(&mut transaction, Subject::Account(account.id))
         .await?;
     transaction.commit().await?;
     sessions.end_all(account.id).await?;

@@ -6,7 +6,8 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use mail::{MailError, Mailer};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
+use store::Transaction;
 use uuid::Uuid;
 
 use crate::due_messages::{Outcome, Report, SendError, Waiting, send_due};
@@ -75,7 +76,7 @@ impl Notice {
 }
 
 /// The notice that has been due for longest, ours until the transaction ends.
-async fn next(transaction: &mut PgConnection) -> Result<Option<Notice>, sqlx::Error> {
+async fn next(transaction: &mut Transaction) -> Result<Option<Notice>, sqlx::Error> {
     sqlx::query_as!(
         Notice,
         r#"SELECT notice.id, notice.email, account.email AS "actor?", notice.actor_id,

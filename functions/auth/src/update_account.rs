@@ -11,7 +11,8 @@ use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::put};
 use identity::{Caller, Permission, Role};
 use serde::Deserialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
+use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -89,7 +90,7 @@ pub(crate) async fn update_account(
 ) -> Result<(EntityTag, Json<Account>), Problem> {
     caller.must(Permission::ManageAccounts)?;
 
-    let mut transaction = database.begin().await?;
+    let mut transaction = Transaction::begin(&database).await?;
     one_at_a_time(&mut transaction).await?;
     let before = sqlx::query_as!(
         AccountRow,
@@ -100,7 +101,7 @@ pub(crate) async fn update_account(
            FOR UPDATE"#,
         id,
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(&mut transaction)
     .await?
     .ok_or_else(not_found)?
     .read()?;
@@ -120,21 +121,21 @@ pub(crate) async fn update_account(
         change.role.name(),
         change.disabled,
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut transaction)
     .await?
     .read()?;
     let loses_sessions = account.role != before.role || account.disabled;
     if account.disabled {
         // What was sent to them before does not open the account later.
         sqlx::query!("DELETE FROM auth.one_time_token WHERE user_id = $1", id)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
     }
     if loses_sessions {
         sessions.end_all(id).await?;
     }
     trail
-        .succeeded(&mut *transaction, Subject::Account(id))
+        .succeeded(&mut transaction, Subject::Account(id))
         .await?;
     transaction.commit().await?;
     if loses_sessions {
@@ -150,7 +151,7 @@ pub(crate) async fn update_account(
 
 /// Changes of accounts wait for each other, so that two administrators who disable one
 /// another at the same time do not both succeed.
-async fn one_at_a_time(transaction: &mut PgConnection) -> Result<(), Problem> {
+async fn one_at_a_time(transaction: &mut Transaction) -> Result<(), Problem> {
     sqlx::query!(
         r#"SELECT pg_advisory_xact_lock(hashtext('auth.update_account'))::text AS "locked""#
     )
@@ -161,7 +162,7 @@ async fn one_at_a_time(transaction: &mut PgConnection) -> Result<(), Problem> {
 
 /// 409 if nobody but this account can log in as an administrator.
 async fn another_administrator_is_left(
-    transaction: &mut PgConnection,
+    transaction: &mut Transaction,
     id: Uuid,
 ) -> Result<(), Problem> {
     let others = sqlx::query_scalar!(

@@ -9,7 +9,8 @@ use axum::{Extension, Json, Router, extract::State, routing::post};
 use fields::Lines;
 use identity::{Caller, Permission};
 use serde::Deserialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
+use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -67,7 +68,7 @@ pub(crate) async fn open_in_emergency(
     caller.must(Permission::OpenInEmergency)?;
     let reason = emergency.parse()?;
 
-    let mut transaction = database.begin().await?;
+    let mut transaction = Transaction::begin(&database).await?;
     let patient = sqlx::query_as!(
         Patient,
         "SELECT id, version, name, email, address, date_of_birth, registered_date,
@@ -76,12 +77,12 @@ pub(crate) async fn open_in_emergency(
          WHERE id = $1",
         id,
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(&mut transaction)
     .await?
     .ok_or_else(not_found)?;
     tell_administrators(&mut transaction, caller, id, &request).await?;
     trail
-        .succeeded_because(&mut *transaction, Subject::Patient(id), reason.as_str())
+        .succeeded_because(&mut transaction, Subject::Patient(id), reason.as_str())
         .await?;
     transaction.commit().await?;
     tracing::warn!(patientId = %id, by = %caller.user, "opened a record in an emergency");
@@ -102,7 +103,7 @@ impl Emergency {
 /// The auth service knows who they are, and writes to them: this is what it publishes for
 /// that in its schema. There is no access without the message, nor the other way round.
 async fn tell_administrators(
-    transaction: &mut PgConnection,
+    transaction: &mut Transaction,
     caller: Caller,
     patient: Uuid,
     request: &RequestId,

@@ -15,9 +15,10 @@ use billing_client::{BillingClient, BillingError};
 use contracts::{PATIENT_EVENTS_TOPIC, billing::v1::CreateBillingAccountRequest};
 use events::{Change, PatientEvent, Producer, ProducerError};
 use prost::Message as _;
-use sqlx::{PgConnection, PgPool};
-use store::setting;
+use sqlx::PgPool;
+use store::{Transaction, setting};
 use telemetry::TraceContext;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::patient::Patient;
@@ -72,7 +73,7 @@ impl MessageKind {
 /// # Errors
 /// If the database fails.
 pub async fn open_billing_account(
-    transaction: &mut PgConnection,
+    transaction: &mut Transaction,
     patient: &Patient,
 ) -> Result<(), sqlx::Error> {
     let request = CreateBillingAccountRequest {
@@ -96,7 +97,7 @@ pub async fn open_billing_account(
 /// # Errors
 /// If the database fails.
 pub async fn announce(
-    transaction: &mut PgConnection,
+    transaction: &mut Transaction,
     patient: &Patient,
     change: Change,
 ) -> Result<(), sqlx::Error> {
@@ -118,7 +119,7 @@ pub async fn announce(
 }
 
 async fn write(
-    transaction: &mut PgConnection,
+    transaction: &mut Transaction,
     patient_id: Uuid,
     message_id: Uuid,
     kind: MessageKind,
@@ -153,9 +154,17 @@ pub enum DeliveryError {
     /// The row is not what this version of the code writes.
     #[error("the message cannot be read")]
     Unreadable,
+    /// Nobody waits for the answer any longer.
+    #[error("there was no answer before the time was up")]
+    TimeIsUp,
 }
 
 impl DeliveryError {
+    /// Whether the message itself is to blame.
+    const fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Database(_) | Self::TimeIsUp) && self.unavailable().is_none()
+    }
+
     /// The kind of message that nobody can take at the moment, whatever it says: the
     /// receiver is down, too slow, or does not know us. None if the message was refused.
     pub(crate) const fn unavailable(&self) -> Option<MessageKind> {
@@ -175,6 +184,15 @@ impl DeliveryError {
 pub struct Delivery {
     billing: BillingClient,
     producer: Arc<Producer>,
+}
+
+/// How long a delivery may take.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    /// When the last call may begin.
+    last_call: Instant,
+    /// When a call is given up, if that is before its own time-out.
+    end: Option<Instant>,
 }
 
 /// Whether a delivery waits for another one of the same patient.
@@ -206,13 +224,28 @@ impl Delivery {
     /// Tries to deliver everything of this patient, for a short time. What it leaves is
     /// the relay's: the client is not told, because nothing is lost.
     pub async fn deliver_now(&self, database: &PgPool, patient_id: Uuid) {
-        let until = Instant::now() + LAST_CALL;
-        let delivery = Box::pin(self.deliver(database, patient_id, Contention::Wait, until));
+        let now = Instant::now();
+        let time = Time {
+            last_call: now + LAST_CALL,
+            end: Some(now + AT_ONCE),
+        };
+        let (delivery, database) = (self.clone(), database.clone());
+        // A task of its own: a transaction that is given up half-way is in doubt. It ends in
+        // time unless the database is slow, and then without this request.
+        let delivery = tokio::spawn(
+            async move {
+                Box::pin(delivery.deliver(&database, patient_id, Contention::Wait, time)).await
+            }
+            .in_current_span(),
+        );
         match tokio::time::timeout(AT_ONCE, delivery).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
+            Ok(Ok(Ok(_))) => {}
+            Ok(Ok(Err(error))) => {
                 let cause = &error as &dyn std::error::Error;
                 tracing::warn!(cause, patientId = %patient_id, "left to the relay");
+            }
+            Ok(Err(_)) => {
+                tracing::error!(cause = "panic", patientId = %patient_id, "left to the relay");
             }
             Err(_) => {
                 tracing::warn!(cause = "time-out", patientId = %patient_id, "left to the relay");
@@ -231,7 +264,11 @@ impl Delivery {
         patient_id: Uuid,
         until: Instant,
     ) -> Result<usize, DeliveryError> {
-        let delivery = self.deliver(database, patient_id, Contention::LeaveIt, until);
+        let time = Time {
+            last_call: until,
+            end: None,
+        };
+        let delivery = self.deliver(database, patient_id, Contention::LeaveIt, time);
         // Boxed: the clients' futures are too deep for the compiler to lay out in the caller's.
         Box::pin(delivery).await
     }
@@ -241,29 +278,29 @@ impl Delivery {
         database: &PgPool,
         patient_id: Uuid,
         contention: Contention,
-        until: Instant,
+        time: Time,
     ) -> Result<usize, DeliveryError> {
         let mut delivered = 0;
         loop {
             // The lock on the patient's deliveries is held until the transaction ends,
             // and is gone with the connection if this process dies.
-            let mut transaction = database.begin().await?;
+            let mut transaction = Transaction::begin(database).await?;
             let messages = if lock(&mut transaction, patient_id, contention).await? {
                 due(&mut transaction, patient_id).await?
             } else {
                 Vec::new()
             };
-            let (sent, failure) = self.send_all(patient_id, &messages, until).await;
+            let (sent, failure) = self.send_all(patient_id, &messages, time).await;
             if !sent.is_empty() {
                 sqlx::query!(
                     "DELETE FROM patients.outbox WHERE sequence = ANY($1)",
                     &sent
                 )
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
             }
             if let Some((sequence, failure)) = &failure
-                && failure.unavailable().is_none()
+                && failure.is_refusal()
             {
                 try_later(&mut transaction, *sequence).await?;
             }
@@ -286,18 +323,25 @@ impl Delivery {
         &self,
         patient_id: Uuid,
         messages: &[Waiting],
-        until: Instant,
+        time: Time,
     ) -> (Vec<i64>, Option<(i64, DeliveryError)>) {
         let mut sent = Vec::with_capacity(messages.len());
         for message in messages {
-            if Instant::now() >= until {
+            if Instant::now() >= time.last_call {
                 break;
             }
             let trace = message
                 .traceparent
                 .parse()
                 .unwrap_or_else(|_| TraceContext::start());
-            match trace.scope(self.send(patient_id, message)).await {
+            let call = trace.scope(self.send(patient_id, message));
+            let answered = match time.end {
+                Some(end) => tokio::time::timeout_at(end.into(), call)
+                    .await
+                    .unwrap_or(Err(DeliveryError::TimeIsUp)),
+                None => call.await,
+            };
+            match answered {
                 Ok(()) => sent.push(message.sequence),
                 Err(failure) => return (sent, Some((message.sequence, failure))),
             }
@@ -342,10 +386,7 @@ struct Waiting {
 
 /// The patient's next messages in their order; none while the first of them waits for
 /// another try.
-async fn due(
-    transaction: &mut PgConnection,
-    patient_id: Uuid,
-) -> Result<Vec<Waiting>, sqlx::Error> {
+async fn due(transaction: &mut Transaction, patient_id: Uuid) -> Result<Vec<Waiting>, sqlx::Error> {
     let messages = sqlx::query_as!(
         Waiting,
         r#"SELECT sequence, message_id, kind, payload, traceparent,
@@ -364,7 +405,7 @@ async fn due(
 }
 
 /// Has a message that was refused wait for its next try.
-async fn try_later(transaction: &mut PgConnection, sequence: i64) -> Result<(), sqlx::Error> {
+async fn try_later(transaction: &mut Transaction, sequence: i64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE patients.outbox
          SET attempts = attempts + 1,
@@ -383,7 +424,7 @@ async fn try_later(transaction: &mut PgConnection, sequence: i64) -> Result<(), 
 
 /// Takes the lock on the deliveries of this patient until the transaction ends.
 async fn lock(
-    transaction: &mut PgConnection,
+    transaction: &mut Transaction,
     patient_id: Uuid,
     contention: Contention,
 ) -> Result<bool, sqlx::Error> {

@@ -7,6 +7,7 @@ use axum::{Json, Router, extract::State, routing::put};
 use identity::{Caller, Permission};
 use serde::Deserialize;
 use sqlx::PgPool;
+use store::Transaction;
 use utoipa::ToSchema;
 
 use crate::patient::{Patient, not_found};
@@ -57,12 +58,12 @@ pub(crate) async fn restrict_patient(
 ) -> Result<(EntityTag, Json<Patient>), Problem> {
     caller.must(Permission::RestrictPatient)?;
 
-    let mut transaction = database.begin().await?;
+    let mut transaction = Transaction::begin(&database).await?;
     let version = sqlx::query_scalar!(
         "SELECT version FROM patients.patient WHERE id = $1 FOR UPDATE",
         id,
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(&mut transaction)
     .await?
     .ok_or_else(not_found)?;
     if_match.check(version)?;
@@ -77,10 +78,10 @@ pub(crate) async fn restrict_patient(
         id,
         restriction.restricted,
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut transaction)
     .await?;
     trail
-        .succeeded(&mut *transaction, Subject::Patient(id))
+        .succeeded(&mut transaction, Subject::Patient(id))
         .await?;
     transaction.commit().await?;
     Ok((patient.entity_tag(), Json(patient)))

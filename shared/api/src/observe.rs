@@ -6,7 +6,7 @@ use std::{sync::OnceLock, time::Instant};
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
 use lambda_http::{Context, aws_lambda_events::apigw::ApiGatewayProxyRequestContext};
@@ -89,10 +89,9 @@ pub(crate) async fn observe(
 
     request.extensions_mut().insert(id);
     let work = trace.scope(next.run(request)).instrument(span.clone());
-    let mut response = match tokio::time::timeout(REQUEST_DEADLINE, work).await {
-        Ok(response) => response,
-        Err(elapsed) => Problem::unavailable(1, elapsed).into_response(),
-    };
+    let mut response = within_deadline(work)
+        .await
+        .unwrap_or_else(IntoResponse::into_response);
 
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         log_cause(&span, &problem);
@@ -139,6 +138,23 @@ pub(crate) async fn observe(
         .property("status", status.as_u16())
         .emit();
     response
+}
+
+/// The answer of the work, or what is said in its place at the deadline.
+///
+/// The work is a task of its own, and goes on when nobody waits for it any more: one that is
+/// given up between a message to the database and the answer to it leaves in doubt what became
+/// of its transaction. It is bounded all the same, by what a connection without another end
+/// would cost the requests that follow.
+async fn within_deadline(
+    work: impl Future<Output = Response> + Send + 'static,
+) -> Result<Response, Problem> {
+    let work = tokio::spawn(tokio::time::timeout(REQUEST_DEADLINE * 2, work));
+    match tokio::time::timeout(REQUEST_DEADLINE, work).await {
+        Ok(Ok(Ok(response))) => Ok(response),
+        Ok(Err(panicked)) => Err(Problem::internal(panicked)),
+        Ok(Ok(Err(elapsed))) | Err(elapsed) => Err(Problem::unavailable(1, elapsed)),
+    }
 }
 
 fn count(yes: bool) -> f64 {

@@ -7,7 +7,8 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
-use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgExecutor, Row as _, postgres::PgRow};
+use store::Transaction;
 
 use crate::{IDEMPOTENCY_REPLAYED, request_identity::RequestIdentity};
 
@@ -139,12 +140,12 @@ impl StoredAnswers {
     /// What is known about the key of this request.
     pub(crate) async fn find(
         &self,
-        connection: &mut PgConnection,
+        transaction: &mut Transaction,
         request: &RequestIdentity,
     ) -> Result<Option<Known>, sqlx::Error> {
         let row = sqlx::query(AssertSqlSafe(self.select.clone()))
             .bind(request.id.as_slice())
-            .fetch_optional(connection)
+            .fetch_optional(transaction)
             .await?;
         row.map(|row| {
             let fingerprint: Vec<u8> = row.try_get("fingerprint")?;

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::request::Parts;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::PgPool;
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
 use crate::{
@@ -24,7 +24,7 @@ const TRY_AGAIN_AFTER: u32 = 1;
 
 /// The transaction of a request from its beginning until it is committed. The layer ends
 /// one that the handler left behind.
-pub(crate) type Begun = Arc<Mutex<Option<sqlx::Transaction<'static, Postgres>>>>;
+pub(crate) type Begun = Arc<Mutex<Option<store::Transaction>>>;
 
 /// What a handler of a route in the [`layer`](crate::layer) changes the database with.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl UnitOfWork {
     /// more; with 409 while the same request is being processed, and with 422 if its key
     /// stands for another request; if the database fails.
     pub async fn begin(self) -> Result<Transaction, Interrupted> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = store::Transaction::begin(&self.database).await?;
         if let Some(request) = &self.request
             && let Some(end) = self.claim(&mut transaction, request).await?
         {
@@ -63,7 +63,7 @@ impl UnitOfWork {
     /// why it has nothing to do.
     async fn claim(
         &self,
-        transaction: &mut PgConnection,
+        transaction: &mut store::Transaction,
         request: &RequestIdentity,
     ) -> Result<Option<Interrupted>, sqlx::Error> {
         let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
@@ -93,10 +93,7 @@ impl UnitOfWork {
 /// Everything that the request does to the database, until it is committed.
 #[derive(Debug)]
 pub struct Transaction {
-    connection: OwnedMappedMutexGuard<
-        Option<sqlx::Transaction<'static, Postgres>>,
-        sqlx::Transaction<'static, Postgres>,
-    >,
+    connection: OwnedMappedMutexGuard<Option<store::Transaction>, store::Transaction>,
     work: UnitOfWork,
 }
 
@@ -116,7 +113,7 @@ impl Transaction {
             let stored;
             (stored, answer) = StoredAnswer::of(answer).await?;
             work.answers
-                .keep(&mut **connection, request, &stored)
+                .keep(&mut *connection, request, &stored)
                 .await?;
         }
         drop(connection);
@@ -128,15 +125,15 @@ impl Transaction {
 }
 
 impl Deref for Transaction {
-    type Target = PgConnection;
+    type Target = store::Transaction;
 
-    fn deref(&self) -> &PgConnection {
+    fn deref(&self) -> &store::Transaction {
         &self.connection
     }
 }
 
 impl DerefMut for Transaction {
-    fn deref_mut(&mut self) -> &mut PgConnection {
+    fn deref_mut(&mut self) -> &mut store::Transaction {
         &mut self.connection
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use sqlx::{
-    Connection as _,
+    Connection as _, PgConnection, Row as _,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
+use tokio::time::timeout;
 
 use crate::{MissingSetting, setting};
 
@@ -41,25 +42,60 @@ pub fn pool(application: &str) -> Result<PgPool, PoolError> {
     Ok(pool_of(connect_options(application)?))
 }
 
-/// The pool of the database that is reached like this. Nothing is connected yet.
+/// The pool of the database that is reached like this, for a function. Nothing is connected
+/// yet.
+#[must_use]
+pub fn pool_of(options: PgConnectOptions) -> PgPool {
+    pool_with(options, CONNECTIONS, PATIENCE)
+}
+
+/// A pool of so many connections, for which a request waits so long. Nothing is connected yet.
 ///
 /// How long a statement may take and wait is said by the role that logs in, and not by the
 /// connection: poolers such as Amazon RDS Proxy refuse connections with options.
 #[must_use]
-pub fn pool_of(options: PgConnectOptions) -> PgPool {
+pub fn pool_with(options: PgConnectOptions, connections: u32, patience: Duration) -> PgPool {
+    // What is left of the patience is for a new connection.
+    let sign_of_life = patience / 3;
     PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(PATIENCE)
+        .max_connections(connections)
+        .acquire_timeout(patience)
         .test_before_acquire(false)
-        .before_acquire(|connection, state| {
+        .before_acquire(move |connection, state| {
             Box::pin(async move {
-                if state.idle_for > TRUSTED_FOR {
-                    return Ok(connection.ping().await.is_ok());
+                if state.idle_for <= TRUSTED_FOR {
+                    return Ok(true);
                 }
-                Ok(true)
+                // One whose other end is gone without a word answers never, not with an error.
+                let alive = timeout(sign_of_life, connection.ping()).await;
+                Ok(matches!(alive, Ok(Ok(()))))
+            })
+        })
+        .after_release(move |connection, _| {
+            Box::pin(async move {
+                let clean = timeout(sign_of_life, clean_up(connection)).await;
+                // As an error: whoever does not answer is not told goodbye.
+                clean.map_err(|_| sqlx::Error::PoolTimedOut)?
             })
         })
         .connect_lazy_with(options)
+}
+
+/// Leaves nothing on the connection of who used it before. Answers whether anybody may use it
+/// again.
+///
+/// `sqlx` 0.9.0 does not know of a transaction whose BEGIN was given up before its answer
+/// came, and hands the connection on with it open: what is done next on it seems to be done,
+/// and is lost (<https://github.com/launchbadge/sqlx/issues/4385>). And a server that has become
+/// a standby takes no change any more: the next connection may lead to its successor.
+async fn clean_up(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // BEGIN says something only where there is a transaction, ROLLBACK only where there is
+    // none.
+    let read_only = sqlx::raw_sql("BEGIN; SHOW transaction_read_only; ROLLBACK")
+        .fetch_one(&mut *connection)
+        .await?;
+    let read_only: String = read_only.try_get(0)?;
+    Ok(read_only == "off")
 }
 
 /// How to connect to the database at `DATABASE_URL`, without the pool's time limits.

@@ -17,7 +17,10 @@ use crate::service::refusal;
 /// `DEADLINE_EXCEEDED`. Without it, tonic's own timer would answer `CANCELLED`.
 const MARGIN: Duration = Duration::from_millis(10);
 
-/// Ends the call when its time is over.
+/// Answers when the call's time is over.
+///
+/// The work is dropped then. Each call is one statement without a transaction, so nothing of it
+/// is left but the statement itself, which the pool does not hand on.
 pub(crate) async fn keep(
     State(longest): State<Duration>,
     request: Request,

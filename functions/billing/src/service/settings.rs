@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::PgPool;
 use store::{MissingSetting, PoolError, setting};
 
 use crate::service::{ServiceToken, WeakToken};
@@ -71,10 +71,7 @@ impl Settings {
         let database = store::connect_options("billing-service")?;
         Ok(Self {
             listen: setting("BILLING_LISTEN").unwrap_or_else(|_| DEFAULT_LISTEN.to_owned()),
-            database: PgPoolOptions::new()
-                .max_connections(CONNECTIONS)
-                .acquire_timeout(PATIENCE)
-                .connect_lazy_with(database),
+            database: store::pool_with(database, CONNECTIONS, PATIENCE),
             token: ServiceToken::new(&setting("BILLING_TOKEN")?)?,
             limits: Limits::default(),
         })

@@ -4,11 +4,15 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgConnectOptions};
+use futures::future::join_all;
+use identity::Role;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, postgres::PgConnectOptions};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::timeout,
 };
 use uuid::Uuid;
 
@@ -150,4 +154,170 @@ async fn terminate_others(database: &PgPool) {
     .await
     .unwrap();
     assert!(ended.into_iter().all(|ended| ended));
+}
+
+/// A way to the database on which the answer to a BEGIN stays away until it is released.
+async fn withholding(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (withheld, is_withheld) = watch::channel(false);
+    let to = (to.get_host().to_owned(), to.get_port());
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(to.clone()).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            let (begun, mut has_begun) = watch::channel(false);
+            let mut is_withheld = is_withheld.clone();
+            tokio::spawn(async move {
+                let mut bytes = [0; 16 * 1024];
+                while let Ok(read @ 1..) = from_client.read(&mut bytes).await {
+                    let begins = bytes[..read].windows(6).any(|bytes| bytes == b"BEGIN\0");
+                    begun.send_replace(begins);
+                    if to_server.write_all(&bytes[..read]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            tokio::spawn(async move {
+                let mut bytes = [0; 16 * 1024];
+                while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
+                    if *has_begun.borrow_and_update() {
+                        let released = is_withheld.wait_for(|withheld| !withheld).await;
+                        released.unwrap();
+                    }
+                    if to_client.write_all(&bytes[..read]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (port, withheld)
+}
+
+/// How many reads of patients are on record, for everybody to see.
+async fn reads_on_record(database: &PgPool) -> i64 {
+    let reads = "SELECT count(*) FROM audit.record WHERE action = 'READ_PATIENT'";
+    sqlx::query_scalar(reads).fetch_one(database).await.unwrap()
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_follows_on_a_begin_that_was_given_up_is_not_lost(database: PgPool) {
+    let (address, withheld) = withholding(&options(&database)).await;
+    let pool = store::pool_of(options(&database).host("127.0.0.1").port(address));
+    // One connection, and no other.
+    let other = pool.acquire().await.unwrap();
+    let only = pool.acquire().await.unwrap();
+    drop(only);
+
+    withheld.send_replace(true);
+    let given_up = timeout(Duration::from_millis(200), store::Transaction::begin(&pool)).await;
+    assert!(given_up.is_err());
+    withheld.send_replace(false);
+
+    let (mut one, mut two) = (other, pool.acquire().await.unwrap());
+    for connection in [&mut one, &mut two] {
+        connection.ping().await.unwrap();
+        sqlx::query("SELECT audit.append(gen_random_uuid(), NULL, NULL, 'READ_PATIENT', 'SUCCEEDED', NULL, '{}', NULL, NULL, NULL, NULL)")
+            .execute(&mut **connection)
+            .await
+            .unwrap();
+    }
+    assert_eq!(reads_on_record(&database).await, 2);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_transaction_that_saw_an_error_is_not_committed(database: PgPool) {
+    let address = "UPDATE patients.patient SET address = 'elsewhere'";
+    for mistake in ["SELECT 1 / 0", "SELECT pg_sleep(5)"] {
+        let mut transaction = store::Transaction::begin(&database).await.unwrap();
+        sqlx::query(address)
+            .execute(&mut transaction)
+            .await
+            .unwrap();
+        let overlooked = sqlx::query(mistake).execute(&mut transaction);
+        let overlooked = timeout(Duration::from_millis(100), overlooked).await;
+        assert!(!matches!(overlooked, Ok(Ok(_))));
+        assert!(transaction.commit().await.is_err(), "{mistake}");
+    }
+    let mut transaction = store::Transaction::begin(&database).await.unwrap();
+    sqlx::query(address)
+        .execute(&mut transaction)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+}
+
+/// Every route that changes something, each with a database of its own that answers late.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_request_at_its_deadline_takes_nothing_of_the_next_one_with_it(database: PgPool) {
+    let requests = |id: &str| {
+        let path = format!("/api/patients/{id}");
+        let reason = json!({ "reason": "Unconscious in the emergency room" });
+        [
+            (
+                Method::POST,
+                "/api/patients".to_owned(),
+                Some(with(zoe(), "email", "new@clinic.example")),
+            ),
+            (
+                Method::PUT,
+                path.clone(),
+                Some(with(zoe(), "email", format!("{id}@clinic.example"))),
+            ),
+            (Method::DELETE, path.clone(), None),
+            (
+                Method::PUT,
+                format!("{path}/restriction"),
+                Some(json!({ "restricted": true })),
+            ),
+            (
+                Method::POST,
+                format!("{path}/emergency-access"),
+                Some(reason),
+            ),
+        ]
+    };
+    let read = Call::as_admin(&database)
+        .created(&with(zoe(), "email", "read@clinic.example"))
+        .await;
+    let database = &database;
+    let patients = join_all((0..5).map(|number| {
+        let patient = with(zoe(), "email", format!("{number}@clinic.example"));
+        async move { Call::as_admin(database).created(&patient).await }
+    }))
+    .await;
+    let late = patients.iter().enumerate().map(|(number, id)| {
+        let (method, path, body) = requests(id)[number].clone();
+        late(database, &read, method, path, body)
+    });
+    join_all(late).await;
+    assert_eq!(reads_on_record(database).await, 5 * 3);
+}
+
+async fn late(database: &PgPool, read: &str, method: Method, path: String, body: Option<Value>) {
+    let (address, withheld) = withholding(&options(database)).await;
+    let pool = store::pool_of(options(database).host("127.0.0.1").port(address));
+    let call = Call {
+        role: if path.ends_with("emergency-access") {
+            Role::Clinician
+        } else {
+            Role::Admin
+        },
+        ..Call::as_admin(&pool)
+    };
+    withheld.send_replace(true);
+    assert_unavailable(&call.send(method.clone(), &path, body.as_ref()).await);
+    withheld.send_replace(false);
+    for _ in 0..3 {
+        let path = format!("/api/patients/{read}");
+        let answer = Call::as_admin(&pool).send(Method::GET, &path, None).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::OK,
+            "{method} {path}: {}",
+            answer.body
+        );
+    }
 }

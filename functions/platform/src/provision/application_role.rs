@@ -16,13 +16,15 @@ use super::scram;
 /// Services whose rows the application reads and writes.
 const READ_AND_WRITTEN: [&str; 3] = ["auth", "billing", "patients"];
 
-/// How long a statement of the application may take, how long it may wait for a lock, and how
-/// long a transaction may stand still whose process was frozen or is gone. A request is
-/// answered after 10 seconds at the latest.
-const TIME_LIMITS: [(&str, &str); 3] = [
+/// How long a statement of the application may take, how long it may wait for a lock, how
+/// long a transaction may stand still whose process was frozen or is gone, and after how long
+/// it is noticed that nobody waits for a statement any more: one that waits for a lock would
+/// still have its effect otherwise. A request is answered after 10 seconds at the latest.
+const TIME_LIMITS: [(&str, &str); 4] = [
     ("statement_timeout", "5s"),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "15s"),
+    ("client_connection_check_interval", "1s"),
 ];
 
 /// Names the lock under which the role is provided, in this database.

@@ -233,6 +233,7 @@ async fn the_application_does_what_the_services_do(_: PgPoolOptions, owner: PgCo
         ("statement_timeout", "5s"),
         ("lock_timeout", "2s"),
         ("idle_in_transaction_session_timeout", "15s"),
+        ("client_connection_check_interval", "1s"),
     ] {
         let found: String = sqlx::query_scalar("SELECT current_setting($1)")
             .bind(limit)

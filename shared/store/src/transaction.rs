@@ -1,0 +1,152 @@
+//! A transaction that is not committed after something went wrong in it.
+
+use std::task::Poll;
+
+use futures::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use sqlx::{
+    Describe, Either, Error, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
+    postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
+};
+
+/// A transaction of which every statement has to succeed.
+///
+/// PostgreSQL rolls back at COMMIT what saw an error, and says so only in the tag of its
+/// answer, which `sqlx` does not read: its own `commit` is `Ok`. So a mistake that is
+/// overlooked would become a change that was acknowledged and never made. This type does not
+/// hand out the connection, so that no statement goes past it.
+#[derive(Debug)]
+pub struct Transaction {
+    inner: sqlx::Transaction<'static, Postgres>,
+    /// Whether each statement so far was seen to succeed. One that was given up half-way was
+    /// not.
+    sound: bool,
+}
+
+impl Transaction {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn begin(database: &PgPool) -> Result<Self, Error> {
+        let inner = database.begin().await?;
+        Ok(Self { inner, sound: true })
+    }
+
+    /// Makes true what its statements did.
+    ///
+    /// # Errors
+    /// If a statement has failed, or was not waited for: then nothing is true. If the database
+    /// fails: whether it has committed may be unknown then.
+    pub async fn commit(self) -> Result<(), Error> {
+        if self.sound {
+            return self.inner.commit().await;
+        }
+        self.inner.rollback().await?;
+        let refusal = "a transaction in which a statement failed was to be committed";
+        Err(Error::Protocol(refusal.to_owned()))
+    }
+
+    /// Undoes what its statements did, before anything else happens. Dropped, it is undone as
+    /// well, a moment later.
+    ///
+    /// # Errors
+    /// If the database fails. It undoes it by itself then.
+    pub async fn rollback(self) -> Result<(), Error> {
+        self.inner.rollback().await
+    }
+
+    /// The connection, and where to say that the next statement has succeeded.
+    fn doubt(&mut self) -> (&mut PgConnection, Doubt<'_>) {
+        let was_sound = std::mem::replace(&mut self.sound, false);
+        let doubt = Doubt {
+            sound: &mut self.sound,
+            was_sound,
+        };
+        (&mut self.inner, doubt)
+    }
+}
+
+/// A transaction while one of its statements is under way.
+struct Doubt<'c> {
+    sound: &'c mut bool,
+    was_sound: bool,
+}
+
+impl Doubt<'_> {
+    const fn end(&mut self) {
+        *self.sound = self.was_sound;
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut Transaction {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>
+    where
+        'c: 'e,
+        'q: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        let (connection, mut doubt) = self.doubt();
+        let mut answers = connection.fetch_many(query);
+        let mut failed = false;
+        Box::pin(stream::poll_fn(move |context| {
+            let answer = answers.poll_next_unpin(context);
+            match &answer {
+                Poll::Ready(Some(Err(_))) => failed = true,
+                Poll::Ready(None) if !failed => doubt.end(),
+                _ => {}
+            }
+            answer
+        }))
+    }
+
+    fn fetch_optional<'e, 'q, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+    where
+        'c: 'e,
+        'q: 'e,
+        E: Execute<'q, Postgres> + 'q,
+    {
+        let (connection, mut doubt) = self.doubt();
+        Box::pin(async move {
+            let row = connection.fetch_optional(query).await?;
+            doubt.end();
+            Ok(row)
+        })
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, Error>>
+    where
+        'c: 'e,
+    {
+        let (connection, mut doubt) = self.doubt();
+        Box::pin(async move {
+            let statement = connection.prepare_with(sql, parameters).await?;
+            doubt.end();
+            Ok(statement)
+        })
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
+    where
+        'c: 'e,
+    {
+        let (connection, mut doubt) = self.doubt();
+        Box::pin(async move {
+            let description = connection.describe(sql).await?;
+            doubt.end();
+            Ok(description)
+        })
+    }
+}

@@ -22,8 +22,10 @@ impl Cache<'_> {
         let python = self.python_environment(step, Environment::Kafka)?;
         self.install(step, &folder, &folder.join(BROKER), |tool| {
             step.doing("fetching the broker's jars");
+            let network = self.uv(step)?.network();
             tool.run(
                 python_command(&python.python())
+                    .envs(network)
                     .arg(self.recipes().join("kafka/jars.py"))
                     .arg(&folder),
             )

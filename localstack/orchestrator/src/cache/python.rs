@@ -6,6 +6,7 @@
 //! for pip is used by both.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -260,6 +261,24 @@ impl Uv {
         command
     }
 
+    /// How other Python programs reach the network as pip and uv do: through the same proxy, and
+    /// trusting the same certificates, which `requests` takes from a variable of its own.
+    #[must_use]
+    pub fn network(&self) -> Vec<(&'static str, OsString)> {
+        let set = |name: &str| {
+            let known = self.settings.iter().find(|(known, _)| *known == name);
+            env::var_os(name).or_else(|| known.map(|(_, value)| value.into()))
+        };
+        [
+            ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
+            ("ALL_PROXY", "ALL_PROXY"),
+        ]
+        .into_iter()
+        .filter(|(_, name)| env::var_os(name).is_none())
+        .filter_map(|(source, name)| Some((name, set(source)?)))
+        .collect()
+    }
+
     /// Creates an environment. It cannot be moved afterwards, because its programs know where
     /// they are.
     fn install(&self, tool: &Tool<'_>, wanted: &PythonEnvironment, lock: &Path) -> Result<()> {
@@ -393,6 +412,21 @@ mod tests {
     fn a_chosen_program_that_is_no_python_is_refused() {
         let error = find(Some(Path::new("/bin/true"))).unwrap_err().to_string();
         assert!(error.contains("STACK_PYTHON"), "{error}");
+    }
+
+    #[test]
+    fn what_pip_trusts_is_trusted_when_jars_are_fetched() {
+        let uv = Uv {
+            environment: PythonEnvironment {
+                folder: PathBuf::new(),
+            },
+            cache: PathBuf::new(),
+            settings: vec![("SSL_CERT_FILE", "/etc/ssl/mirror.pem".to_owned())],
+        };
+        if env::var_os("REQUESTS_CA_BUNDLE").is_none() && env::var_os("SSL_CERT_FILE").is_none() {
+            let expected = ("REQUESTS_CA_BUNDLE", "/etc/ssl/mirror.pem".into());
+            assert!(uv.network().contains(&expected));
+        }
     }
 
     #[test]

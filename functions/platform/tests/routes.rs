@@ -144,7 +144,8 @@ async fn a_page_of_a_listed_origin_may_call_every_route() {
     );
     assert_eq!(
         headers[header::ACCESS_CONTROL_ALLOW_HEADERS],
-        "Authorization, Content-Type, If-Match, Idempotency-Key, traceparent"
+        "Authorization, Content-Type, If-Match, Idempotency-Key, traceparent, \
+         tracestate, baggage, sentry-trace, If-None-Match, X-Request-Id"
     );
     assert_eq!(headers[header::ACCESS_CONTROL_MAX_AGE], "600");
     assert_eq!(headers[header::VARY], "Origin");

@@ -141,11 +141,6 @@ async fn a_field_that_is_wrong_is_named_with_its_reason() {
             json!("Zoë\u{0}"),
             "Name cannot contain control characters",
         ),
-        (
-            "name",
-            json!("Zoë\r\nBcc: all@clinic.example"),
-            "Name cannot contain control characters",
-        ),
         ("name", json!(42), "Must be a string"),
         ("name", json!({ "first": "Zoë" }), "Must be a string"),
         ("email", json!("zoe"), "Email should be valid"),
@@ -279,7 +274,6 @@ async fn a_name_is_kept_as_people_write_it() {
         "שרה כהן",
         "王小明",
         "𠮷野家 🩺👩\u{200d}⚕\u{fe0f}",
-        "Zoe\u{308}",
         "O'Brien; DROP TABLE patients.patient; --",
         "<script>alert(1)</script>",
         "${jndi:ldap://x} {{7*7}} %s %n \\",
@@ -293,6 +287,26 @@ async fn a_name_is_kept_as_people_write_it() {
         let created = visitor.register(&new).await;
         let read: Patient = visitor.get(&created.path()).answers(200).await.read();
         assert_eq!(read.name, name);
+    }
+}
+
+#[tokio::test]
+async fn what_looks_the_same_in_a_name_is_the_same() {
+    let clinic = Clinic::open();
+    let visitor = clinic.administrator().await;
+    for (typed, kept) in [
+        ("Zoe\u{308}", "Zoë"),
+        (" Zoë\u{a0}\t Citizen ", "Zoë Citizen"),
+        (
+            "Zoë\r\nBcc: all@clinic.example",
+            "Zoë Bcc: all@clinic.example",
+        ),
+    ] {
+        let new = NewPatient {
+            name: typed.to_owned(),
+            ..NewPatient::unique()
+        };
+        assert_eq!(visitor.register(&new).await.name, kept);
     }
 }
 
@@ -508,14 +522,17 @@ async fn a_page_has_its_bounds() {
     assert_eq!(page.patients.len(), 1);
     let default: Page = visitor.get("/api/patients").answers(200).await.read();
     assert!(default.patients.len() <= 20);
+    for absent in ["limit=", "cursor="] {
+        let path = format!("/api/patients?{absent}");
+        let page: Page = visitor.get(&path).answers(200).await.read();
+        assert!(page.patients.len() <= 20);
+    }
     for query in [
         "limit=0",
         "limit=101",
         "limit=-1",
         "limit=ten",
-        "limit=",
         "limit=1e1",
-        "cursor=",
         "cursor=made-up",
         "cursor=e30",
         "cursor=%F0%9F%A9%BA",

@@ -83,13 +83,11 @@ fn place<'a>(
         }
         fs::rename(&fresh, &placed)?;
     }
+    let billing = all.join(BILLING_SERVICE).join(&fingerprint);
     let mut built = Built {
         functions: BTreeMap::new(),
-        billing_service: all
-            .join(BILLING_SERVICE)
-            .join(&fingerprint)
-            .join(BILLING_SERVICE),
-        folders: vec![folder],
+        billing_service: billing.join(BILLING_SERVICE),
+        folders: vec![folder, billing],
     };
     write_script(&built.billing_service, &placed, BILLING_SERVICE)?;
     for name in functions {
@@ -173,6 +171,10 @@ mod tests {
         files::replace(&removed.join("1f/bootstrap"), b"#!/bin/sh").unwrap();
         built.remove_earlier().unwrap();
         assert!(!removed.exists());
+        assert!(
+            built.billing_service.exists(),
+            "it is started again from there"
+        );
         assert_eq!(answer(&built), "first\n");
     }
 

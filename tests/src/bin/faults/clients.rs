@@ -260,7 +260,9 @@ impl Client {
         wanted.email = self.address();
         if self.random.bool() {
             let (year, day) = (self.random.u16(2010..2026), self.random.u8(1..=28));
-            wanted.registered_date = Some(format!("{year}-06-{day:02}"));
+            let registered = format!("{year}-06-{day:02}");
+            // Nobody is registered before they are born.
+            wanted.registered_date = Some(registered.max(wanted.date_of_birth.clone()));
         }
         self.change(Wish {
             kind: Kind::Create,
@@ -274,6 +276,9 @@ impl Client {
 
     async fn update(&mut self, patient: Patient) -> Option<Patient> {
         let mut wanted = self.somebody();
+        // Nobody is born after they were registered.
+        let registered = patient.registered_date.to_string();
+        wanted.date_of_birth = wanted.date_of_birth.min(registered);
         wanted.email = if self.random.u8(..100) < 30 {
             self.address()
         } else {

@@ -11,7 +11,6 @@ pub mod open_in_emergency;
 pub mod outbox;
 pub mod patient;
 pub mod relay_outbox;
-pub mod relay_queue;
 pub mod restrict_patient;
 mod stored_answer;
 pub mod update_patient;

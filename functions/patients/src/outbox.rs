@@ -31,8 +31,12 @@ const AT_ONCE: Duration = Duration::from_millis(1500);
 /// before [`AT_ONCE`] is over, and not delivered twice.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// How many messages of one patient are delivered in one go.
-const BATCH: i64 = 50;
+/// How many messages are sent in one transaction: so many may come twice if it fails.
+const TURN: usize = 20;
+
+/// For how long a transaction sends. The last call may take two seconds more, and the database
+/// ends a transaction in which nothing happens for 15 seconds.
+const LONGEST_TURN: Duration = Duration::from_secs(3);
 
 /// After how many seconds a message that was refused is tried again. Every further time
 /// it takes twice as long, up to the longest; and up to half of it less, so that those
@@ -42,6 +46,18 @@ const REFUSED_FOR: f64 = 60.0;
 /// The longest that takes, in seconds: how long after its receiver was put right a message
 /// may be left.
 const REFUSED_FOR_AT_MOST: f64 = 1800.0;
+
+/// For how many seconds a patient is passed over whose delivery failed in the database.
+const FAILED_FOR: f64 = 60.0;
+
+/// Who gets messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receiver {
+    /// The billing service.
+    Billing,
+    /// Kafka.
+    Kafka,
+}
 
 /// What a message is, which says who gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +81,24 @@ impl MessageKind {
 
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    const fn receiver(self) -> Receiver {
+        match self {
+            Self::BillingAccount => Receiver::Billing,
+            Self::PatientEvent => Receiver::Kafka,
+        }
+    }
+}
+
+impl Receiver {
+    /// The names of the kinds of messages that it gets.
+    pub(crate) fn kinds(self) -> Vec<String> {
+        MessageKind::ALL
+            .into_iter()
+            .filter(|kind| kind.receiver() == self)
+            .map(|kind| kind.name().to_owned())
+            .collect()
     }
 }
 
@@ -162,18 +196,19 @@ pub enum DeliveryError {
 impl DeliveryError {
     /// Whether the message itself is to blame.
     const fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Database(_) | Self::TimeIsUp) && self.unavailable().is_none()
+        !matches!(self, Self::Database(_) | Self::TimeIsUp) && !self.is_outage()
     }
 
-    /// The kind of message that nobody can take at the moment, whatever it says: the
-    /// receiver is down, too slow, or does not know us. None if the message was refused.
-    pub(crate) const fn unavailable(&self) -> Option<MessageKind> {
+    /// Whether nobody's message can be taken at the moment, whatever it says: the receiver is
+    /// down, too slow, or does not know us.
+    pub(crate) const fn is_outage(&self) -> bool {
         match self {
-            Self::Billing(BillingError::Unavailable(_) | BillingError::Unauthenticated) => {
-                Some(MessageKind::BillingAccount)
-            }
-            Self::Kafka(error) if !error.is_refusal() => Some(MessageKind::PatientEvent),
-            _ => None,
+            Self::Billing(error) => matches!(
+                error,
+                BillingError::Unavailable(_) | BillingError::Unauthenticated
+            ),
+            Self::Kafka(error) => !error.is_refusal(),
+            _ => false,
         }
     }
 }
@@ -195,11 +230,31 @@ struct Time {
     end: Option<Instant>,
 }
 
-/// Whether a delivery waits for another one of the same patient.
+/// Who delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Contention {
-    Wait,
-    LeaveIt,
+enum By {
+    /// The request that made the change: everything, and after whoever else is at it.
+    Request,
+    /// The relay: what is for this receiver, unless somebody else is at it.
+    Relay(Receiver),
+}
+
+impl By {
+    fn delivers(self, message: &Waiting) -> bool {
+        match self {
+            Self::Request => true,
+            Self::Relay(receiver) => {
+                MessageKind::named(&message.kind).is_some_and(|kind| kind.receiver() == receiver)
+            }
+        }
+    }
+}
+
+/// What one transaction has delivered.
+struct Turn {
+    delivered: usize,
+    /// Whether it ended only because it was long enough.
+    is_cut_short: bool,
 }
 
 impl Delivery {
@@ -233,13 +288,11 @@ impl Delivery {
         // A task of its own: a transaction that is given up half-way is in doubt. It ends in
         // time unless the database is slow, and then without this request.
         let delivery = tokio::spawn(
-            async move {
-                Box::pin(delivery.deliver(&database, patient_id, Contention::Wait, time)).await
-            }
-            .in_current_span(),
+            async move { Box::pin(delivery.deliver(&database, patient_id, time)).await }
+                .in_current_span(),
         );
         match tokio::time::timeout(AT_ONCE, delivery).await {
-            Ok(Ok(Ok(_))) => {}
+            Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => {
                 let cause = &error as &dyn std::error::Error;
                 tracing::warn!(cause, patientId = %patient_id, "left to the relay");
@@ -253,8 +306,10 @@ impl Delivery {
         }
     }
 
-    /// Delivers what is due of this patient, unless somebody else is at it, and begins no
-    /// call after `until`. Answers how many messages it delivered.
+    /// Delivers what is due of this patient to this receiver, up to the first message for
+    /// somebody else, unless another delivery is at it. Begins no call after `until`, and ends
+    /// after a few seconds, so that others get their turn. Answers how many messages it
+    /// delivered.
     ///
     /// # Errors
     /// With the first message that cannot be delivered. Those before it are.
@@ -262,72 +317,92 @@ impl Delivery {
         &self,
         database: &PgPool,
         patient_id: Uuid,
+        receiver: Receiver,
         until: Instant,
     ) -> Result<usize, DeliveryError> {
         let time = Time {
             last_call: until,
             end: None,
         };
-        let delivery = self.deliver(database, patient_id, Contention::LeaveIt, time);
+        let turn = self.turn(database, patient_id, By::Relay(receiver), time);
         // Boxed: the clients' futures are too deep for the compiler to lay out in the caller's.
-        Box::pin(delivery).await
+        Ok(Box::pin(turn).await?.delivered)
     }
 
     async fn deliver(
         &self,
         database: &PgPool,
         patient_id: Uuid,
-        contention: Contention,
         time: Time,
-    ) -> Result<usize, DeliveryError> {
-        let mut delivered = 0;
+    ) -> Result<(), DeliveryError> {
         loop {
-            // The lock on the patient's deliveries is held until the transaction ends,
-            // and is gone with the connection if this process dies.
-            let mut transaction = Transaction::begin(database).await?;
-            let messages = if lock(&mut transaction, patient_id, contention).await? {
-                due(&mut transaction, patient_id).await?
-            } else {
-                Vec::new()
-            };
-            let (sent, failure) = self.send_all(patient_id, &messages, time).await;
-            if !sent.is_empty() {
-                sqlx::query!(
-                    "DELETE FROM patients.outbox WHERE sequence = ANY($1)",
-                    &sent
-                )
-                .execute(&mut transaction)
-                .await?;
-            }
-            if let Some((sequence, failure)) = &failure
-                && failure.is_refusal()
-            {
-                try_later(&mut transaction, *sequence).await?;
-            }
-            // Ended here even where nothing was done: a process that is frozen after its
-            // answer would keep the lock.
-            transaction.commit().await?;
-            delivered += sent.len();
-            if let Some((_, failure)) = failure {
-                return Err(failure);
-            }
             // Whoever adds a message after we looked waits for the lock.
-            if i64::try_from(sent.len()).is_ok_and(|sent| sent < BATCH) {
-                return Ok(delivered);
+            let turn = self.turn(database, patient_id, By::Request, time).await?;
+            if !turn.is_cut_short || Instant::now() >= time.last_call {
+                return Ok(());
             }
         }
     }
 
-    /// Sends in order, up to the first message that fails, or until the time is up.
+    /// One transaction, in which the patient's deliveries are ours: the lock is held until it
+    /// ends, and is gone with the connection if this process dies.
+    async fn turn(
+        &self,
+        database: &PgPool,
+        patient_id: Uuid,
+        by: By,
+        time: Time,
+    ) -> Result<Turn, DeliveryError> {
+        let mut transaction = Transaction::begin(database).await?;
+        let messages = if lock(&mut transaction, patient_id, by).await? {
+            due(&mut transaction, patient_id).await?
+        } else {
+            Vec::new()
+        };
+        let (sent, failure) = self.send_all(patient_id, &messages, by, time).await;
+        if !sent.is_empty() {
+            sqlx::query!(
+                "DELETE FROM patients.outbox WHERE sequence = ANY($1)",
+                &sent
+            )
+            .execute(&mut transaction)
+            .await?;
+        }
+        if let Some((sequence, failure)) = &failure
+            && failure.is_refusal()
+        {
+            try_later(&mut transaction, *sequence).await?;
+        }
+        let next = messages.get(sent.len()).filter(|next| by.delivers(next));
+        let next = next.filter(|_| failure.is_none());
+        if let (Some(next), By::Relay(_), false) = (next, by, sent.is_empty()) {
+            put_last(&mut transaction, next.sequence).await?;
+        }
+        // Ended here even where nothing was done: a process that is frozen after its
+        // answer would keep the lock.
+        transaction.commit().await?;
+        match failure {
+            Some((_, failure)) => Err(failure),
+            None => Ok(Turn {
+                delivered: sent.len(),
+                is_cut_short: next.is_some(),
+            }),
+        }
+    }
+
+    /// Sends in order: up to the first message that fails or is not ours, as many as go into
+    /// one transaction, or until the time is up.
     async fn send_all(
         &self,
         patient_id: Uuid,
         messages: &[Waiting],
+        by: By,
         time: Time,
     ) -> (Vec<i64>, Option<(i64, DeliveryError)>) {
+        let last_call = time.last_call.min(Instant::now() + LONGEST_TURN);
         let mut sent = Vec::with_capacity(messages.len());
-        for message in messages {
-            if Instant::now() >= time.last_call {
+        for message in messages.iter().take(TURN) {
+            if !by.delivers(message) || Instant::now() >= last_call {
                 break;
             }
             let trace = message
@@ -384,19 +459,19 @@ struct Waiting {
     due: bool,
 }
 
-/// The patient's next messages in their order; none while the first of them waits for
-/// another try.
+/// The patient's next messages in their order, one more than is sent in a transaction; none
+/// while the first of them waits for another try.
 async fn due(transaction: &mut Transaction, patient_id: Uuid) -> Result<Vec<Waiting>, sqlx::Error> {
     let messages = sqlx::query_as!(
         Waiting,
         r#"SELECT sequence, message_id, kind, payload, traceparent,
-                  not_before <= now() AS "due!"
+                  not_before <= clock_timestamp() AS "due!"
          FROM patients.outbox
          WHERE patient_id = $1
          ORDER BY sequence
          LIMIT $2"#,
         patient_id,
-        BATCH,
+        i64::try_from(TURN + 1).unwrap_or(i64::MAX),
     )
     .fetch_all(transaction)
     .await?;
@@ -422,23 +497,56 @@ async fn try_later(transaction: &mut Transaction, sequence: i64) -> Result<(), s
     Ok(())
 }
 
+/// Has a patient who has had a turn wait for theirs behind everybody who waits now. `sequence`
+/// is their next message.
+async fn put_last(transaction: &mut Transaction, sequence: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE patients.outbox SET not_before = clock_timestamp() WHERE sequence = $1",
+        sequence,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Has a patient passed over for a while whose delivery failed in the database, unless
+/// somebody else is at their messages.
+pub(crate) async fn put_off(database: &PgPool, patient_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE patients.outbox
+         SET not_before = clock_timestamp() + make_interval(secs => $2)
+         WHERE sequence = (
+             SELECT sequence FROM patients.outbox
+             WHERE patient_id = $1
+             ORDER BY sequence
+             LIMIT 1
+             FOR UPDATE SKIP LOCKED
+         )",
+        patient_id,
+        FAILED_FOR,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
 /// Takes the lock on the deliveries of this patient until the transaction ends.
 async fn lock(
     transaction: &mut Transaction,
     patient_id: Uuid,
-    contention: Contention,
+    by: By,
 ) -> Result<bool, sqlx::Error> {
     // 64 bits of the id: two patients that share them only wait for each other.
     let (high, low) = patient_id.as_u64_pair();
     let key = (high ^ low).cast_signed();
-    match contention {
-        Contention::Wait => {
+    match by {
+        By::Request => {
             sqlx::query!("SELECT pg_advisory_xact_lock($1)", key)
                 .execute(transaction)
                 .await?;
             Ok(true)
         }
-        Contention::LeaveIt => {
+        By::Relay(_) => {
             let locked = sqlx::query_scalar!("SELECT pg_try_advisory_xact_lock($1)", key)
                 .fetch_one(transaction)
                 .await?;

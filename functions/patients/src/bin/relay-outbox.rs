@@ -4,23 +4,25 @@
 use std::time::Duration;
 
 use lambda_runtime::{LambdaEvent, service_fn};
-use patients::{outbox::Delivery, relay_outbox::relay_outbox, relay_queue::RelayQueue};
+use next_run::{NextRun, end_of_run};
+use patients::{outbox::Delivery, relay_outbox::relay_outbox};
 use serde::de::IgnoredAny;
 
-/// How long one run delivers, well within the function's time-out: the last call may take
-/// some seconds more.
-const RUN: Duration = Duration::from_secs(40);
+/// How long before its time-out the function begins no further delivery. The last one may take
+/// some seconds, and so may what comes after it.
+const RESERVE: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = &store::pool("relay-outbox")?;
     let delivery = &Delivery::from_env()?;
-    let queue = &RelayQueue::from_env()?;
-    lambda_runtime::run(service_fn(async |_: LambdaEvent<IgnoredAny>| {
-        let relayed = relay_outbox(database, delivery, RUN).await?;
+    let next = &NextRun::from_env("RELAY_OUTBOX_QUEUE_URL")?;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
+        let until = end_of_run(&event.context, RESERVE);
+        let relayed = relay_outbox(database, delivery, until).await?;
         if relayed.unfinished {
-            queue.begin_another_run().await;
+            next.begin().await;
         }
         Ok::<_, api::Error>(relayed)
     }))

@@ -17,6 +17,7 @@ mod queries;
 mod relay;
 mod restricted;
 mod routes;
+mod slow_receivers;
 
 use std::sync::LazyLock;
 

@@ -1,7 +1,11 @@
 //! What the relay makes of a backlog: everybody's messages in their order, and nobody
 //! waits for another.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -29,20 +33,22 @@ use crate::fixtures::{Call, delivery, routes_with, with, zoe};
 const RUN: Duration = Duration::from_secs(20);
 
 /// A Kafka that takes events, and a billing service that is down.
-fn delivery_to_kafka() -> Delivery {
+pub(crate) fn delivery_to_kafka() -> Delivery {
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
     Delivery::new(billing, &brokers())
 }
 
-fn brokers() -> String {
+pub(crate) fn brokers() -> String {
     std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS: where Kafka is")
 }
 
-async fn relay(database: &PgPool, delivery: &Delivery) -> Relayed {
-    relay_outbox(database, delivery, RUN).await.unwrap()
+pub(crate) async fn relay(database: &PgPool, delivery: &Delivery) -> Relayed {
+    relay_outbox(database, delivery, Instant::now() + RUN)
+        .await
+        .unwrap()
 }
 
-async fn execute(database: &PgPool, sql: &str) {
+pub(crate) async fn execute(database: &PgPool, sql: &str) {
     sqlx::query(AssertSqlSafe(sql.to_owned()))
         .execute(database)
         .await
@@ -61,7 +67,7 @@ async fn all(database: &PgPool, rows: i64, condition: &str) -> bool {
 }
 
 /// Registers so many patients, whose messages nobody has taken.
-async fn register(database: &PgPool, many: usize) -> Vec<Uuid> {
+pub(crate) async fn register(database: &PgPool, many: usize) -> Vec<Uuid> {
     let mut ids = Vec::new();
     for _ in 0..many {
         let email = format!("{}@clinic.example", Uuid::now_v7());
@@ -73,7 +79,7 @@ async fn register(database: &PgPool, many: usize) -> Vec<Uuid> {
 }
 
 const REFUSED: &str = "UPDATE patients.outbox SET payload = '\\xff' WHERE kind = 'BILLING_ACCOUNT'";
-const NO_ACCOUNTS: &str = "DELETE FROM patients.outbox WHERE kind = 'BILLING_ACCOUNT'";
+pub(crate) const NO_ACCOUNTS: &str = "DELETE FROM patients.outbox WHERE kind = 'BILLING_ACCOUNT'";
 const AGAIN: &str = "UPDATE patients.outbox SET not_before = now()";
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -128,17 +134,17 @@ async fn who_is_down_refuses_nothing(database: PgPool) {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_run_without_time_says_that_there_is_more(database: PgPool) {
-    let relayed = relay_outbox(&database, &delivery(), Duration::ZERO).await;
+    let relayed = relay_outbox(&database, &delivery(), Instant::now()).await;
     assert!(!relayed.unwrap().unfinished);
     register(&database, 1).await;
-    let relayed = relay_outbox(&database, &delivery(), Duration::ZERO).await;
+    let relayed = relay_outbox(&database, &delivery(), Instant::now()).await;
     assert!(relayed.unwrap().unfinished);
     execute(
         &database,
         "UPDATE patients.outbox SET not_before = now() + interval '1 hour'",
     )
     .await;
-    let relayed = relay_outbox(&database, &delivery(), Duration::ZERO).await;
+    let relayed = relay_outbox(&database, &delivery(), Instant::now()).await;
     assert!(!relayed.unwrap().unfinished);
 }
 
@@ -228,10 +234,10 @@ async fn something_is_left(database: &PgPool) -> bool {
 }
 
 /// The topic from the moment on at which it was opened.
-struct Topic(BTreeMap<i32, (Arc<PartitionClient>, i64)>);
+pub(crate) struct Topic(BTreeMap<i32, (Arc<PartitionClient>, i64)>);
 
 impl Topic {
-    async fn listen() -> Self {
+    pub(crate) async fn listen() -> Self {
         let brokers = brokers().split(',').map(ToOwned::to_owned).collect();
         let client = ClientBuilder::new(brokers).build().await.unwrap();
         let topics = client.list_topics().await.unwrap();
@@ -251,7 +257,7 @@ impl Topic {
     }
 
     /// The versions of the patient in the order of their events, up to this one.
-    async fn versions_of(mut self, patient_id: Uuid, last: u64) -> Vec<u64> {
+    pub(crate) async fn versions_of(mut self, patient_id: Uuid, last: u64) -> Vec<u64> {
         let key = patient_id.to_string().into_bytes();
         let mut versions = Vec::new();
         let all = async {

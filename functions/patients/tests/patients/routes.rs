@@ -1,6 +1,6 @@
 //! What the routes answer, and what they leave for others to hear of.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{
     body::Body,
@@ -61,9 +61,13 @@ async fn what_billing_and_kafka_cannot_take_waits_in_order(database: PgPool) {
     ];
     assert_eq!(outbox_kinds(&database).await, waiting);
 
-    let relayed = relay_outbox(&database, &delivery(), Duration::from_secs(20))
-        .await
-        .unwrap();
+    let relayed = relay_outbox(
+        &database,
+        &delivery(),
+        Instant::now() + Duration::from_secs(20),
+    )
+    .await
+    .unwrap();
     assert_eq!((relayed.delivered, relayed.backlog), (0, 4));
     assert_eq!(outbox_kinds(&database).await, waiting);
 }

@@ -4,13 +4,12 @@
 //! same time, and what was sent is not sent again because a later one fails. One that was
 //! not sent is due again later.
 
+use std::time::Instant;
+
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgPool};
 use store::Transaction;
 use uuid::Uuid;
-
-/// How many messages one run sends: as many as fit into the function's time.
-const MAX_MESSAGES: u32 = 100;
 
 /// After so many failures in a row a run is given up: the mail service is down.
 const MAX_FAILURES: u32 = 3;
@@ -27,6 +26,8 @@ pub struct Report {
     pub failed: u32,
     /// Those of them, and of the dropped ones, that the mail service refused as they are.
     pub refused: u32,
+    /// Whether some may be left only because the time was up.
+    pub unfinished: bool,
 }
 
 impl Report {
@@ -37,6 +38,7 @@ impl Report {
             dropped: self.dropped + other.dropped,
             failed: self.failed + other.failed,
             refused: self.refused + other.refused,
+            unfinished: self.unfinished || other.unfinished,
         }
     }
 }
@@ -80,15 +82,20 @@ pub(crate) enum Outcome {
 }
 
 /// Sends what is due, with a function that locks the message that has been due for longest
-/// and sends it; it answers `None` when there is none.
+/// and sends it; it answers `None` when there is none. Begins none after `until`.
 pub(crate) async fn send_due(
     database: &PgPool,
     waiting: Waiting,
+    until: Instant,
     send_next: impl AsyncFn(&mut Transaction) -> Result<Option<(Uuid, Outcome)>, SendError>,
 ) -> Result<Report, SendError> {
     let mut report = Report::default();
     let mut failures_in_a_row = 0;
-    for _ in 0..MAX_MESSAGES {
+    loop {
+        if Instant::now() >= until {
+            report.unfinished = true;
+            break;
+        }
         let mut transaction = Transaction::begin(database).await?;
         let Some((id, outcome)) = send_next(&mut transaction).await? else {
             break;

@@ -7,11 +7,12 @@
 //! that was sent, and of which we did not learn it, comes twice, and both tokens are good
 //! until one is used.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use mail::{MailError, Mailer};
+use next_run::{NextRun, end_of_run};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::IgnoredAny;
 use sqlx::{PgPool, postgres::types::PgInterval};
@@ -39,6 +40,10 @@ const INVITATION_MATTERS_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// How many messages for nobody one run removes.
 const MAX_FOR_NOBODY: i64 = 10_000;
+
+/// How long before its time-out the function begins with no further message: the mail service
+/// may take some seconds for the last one, and the database has to learn of it.
+const RESERVE: Duration = Duration::from_secs(15);
 
 /// Nobody gets more than one message about a forgotten password in so long.
 const PAUSE: Duration = Duration::from_mins(5);
@@ -139,11 +144,19 @@ impl Due {
 ///
 /// # Errors
 /// If the Lambda runtime API cannot be reached.
-pub async fn serve(database: PgPool, mail: Mail) -> Result<(), lambda_runtime::Error> {
-    let (database, mail) = (&database, &mail);
-    lambda_runtime::run(service_fn(|_: LambdaEvent<IgnoredAny>| async move {
-        match Box::pin(send_all(database, mail)).await {
+pub async fn serve(
+    database: PgPool,
+    mail: Mail,
+    next: NextRun,
+) -> Result<(), lambda_runtime::Error> {
+    let (database, mail, next) = (&database, &mail, &next);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| async move {
+        let until = end_of_run(&event.context, RESERVE);
+        match Box::pin(send_all(database, mail, until)).await {
             Ok((report, overdue)) => {
+                if report.unfinished {
+                    next.begin().await;
+                }
                 tracing::info!(?report, overdue, "sent account messages");
                 Metrics::of_function("send-account-messages")
                     .metric("RefusedMessages", Unit::Count, f64::from(report.refused))
@@ -165,32 +178,46 @@ pub async fn serve(database: PgPool, mail: Mail) -> Result<(), lambda_runtime::E
 }
 
 /// What concerns an emergency first. Answers as well how many messages are overdue after it.
-async fn send_all(database: &PgPool, mail: &Mail) -> Result<(Report, u32), SendError> {
-    let notices = tell_administrators(database, &mail.mailer).await?;
-    let messages = send_account_messages(database, mail).await?;
+async fn send_all(
+    database: &PgPool,
+    mail: &Mail,
+    until: Instant,
+) -> Result<(Report, u32), SendError> {
+    let notices = tell_administrators(database, &mail.mailer, until).await?;
+    let messages = send_account_messages(database, mail, until).await?;
     Ok((notices.and(messages), count_overdue(database).await?))
 }
 
-/// Sends what is due. Several may do so at the same time.
+/// Sends what is due, and begins with no message after `until`. Several may do so at the same
+/// time.
 ///
 /// # Errors
 /// If the database does not answer. What was sent until then is not sent again.
-pub async fn send_account_messages(database: &PgPool, mail: &Mail) -> Result<Report, SendError> {
+pub async fn send_account_messages(
+    database: &PgPool,
+    mail: &Mail,
+    until: Instant,
+) -> Result<Report, SendError> {
     // What nobody can use any more.
     sqlx::query!("DELETE FROM auth.one_time_token WHERE expires_at < now()")
         .execute(database)
         .await?;
     let for_nobody = remove_for_nobody(database).await?;
-    let report = send_due(database, Waiting::AccountMessages, async |transaction| {
-        let Some(due) = next(transaction).await? else {
-            return Ok(None);
-        };
-        let outcome = match due.user {
-            Some(user) if !due.was_just_sent => send(database, mail, &due, user).await?,
-            _ => Outcome::Dropped,
-        };
-        Ok(Some((due.id, outcome)))
-    })
+    let report = send_due(
+        database,
+        Waiting::AccountMessages,
+        until,
+        async |transaction| {
+            let Some(due) = next(transaction).await? else {
+                return Ok(None);
+            };
+            let outcome = match due.user {
+                Some(user) if !due.was_just_sent => send(database, mail, &due, user).await?,
+                _ => Outcome::Dropped,
+            };
+            Ok(Some((due.id, outcome)))
+        },
+    )
     .await?;
     Ok(report.and(Report {
         dropped: for_nobody,

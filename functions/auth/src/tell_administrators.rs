@@ -4,6 +4,8 @@
 //! The message names the patient by their id alone, and leaves the reason to the audit
 //! trail: a mailbox is no place for a patient's data.
 
+use std::time::Instant;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use mail::{MailError, Mailer};
 use sqlx::PgPool;
@@ -30,14 +32,19 @@ struct Notice {
     occurred_at: DateTime<Utc>,
 }
 
-/// Sends what is due. Several may do so at the same time.
+/// Sends what is due, and begins with none after `until`. Several may do so at the same time.
 ///
 /// # Errors
 /// If the database does not answer. What was sent until then is not sent again.
-pub async fn tell_administrators(database: &PgPool, mailer: &Mailer) -> Result<Report, SendError> {
+pub async fn tell_administrators(
+    database: &PgPool,
+    mailer: &Mailer,
+    until: Instant,
+) -> Result<Report, SendError> {
     send_due(
         database,
         Waiting::AdministratorNotices,
+        until,
         async |transaction| {
             let Some(notice) = next(transaction).await? else {
                 return Ok(None);

@@ -10,6 +10,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use aws_sdk_ses::config::{BehaviorVersion, Builder, Credentials, Region};
@@ -75,6 +76,7 @@ pub const DOWN: Refusal = (
 struct Mailbox {
     taken: Vec<Mail>,
     refusals: VecDeque<Refusal>,
+    delay: Duration,
 }
 
 /// The mail service.
@@ -100,6 +102,11 @@ impl Ses {
     /// Refuses the next mail.
     pub fn refuse_next(&self, refusal: Refusal) {
         self.mailbox.lock().unwrap().refusals.push_back(refusal);
+    }
+
+    /// Takes so long for each mail from now on.
+    pub fn answer_after(&self, delay: Duration) {
+        self.mailbox.lock().unwrap().delay = delay;
     }
 
     /// What it took.
@@ -140,6 +147,8 @@ async fn answer(
     State(mailbox): State<Arc<Mutex<Mailbox>>>,
     Form(mail): Form<Mail>,
 ) -> impl IntoResponse {
+    let delay = mailbox.lock().unwrap().delay;
+    tokio::time::sleep(delay).await;
     let mut mailbox = mailbox.lock().unwrap();
     if let Some((status, code, message)) = mailbox.refusals.pop_front() {
         let body = format!(

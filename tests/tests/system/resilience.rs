@@ -148,11 +148,13 @@ async fn the_database_comes_back_and_so_does_the_api() {
 }
 
 #[tokio::test]
-async fn a_run_of_the_relay_begins_with_a_message() {
+async fn a_run_begins_with_a_message() {
     let clinic = Clinic::open();
-    clinic.aws().send("relay-outbox", "Go on.").await;
-    eventually("a run that has taken the message", async || {
-        (clinic.aws().messages_on("relay-outbox").await == 0).then_some(())
-    })
-    .await;
+    for function in ["relay-outbox", "send-account-messages"] {
+        clinic.aws().send(function, "Go on.").await;
+        eventually("a run that has taken the message", async || {
+            (clinic.aws().messages_on(function).await == 0).then_some(())
+        })
+        .await;
+    }
 }

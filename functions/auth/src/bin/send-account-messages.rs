@@ -1,9 +1,10 @@
-//! Called every minute
+//! Called every minute, and when the run before had no time for the rest.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("send-account-messages")?;
     let mail = auth::send_account_messages::Mail::from_env()?;
-    auth::send_account_messages::serve(database, mail).await
+    let next = next_run::NextRun::from_env("SEND_ACCOUNT_MESSAGES_QUEUE_URL")?;
+    auth::send_account_messages::serve(database, mail, next).await
 }

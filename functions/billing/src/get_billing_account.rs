@@ -2,7 +2,8 @@
 //! through, from the billing service.
 //!
 //! An account is opened shortly after its patient was created: until then, and for a
-//! patient that does not exist, the answer is 404.
+//! patient that never was, the answer is 404. It is closed shortly after its patient was
+//! deleted, and stays to be read by those who may.
 
 use api::{PathId, Problem, ProblemDocument};
 use audit_trail::{Action, Subject, Trail, layer};
@@ -56,9 +57,14 @@ pub struct BillingAccount {
 pub enum BillingAccountStatus {
     /// Charges can be put on it.
     Active,
+    /// Its patient was deleted: nothing is charged to it any more.
+    Closed,
 }
 
 /// Get a patient's billing account
+///
+/// It is opened shortly after the patient was registered. Shortly after the patient was deleted
+/// it is `CLOSED`, and can still be read.
 #[utoipa::path(
     get, path = "/api/patients/{id}/billing-account", tag = "billing", operation_id = "getBillingAccount",
     params(("id" = Uuid, Path, description = "The patient's id")),
@@ -99,6 +105,7 @@ impl From<Account> for BillingAccount {
             patient_id: account.patient_id,
             status: match account.status {
                 AccountStatus::Active => BillingAccountStatus::Active,
+                AccountStatus::Closed => BillingAccountStatus::Closed,
             },
             created_at: account.created_at,
         }

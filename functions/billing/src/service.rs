@@ -7,6 +7,7 @@
 
 mod account;
 mod capacity;
+mod close_account;
 mod create_account;
 mod database;
 mod deadline;
@@ -20,8 +21,8 @@ use std::{future::Future, time::Duration};
 
 use axum::{Router, middleware, response::Response};
 use contracts::billing::v1::{
-    CreateBillingAccountRequest, CreateBillingAccountResponse, GetBillingAccountRequest,
-    GetBillingAccountResponse,
+    CloseBillingAccountRequest, CloseBillingAccountResponse, CreateBillingAccountRequest,
+    CreateBillingAccountResponse, GetBillingAccountRequest, GetBillingAccountResponse,
     billing_service_server::{self, BillingService, BillingServiceServer},
 };
 use sqlx::PgPool;
@@ -195,6 +196,15 @@ impl BillingService for Accounts {
         request: Request<CreateBillingAccountRequest>,
     ) -> Result<tonic::Response<CreateBillingAccountResponse>, Status> {
         create_account::create_account(&self.database, request.into_inner())
+            .await
+            .map(tonic::Response::new)
+    }
+
+    async fn close_billing_account(
+        &self,
+        request: Request<CloseBillingAccountRequest>,
+    ) -> Result<tonic::Response<CloseBillingAccountResponse>, Status> {
+        close_account::close_account(&self.database, &request.into_inner())
             .await
             .map(tonic::Response::new)
     }

@@ -1,4 +1,4 @@
-//! `DELETE /api/patients/{id}`: removes a patient.
+//! `DELETE /api/patients/{id}`: removes a patient, and has their billing account closed.
 
 use api::{IfMatch, PathId, ProblemDocument};
 use audit_trail::{Action, Subject, Trail};
@@ -27,6 +27,8 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 }
 
 /// Delete a patient
+///
+/// Their billing account is closed, and can still be read.
 #[utoipa::path(
     delete, path = "/api/patients/{id}", tag = "patients", operation_id = "deletePatient",
     params(
@@ -55,7 +57,8 @@ pub(crate) async fn delete_patient(
     caller.must(Permission::DeletePatient)?;
 
     let mut transaction = begin(work, caller, &database, Some(id)).await?;
-    // The deletion is the last version, and happens now.
+    // The deletion is the last version, and happens now. With it, a trigger of the schema writes
+    // to the outbox that the billing account is to be closed.
     let patient = sqlx::query_as!(
         Patient,
         r#"DELETE FROM patients.patient

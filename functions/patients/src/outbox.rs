@@ -62,19 +62,27 @@ pub enum Receiver {
 /// What a message is, which says who gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MessageKind {
-    /// A request to the billing service.
+    /// A request to the billing service to open an account.
     BillingAccount,
+    /// A request to the billing service to close it. The schema's trigger
+    /// `billing_account_is_closed` writes it when a patient is deleted.
+    BillingClosure,
     /// An event for Kafka.
     PatientEvent,
 }
 
 impl MessageKind {
-    pub(crate) const ALL: [Self; 2] = [Self::BillingAccount, Self::PatientEvent];
+    pub(crate) const ALL: [Self; 3] = [
+        Self::BillingAccount,
+        Self::BillingClosure,
+        Self::PatientEvent,
+    ];
 
     /// The name in the database.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::BillingAccount => "BILLING_ACCOUNT",
+            Self::BillingClosure => "BILLING_CLOSURE",
             Self::PatientEvent => "PATIENT_EVENT",
         }
     }
@@ -85,7 +93,7 @@ impl MessageKind {
 
     const fn receiver(self) -> Receiver {
         match self {
-            Self::BillingAccount => Receiver::Billing,
+            Self::BillingAccount | Self::BillingClosure => Receiver::Billing,
             Self::PatientEvent => Receiver::Kafka,
         }
     }
@@ -179,8 +187,8 @@ pub enum DeliveryError {
     /// The database failed.
     #[error("the outbox cannot be read or written")]
     Database(#[from] sqlx::Error),
-    /// The billing service did not open the account.
-    #[error("the billing account could not be opened")]
+    /// The billing service did not open or close the account.
+    #[error("the billing account could not be opened or closed")]
     Billing(#[from] BillingError),
     /// Kafka did not take the event.
     #[error("the event could not be sent")]
@@ -433,6 +441,9 @@ impl Delivery {
                     .billing
                     .create_account(patient_id, &request.name, &request.email);
                 call.await?;
+            }
+            Some(MessageKind::BillingClosure) => {
+                self.billing.close_account(patient_id).await?;
             }
             Some(MessageKind::PatientEvent) => {
                 self.producer

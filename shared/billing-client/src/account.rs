@@ -24,12 +24,15 @@ pub struct Account {
 pub enum AccountStatus {
     /// Charges can be put on it.
     Active,
+    /// Its patient was deleted: nothing is charged to it any more.
+    Closed,
 }
 
 impl AccountStatus {
     const fn from_message(status: v1::BillingAccountStatus) -> Option<Self> {
         match status {
             v1::BillingAccountStatus::Active => Some(Self::Active),
+            v1::BillingAccountStatus::Closed => Some(Self::Closed),
             v1::BillingAccountStatus::Unspecified => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use contracts::billing::v1::{
-    CreateBillingAccountRequest, GetBillingAccountRequest,
+    CloseBillingAccountRequest, CreateBillingAccountRequest, GetBillingAccountRequest,
     billing_service_client::BillingServiceClient,
 };
 use telemetry::TraceContext;
@@ -103,6 +103,22 @@ impl BillingClient {
         answer.account.try_into()
     }
 
+    /// Closes the account of a patient who is one no more. Calling again is safe.
+    ///
+    /// # Errors
+    /// See [`BillingError`]. That there is no account is a fault: it is opened before.
+    pub async fn close_account(&self, patient_id: Uuid) -> Result<Account, BillingError> {
+        let answer = bounded(|| {
+            let mut billing = self.billing.clone();
+            let request = self.request(CloseBillingAccountRequest {
+                patient_id: patient_id.to_string(),
+            });
+            async move { billing.close_billing_account(request).await }
+        })
+        .await?;
+        answer.account.try_into()
+    }
+
     /// The patient's account, or `None` if there is none.
     ///
     /// # Errors
@@ -179,7 +195,7 @@ fn endpoint(url: &str) -> Result<Endpoint, SettingsError> {
         .map_err(SettingsError::Tls)
 }
 
-/// The answer to a call, in time or not at all. Both calls of the service may be
+/// The answer to a call, in time or not at all. All calls of the service may be
 /// repeated safely, so one that lost its connection gets another.
 async fn bounded<Answer, Call>(call: impl Fn() -> Call) -> Result<Answer, Status>
 where

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 #[derive(Debug, thiserror::Error)]
 pub enum BillingError {
     /// The service is down, starting, saturated or too slow: the same call may succeed
-    /// in a moment. Whether this one had its effect is unknown; both calls may be
+    /// in a moment. Whether this one had its effect is unknown; all calls may be
     /// repeated safely.
     #[error("the billing service cannot answer right now")]
     Unavailable(#[source] Status),

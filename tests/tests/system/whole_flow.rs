@@ -159,6 +159,11 @@ async fn every_change_is_announced_in_order() {
         .map(|record| &record.event.event_id)
         .collect();
     assert_eq!(ids.len(), 3);
+
+    // Closed before the deletion was announced, and still to be seen.
+    let account = format!("{}/billing-account", patient.path());
+    let account = visitor.get(&account).answers(200).await.json();
+    assert_eq!(account["status"], "CLOSED");
 }
 
 #[tokio::test]

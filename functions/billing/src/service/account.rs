@@ -5,20 +5,28 @@ use contracts::billing::v1::{BillingAccount, BillingAccountStatus};
 use tonic::Status;
 use uuid::Uuid;
 
+/// What can be done with an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
+pub(crate) enum AccountStatus {
+    Active,
+    Closed,
+}
+
 /// A row of `billing.account`, without the name and the address of the patient.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) id: Uuid,
     pub(crate) patient_id: Uuid,
-    pub(crate) status: String,
+    pub(crate) status: AccountStatus,
     pub(crate) created_at: DateTime<Utc>,
 }
 
 impl From<Account> for BillingAccount {
     fn from(account: Account) -> Self {
-        let status = match account.status.as_str() {
-            "ACTIVE" => BillingAccountStatus::Active,
-            _ => BillingAccountStatus::Unspecified,
+        let status = match account.status {
+            AccountStatus::Active => BillingAccountStatus::Active,
+            AccountStatus::Closed => BillingAccountStatus::Closed,
         };
         Self {
             account_id: account.id.to_string(),
@@ -27,6 +35,11 @@ impl From<Account> for BillingAccount {
             created_at: Some(std::time::SystemTime::from(account.created_at).into()),
         }
     }
+}
+
+/// Nobody has opened an account for the patient.
+pub(crate) fn not_found() -> Status {
+    Status::not_found("the patient has no billing account")
 }
 
 /// The id of a patient in a request.

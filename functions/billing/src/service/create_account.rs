@@ -10,7 +10,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::service::{
-    account::{Account, patient_id},
+    account::{Account, AccountStatus, patient_id},
     database::failed,
 };
 
@@ -29,10 +29,10 @@ pub(crate) async fn create_account(
 
     let opened = sqlx::query_as!(
         Account,
-        "INSERT INTO billing.account (id, patient_id, name, email)
-         VALUES ($1, $2, $3, $4)
-         ON CONFLICT ON CONSTRAINT account_patient_unique DO NOTHING
-         RETURNING id, patient_id, status, created_at",
+        r#"INSERT INTO billing.account (id, patient_id, name, email)
+           VALUES ($1, $2, $3, $4)
+           ON CONFLICT ON CONSTRAINT account_patient_unique DO NOTHING
+           RETURNING id, patient_id, status AS "status: AccountStatus", created_at"#,
         Uuid::now_v7(),
         patient_id,
         name,
@@ -49,9 +49,9 @@ pub(crate) async fn create_account(
         }
         None => sqlx::query_as!(
             Account,
-            "SELECT id, patient_id, status, created_at
-             FROM billing.account
-             WHERE patient_id = $1",
+            r#"SELECT id, patient_id, status AS "status: AccountStatus", created_at
+               FROM billing.account
+               WHERE patient_id = $1"#,
             patient_id,
         )
         .fetch_one(database)

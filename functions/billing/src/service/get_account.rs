@@ -5,7 +5,7 @@ use sqlx::PgPool;
 use tonic::Status;
 
 use crate::service::{
-    account::{Account, patient_id},
+    account::{Account, AccountStatus, not_found, patient_id},
     database::failed,
 };
 
@@ -17,15 +17,15 @@ pub(crate) async fn get_account(
 
     let account = sqlx::query_as!(
         Account,
-        "SELECT id, patient_id, status, created_at
-         FROM billing.account
-         WHERE patient_id = $1",
+        r#"SELECT id, patient_id, status AS "status: AccountStatus", created_at
+           FROM billing.account
+           WHERE patient_id = $1"#,
         patient_id,
     )
     .fetch_optional(database)
     .await
     .map_err(|error| failed(&error))?
-    .ok_or_else(|| Status::not_found("the patient has no billing account"))?;
+    .ok_or_else(not_found)?;
     Ok(GetBillingAccountResponse {
         account: Some(account.into()),
     })

@@ -8,7 +8,11 @@ use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 /// The methods that metrics are counted by.
-const METHODS: [&str; 2] = ["CreateBillingAccount", "GetBillingAccount"];
+const METHODS: [&str; 3] = [
+    "CreateBillingAccount",
+    "CloseBillingAccount",
+    "GetBillingAccount",
+];
 
 /// Runs the call in its trace, and says afterwards how it went.
 pub(crate) async fn observe(request: Request, next: Next) -> Response {

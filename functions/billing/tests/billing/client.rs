@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use billing::service::Limits;
-use billing_client::{AccountStatus, BillingClient, BillingError};
+use billing_client::{Account, AccountStatus, BillingClient, BillingError};
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::{
     io::copy_bidirectional,
@@ -27,6 +28,52 @@ async fn it_opens_and_finds_accounts(database: PgPool) {
     assert_eq!(opened.patient_id, patient);
     assert_eq!(opened.status, AccountStatus::Active);
     assert_eq!(billing.get_account(patient).await.unwrap(), Some(opened));
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn it_closes_accounts_for_good(database: PgPool) {
+    let billing = Running::start(&database).await.client();
+    let patient = Uuid::now_v7();
+    let no_account = billing.close_account(patient).await;
+    assert!(
+        matches!(no_account, Err(BillingError::Failed(_))),
+        "{no_account:?}"
+    );
+
+    let open = async || {
+        let opened = billing.create_account(patient, "Zoë", "zoe@clinic.example");
+        opened.await.unwrap()
+    };
+    let opened = open().await;
+    let other = Uuid::now_v7();
+    let account = billing.create_account(other, "Zoë", "zoe@clinic.example");
+    let untouched = account.await.unwrap();
+    let closed = billing.close_account(patient).await.unwrap();
+    assert_eq!(
+        closed,
+        Account {
+            status: AccountStatus::Closed,
+            ..opened
+        }
+    );
+    // Whoever has not heard the answer calls again, also in the order of before.
+    let at = closed_at(&database, patient).await;
+    assert!(at.is_some());
+    assert_eq!(billing.close_account(patient).await.unwrap(), closed);
+    assert_eq!(open().await, closed);
+    assert_eq!(closed_at(&database, patient).await, at);
+    let found = billing.get_account(patient).await.unwrap();
+    assert_eq!(found, Some(closed));
+    let found = billing.get_account(other).await.unwrap();
+    assert_eq!(found, Some(untouched));
+}
+
+async fn closed_at(database: &PgPool, patient: Uuid) -> Option<DateTime<Utc>> {
+    sqlx::query_scalar("SELECT closed_at FROM billing.account WHERE patient_id = $1")
+        .bind(patient)
+        .fetch_one(database)
+        .await
+        .unwrap()
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

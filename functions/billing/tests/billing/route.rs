@@ -66,8 +66,21 @@ async fn it_shows_the_account_to_those_who_may(database: PgPool) {
         );
     }
 
-    let response = answer(&database, billing, request(&patient.to_string())).await;
+    let response = answer(&database, billing.clone(), request(&patient.to_string())).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+
+    // That of a deleted patient is closed, and for the same people.
+    billing.close_account(patient).await.unwrap();
+    for role in Role::ALL {
+        let request = as_caller(request(&patient.to_string()), role);
+        let response = answer(&database, billing.clone(), request).await;
+        if role == Role::Clinician {
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
+            continue;
+        }
+        assert_eq!(response.status(), StatusCode::OK, "{role}");
+        assert_eq!(json(response).await["status"], "CLOSED");
+    }
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use billing::service::{Limits, ServeError, Service, ServiceToken};
 use billing_client::BillingClient;
 use contracts::billing::v1::{
-    CreateBillingAccountRequest, GetBillingAccountRequest,
+    CloseBillingAccountRequest, CreateBillingAccountRequest, GetBillingAccountRequest,
     billing_service_client::BillingServiceClient,
 };
 use sqlx::{PgPool, Postgres, Transaction, postgres::PgPoolOptions};
@@ -98,6 +98,12 @@ pub(crate) fn create(patient_id: Uuid) -> CreateBillingAccountRequest {
 
 pub(crate) fn get(patient_id: Uuid) -> GetBillingAccountRequest {
     GetBillingAccountRequest {
+        patient_id: patient_id.to_string(),
+    }
+}
+
+pub(crate) fn close(patient_id: Uuid) -> CloseBillingAccountRequest {
+    CloseBillingAccountRequest {
         patient_id: patient_id.to_string(),
     }
 }

@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 
 use contracts::billing::v1::{
-    BillingAccountStatus, CreateBillingAccountRequest, GetBillingAccountRequest,
+    BillingAccountStatus, CloseBillingAccountRequest, CreateBillingAccountRequest,
+    GetBillingAccountRequest,
 };
 use futures::future::join_all;
 use sqlx::PgPool;
 use tonic::{Code, Request};
 use uuid::Uuid;
 
-use crate::running::{Running, create, get, hold, nowhere, until_a_call_waits, with_token, within};
+use crate::running::{
+    Running, close, create, get, hold, nowhere, until_a_call_waits, with_token, within,
+};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_call_without_the_token_is_refused(database: PgPool) {
@@ -27,6 +30,12 @@ async fn a_call_without_the_token_is_refused(database: PgPool) {
             .metadata_mut()
             .insert("authorization", authorization.parse().unwrap());
         let refusal = billing.get_billing_account(wrong).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::Unauthenticated, "{authorization}");
+        let mut wrong = Request::new(close(patient));
+        wrong
+            .metadata_mut()
+            .insert("authorization", authorization.parse().unwrap());
+        let refusal = billing.close_billing_account(wrong).await.unwrap_err();
         assert_eq!(refusal.code(), Code::Unauthenticated, "{authorization}");
     }
     assert_eq!(accounts(&database).await, 0);
@@ -177,6 +186,14 @@ async fn bad_input_is_refused_with_its_reason(database: PgPool) {
     };
     let refusal = billing
         .get_billing_account(with_token(nobody))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::InvalidArgument);
+    let nobody = CloseBillingAccountRequest {
+        patient_id: "42".to_owned(),
+    };
+    let refusal = billing
+        .close_billing_account(with_token(nobody))
         .await
         .unwrap_err();
     assert_eq!(refusal.code(), Code::InvalidArgument);

@@ -7,6 +7,7 @@
 )]
 
 mod bodies;
+mod closing;
 mod dates;
 mod fixtures;
 mod human_text;

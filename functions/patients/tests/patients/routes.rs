@@ -57,6 +57,7 @@ async fn what_billing_and_kafka_cannot_take_waits_in_order(database: PgPool) {
         "BILLING_ACCOUNT",
         "PATIENT_EVENT",
         "PATIENT_EVENT",
+        "BILLING_CLOSURE",
         "PATIENT_EVENT",
     ];
     assert_eq!(outbox_kinds(&database).await, waiting);
@@ -68,7 +69,7 @@ async fn what_billing_and_kafka_cannot_take_waits_in_order(database: PgPool) {
     )
     .await
     .unwrap();
-    assert_eq!((relayed.delivered, relayed.backlog), (0, 4));
+    assert_eq!((relayed.delivered, relayed.backlog), (0, 5));
     assert_eq!(outbox_kinds(&database).await, waiting);
 }
 

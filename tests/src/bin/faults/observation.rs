@@ -53,8 +53,8 @@ pub(crate) struct Observation {
     pub(crate) on_record: HashMap<(Uuid, String), i64>,
     /// Whether no record of the audit trail is missing or was changed.
     pub(crate) trail_is_intact: bool,
-    /// How many billing accounts each patient has.
-    pub(crate) accounts: HashMap<Uuid, i64>,
+    /// The states of the billing accounts of each patient.
+    pub(crate) accounts: HashMap<Uuid, Vec<String>>,
     /// What analytics say more than before.
     pub(crate) analytics: Counts,
     /// The states of the notifications of each patient.
@@ -185,10 +185,11 @@ async fn trail_is_intact(clinic: &Clinic) -> bool {
     invoked.payload["intact"] == json!(true)
 }
 
-async fn accounts(database: &PgPool) -> Result<HashMap<Uuid, i64>> {
-    let accounts =
-        sqlx::query_as("SELECT patient_id, count(*) FROM billing.account GROUP BY patient_id");
-    let accounts: Vec<(Uuid, i64)> = accounts.fetch_all(database).await?;
+async fn accounts(database: &PgPool) -> Result<HashMap<Uuid, Vec<String>>> {
+    let accounts = sqlx::query_as(
+        "SELECT patient_id, array_agg(status) FROM billing.account GROUP BY patient_id",
+    );
+    let accounts: Vec<(Uuid, Vec<String>)> = accounts.fetch_all(database).await?;
     Ok(accounts.into_iter().collect())
 }
 

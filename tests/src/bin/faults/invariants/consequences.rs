@@ -18,9 +18,11 @@ use crate::{
 /// on a machine that is busy.
 const CRASH_WINDOW: TimeDelta = TimeDelta::seconds(4);
 
-/// Every patient who was created has one billing account, and nobody else has any.
+/// Every patient who was created has one billing account, and nobody else has any. It is open
+/// for who is there, and closed for who was deleted.
 pub(super) fn accounts(evidence: &Evidence<'_>) -> Invariant {
-    let mut invariant = Invariant::new("one billing account for every patient created");
+    let mut invariant =
+        Invariant::new("one account for every patient created, closed once deleted");
     let created: HashSet<Uuid> = evidence.events.keys().copied().collect();
     let acknowledged = evidence.changes.iter();
     let acknowledged = acknowledged.filter_map(|change| change.acknowledged());
@@ -31,9 +33,13 @@ pub(super) fn accounts(evidence: &Evidence<'_>) -> Invariant {
         .collect();
     for patient_id in &created {
         let accounts = evidence.observed.accounts.get(patient_id);
-        let accounts = accounts.copied().unwrap_or_default();
-        invariant.check(accounts == 1, || {
-            format!("patient {patient_id} has {accounts} accounts")
+        let states = accounts.cloned().unwrap_or_default();
+        let events = evidence.events.get(patient_id).into_iter().flatten();
+        let mut changes = events.map(|record| &record.event.change);
+        let is_deleted = changes.any(|change| matches!(change, Some(Happened::Deleted(_))));
+        let expected = if is_deleted { "CLOSED" } else { "ACTIVE" };
+        invariant.check(states == [expected], || {
+            format!("patient {patient_id} has accounts in these states: {states:?}, not {expected}")
         });
     }
     let accounts = evidence.observed.accounts.keys();

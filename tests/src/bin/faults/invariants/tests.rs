@@ -147,7 +147,9 @@ fn good() -> Run {
         .map(|(id, action)| ((id, action.to_owned()), 1))
         .into(),
         trail_is_intact: true,
-        accounts: [(stays, 1), (goes, 1)].into(),
+        accounts: [(stays, "ACTIVE"), (goes, "CLOSED")]
+            .map(|(id, state)| (id, vec![state.to_owned()]))
+            .into(),
         analytics: [(time().date_naive(), counts.into())].into(),
         notifications: [stays, goes].map(|id| (id, vec!["SENT".to_owned()])).into(),
         mails: [&first, &gone]
@@ -185,7 +187,7 @@ const ONCE: &str = "every change happened once, and none that was refused";
 const IN_ORDER: &str = "the topic has all events once or more, in order";
 const APART: &str = "one delivery of a patient at a time";
 const ON_RECORD: &str = "every change is on record, and the audit trail is intact";
-const ACCOUNTS: &str = "one billing account for every patient created";
+const ACCOUNTS: &str = "one account for every patient created, closed once deleted";
 const ANALYTICS: &str = "analytics are what a recount of the events says";
 const NOTIFICATIONS: &str = "one notification for every patient created, and sent";
 const MAILS: &str = "one welcome for every patient created";
@@ -381,9 +383,21 @@ fn consequences_that_are_missing_or_doubled_are_found() {
     });
     assert_eq!(no_account, [ACCOUNTS]);
     let an_account_for_nobody = broken_by(|run| {
-        run.observed.accounts.insert(Uuid::now_v7(), 1);
+        let account = vec!["ACTIVE".to_owned()];
+        run.observed.accounts.insert(Uuid::now_v7(), account);
     });
     assert_eq!(an_account_for_nobody, [ACCOUNTS]);
+    let in_states = |change: usize, states: &[&str]| {
+        let states = states.iter().map(|&state| state.to_owned()).collect();
+        broken_by(|run| {
+            let patient = run.changes[change].patient_id.unwrap();
+            run.observed.accounts.insert(patient, states);
+        })
+    };
+    let (stays, goes) = (0, 2);
+    assert_eq!(in_states(goes, &["ACTIVE"]), [ACCOUNTS]);
+    assert_eq!(in_states(stays, &["CLOSED"]), [ACCOUNTS]);
+    assert_eq!(in_states(stays, &["ACTIVE", "ACTIVE"]), [ACCOUNTS]);
     for kind in ["created", "updated", "deleted", "30-44", "75+"] {
         let miscounted = broken_by(|run| {
             let day = time().date_naive();

@@ -1,5 +1,4 @@
-//! Takes Swagger UI out of its archive, so that `/docs` is served by us alone, and
-//! notices new migrations of the services.
+//! Takes Swagger UI out of its archive, so that `/docs` is served by us alone.
 
 use std::{
     borrow::Cow,
@@ -14,13 +13,9 @@ use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 use zip::ZipArchive;
 
 const SWAGGER_UI: [&str; 2] = ["swagger-ui-bundle.js", "swagger-ui.css"];
-const MIGRATIONS: [&str; 3] = ["auth", "patients", "billing"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    for service in MIGRATIONS {
-        println!("cargo::rerun-if-changed=../{service}/migrations");
-    }
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))?;

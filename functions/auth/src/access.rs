@@ -7,13 +7,11 @@ use chrono::{DateTime, Utc};
 use identity::{AccessTokens, LIFETIME_SECONDS, Role};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use sessions::{Lifetimes, NoSession, Presented, Running, Sessions, SessionsUnavailable};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
-    keys_in_aws::{KeysUnavailable, SigningKeySecret},
-    sessions::{Lifetimes, NoSession, Presented, Running, Sessions, SessionsUnavailable},
-};
+use crate::keys_in_aws::{KeysUnavailable, SigningKeySecret};
 
 /// What gives access: the key that signs access tokens, and the sessions that they
 /// belong to.

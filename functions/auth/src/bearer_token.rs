@@ -2,12 +2,10 @@
 
 use api::Problem;
 use identity::{Claims, InvalidToken};
+use sessions::{NoSession, Sessions, SessionsUnavailable};
 use store::MissingSetting;
 
-use crate::{
-    keys_in_aws::{KeysUnavailable, PublicKeysTable},
-    sessions::{NoSession, Sessions, SessionsUnavailable},
-};
+use crate::keys_in_aws::{KeysUnavailable, PublicKeysTable};
 
 /// Why a token is not accepted.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@ use http::StatusCode;
 use identity::{Caller, Permission};
 use secrecy::SecretString;
 use serde::Deserialize;
+use sessions::Sessions;
 use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
@@ -16,7 +17,6 @@ use utoipa::ToSchema;
 use crate::{
     EmailAddress, Password, PasswordHash,
     attempts::{Attempts, Source},
-    sessions::Sessions,
 };
 
 /// The route.
@@ -125,7 +125,7 @@ pub(crate) async fn change_password(
 
     let mut transaction = Transaction::begin(database).await?;
     let changed = sqlx::query!(
-        "UPDATE auth.user_account SET password_hash = $3, updated_at = now()
+        "UPDATE auth.user_account SET password_hash = $3, updated_at = GREATEST(updated_at, clock_timestamp())
          WHERE id = $1 AND password_hash = $2 AND NOT disabled",
         caller.user,
         account.password_hash,

@@ -1,11 +1,14 @@
 //! `POST /api/accounts`: gives somebody an account, and has them choose a password.
 
+use std::sync::Arc;
+
 use api::{EntityTag, Input, InputErrors, OnConstraint as _, Problem, ProblemDocument};
 use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::post};
 use http::{StatusCode, header};
 use identity::{Caller, Permission, Role};
 use serde::Deserialize;
+use sessions::Sessions;
 use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
@@ -17,10 +20,10 @@ use crate::{
 };
 
 /// The route.
-pub fn routes(database: PgPool) -> Router {
+pub fn routes(database: PgPool, sessions: Sessions) -> Router {
     let routes = Router::new()
         .route("/api/accounts", post(create_account))
-        .with_state(database.clone());
+        .with_state((database.clone(), Arc::new(sessions)));
     layer(database, Action::CreateAccount, routes)
 }
 
@@ -56,7 +59,7 @@ pub(crate) struct NewAccount {
 )]
 pub(crate) async fn create_account(
     caller: Caller,
-    State(database): State<PgPool>,
+    State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
     trail: Trail,
     Input(input): Input<NewAccount>,
 ) -> Result<
@@ -75,6 +78,9 @@ pub(crate) async fn create_account(
     };
 
     let mut transaction = Transaction::begin(&database).await?;
+    sessions
+        .must_still(&mut transaction, caller, Permission::ManageAccounts)
+        .await?;
     let account = sqlx::query_as!(
         AccountRow,
         r#"INSERT INTO auth.user_account (id, email, role)

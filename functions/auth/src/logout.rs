@@ -9,7 +9,7 @@ use http::StatusCode;
 use identity::{Caller, Permission};
 use sqlx::PgPool;
 
-use crate::sessions::Sessions;
+use sessions::Sessions;
 
 /// The route.
 pub fn routes(database: PgPool, sessions: Sessions) -> Router {

@@ -12,14 +12,13 @@ use axum::{Json, Router, extract::State, routing::post};
 use identity::Role;
 use secrecy::SecretString;
 use serde::Deserialize;
+use sessions::NoSession;
 use sqlx::PgPool;
+use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
-    access::{Access, AccessResponse},
-    sessions::NoSession,
-};
+use crate::access::{Access, AccessResponse};
 
 /// The route.
 pub fn routes(database: PgPool, access: Access) -> Router {
@@ -42,9 +41,8 @@ pub struct RefreshRequest {
 /// Refresh a session
 ///
 /// Answers a new access token and a new refresh token; the old refresh token is used up. Using it
-/// again ends the session, because somebody else may have a copy: log in again then. Two refreshes
-/// with the same token within 10 seconds are both answered, and of their refresh tokens the one
-/// that is used first is good.
+/// again ends the session, because somebody else may have a copy: log in again then. Refreshes
+/// with the same token within 10 seconds are all answered, with the same new refresh token.
 #[utoipa::path(
     post, path = "/auth/refresh", tag = "auth", operation_id = "refreshSession",
     request_body = RefreshRequest,
@@ -74,11 +72,19 @@ pub(crate) async fn refresh(
         access.sessions().end(session).await?;
         return Err(refused(Some(session), NoSession::AllRevoked));
     };
+    let mut transaction = Transaction::begin(&database).await?;
+    trail
+        .succeeded(&mut transaction, Subject::Account(user))
+        .await?;
     let running = access
         .rotate(&presented)
         .await?
         .map_err(|reason| refused(Some(session), reason))?;
-    trail.succeeded(&database, Subject::Account(user)).await?;
+    if let Err(error) = transaction.commit().await {
+        // The client gets no answer, and comes again with the same token.
+        access.sessions().keep(&presented).await?;
+        return Err(error.into());
+    }
     tracing::info!(userId = %user, sessionId = %session, "refreshed a session");
     AccessResponse::new(&tokens, user, role, &running).map(Json)
 }

@@ -9,6 +9,7 @@ use axum::{Router, extract::State, routing::post};
 use http::StatusCode;
 use secrecy::SecretString;
 use serde::Deserialize;
+use sessions::{OpaqueToken, Sessions};
 use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
@@ -16,8 +17,6 @@ use utoipa::ToSchema;
 use crate::{
     EmailAddress, Password, PasswordHash,
     attempts::{Attempts, Source},
-    opaque_token::OpaqueToken,
-    sessions::Sessions,
 };
 
 /// Good for setting one password, within a short time.
@@ -132,7 +131,7 @@ async fn replace_password(
     .execute(&mut transaction)
     .await?;
     let set = sqlx::query!(
-        "UPDATE auth.user_account SET password_hash = $2, updated_at = now()
+        "UPDATE auth.user_account SET password_hash = $2, updated_at = GREATEST(updated_at, clock_timestamp())
          WHERE id = $1 AND NOT disabled",
         account.id,
         password.as_str(),

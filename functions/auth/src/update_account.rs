@@ -11,15 +11,13 @@ use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::put};
 use identity::{Caller, Permission, Role};
 use serde::Deserialize;
+use sessions::Sessions;
 use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
-    account::{Account, AccountRow, not_found},
-    sessions::Sessions,
-};
+use crate::account::{Account, AccountRow, not_found};
 
 /// The route.
 pub fn routes(database: PgPool, sessions: Sessions) -> Router {
@@ -92,6 +90,9 @@ pub(crate) async fn update_account(
 
     let mut transaction = Transaction::begin(&database).await?;
     one_at_a_time(&mut transaction).await?;
+    sessions
+        .must_still(&mut transaction, caller, Permission::ManageAccounts)
+        .await?;
     let before = sqlx::query_as!(
         AccountRow,
         r#"SELECT id, version, email, role, disabled,
@@ -113,7 +114,7 @@ pub(crate) async fn update_account(
     let account = sqlx::query_as!(
         AccountRow,
         r#"UPDATE auth.user_account
-           SET role = $2, disabled = $3, version = version + 1, updated_at = now()
+           SET role = $2, disabled = $3, version = version + 1, updated_at = GREATEST(updated_at, clock_timestamp())
            WHERE id = $1
            RETURNING id, version, email, role, disabled,
                      password_hash IS NOT NULL AS "has_password!", created_at, updated_at"#,

@@ -38,6 +38,11 @@ use tonic::{
 };
 use tonic_health::pb::health_server::{Health, HealthServer};
 
+use close_account::close_account;
+use create_account::create_account;
+use database::once_more_if_outdated;
+use get_account::get_account;
+
 pub use capacity::Capacity;
 pub use service_token::{ServiceToken, WeakToken};
 pub use settings::{Limits, Settings, SettingsError};
@@ -195,7 +200,8 @@ impl BillingService for Accounts {
         &self,
         request: Request<CreateBillingAccountRequest>,
     ) -> Result<tonic::Response<CreateBillingAccountResponse>, Status> {
-        create_account::create_account(&self.database, request.into_inner())
+        let request = request.into_inner();
+        once_more_if_outdated(|| create_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }
@@ -204,7 +210,8 @@ impl BillingService for Accounts {
         &self,
         request: Request<CloseBillingAccountRequest>,
     ) -> Result<tonic::Response<CloseBillingAccountResponse>, Status> {
-        close_account::close_account(&self.database, &request.into_inner())
+        let request = request.into_inner();
+        once_more_if_outdated(|| close_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }
@@ -213,7 +220,8 @@ impl BillingService for Accounts {
         &self,
         request: Request<GetBillingAccountRequest>,
     ) -> Result<tonic::Response<GetBillingAccountResponse>, Status> {
-        get_account::get_account(&self.database, &request.into_inner())
+        let request = request.into_inner();
+        once_more_if_outdated(|| get_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }

@@ -1,11 +1,14 @@
 //! `PUT /api/patients/{id}/restriction`: closes a patient's record to most of the staff, or
 //! opens it again.
 
+use std::sync::Arc;
+
 use api::{EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument};
 use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::put};
 use identity::{Caller, Permission};
 use serde::Deserialize;
+use sessions::Sessions;
 use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
@@ -13,10 +16,10 @@ use utoipa::ToSchema;
 use crate::patient::{Patient, not_found};
 
 /// The route.
-pub fn routes(database: PgPool) -> Router {
+pub fn routes(database: PgPool, sessions: Sessions) -> Router {
     let routes = Router::new()
         .route("/api/patients/{id}/restriction", put(restrict_patient))
-        .with_state(database.clone());
+        .with_state((database.clone(), Arc::new(sessions)));
     layer(database, Action::RestrictPatient, routes)
 }
 
@@ -50,7 +53,7 @@ pub(crate) struct Restriction {
 )]
 pub(crate) async fn restrict_patient(
     caller: Caller,
-    State(database): State<PgPool>,
+    State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
     trail: Trail,
     PathId(id): PathId,
     if_match: IfMatch,
@@ -59,6 +62,9 @@ pub(crate) async fn restrict_patient(
     caller.must(Permission::RestrictPatient)?;
 
     let mut transaction = Transaction::begin(&database).await?;
+    sessions
+        .must_still(&mut transaction, caller, Permission::RestrictPatient)
+        .await?;
     let version = sqlx::query_scalar!(
         "SELECT version FROM patients.patient WHERE id = $1 FOR UPDATE",
         id,
@@ -71,7 +77,7 @@ pub(crate) async fn restrict_patient(
     let patient = sqlx::query_as!(
         Patient,
         "UPDATE patients.patient
-         SET version = version + 1, restricted = $2, updated_at = now()
+         SET version = version + 1, restricted = $2, updated_at = GREATEST(updated_at, clock_timestamp())
          WHERE id = $1
          RETURNING id, version, name, email, address, date_of_birth, registered_date,
                    restricted, created_at, updated_at",

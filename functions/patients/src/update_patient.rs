@@ -76,7 +76,8 @@ pub(crate) async fn update_patient(
         Patient,
         "UPDATE patients.patient
          SET version = version + 1, name = $2, email = $3, address = $4, date_of_birth = $5,
-             registered_date = COALESCE($6, registered_date), updated_at = now()
+             registered_date = COALESCE($6, registered_date),
+             updated_at = GREATEST(updated_at, clock_timestamp())
          WHERE id = $1
          RETURNING id, version, name, email, address, date_of_birth, registered_date,
                    restricted, created_at, updated_at",

@@ -1,38 +1,26 @@
 //! What PostgreSQL's refusal means to a client of ours.
 
+use sql_state::Meaning;
 use sqlx::Error;
 
 use crate::Problem;
-
-/// The classes of SQLSTATE that pass by themselves: connection exceptions, insufficient
-/// resources, operator intervention (which includes a statement's time-out),
-/// serialisation failures, and a login that the server does not accept (yet)
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-const PASSING_CLASSES: [&str; 5] = ["08", "53", "57", "40", "28"];
-
-/// SQLSTATEs that pass: a lock that was not to be had in time, and a schema, a table, a
-/// column or a function that is not there, or may not be used, before a deployment is
-/// complete.
-const PASSING: [&str; 6] = ["55P03", "3F000", "42P01", "42703", "42883", "42501"];
 
 /// A database that is down, starting or saturated is unavailable for the moment.
 /// Anything else is a fault of ours.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let passing = match &error {
-            Error::PoolTimedOut | Error::PoolClosed | Error::Io(_) | Error::Tls(_) => true,
-            Error::Database(refusal) => refusal.code().is_some_and(|code| {
-                PASSING.contains(&code.as_ref())
-                    || PASSING_CLASSES.iter().any(|class| code.starts_with(class))
-            }),
-            _ => false,
-        };
-        if passing {
-            Self::unavailable(1, error)
-        } else {
-            Self::internal(error)
+        match sql_state::meaning(&error) {
+            Meaning::Later | Meaning::Outdated => Self::unavailable(1, error),
+            Meaning::Fault => Self::internal(error),
         }
     }
+}
+
+/// Whether the request failed only because one of its statements was prepared before a
+/// migration. Nothing of it has happened then.
+pub(crate) fn failed_as_outdated(problem: &Problem) -> bool {
+    let cause = problem.cause::<Error>();
+    cause.is_some_and(|error| sql_state::meaning(error) == Meaning::Outdated)
 }
 
 /// Lets the database decide: a violated constraint becomes the problem it stands for.

@@ -16,6 +16,8 @@ mod input;
 mod json;
 mod observe;
 mod origins;
+#[cfg(feature = "postgres")]
+mod outdated;
 mod problem;
 mod serve;
 mod time;

@@ -280,6 +280,12 @@ impl Problem {
         &self.errors
     }
 
+    /// The cause, if it is of this type.
+    #[must_use]
+    pub fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        self.source.as_deref()?.downcast_ref()
+    }
+
     /// The cause and its own causes in one line, for the log.
     #[must_use]
     pub fn causes(&self) -> Option<String> {

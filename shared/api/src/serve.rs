@@ -17,18 +17,20 @@ pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// The router with everything that each route of ours has in common, for browsers that
 /// show pages of these origins.
 pub fn layers(function: &'static str, origins: AllowedOrigins, routes: Router) -> Router {
-    routes
+    let routes = routes
         .fallback(|| async { Problem::not_found("There is no such route") })
         .method_not_allowed_fallback(|| async {
             Problem::new(
                 ProblemType::MethodNotAllowed,
                 "The route does not have this method",
             )
-        })
-        .layer(middleware::from_fn_with_state(
-            Observed { function, origins },
-            observe,
-        ))
+        });
+    #[cfg(feature = "postgres")]
+    let routes = routes.layer(middleware::from_fn(crate::outdated::once_more));
+    routes.layer(middleware::from_fn_with_state(
+        Observed { function, origins },
+        observe,
+    ))
 }
 
 /// Serves the routes as the Lambda function of this name, until Lambda stops it.

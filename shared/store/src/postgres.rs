@@ -63,6 +63,9 @@ pub fn pool_with(options: PgConnectOptions, connections: u32, patience: Duration
         .test_before_acquire(false)
         .before_acquire(move |connection, state| {
             Box::pin(async move {
+                if sql_state::is_forgotten(state.age) {
+                    return Ok(false);
+                }
                 if state.idle_for <= TRUSTED_FOR {
                     return Ok(true);
                 }
@@ -71,8 +74,11 @@ pub fn pool_with(options: PgConnectOptions, connections: u32, patience: Duration
                 Ok(matches!(alive, Ok(Ok(()))))
             })
         })
-        .after_release(move |connection, _| {
+        .after_release(move |connection, state| {
             Box::pin(async move {
+                if sql_state::is_forgotten(state.age) {
+                    return Ok(false);
+                }
                 let clean = timeout(sign_of_life, clean_up(connection)).await;
                 // As an error: whoever does not answer is not told goodbye.
                 clean.map_err(|_| sqlx::Error::PoolTimedOut)?

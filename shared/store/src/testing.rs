@@ -1,5 +1,5 @@
 //! DynamoDB tables for tests: a real one for each test, at whatever serves the DynamoDB
-//! API there. And databases with the schemas of several services.
+//! API there.
 
 use aws_sdk_dynamodb::{
     Client, Config,
@@ -9,26 +9,12 @@ use aws_sdk_dynamodb::{
         ScalarAttributeType::S as Text, TableStatus,
     },
 };
-use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use crate::{Table, http_client};
 
 /// Where the DynamoDB API is served. It must be said: no test goes to AWS by accident.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
-
-/// The migrations of several services as if they were those of one, in this order.
-#[must_use]
-pub fn together(services: impl IntoIterator<Item = Migrator>) -> Migrator {
-    let mut all = Vec::new();
-    for (service, first) in services.into_iter().zip((0..).step_by(1000)) {
-        all.extend(service.iter().cloned().map(|mut migration| {
-            migration.version += first;
-            migration
-        }));
-    }
-    Migrator::with_migrations(all)
-}
 
 /// A new, empty table with the key that most of our tables have: `pk` and `sk`, both text.
 ///
@@ -43,14 +29,22 @@ pub async fn table() -> Table {
 /// # Panics
 /// If `AWS_ENDPOINT_URL_DYNAMODB` is not set, or nobody serves the DynamoDB API there.
 pub async fn table_with_key(key: &[&str]) -> Table {
-    let endpoint = std::env::var(ENDPOINT)
-        .unwrap_or_else(|_| panic!("set {ENDPOINT} to where the DynamoDB API is served"));
+    let endpoint = endpoint();
     let client = client(&endpoint);
     let name = format!("test-{}", Uuid::now_v7());
     create(&client, &name, key)
         .await
         .unwrap_or_else(|error| panic!("no table at {endpoint}: {error:?}"));
     Table::with_client(name, client)
+}
+
+/// The table of this name, of a test that has made it before.
+///
+/// # Panics
+/// If `AWS_ENDPOINT_URL_DYNAMODB` is not set.
+#[must_use]
+pub fn table_of(name: &str) -> Table {
+    Table::with_client(name.to_owned(), client(&endpoint()))
 }
 
 /// A client of the DynamoDB API at this URL.
@@ -65,6 +59,11 @@ pub fn client(endpoint: &str) -> Client {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .build(),
     )
+}
+
+fn endpoint() -> String {
+    std::env::var(ENDPOINT)
+        .unwrap_or_else(|_| panic!("set {ENDPOINT} to where the DynamoDB API is served"))
 }
 
 async fn create(client: &Client, name: &str, key: &[&str]) -> Result<(), aws_sdk_dynamodb::Error> {

@@ -7,6 +7,7 @@ use futures::{
     future::BoxFuture,
     stream::{self, BoxStream},
 };
+use sql_state::Meaning;
 use sqlx::{
     Describe, Either, Error, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
@@ -70,6 +71,14 @@ impl Transaction {
     }
 }
 
+/// Whoever tries the transaction again does so on a connection that prepares its statements
+/// anew.
+fn forget_if_outdated(error: &Error) {
+    if sql_state::meaning(error) == Meaning::Outdated {
+        sql_state::forget_statements();
+    }
+}
+
 /// A transaction while one of its statements is under way.
 struct Doubt<'c> {
     sound: &'c mut bool,
@@ -100,7 +109,10 @@ impl<'c> Executor<'c> for &'c mut Transaction {
         Box::pin(stream::poll_fn(move |context| {
             let answer = answers.poll_next_unpin(context);
             match &answer {
-                Poll::Ready(Some(Err(_))) => failed = true,
+                Poll::Ready(Some(Err(error))) => {
+                    failed = true;
+                    forget_if_outdated(error);
+                }
                 Poll::Ready(None) if !failed => doubt.end(),
                 _ => {}
             }
@@ -116,7 +128,8 @@ impl<'c> Executor<'c> for &'c mut Transaction {
     {
         let (connection, mut doubt) = self.doubt();
         Box::pin(async move {
-            let row = connection.fetch_optional(query).await?;
+            let row = connection.fetch_optional(query).await;
+            let row = row.inspect_err(forget_if_outdated)?;
             doubt.end();
             Ok(row)
         })

@@ -42,7 +42,7 @@ fn ids(body: &Value) -> Vec<Uuid> {
         .collect()
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_record_is_shown_as_it_was_written(database: PgPool) {
     let patient = Uuid::now_v7();
     let written = Record {
@@ -74,7 +74,7 @@ async fn a_record_is_shown_as_it_was_written(database: PgPool) {
     assert_eq!(ids(&own).len(), 1, "who looks is on record too");
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_filter_leaves_out_what_does_not_fit(database: PgPool) {
     let (patient, account) = (Uuid::now_v7(), Uuid::now_v7());
     let of_patient = record(patient);
@@ -113,7 +113,7 @@ async fn a_filter_leaves_out_what_does_not_fit(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn pages_go_from_new_to_old_without_gap_or_repetition(database: PgPool) {
     let mut written = Vec::new();
     for _ in 0..7 {
@@ -134,7 +134,7 @@ async fn pages_go_from_new_to_old_without_gap_or_repetition(database: PgPool) {
     assert_eq!(seen, written);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn it_is_for_auditors_and_administrators(database: PgPool) {
     for role in Role::ALL {
         let allowed = matches!(role, Role::Admin | Role::Auditor);
@@ -154,7 +154,7 @@ async fn it_is_for_auditors_and_administrators(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_day_or_a_time_may_be_asked_for(database: PgPool) {
     let written = record(Uuid::nil());
     append(&database, written).await;
@@ -177,7 +177,7 @@ async fn a_day_or_a_time_may_be_asked_for(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_wrong_parameter_is_named_and_nothing_is_a_fault_of_ours(database: PgPool) {
     let cursor = |time: &str| {
         let place = format!(r#"["{time}","{}"]"#, Uuid::nil());

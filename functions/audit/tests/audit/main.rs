@@ -11,10 +11,16 @@ mod listing;
 mod refusals;
 mod verifying;
 
+use std::sync::LazyLock;
+
 use audit_trail::{Action, Outcome, Record, Subject};
 use identity::Role;
-use sqlx::PgPool;
+use schemas::Service;
+use sqlx::{PgPool, migrate::Migrator};
 use uuid::Uuid;
+
+/// The service's schema.
+static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| Service::Audit.migrations());
 
 /// Somebody read a patient's record.
 fn record(patient: Uuid) -> Record<'static> {

@@ -86,7 +86,7 @@ async fn only_record(database: &PgPool) -> Value {
     records.remove(0)
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_was_denied_what_is_on_record(database: PgPool) {
     let report = recorded(&database, &[&line(json!({}))]).await;
     assert_eq!((report.recorded, report.passed_over), (1, 0));
@@ -107,7 +107,7 @@ async fn who_was_denied_what_is_on_record(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn nobody_without_a_valid_token_is_anybody(database: PgPool) {
     let line = line(json!({
         "status": "401", "responseType": "UNAUTHORIZED", "principalId": "-", "role": "-",
@@ -124,7 +124,7 @@ async fn nobody_without_a_valid_token_is_anybody(database: PgPool) {
     assert_eq!(record["patients"], json!([]));
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_id_is_found_wherever_the_route_begins(database: PgPool) {
     let encoded = PATIENT.to_string().replace('0', "%30").replace('8', "%38");
     for path in [
@@ -146,7 +146,7 @@ async fn the_id_is_found_wherever_the_route_begins(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_same_event_leaves_one_record_however_often_it_comes(database: PgPool) {
     let line = line(json!({}));
     for _ in 0..3 {
@@ -158,7 +158,7 @@ async fn the_same_event_leaves_one_record_however_often_it_comes(database: PgPoo
     assert_eq!(records(&database).await.len(), 1);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn events_that_come_for_the_first_time_at_once_leave_one_record(database: PgPool) {
     for attempt in 0..20 {
         let line = line(json!({ "requestId": format!("request-{attempt}") }));
@@ -168,7 +168,7 @@ async fn events_that_come_for_the_first_time_at_once_leave_one_record(database: 
     assert_eq!(records(&database).await.len(), 20);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn different_events_leave_a_record_each(database: PgPool) {
     // The same request twice: two events of one stream.
     let line_of_both = line(json!({}));
@@ -184,7 +184,7 @@ async fn different_events_leave_a_record_each(database: PgPool) {
     assert_eq!(records(&database).await.len(), 4);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_line_that_cannot_be_read_does_not_hold_up_its_neighbours(database: PgPool) {
     let good = line(json!({}));
     let without_role = {
@@ -212,7 +212,7 @@ async fn a_line_that_cannot_be_read_does_not_hold_up_its_neighbours(database: Pg
     only_record(&database).await;
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_is_no_refusal_by_the_gateway_is_passed_over(database: PgPool) {
     let lines = [
         // An answer of a function's.
@@ -229,7 +229,7 @@ async fn what_is_no_refusal_by_the_gateway_is_passed_over(database: PgPool) {
     assert_eq!(records(&database).await, Vec::<Value>::new());
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_a_client_made_up_keeps_no_refusal_off_the_record(database: PgPool) {
     let made_up = [
         json!({ "requestId": "x".repeat(129) }),
@@ -259,7 +259,7 @@ async fn what_a_client_made_up_keeps_no_refusal_off_the_record(database: PgPool)
     assert_eq!(records[8]["actor"], Value::Null);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_call_that_failed_comes_again_from_the_queue(database: PgPool) {
     let payload = packed(&delivery(&[&line(json!({}))]));
     let failed = json!({
@@ -278,7 +278,7 @@ async fn a_call_that_failed_comes_again_from_the_queue(database: PgPool) {
     only_record(&database).await;
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_try_whether_it_gets_through_is_no_refusal(database: PgPool) {
     let mut control = delivery(&["CWL CONTROL MESSAGE: Checking health of destination"]);
     control["messageType"] = json!("CONTROL_MESSAGE");
@@ -287,7 +287,7 @@ async fn a_try_whether_it_gets_through_is_no_refusal(database: PgPool) {
     assert_eq!(report, Report::default());
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_cannot_be_unpacked_is_no_success(database: PgPool) {
     let whole = packed(&delivery(&[&line(json!({}))]));
     let data = whole["awslogs"]["data"].as_str().unwrap();
@@ -325,7 +325,7 @@ async fn without_a_database_the_call_fails_and_comes_again() {
     assert!(matches!(error, RecordError::Database(_)), "{error}");
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_sample_event_leaves_its_records(database: PgPool) {
     let sample = include_str!("../../../../events/record-refusals.json");
     let event: Event = serde_json::from_str(sample).unwrap();

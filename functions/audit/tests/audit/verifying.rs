@@ -38,7 +38,7 @@ fn fault(sequence: i64, what: What) -> Fault {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_was_appended_is_intact(database: PgPool) {
     assert!(verify(&database).await.intact);
     five(&database).await;
@@ -74,7 +74,7 @@ async fn what_was_appended_is_intact(database: PgPool) {
     assert_eq!(verified.records, 8);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_changed_record_shows(database: PgPool) {
     five(&database).await;
     let statement =
@@ -85,7 +85,7 @@ async fn a_changed_record_shows(database: PgPool) {
     assert_eq!(verified.faults, [fault(3, What::Changed)]);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_record_that_was_removed_shows(database: PgPool) {
     five(&database).await;
     tamper(&database, "DELETE FROM audit.record WHERE sequence = 2").await;
@@ -93,7 +93,7 @@ async fn a_record_that_was_removed_shows(database: PgPool) {
     assert_eq!(verified.faults, [fault(2, What::Missing)]);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_end_that_was_cut_off_shows(database: PgPool) {
     five(&database).await;
     tamper(&database, "DELETE FROM audit.record WHERE sequence > 3").await;
@@ -101,7 +101,7 @@ async fn an_end_that_was_cut_off_shows(database: PgPool) {
     assert_eq!(verified.faults, [fault(5, What::Missing)]);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_record_that_was_slipped_in_shows(database: PgPool) {
     five(&database).await;
     let statement = "INSERT INTO audit.record
@@ -116,7 +116,7 @@ async fn a_record_that_was_slipped_in_shows(database: PgPool) {
     );
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_chain_that_was_made_anew_shows_against_an_earlier_end(database: PgPool) {
     five(&database).await;
     let ends = verify(&database).await.ends;
@@ -144,7 +144,7 @@ async fn a_chain_that_was_made_anew_shows_against_an_earlier_end(database: PgPoo
     assert!(against(ends).await.intact);
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_record_is_final_and_written_once(database: PgPool) {
     let once = record(Uuid::nil());
     append(&database, once).await;
@@ -160,7 +160,7 @@ async fn a_record_is_final_and_written_once(database: PgPool) {
     }
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_is_undone_leaves_no_gap(database: PgPool) {
     let tasks: Vec<_> = (0..60)
         .map(|number| {

@@ -4,7 +4,7 @@
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("change-password")?;
-    let sessions = auth::sessions::Sessions::from_env()?;
+    let sessions = sessions::Sessions::from_env()?;
     let attempts = auth::attempts::Attempts::from_env()?;
     let routes = auth::change_password::routes(database, sessions, attempts);
     api::serve("change-password", routes).await

@@ -4,5 +4,10 @@
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("create-account")?;
-    api::serve("create-account", auth::create_account::routes(database)).await
+    let sessions = sessions::Sessions::from_env()?;
+    api::serve(
+        "create-account",
+        auth::create_account::routes(database, sessions),
+    )
+    .await
 }

@@ -4,6 +4,6 @@
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("logout-all")?;
-    let sessions = auth::sessions::Sessions::from_env()?;
+    let sessions = sessions::Sessions::from_env()?;
     api::serve("logout-all", auth::logout_all::routes(database, sessions)).await
 }

@@ -4,6 +4,6 @@
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("logout")?;
-    let sessions = auth::sessions::Sessions::from_env()?;
+    let sessions = sessions::Sessions::from_env()?;
     api::serve("logout", auth::logout::routes(database, sessions)).await
 }

@@ -4,7 +4,7 @@
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("set-password")?;
-    let sessions = auth::sessions::Sessions::from_env()?;
+    let sessions = sessions::Sessions::from_env()?;
     let attempts = auth::attempts::Attempts::from_env()?;
     api::serve(
         "set-password",

@@ -4,7 +4,7 @@
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("update-account")?;
-    let sessions = auth::sessions::Sessions::from_env()?;
+    let sessions = sessions::Sessions::from_env()?;
     api::serve(
         "update-account",
         auth::update_account::routes(database, sessions),

@@ -1,8 +1,12 @@
-use auth::{create_account, get_account, list_accounts, sessions::NoSession, update_account};
+use auth::{create_account, get_account, list_accounts, update_account};
 use axum::{Router, body::Body, response::Response};
 use http::{Method, Request, StatusCode, header};
-use identity::{Role, testing::as_caller};
+use identity::{
+    Role,
+    testing::{CALLER, as_caller, in_session},
+};
 use serde_json::{Value, json};
+use sessions::NoSession;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -21,8 +25,12 @@ fn request(method: Method, path: &str, body: Option<Value>, role: Role) -> Reque
 }
 
 async fn routes(database: &PgPool, deployment: &Deployment) -> Router {
+    deployment.log_in_the_caller(database).await;
     Router::new()
-        .merge(create_account::routes(database.clone()))
+        .merge(create_account::routes(
+            database.clone(),
+            deployment.sessions().await,
+        ))
         .merge(list_accounts::routes(database.clone()))
         .merge(get_account::routes(database.clone()))
         .merge(update_account::routes(
@@ -100,10 +108,14 @@ async fn an_account_is_created_read_and_listed(database: PgPool) {
             None => break,
         }
     }
-    assert_eq!(emails.len(), 5);
+    assert_eq!(emails.len(), 6);
     assert_eq!(
-        (&*emails[0], &*emails[4]),
-        ("zoe@clinic.example", "u3@clinic.example")
+        (&*emails[0], &*emails[1], &*emails[5]),
+        (
+            "caller@clinic.example",
+            "zoe@clinic.example",
+            "u3@clinic.example"
+        )
     );
 }
 
@@ -345,5 +357,101 @@ async fn what_is_wrong_with_an_account_is_named(database: PgPool) {
         )
         .await;
         assert!(json(response).await["errors"][field].is_string(), "{field}");
+    }
+}
+
+#[track_caller]
+fn done(response: &Response) {
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+/// How an administrator loses what they may do.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    Demoted,
+    Disabled,
+    LoggedOut,
+    LoggedOutEverywhere,
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_has_lost_their_power_does_not_get_it_back_with_an_old_token(database: PgPool) {
+    for (loss, expected) in [
+        (Loss::Demoted, StatusCode::UNAUTHORIZED),
+        (Loss::Disabled, StatusCode::UNAUTHORIZED),
+        (Loss::LoggedOut, StatusCode::UNAUTHORIZED),
+        (Loss::LoggedOutEverywhere, StatusCode::UNAUTHORIZED),
+    ] {
+        let deployment = Deployment::new().await;
+        let routes = routes(&database, &deployment).await;
+        let sessions = deployment.sessions().await;
+        // So that there is another one who can log in.
+        active(&database, &routes, "ADMIN").await;
+        let id = active(&database, &routes, "ADMIN").await;
+        let user: Uuid = id.parse().unwrap();
+        let session = deployment.begin(user).await.session;
+        match loss {
+            Loss::Demoted => done(&put(&routes, &id, "RECEPTIONIST", false).await),
+            Loss::Disabled => done(&put(&routes, &id, "ADMIN", true).await),
+            Loss::LoggedOut => sessions.end(session).await.unwrap(),
+            Loss::LoggedOutEverywhere => sessions.end_all(user).await.unwrap(),
+        }
+        // As the gateway lets them through for another while.
+        let send = async |method: Method, path: &str, body: Value| {
+            let request = request(method, path, Some(body), Role::Admin);
+            send(&routes, in_session(request, user, Role::Admin, session)).await
+        };
+        let back = json!({ "role": "ADMIN", "disabled": false });
+        let answer = send(Method::PUT, &format!("/api/accounts/{id}"), back).await;
+        assert_eq!(answer.status(), expected, "{loss:?}");
+        let accomplice = json!({ "email": "accomplice@clinic.example", "role": "ADMIN" });
+        let answer = send(Method::POST, "/api/accounts", accomplice).await;
+        assert_eq!(answer.status(), expected, "{loss:?}");
+    }
+    let accomplices = "SELECT count(*) FROM auth.user_account WHERE email LIKE 'accomplice%'";
+    let accomplices: i64 = sqlx::query_scalar(accomplices)
+        .fetch_one(&database)
+        .await
+        .unwrap();
+    assert_eq!(accomplices, 0);
+}
+
+/// A session that goes on does not help somebody whose role is another one by now, as it is
+/// for a moment while a change of the account is being committed.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_role_is_the_one_of_now(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    let mut change = database.begin().await.unwrap();
+    sqlx::query("UPDATE auth.user_account SET role = 'AUDITOR' WHERE id = $1")
+        .bind(CALLER)
+        .execute(&mut *change)
+        .await
+        .unwrap();
+    let waiting = create(&routes, "accomplice@clinic.example", "ADMIN");
+    let committed = async {
+        within_a_lock(&database).await;
+        change.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(waiting, committed);
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        json(answer).await["type"],
+        "urn:patient-management:problem:forbidden"
+    );
+}
+
+/// Waits until somebody waits for somebody else's row.
+async fn within_a_lock(database: &PgPool) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    loop {
+        let waiting: i64 = sqlx::query_scalar(waiting)
+            .fetch_one(database)
+            .await
+            .unwrap();
+        if waiting > 0 {
+            return;
+        }
     }
 }

@@ -1,14 +1,11 @@
 //! A deployment of the service: keys, sessions, and who is logged in.
 
-use auth::{
-    access::Access,
-    attempts::Attempts,
-    bearer_token::Gate,
-    sessions::{Lifetimes, Running, Sessions},
-};
+use auth::{access::Access, attempts::Attempts, bearer_token::Gate};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
 use identity::{Role, testing::Key};
+use sessions::{Lifetimes, Running, Sessions};
+use sqlx::PgPool;
 use store::{Table, testing};
 use uuid::Uuid;
 
@@ -46,6 +43,12 @@ impl Deployment {
         Sessions::new(same(&self.sessions).await)
     }
 
+    /// Has `as_caller(_, Role::Admin)` tell the truth.
+    pub(crate) async fn log_in_the_caller(&self, database: &PgPool) {
+        let table = same(&self.sessions).await;
+        sessions::testing::log_in_the_caller(database, table).await;
+    }
+
     pub(crate) async fn attempts(&self) -> Attempts {
         Attempts::new(same(&self.attempts).await)
     }
@@ -60,6 +63,21 @@ impl Deployment {
             .key("sk", AttributeValue::S("SESSION".to_owned()))
             .update_expression("ADD rotatedAt :more")
             .expression_attribute_values(":more", AttributeValue::N(milliseconds.to_string()))
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// As if the session had begun before sessions had a secret.
+    pub(crate) async fn has_no_secret(&self, session: Uuid) {
+        let table = &self.sessions;
+        let client = table.client().await;
+        let update = client.update_item().table_name(table.name());
+        update
+            .key("pk", AttributeValue::S(format!("SESSION#{session}")))
+            .key("sk", AttributeValue::S("SESSION".to_owned()))
+            .update_expression("REMOVE #secret")
+            .expression_attribute_names("#secret", "secret")
             .send()
             .await
             .unwrap();

@@ -1,7 +1,8 @@
-use auth::{logout, logout_all, sessions::NoSession};
+use auth::{logout, logout_all};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use identity::{Role, testing::in_session};
+use sessions::NoSession;
 use sqlx::PgPool;
 use uuid::Uuid;
 

@@ -21,16 +21,11 @@ mod validate_token;
 
 use std::sync::LazyLock;
 
+use schemas::{Service, together};
 use sqlx::migrate::Migrator;
-use store::testing::together;
 
 /// The service's schema, and those that publish functions which it calls.
-static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
-    together([
-        sqlx::migrate!("./migrations"),
-        sqlx::migrate!("../audit/migrations"),
-    ])
-});
+static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| together([Service::Auth, Service::Audit]));
 
 use std::time::Duration;
 

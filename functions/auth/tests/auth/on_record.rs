@@ -167,7 +167,8 @@ async fn a_refresh_token_that_comes_back_is_on_record(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_happens_to_accounts_is_on_record(database: PgPool) {
     let deployment = Deployment::new().await;
-    let create = create_account::routes(database.clone());
+    deployment.log_in_the_caller(&database).await;
+    let create = create_account::routes(database.clone(), deployment.sessions().await);
     let body = json!({ "email": EMAIL, "role": "AUDITOR" });
     let request_of = |body: &Value| as_caller(request("POST", "/api/accounts", body), Role::Admin);
     assert_eq!(

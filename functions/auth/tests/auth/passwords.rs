@@ -5,7 +5,6 @@ use auth::{
     create_users::PasswordRules,
     forgotten_password, login,
     send_account_messages::{self, Mail, Report, SendError},
-    sessions::NoSession,
     set_password,
 };
 use axum::{Router, body::Body, response::Response};
@@ -16,6 +15,7 @@ use identity::{
 };
 use mail::testing::{DOWN, INVALID_PARAMETER, MESSAGE_REJECTED, RECIPIENT_NOT_VERIFIED, Ses};
 use serde_json::{Value, json};
+use sessions::NoSession;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -90,6 +90,12 @@ async fn error(response: Response, field: &str) -> String {
         .as_str()
         .unwrap_or_else(|| panic!("{problem}"))
         .to_owned()
+}
+
+/// The route by which an administrator who is logged in creates accounts.
+async fn creating_accounts(database: &PgPool, deployment: &Deployment) -> Router {
+    deployment.log_in_the_caller(database).await;
+    create_account::routes(database.clone(), deployment.sessions().await)
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -321,7 +327,7 @@ async fn nobody_can_fill_a_mailbox(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
-    let create = create_account::routes(database.clone());
+    let create = creating_accounts(&database, &deployment).await;
     let body = json!({ "email": EMAIL, "role": "CLINICIAN" });
     let request = as_caller(post("/api/accounts", &body), Role::Admin);
     assert_eq!(send(&create, request).await.status(), StatusCode::CREATED);
@@ -367,7 +373,7 @@ async fn run(database: &PgPool, sql: &'static str) {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_asks_for_many_addresses_keeps_nobody_waiting(database: PgPool) {
-    let ses = Ses::start().await;
+    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     a_user(&database).await;
     // Before anything else is due: many for addresses of nobody, and many for users.
     run(
@@ -394,7 +400,7 @@ async fn who_asks_for_many_addresses_keeps_nobody_waiting(database: PgPool) {
     assert_eq!(report, expected);
     assert_eq!(ses.texts_to(EMAIL).len(), 1);
 
-    let create = create_account::routes(database.clone());
+    let create = creating_accounts(&database, &deployment).await;
     let body = json!({ "email": "invited@clinic.example", "role": "CLINICIAN" });
     for n in 0..120 {
         let email = format!("u{n}@clinic.example");
@@ -422,9 +428,9 @@ async fn who_asks_for_many_addresses_keeps_nobody_waiting(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_run_ends_in_time_and_says_that_there_is_more(database: PgPool) {
     const MESSAGES: usize = 30;
-    let ses = Ses::start().await;
+    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     ses.answer_after(Duration::from_millis(100));
-    let create = create_account::routes(database.clone());
+    let create = creating_accounts(&database, &deployment).await;
     for n in 0..MESSAGES {
         let body = json!({ "email": format!("u{n}@clinic.example"), "role": "CLINICIAN" });
         let request = as_caller(post("/api/accounts", &body), Role::Admin);
@@ -448,7 +454,7 @@ async fn a_run_ends_in_time_and_says_that_there_is_more(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_message_that_is_refused_is_tried_again_while_it_matters(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
-    let create = create_account::routes(database.clone());
+    let create = creating_accounts(&database, &deployment).await;
     let body = json!({ "email": EMAIL, "role": "CLINICIAN" });
     let request = as_caller(post("/api/accounts", &body), Role::Admin);
     assert_eq!(send(&create, request).await.status(), StatusCode::CREATED);

@@ -80,7 +80,7 @@ async fn a_session_goes_on_with_what_the_account_is_now(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_used_token_ends_the_session(database: PgPool) {
     let deployment = Deployment::new().await;
-    let no_grace = auth::sessions::Lifetimes {
+    let no_grace = sessions::Lifetimes {
         grace: std::time::Duration::ZERO,
         ..LIFETIMES
     };
@@ -134,7 +134,7 @@ async fn while_a_dependency_is_down_the_token_is_not_used_up(database: PgPool) {
     let user = a_user(&database, "ADMIN").await;
     let token = deployment.begin(user).await.refresh_token;
     let token = token.expose_secret();
-    let no_grace = auth::sessions::Lifetimes {
+    let no_grace = sessions::Lifetimes {
         grace: std::time::Duration::ZERO,
         ..LIFETIMES
     };
@@ -159,4 +159,53 @@ async fn while_a_dependency_is_down_the_token_is_not_used_up(database: PgPool) {
     }
     let routes = refresh::routes(database, deployment.access_for(no_grace).await);
     assert_eq!(use_token(&routes, token).await.status(), StatusCode::OK);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn while_nothing_can_be_put_on_record_the_token_is_not_used_up(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let no_grace = sessions::Lifetimes {
+        grace: std::time::Duration::ZERO,
+        ..LIFETIMES
+    };
+    let routes = refresh::routes(database.clone(), deployment.access_for(no_grace).await);
+    let user = a_user(&database, "ADMIN").await;
+    let token = deployment.begin(user).await.refresh_token;
+    let token = token.expose_secret();
+    let change = async |sql: &'static str| {
+        sqlx::raw_sql(sql).execute(&database).await.unwrap();
+    };
+    change(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+         AS $$ BEGIN RAISE EXCEPTION 'not today' USING ERRCODE = 'disk_full'; END $$",
+    )
+    .await;
+    for (refuse, accept) in [
+        (
+            "CREATE TRIGGER refuse BEFORE INSERT ON audit.record
+             FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "DROP TRIGGER refuse ON audit.record",
+        ),
+        // It fails with the commit.
+        (
+            "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON audit.record
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "DROP TRIGGER refuse ON audit.record",
+        ),
+    ] {
+        change(refuse).await;
+        for _ in 0..3 {
+            let response = use_token(&routes, token).await;
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+        change(accept).await;
+    }
+    let response = use_token(&routes, token).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let next = json(response).await["refreshToken"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(use_token(&routes, &next).await.status(), StatusCode::OK);
+    is_over(use_token(&routes, token).await).await;
 }

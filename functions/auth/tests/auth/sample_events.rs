@@ -89,8 +89,12 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
         assert_eq!(response.status(), StatusCode::NO_CONTENT, "{name}");
     }
 
+    deployment.log_in_the_caller(&database).await;
     let accounts = Router::new()
-        .merge(create_account::routes(database.clone()))
+        .merge(create_account::routes(
+            database.clone(),
+            deployment.sessions().await,
+        ))
         .merge(list_accounts::routes(database.clone()))
         .merge(get_account::routes(database.clone()))
         .merge(update_account::routes(

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use auth::sessions::{Lifetimes, NoSession, Running, Sessions};
 use chrono::Utc;
 use secrecy::{ExposeSecret as _, SecretString};
+use sessions::{Lifetimes, NoSession, Running, Sessions};
 use uuid::Uuid;
 
 use crate::fixtures::{Deployment, LIFETIMES};
@@ -65,7 +65,7 @@ async fn a_used_refresh_token_ends_the_session_for_everybody() {
 }
 
 #[tokio::test]
-async fn two_at_the_same_moment_are_both_served_and_a_thief_is_still_found() {
+async fn two_at_the_same_moment_get_the_same_and_a_thief_is_still_found() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
@@ -76,21 +76,21 @@ async fn two_at_the_same_moment_are_both_served_and_a_thief_is_still_found() {
             use_token(&sessions, &first.refresh_token, &LIFETIMES),
         );
         let (one, other) = (one.unwrap(), other.unwrap());
-        assert_ne!(
+        assert_eq!(
             one.refresh_token.expose_secret(),
             other.refresh_token.expose_secret()
         );
 
-        // One of the two goes on, once more within the grace of its own.
+        // Whichever answer is kept, the session goes on; two at once again.
         let next = use_token(&sessions, &other.refresh_token, &LIFETIMES)
             .await
             .unwrap();
-        use_token(&sessions, &other.refresh_token, &LIFETIMES)
+        use_token(&sessions, &one.refresh_token, &LIFETIMES)
             .await
             .unwrap();
         assert_eq!(sessions.check(first.session, user).await.unwrap(), Ok(()));
-        // Now the one of the two that was not used is a copy that somebody else has.
-        let stolen = use_token(&sessions, &one.refresh_token, &LIFETIMES).await;
+        // The first one has a successor that is used: now it is a copy that somebody else has.
+        let stolen = use_token(&sessions, &first.refresh_token, &LIFETIMES).await;
         assert_eq!(stolen.unwrap_err(), NoSession::Reused);
         let next = use_token(&sessions, &next.refresh_token, &LIFETIMES).await;
         assert_eq!(next.unwrap_err(), NoSession::Revoked);
@@ -120,17 +120,48 @@ async fn many_at_the_same_moment_begin_one_generation() {
     let token = &first.refresh_token;
     let refreshed = || use_token(&sessions, token, &LIFETIMES);
     let results = tokio::join!(refreshed(), refreshed(), refreshed(), refreshed());
-    let mut all: Vec<_> = [results.0, results.1, results.2, results.3]
-        .into_iter()
-        .map(|result| result.unwrap().refresh_token)
-        .collect();
-    // Of their tokens one is good.
-    let last = all.pop().unwrap();
-    use_token(&sessions, &last, &LIFETIMES).await.unwrap();
-    for other in all {
-        let other = use_token(&sessions, &other, &LIFETIMES).await;
-        assert!(matches!(other, Err(NoSession::Reused | NoSession::Revoked)));
+    let all = [results.0, results.1, results.2, results.3];
+    let all = all.map(|result| result.unwrap().refresh_token);
+    for other in &all {
+        assert_eq!(other.expose_secret(), all[0].expose_secret());
     }
+    use_token(&sessions, &all[3], &NO_GRACE).await.unwrap();
+    let late = use_token(&sessions, &all[0], &NO_GRACE).await;
+    assert_eq!(late.unwrap_err(), NoSession::Reused);
+}
+
+#[tokio::test]
+async fn a_token_whose_answer_was_not_given_stays_good_until_one_is() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let first = deployment.begin(Uuid::now_v7()).await.refresh_token;
+    let presented = sessions.find(&first).await.unwrap().unwrap();
+    let lost = sessions.rotate(&presented, &NO_GRACE).await.unwrap();
+    sessions.keep(&presented).await.unwrap();
+    let again = use_token(&sessions, &first, &NO_GRACE).await.unwrap();
+    assert_eq!(
+        again.refresh_token.expose_secret(),
+        lost.unwrap().refresh_token.expose_secret()
+    );
+    use_token(&sessions, &again.refresh_token, &NO_GRACE)
+        .await
+        .unwrap();
+    // Too late for that.
+    sessions.keep(&presented).await.unwrap();
+    let used = use_token(&sessions, &first, &NO_GRACE).await;
+    assert_eq!(used.unwrap_err(), NoSession::Reused);
+}
+
+#[tokio::test]
+async fn a_session_of_before_there_were_successors_ends_with_its_access_token() {
+    let deployment = Deployment::new().await;
+    let sessions = deployment.sessions().await;
+    let user = Uuid::now_v7();
+    let running = deployment.begin(user).await;
+    deployment.has_no_secret(running.session).await;
+    assert_eq!(sessions.check(running.session, user).await.unwrap(), Ok(()));
+    let refreshed = use_token(&sessions, &running.refresh_token, &LIFETIMES).await;
+    assert_eq!(refreshed.unwrap_err(), NoSession::Ended);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ const MAX_EMAIL_CHARACTERS: usize = 254;
 
 pub(crate) async fn create_account(
     database: &PgPool,
-    request: CreateBillingAccountRequest,
+    request: &CreateBillingAccountRequest,
 ) -> Result<CreateBillingAccountResponse, Status> {
     let patient_id = patient_id(&request.patient_id)?;
     let name = name(&request.name)?;

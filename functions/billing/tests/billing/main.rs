@@ -17,14 +17,9 @@ mod service;
 
 use std::sync::LazyLock;
 
+use schemas::{Service, together};
 use sqlx::migrate::Migrator;
-use store::testing::together;
 
 /// The service's schema, and those that publish functions which it calls.
-static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
-    together([
-        sqlx::migrate!("./migrations"),
-        sqlx::migrate!("../audit/migrations"),
-        sqlx::migrate!("../patients/migrations"),
-    ])
-});
+static SCHEMAS: LazyLock<Migrator> =
+    LazyLock::new(|| together([Service::Billing, Service::Audit, Service::Patients]));

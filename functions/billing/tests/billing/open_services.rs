@@ -2,6 +2,7 @@
 
 use contracts::billing::v1::billing_service_server::SERVICE_NAME;
 use futures::stream;
+use schemas::Service;
 use sqlx::PgPool;
 use tonic::Code;
 use tonic_health::pb::{
@@ -29,7 +30,7 @@ async fn health_follows_the_database(database: PgPool) {
     until(async || health(&running, SERVICE_NAME).await == Ok(ServingStatus::NotServing)).await;
     assert!(running.client().check_health().await.is_err());
 
-    sqlx::migrate!("./migrations").run(&database).await.unwrap();
+    Service::Billing.migrations().run(&database).await.unwrap();
     until(async || health(&running, SERVICE_NAME).await == Ok(ServingStatus::Serving)).await;
     running.client().check_health().await.unwrap();
 

@@ -7,6 +7,7 @@ use contracts::billing::v1::{
     GetBillingAccountRequest,
 };
 use futures::future::join_all;
+use schemas::Service;
 use sqlx::PgPool;
 use tonic::{Code, Request};
 use uuid::Uuid;
@@ -249,11 +250,37 @@ async fn before_its_schema_is_there_it_is_unavailable(database: PgPool) {
         .unwrap_err();
     assert_eq!(refusal.code(), Code::Unavailable, "{refusal}");
 
-    sqlx::migrate!("./migrations").run(&database).await.unwrap();
+    Service::Billing.migrations().run(&database).await.unwrap();
     billing
         .create_billing_account(with_token(create(patient)))
         .await
         .unwrap();
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_column_that_changes_its_type_is_no_callers_business(database: PgPool) {
+    let options = database.connect_options().as_ref().clone();
+    let mut billing = Running::start(&store::pool_of(options))
+        .await
+        .generated_client();
+    let patient = Uuid::now_v7();
+    for migration in [
+        "SELECT 1",
+        "ALTER TABLE billing.account ALTER COLUMN status TYPE varchar(40)",
+        "ALTER TABLE billing.account ALTER COLUMN status TYPE text",
+    ] {
+        sqlx::query(migration).execute(&database).await.unwrap();
+        // One that is there already, and a new one.
+        for patient in [patient, Uuid::now_v7()] {
+            let opened = billing.create_billing_account(with_token(create(patient)));
+            opened.await.unwrap();
+            let request = GetBillingAccountRequest {
+                patient_id: patient.to_string(),
+            };
+            let read = billing.get_billing_account(with_token(request));
+            read.await.unwrap();
+        }
+    }
 }
 
 async fn accounts(database: &PgPool) -> i64 {

@@ -9,13 +9,9 @@ mod sample_events;
 
 use std::sync::LazyLock;
 
+use schemas::{Service, together};
 use sqlx::migrate::Migrator;
-use store::testing::together;
 
 /// Those that publish functions which the service calls.
-static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
-    together([
-        sqlx::migrate!("../audit/migrations"),
-        sqlx::migrate!("../patients/migrations"),
-    ])
-});
+static SCHEMAS: LazyLock<Migrator> =
+    LazyLock::new(|| together([Service::Audit, Service::Patients]));

@@ -47,7 +47,7 @@ async fn an_account_is_closed_with_its_patient_and_after_it_was_opened(database:
 /// What was there before a deletion closed the account.
 #[sqlx::test(migrations = false)]
 async fn the_accounts_of_who_was_deleted_before_are_closed_as_well(database: PgPool) {
-    let all = sqlx::migrate!("./migrations");
+    let all = schemas::Service::Patients.migrations();
     let before = all.iter().filter(|migration| migration.version < 7);
     let before = Migrator::with_migrations(before.cloned().collect());
     before.run(&database).await.unwrap();

@@ -19,7 +19,10 @@ use patients::{
     outbox::Delivery, restrict_patient, update_patient,
 };
 use serde_json::{Value, json};
+use sessions::Sessions;
 use sqlx::PgPool;
+use store::testing;
+use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -27,6 +30,21 @@ use uuid::Uuid;
 pub(crate) fn delivery() -> Delivery {
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
     Delivery::new(billing, "127.0.0.1:1")
+}
+
+/// The table of everybody's sessions.
+static SESSIONS: OnceCell<String> = OnceCell::const_new();
+
+/// Has `as_caller(_, Role::Admin)` tell the truth, for what asks whether it does.
+pub(crate) async fn log_in_the_caller(database: &PgPool) {
+    let create = async || testing::table().await.name().to_owned();
+    let name = SESSIONS.get_or_init(create).await;
+    sessions::testing::log_in_the_caller(database, testing::table_of(name)).await;
+}
+
+fn sessions() -> Sessions {
+    let name = SESSIONS.get().map_or("nobody-is-logged-in", String::as_str);
+    Sessions::new(testing::table_of(name))
 }
 
 pub(crate) fn routes(database: &PgPool) -> Router {
@@ -44,7 +62,7 @@ pub(crate) fn routes_with(database: &PgPool, delivery: &Delivery) -> Router {
             .merge(create_patient::routes(database(), delivery()))
             .merge(update_patient::routes(database(), delivery()))
             .merge(delete_patient::routes(database(), delivery()))
-            .merge(restrict_patient::routes(database()))
+            .merge(restrict_patient::routes(database(), sessions()))
             .merge(open_in_emergency::routes(database())),
     )
 }

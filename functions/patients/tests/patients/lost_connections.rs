@@ -16,7 +16,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::fixtures::{Answer, Call, with, zoe};
+use crate::fixtures::{Answer, Call, log_in_the_caller, with, zoe};
 
 /// What a client may be kept waiting for, while the database says nothing. It is the
 /// pool's patience and some more.
@@ -279,6 +279,7 @@ async fn a_request_at_its_deadline_takes_nothing_of_the_next_one_with_it(databas
             ),
         ]
     };
+    log_in_the_caller(&database).await;
     let read = Call::as_admin(&database)
         .created(&with(zoe(), "email", "read@clinic.example"))
         .await;

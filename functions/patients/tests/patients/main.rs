@@ -13,6 +13,7 @@ mod fixtures;
 mod human_text;
 mod idempotency;
 mod lost_connections;
+mod migrations;
 mod on_record;
 mod queries;
 mod relay;
@@ -22,14 +23,9 @@ mod slow_receivers;
 
 use std::sync::LazyLock;
 
+use schemas::{Service, together};
 use sqlx::migrate::Migrator;
-use store::testing::together;
 
 /// The service's schema, and those that publish functions which it calls.
-static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
-    together([
-        sqlx::migrate!("./migrations"),
-        sqlx::migrate!("../audit/migrations"),
-        sqlx::migrate!("../auth/migrations"),
-    ])
-});
+static SCHEMAS: LazyLock<Migrator> =
+    LazyLock::new(|| together([Service::Patients, Service::Audit, Service::Auth]));

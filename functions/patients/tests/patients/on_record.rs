@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-use crate::fixtures::{Call, with, zoe};
+use crate::fixtures::{Call, log_in_the_caller, with, zoe};
 
 #[derive(Debug, FromRow)]
 struct Record {
@@ -164,6 +164,7 @@ async fn what_comes_to_nothing_in_the_end_is_not_on_record(database: PgPool) {
     let call = Call::as_admin(&database);
     let id = call.created(&zoe()).await;
     let path = format!("/api/patients/{id}");
+    log_in_the_caller(&database).await;
     for statement in [
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
          AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$",

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::fixtures::{Answer, Call, zoe};
+use crate::fixtures::{Answer, Call, log_in_the_caller, zoe};
 
 fn call(database: &PgPool, role: Role) -> Call<'_> {
     Call {
@@ -26,6 +26,7 @@ async fn restricted(database: &PgPool) -> String {
 
 async fn restrict(database: &PgPool, role: Role, id: &str, body: &Value) -> Answer {
     let path = format!("/api/patients/{id}/restriction");
+    log_in_the_caller(database).await;
     call(database, role)
         .send(Method::PUT, &path, Some(body))
         .await
@@ -169,7 +170,14 @@ async fn a_clinician_opens_it_in_an_emergency(database: PgPool) {
             .fetch_all(&database)
             .await
             .unwrap();
-    assert_eq!(told, ["one@clinic.example", "two@clinic.example"]);
+    assert_eq!(
+        told,
+        [
+            "caller@clinic.example",
+            "one@clinic.example",
+            "two@clinic.example"
+        ]
+    );
 
     // It was opened once, not for good.
     let path = format!("/api/patients/{id}");
@@ -243,4 +251,36 @@ async fn an_answer_from_before_the_restriction_is_closed_as_well(database: PgPoo
                 .unwrap();
         assert_eq!(outcome, "REFUSED");
     }
+}
+
+/// As the gateway lets them through for another while.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_is_no_longer_an_administrator_opens_no_record(database: PgPool) {
+    let id = restricted(&database).await;
+    let opened = json!({ "restricted": false });
+    for (change, expected) in [
+        (
+            "UPDATE auth.user_account SET role = 'CLINICIAN'",
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            "UPDATE auth.user_account SET disabled = true",
+            StatusCode::UNAUTHORIZED,
+        ),
+        ("DELETE FROM auth.user_account", StatusCode::UNAUTHORIZED),
+    ] {
+        sqlx::query(change).execute(&database).await.unwrap();
+        let path = format!("/api/patients/{id}/restriction");
+        let admin = call(&database, Role::Admin);
+        let answer = admin.send(Method::PUT, &path, Some(&opened)).await;
+        assert_eq!(answer.status, expected, "{change}");
+    }
+    // Nor who never had a session.
+    let elsewhere = Call {
+        user: Uuid::now_v7(),
+        ..call(&database, Role::Admin)
+    };
+    let path = format!("/api/patients/{id}/restriction");
+    let answer = elsewhere.send(Method::PUT, &path, Some(&opened)).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
 }

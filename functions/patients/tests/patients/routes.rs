@@ -6,6 +6,7 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode, header},
 };
+use chrono::{DateTime, Utc};
 use identity::{Role, testing::as_caller};
 use patients::relay_outbox::relay_outbox;
 use serde_json::json;
@@ -13,7 +14,7 @@ use sqlx::PgPool;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::fixtures::{Call, answer, delivery, outbox_kinds, routes, with, zoe};
+use crate::fixtures::{Call, answer, delivery, log_in_the_caller, outbox_kinds, routes, with, zoe};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_patient_is_created_read_updated_and_deleted(database: PgPool) {
@@ -292,4 +293,52 @@ async fn a_database_that_is_down_is_said_to_be_unavailable(database: PgPool) {
         refused.body["type"],
         "urn:patient-management:problem:unavailable"
     );
+}
+
+/// The transaction that waits for another's change has begun before it.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_later_version_is_not_of_an_earlier_time(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let id = admin.created(&zoe()).await;
+    log_in_the_caller(&database).await;
+    let path = format!("/api/patients/{id}");
+    let restriction = format!("{path}/restriction");
+    let restrict = json!({ "restricted": true });
+    for (method, path, body) in [
+        (Method::PUT, &path, zoe()),
+        (Method::PUT, &restriction, restrict),
+    ] {
+        let mut first = database.begin().await.unwrap();
+        sqlx::query("SELECT FROM patients.patient FOR UPDATE")
+            .execute(&mut *first)
+            .await
+            .unwrap();
+        let overtaken = async {
+            until_somebody_waits(&database).await;
+            let at: DateTime<Utc> = sqlx::query_scalar(
+                "UPDATE patients.patient
+                 SET version = version + 1, updated_at = clock_timestamp() RETURNING updated_at",
+            )
+            .fetch_one(&mut *first)
+            .await
+            .unwrap();
+            first.commit().await.unwrap();
+            at
+        };
+        let (answer, before) = tokio::join!(admin.send(method, path, Some(&body)), overtaken);
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let after: DateTime<Utc> = answer.body["updatedAt"].as_str().unwrap().parse().unwrap();
+        assert!(after >= before, "{after} is before {before}");
+    }
+}
+
+async fn until_somebody_waits(database: &PgPool) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while sqlx::query_scalar::<_, i64>(waiting)
+        .fetch_one(database)
+        .await
+        .unwrap()
+        == 0
+    {}
 }

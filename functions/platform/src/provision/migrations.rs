@@ -3,18 +3,8 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use anyhow::Context as _;
-use sqlx::{ConnectOptions as _, Connection as _, migrate::Migrator, postgres::PgConnectOptions};
-
-/// Each service that has a schema, and how that came to be what it is. No service of
-/// them depends on another, so neither does the order matter.
-fn services() -> [(&'static str, Migrator); 4] {
-    [
-        ("auth", sqlx::migrate!("../auth/migrations")),
-        ("patients", sqlx::migrate!("../patients/migrations")),
-        ("billing", sqlx::migrate!("../billing/migrations")),
-        ("audit", sqlx::migrate!("../audit/migrations")),
-    ]
-}
+use schemas::Service;
+use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
 /// Names the lock under which migrations are applied, in this database.
 const LOCK: i64 = i64::from_be_bytes(*b"migrates");
@@ -45,7 +35,8 @@ pub async fn run(database: &PgConnectOptions) -> anyhow::Result<BTreeMap<&'stati
         .await?;
     sqlx::query(LOCK_TIMEOUT).execute(&mut connection).await?;
     let mut applied = BTreeMap::new();
-    for (service, mut migrations) in services() {
+    for service in Service::ALL {
+        let (service, mut migrations) = (service.name(), service.migrations());
         migrations.set_locking(false);
         migrations.create_schema(service);
         migrations.dangerous_set_table_name(Cow::Owned(format!("{service}._sqlx_migrations")));

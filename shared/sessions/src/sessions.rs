@@ -1,99 +1,36 @@
-//! Sessions: what a login begins, and what may end before its access tokens do.
-//!
-//! | item | `pk` | `sk` |
-//! |---|---|---|
-//! | a session | `SESSION#<id>` | `SESSION` |
-//! | a refresh token of it, used or not | `SESSION#<id>` | `REFRESH#<SHA-256 of the token>` |
-//! | that a user's sessions are revoked | `USER#<id>` | `SESSIONS` |
-//!
-//! **Rotation** (RFC 9700, section 4.14.2). A session counts its generations of refresh
-//! tokens. A token of the current generation begins the next one, with a token of it for
-//! the client. A token of an earlier generation has been used before: somebody has a copy,
-//! and nobody can tell who is the thief, so the session ends for both.
-//!
-//! **Grace.** Two tabs of a browser may refresh with the same token at the same moment,
-//! and an answer may be lost on its way. So the very token that began the current
-//! generation gets another token of that generation for [`Lifetimes::grace`]. This does
-//! not hide a thief: of all tokens of one generation the first that is used begins the
-//! next, and every other one is from then on a used-up token like any, without grace.
-//! Whoever of the owner and the thief comes second ends the session.
-//!
-//! **Revocation of all sessions** of a user is one item with a time: what was
-//! authenticated before is over, however many there are.
+//! The table of sessions: how they begin, go on and end.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     error::{BuildError, SdkError},
     operation::{
-        put_item::PutItemError, transact_write_items::TransactWriteItemsError,
-        update_item::UpdateItemError,
+        put_item::PutItemError,
+        transact_write_items::TransactWriteItemsError,
+        update_item::{UpdateItemError, UpdateItemOutput},
     },
-    types::{AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update},
+    types::{AttributeValue, KeysAndAttributes, Put, TransactWriteItem, Update},
 };
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use store::{MissingSetting, Table, failure_code, setting};
+use serde::{Serialize, de::DeserializeOwned};
+use store::{MissingSetting, Table, failure_code};
 use uuid::Uuid;
 
-use crate::opaque_token::{NoRandomness, OpaqueToken};
+use crate::{
+    items::{
+        ALL, AllRevokedItem, SESSION, SessionItem, TokenItem, all_revoked, began_the_generation,
+        goes_on, session_key, token_item, token_key, user_key,
+    },
+    lifetimes::Lifetimes,
+    opaque_token::{NoRandomness, OpaqueToken, SuccessorKey},
+};
 
 /// A refresh token names its session, to be looked up with one read.
-type RefreshToken = OpaqueToken<16>;
+pub(crate) type RefreshToken = OpaqueToken<16>;
 
 /// How often a rotation is tried again that collided with another of the same session.
 const ATTEMPTS: u32 = 5;
-
-/// The longest that any session may last. The revocation of a user's sessions is kept for
-/// longer than that.
-const LONGEST: Duration = Duration::from_hours(24);
-
-/// How long sessions last.
-#[derive(Debug, Clone, Copy)]
-pub struct Lifetimes {
-    /// Without a refresh: the automatic log-off of 45 CFR 164.312(a)(2)(iii).
-    pub idle: Duration,
-    /// Whatever happens: then the password is asked for again.
-    pub absolute: Duration,
-    /// How long after its use a refresh token gets another successor.
-    pub grace: Duration,
-}
-
-/// A setting is missing, or not the number that it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidLifetimes {
-    /// It is missing.
-    #[error(transparent)]
-    Missing(#[from] MissingSetting),
-    /// It is no number, 0 or more than a day.
-    #[error("{0} is not a number of minutes from 1 to 1440")]
-    NoMinutes(&'static str),
-}
-
-impl Lifetimes {
-    /// Long enough for an answer that was lost, too short to do much with a stolen token.
-    pub const GRACE: Duration = Duration::from_secs(10);
-
-    /// As `SESSION_IDLE_MINUTES` and `SESSION_MINUTES` say.
-    ///
-    /// # Errors
-    /// If one of them is missing or no number from 1 to 1440.
-    pub fn from_env() -> Result<Self, InvalidLifetimes> {
-        let minutes = |name| {
-            let number: Option<u64> = setting(name)?.parse().ok();
-            number
-                .map(Duration::from_mins)
-                .filter(|minutes| !minutes.is_zero() && *minutes <= LONGEST)
-                .ok_or(InvalidLifetimes::NoMinutes(name))
-        };
-        Ok(Self {
-            idle: minutes("SESSION_IDLE_MINUTES")?,
-            absolute: minutes("SESSION_MINUTES")?,
-            grace: Self::GRACE,
-        })
-    }
-}
 
 /// Nobody can tell which sessions there are. No token is accepted or given out then.
 #[derive(Debug, thiserror::Error)]
@@ -171,66 +108,6 @@ pub struct Presented {
     token: RefreshToken,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SessionItem {
-    pk: String,
-    sk: String,
-    user_id: Uuid,
-    /// When a password was last checked for it, in milliseconds since 1970.
-    authenticated_at: i64,
-    /// In milliseconds since 1970.
-    idle_until: i64,
-    /// In milliseconds since 1970.
-    ends_at: i64,
-    generation: u32,
-    /// The hash of the token that began the generation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rotated_by: Option<String>,
-    /// In milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rotated_at: Option<i64>,
-    /// In milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    revoked_at: Option<i64>,
-    /// When `DynamoDB` may forget it, in seconds since 1970.
-    expires_at: i64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TokenItem {
-    pk: String,
-    sk: String,
-    generation: u32,
-    expires_at: i64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AllRevokedItem {
-    pk: String,
-    sk: String,
-    /// In milliseconds since 1970.
-    revoked_at: i64,
-    expires_at: i64,
-}
-
-const SESSION: &str = "SESSION";
-const ALL: &str = "SESSIONS";
-
-fn session_key(session: Uuid) -> String {
-    format!("SESSION#{session}")
-}
-
-fn token_key(token: &RefreshToken) -> String {
-    format!("REFRESH#{}", token.hash())
-}
-
-fn user_key(user: Uuid) -> String {
-    format!("USER#{user}")
-}
-
 /// The table of all sessions.
 #[derive(Debug)]
 pub struct Sessions {
@@ -265,6 +142,16 @@ impl Sessions {
         lifetimes: &Lifetimes,
     ) -> Result<Running, SessionsUnavailable> {
         let session = Uuid::new_v4();
+        self.begin_as(session, user, authenticated, lifetimes).await
+    }
+
+    pub(crate) async fn begin_as(
+        &self,
+        session: Uuid,
+        user: Uuid,
+        authenticated: DateTime<Utc>,
+        lifetimes: &Lifetimes,
+    ) -> Result<Running, SessionsUnavailable> {
         let token = RefreshToken::generate(session.into_bytes())?;
         let now = Utc::now();
         let ends_at = now + lifetimes.absolute;
@@ -275,6 +162,7 @@ impl Sessions {
             authenticated_at: authenticated.timestamp_millis(),
             idle_until: (now + lifetimes.idle).min(ends_at).timestamp_millis(),
             ends_at: ends_at.timestamp_millis(),
+            secret: Some(SuccessorKey::generate()?),
             generation: 0,
             rotated_by: None,
             rotated_at: None,
@@ -348,7 +236,7 @@ impl Sessions {
     }
 
     /// Takes a refresh token for another one, or ends the session if it has been taken
-    /// before (see the module's documentation).
+    /// before (see the crate's documentation). Asked again within the grace, it is the same one.
     ///
     /// # Errors
     /// If the table does not do its part. The token is still good then, for the grace at
@@ -378,37 +266,60 @@ impl Sessions {
             if let Err(refusal) = goes_on(&item, all_revoked.as_ref(), now) {
                 return Ok(Err(refusal));
             }
-            let next = RefreshToken::generate(session.into_bytes())?;
-            let write = if used.generation == item.generation {
-                self.begin_generation(&item, token, now, lifetimes)?
-            } else if began_the_generation(&item, &used, token, now, lifetimes.grace) {
-                self.is_unchanged(&item)?
-            } else {
+            let Some(secret) = &item.secret else {
+                return Ok(Err(NoSession::Ended));
+            };
+            let next = token.successor(secret);
+            let running = || Running {
+                session: *session,
+                refresh_token: next.expose(),
+            };
+            if began_the_generation(&item, &used, token, now, lifetimes.grace) {
+                return Ok(Ok(running()));
+            }
+            if used.generation != item.generation {
                 self.end(*session).await?;
                 return Ok(Err(NoSession::Reused));
-            };
-            let generation = used.generation + 1;
+            }
+            let next_item = token_item(&next, used.generation + 1, item.expires_at);
             let written = self
                 .table
                 .client()
                 .await
                 .transact_write_items()
-                .transact_items(write)
-                .transact_items(self.put(&token_item(&next, generation, item.expires_at))?)
+                .transact_items(self.begin_generation(&item, token, now, lifetimes)?)
+                .transact_items(self.put(&next_item)?)
                 .send()
                 .await;
             match written {
-                Ok(_) => {
-                    return Ok(Ok(Running {
-                        session: *session,
-                        refresh_token: next.expose(),
-                    }));
-                }
+                Ok(_) => return Ok(Ok(running())),
                 Err(error) if is_collision(&error) => {}
                 Err(error) => return Err(SessionsUnavailable::Failed(failure_code(&error))),
             }
         }
         Err(SessionsUnavailable::Contention)
+    }
+
+    /// Keeps a refresh token good that has been taken for another one, which the client is not
+    /// going to get: for as long as the session may be idle, or until its successor is used.
+    ///
+    /// # Errors
+    /// If the table does not take it. The token is still good for the grace then.
+    pub async fn keep(&self, presented: &Presented) -> Result<(), SessionsUnavailable> {
+        let kept = self
+            .table
+            .client()
+            .await
+            .update_item()
+            .table_name(self.table.name())
+            .key("pk", text(session_key(presented.session)))
+            .key("sk", text(SESSION))
+            .update_expression("SET rotatedAt = idleUntil")
+            .condition_expression("rotatedBy = :token")
+            .expression_attribute_values(":token", text(presented.token.hash()))
+            .send()
+            .await;
+        unless_condition_failed(kept)
     }
 
     /// Ends a session, if there is such a one.
@@ -429,17 +340,7 @@ impl Sessions {
             .expression_attribute_values(":now", number(Utc::now().timestamp_millis()))
             .send()
             .await;
-        match ended {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(SessionsUnavailable::Failed(failure_code(&error))),
-        }
+        unless_condition_failed(ended)
     }
 
     /// Ends every session of this user that was authenticated until now.
@@ -592,17 +493,6 @@ impl Sessions {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    fn is_unchanged(&self, item: &SessionItem) -> Result<TransactWriteItem, BuildError> {
-        let check = ConditionCheck::builder()
-            .table_name(self.table.name())
-            .key("pk", text(&item.pk))
-            .key("sk", text(&item.sk))
-            .condition_expression("generation = :this AND attribute_not_exists(revokedAt)")
-            .expression_attribute_values(":this", number(item.generation.into()))
-            .build()?;
-        Ok(TransactWriteItem::builder().condition_check(check).build())
-    }
-
     async fn read_session_and_token(
         &self,
         session: Uuid,
@@ -683,62 +573,6 @@ impl Found {
     }
 }
 
-fn goes_on(
-    session: &SessionItem,
-    all_revoked: Option<&AllRevokedItem>,
-    now: DateTime<Utc>,
-) -> Result<(), NoSession> {
-    let now = now.timestamp_millis();
-    if session.revoked_at.is_some() {
-        Err(NoSession::Revoked)
-    } else if all_revoked.is_some_and(|all| session.authenticated_at <= all.revoked_at) {
-        Err(NoSession::AllRevoked)
-    } else if session.ends_at <= now {
-        Err(NoSession::Ended)
-    } else if session.idle_until <= now {
-        Err(NoSession::Idle)
-    } else {
-        Ok(())
-    }
-}
-
-fn all_revoked(user: Uuid, now: i64) -> AllRevokedItem {
-    AllRevokedItem {
-        pk: user_key(user),
-        sk: ALL.to_owned(),
-        revoked_at: now,
-        // A session that has just begun is over by then.
-        expires_at: (Utc::now() + LONGEST + LONGEST).timestamp(),
-    }
-}
-
-/// Whether it is the token that began the session's generation, a moment ago.
-fn began_the_generation(
-    session: &SessionItem,
-    used: &TokenItem,
-    token: &RefreshToken,
-    now: DateTime<Utc>,
-    grace: Duration,
-) -> bool {
-    // Negative where the clock of who rotated it is ahead of ours: a moment ago, too.
-    let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
-    let is_recent = session
-        .rotated_at
-        .is_some_and(|at| now.timestamp_millis() - at < grace);
-    used.generation + 1 == session.generation
-        && session.rotated_by.as_deref() == Some(token.hash().as_str())
-        && is_recent
-}
-
-fn token_item(token: &RefreshToken, generation: u32, expires_at: i64) -> TokenItem {
-    TokenItem {
-        pk: session_key(Uuid::from_bytes(token.public)),
-        sk: token_key(token),
-        generation,
-        expires_at,
-    }
-}
-
 /// Whether somebody else changed the session at the same time.
 fn is_collision(error: &SdkError<TransactWriteItemsError>) -> bool {
     match error.as_service_error() {
@@ -751,6 +585,23 @@ fn is_collision(error: &SdkError<TransactWriteItemsError>) -> bool {
         }
         Some(TransactWriteItemsError::TransactionInProgressException(_)) => true,
         _ => false,
+    }
+}
+
+/// An update that was made, or of which somebody else has taken away the reason.
+fn unless_condition_failed(
+    updated: Result<UpdateItemOutput, SdkError<UpdateItemError>>,
+) -> Result<(), SessionsUnavailable> {
+    match updated {
+        Ok(_) => Ok(()),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(SessionsUnavailable::Failed(failure_code(&error))),
     }
 }
 

@@ -140,7 +140,8 @@ pub async fn provide(
     )
     .await
     .context("the owner may not grant what the application needs")?;
-    execute(&mut transaction, time_limits(&quoted_role, &database))
+    no_large_objects(&mut transaction).await?;
+    execute(&mut transaction, settings(&quoted_role, &database))
         .await
         .context("the owner may not limit the time of the application's statements")?;
     let excess = excess(&mut transaction, role).await?;
@@ -265,22 +266,49 @@ fn grants(role: &str, database: &str, has_public: bool) -> String {
     statements.concat()
 }
 
-fn time_limits(role: &str, database: &str) -> String {
-    TIME_LIMITS
-        .map(|(name, value)| {
-            format!("ALTER ROLE {role} IN DATABASE {database} SET {name} = '{value}';")
-        })
-        .concat()
+/// PostgreSQL lets everybody make large objects. Only who owns its functions, often nobody but
+/// a superuser, may end that; what has been made is removed all the same, see [`see_it_work`].
+async fn no_large_objects(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let functions: Vec<String> = sqlx::query_scalar(
+        "SELECT oid::regprocedure::text
+         FROM pg_catalog.pg_proc
+         WHERE pronamespace = 'pg_catalog'::regnamespace
+             AND proname IN ('lo_creat', 'lo_create', 'lo_from_bytea')
+             AND pg_has_role(proowner, 'USAGE')",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for function in functions {
+        execute(
+            connection,
+            format!("REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC"),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Our own, in place of what the role may have set for itself: everybody may do that.
+fn settings(role: &str, database: &str) -> String {
+    let limits = TIME_LIMITS.map(|(name, value)| {
+        format!("ALTER ROLE {role} IN DATABASE {database} SET {name} = '{value}';")
+    });
+    format!(
+        "ALTER ROLE {role} RESET ALL; ALTER ROLE {role} IN DATABASE {database} RESET ALL; {}",
+        limits.concat()
+    )
 }
 
 /// What the role could do and should not: what it owns, and what others than the owner
-/// have granted, to it or to everybody.
+/// have granted, to it or to everybody. Everybody may own large objects, which are removed, and
+/// privileges of objects to come, which it cannot make.
 async fn excess(connection: &mut PgConnection, role: &str) -> anyhow::Result<Vec<String>> {
     Ok(sqlx::query_scalar(
         "SELECT 'it owns ' || pg_describe_object(classid, objid, objsubid)
          FROM pg_catalog.pg_shdepend
          WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o'
              AND pg_get_userbyid(refobjid) = $1
+             AND classid NOT IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass)
              AND (dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
                  OR (classid = 'pg_database'::regclass
                      AND objid = (SELECT oid FROM pg_database WHERE datname = current_database())))
@@ -308,7 +336,8 @@ async fn excess(connection: &mut PgConnection, role: &str) -> anyhow::Result<Vec
     .await?)
 }
 
-/// Logs in as the application does: its URL may lead elsewhere, or through a proxy.
+/// Logs in as the application does: its URL may lead elsewhere, or through a proxy. Removes
+/// the large objects that it has made, as nobody else may.
 async fn see_it_work(application: &Application) -> anyhow::Result<()> {
     let mut connection = application
         .options
@@ -319,6 +348,14 @@ async fn see_it_work(application: &Application) -> anyhow::Result<()> {
         .execute(&mut connection)
         .await
         .context("DATABASE_URL and DATABASE_OWNER_URL lead to different databases")?;
+    // A part at a time: each one is locked until the statement ends.
+    let remove = "SELECT count(lo_unlink(oid))
+        FROM (SELECT oid FROM pg_catalog.pg_largeobject_metadata
+              WHERE pg_get_userbyid(lomowner) = current_user LIMIT 1000) large_object";
+    let remove = async |connection: &mut PgConnection| -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar(remove).fetch_one(connection).await
+    };
+    while remove(&mut connection).await? > 0 {}
     connection.close().await?;
     Ok(())
 }

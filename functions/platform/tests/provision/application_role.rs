@@ -308,6 +308,66 @@ async fn what_it_was_given_besides_is_taken_away(_: PgPoolOptions, owner: PgConn
     stage.leave().await;
 }
 
+/// PostgreSQL lets everybody do these.
+#[sqlx::test(migrations = false)]
+async fn what_it_did_with_nobodys_permission_is_undone(_: PgPoolOptions, owner: PgConnectOptions) {
+    const LARGE_OBJECTS: i32 = 2_500;
+    let stage = Stage::migrated(owner).await;
+    let role = &stage.role;
+    stage
+        .as_owner(&format!("CREATE ROLE {role} LOGIN PASSWORD 'first'"))
+        .await;
+    let mut application = stage.log_in().await;
+    sqlx::query("SELECT count(lo_create(0)) FROM generate_series(1, $1)")
+        .bind(LARGE_OBJECTS)
+        .execute(&mut application)
+        .await
+        .unwrap();
+    for statement in [
+        "SELECT lo_from_bytea(0, 'anything')",
+        "ALTER ROLE CURRENT_USER SET statement_timeout = 0",
+        "ALTER ROLE CURRENT_USER SET search_path = 'elsewhere'",
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
+    ] {
+        sqlx::query(statement)
+            .execute(&mut application)
+            .await
+            .unwrap();
+    }
+    let database = stage.owner.get_database().unwrap();
+    let for_here = format!("ALTER ROLE CURRENT_USER IN DATABASE \"{database}\" SET role = 'none'");
+    sqlx::query(AssertSqlSafe(for_here))
+        .execute(&mut application)
+        .await
+        .unwrap();
+
+    for _ in 0..2 {
+        stage.provision().await.unwrap();
+        let mut application = stage.log_in().await;
+        let settings: Vec<Vec<String>> = sqlx::query_scalar(
+            "SELECT setconfig FROM pg_db_role_setting WHERE setrole = current_user::regrole",
+        )
+        .fetch_all(&mut application)
+        .await
+        .unwrap();
+        assert_eq!(settings.len(), 1);
+        assert_eq!(settings[0].len(), 4, "{settings:?}");
+        assert!(settings[0].contains(&"statement_timeout=5s".to_owned()));
+        let left: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_largeobject_metadata WHERE lomowner = current_user::regrole",
+        )
+        .fetch_one(&mut application)
+        .await
+        .unwrap();
+        assert_eq!(left, 0);
+        // The owner of this database is a superuser, who may end it.
+        for statement in ["SELECT lo_create(0)", "SELECT lo_from_bytea(0, 'anything')"] {
+            is_refused(&mut application, statement).await;
+        }
+    }
+    stage.leave().await;
+}
+
 #[sqlx::test(migrations = false)]
 async fn a_role_that_owns_something_is_refused(_: PgPoolOptions, owner: PgConnectOptions) {
     let mut stage = Stage::provisioned(owner).await;

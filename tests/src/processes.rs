@@ -47,6 +47,12 @@ impl Process {
         .collect()
     }
 
+    /// The process with this number, if it is one.
+    #[must_use]
+    pub fn of_number(number: i32) -> Option<Self> {
+        Pid::from_raw(number).map(Self)
+    }
+
     /// Ends it without a warning, and waits until it is gone.
     pub async fn kill(self) {
         self.signal(Signal::KILL);

@@ -19,7 +19,7 @@ use clap::ValueEnum;
 use futures::future::try_join_all;
 use serde::Serialize;
 use sqlx::PgPool;
-use system_tests::{Clinic, Restart, Stack};
+use system_tests::{Clinic, Process, Restart, Stack};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{between, clients::Load, progress::say};
@@ -48,6 +48,8 @@ pub(crate) enum FaultKind {
     KafkaKilled,
     /// The broker takes connections and says nothing
     KafkaSilent,
+    /// The broker is frozen again and again
+    KafkaSlow,
     /// kill -9 of a function in the middle of a client's request
     RequestKilled,
     /// kill -9 of relay-outbox at work
@@ -60,6 +62,10 @@ pub(crate) enum FaultKind {
     ConsumersAway,
     /// The database is killed or restarted
     Postgres,
+    /// The database is frozen again and again, in the middle of what it does
+    PostgresSlow,
+    /// Connections to the database whose other end says nothing any more
+    PostgresHalfOpen,
     /// DynamoDB is restarted
     Dynamodb,
     /// Records that nobody can read, and old ones once more
@@ -185,12 +191,15 @@ impl Stage {
             FaultKind::BillingFails => billing::fails(self, random).await,
             FaultKind::KafkaKilled => kafka::killed(self, random).await,
             FaultKind::KafkaSilent => kafka::silent(self, random).await,
+            FaultKind::KafkaSlow => kafka::slow(self, random).await,
             FaultKind::RequestKilled => functions::request_killed(self, random).await,
             FaultKind::RelayKilled => functions::relay_killed(self, random).await,
             FaultKind::RelaysAtOnce => functions::relays_at_once(self, random).await,
             FaultKind::ConsumersKilled => consumers::killed(self, random).await,
             FaultKind::ConsumersAway => consumers::away(self, random).await,
             FaultKind::Postgres => stores::postgres(self, random).await,
+            FaultKind::PostgresSlow => stores::postgres_slow(self, random).await,
+            FaultKind::PostgresHalfOpen => stores::postgres_half_open(self, random).await,
             FaultKind::Dynamodb => stores::dynamodb(self, random).await,
             FaultKind::BadRecords => records::bad_records(self, random).await,
         }
@@ -281,6 +290,26 @@ pub(crate) async fn heal_after_interruption() {
     if let Err(error) = healed {
         say(&format!("the stack stays broken: {error:#}"));
     }
+}
+
+/// For a few seconds these processes stand still for moments, so that what they do takes longer:
+/// some of those who wait for them run into their time limit, others just do not.
+async fn slow_down<P>(
+    random: &mut fastrand::Rng,
+    processes: impl AsyncFn() -> Result<P>,
+) -> Result<()>
+where
+    P: IntoIterator<Item = Process>,
+{
+    let end = Instant::now() + between(random, 3_000, 6_000);
+    while Instant::now() < end {
+        let processes = processes().await?;
+        let frozen: Vec<_> = processes.into_iter().map(Process::freeze).collect();
+        tokio::time::sleep(between(random, 200, 1_500)).await;
+        drop(frozen);
+        tokio::time::sleep(between(random, 20, 150)).await;
+    }
+    Ok(())
 }
 
 /// The stack as it is now: what was started again has another process.

@@ -1,13 +1,13 @@
 //! The billing service: gone, slow, or unable to do its work.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use backon::{ConstantBuilder, Retryable as _};
 use sqlx::PgPool;
 use system_tests::{Process, Restart};
 
-use super::{FaultKind, Stage, stack};
+use super::{FaultKind, Stage, slow_down, stack};
 use crate::between;
 
 const SERVICE: &str = "billing";
@@ -21,19 +21,11 @@ pub(super) async fn killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<
     stage.restart(restart).await
 }
 
-/// It answers, but late: some calls run into their time limit, others just do not.
 pub(super) async fn slow(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.billing.lock().await;
     let _fault = stage.begin(FaultKind::BillingSlow);
     let process = Process::of_service(&stack()?, SERVICE);
-    let end = Instant::now() + between(random, 3_000, 6_000);
-    while Instant::now() < end {
-        let frozen = process.freeze();
-        tokio::time::sleep(between(random, 200, 1_500)).await;
-        drop(frozen);
-        tokio::time::sleep(between(random, 20, 150)).await;
-    }
-    Ok(())
+    slow_down(random, async || Ok([process])).await
 }
 
 /// It is there and answers every call with an error.

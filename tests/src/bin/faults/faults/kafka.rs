@@ -1,9 +1,9 @@
-//! The broker: gone, or silent.
+//! The broker: gone, slow, or silent.
 
 use anyhow::Result;
 use system_tests::{Process, Restart};
 
-use super::{FaultKind, Stage, stack};
+use super::{FaultKind, Stage, slow_down, stack};
 use crate::between;
 
 const SERVICE: &str = "kafka";
@@ -15,6 +15,13 @@ pub(super) async fn killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<
     Process::of_service(&stack()?, SERVICE).kill().await;
     tokio::time::sleep(between(random, 500, 4_000)).await;
     stage.restart(restart).await
+}
+
+pub(super) async fn slow(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.kafka.lock().await;
+    let _fault = stage.begin(FaultKind::KafkaSlow);
+    let process = Process::of_service(&stack()?, SERVICE);
+    slow_down(random, async || Ok([process])).await
 }
 
 /// Connections are accepted by the operating system; nobody reads what comes.

@@ -1,9 +1,10 @@
 //! The databases.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use sqlx::AssertSqlSafe;
 use system_tests::{Process, Restart};
 
-use super::{FaultKind, Stage, stack};
+use super::{FaultKind, Stage, slow_down, stack};
 use crate::between;
 
 /// Killed and away for a moment, or shut down and started again at once.
@@ -16,6 +17,44 @@ pub(super) async fn postgres(stage: &Stage, random: &mut fastrand::Rng) -> Resul
         tokio::time::sleep(between(random, 200, 2_000)).await;
     }
     stage.restart(restart).await
+}
+
+/// Wherever it is at that moment: between BEGIN and its answer, in a commit, while others wait
+/// for a row.
+pub(super) async fn postgres_slow(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.postgres.lock().await;
+    let _fault = stage.begin(FaultKind::PostgresSlow);
+    slow_down(random, async || backends(stage, "true").await).await
+}
+
+/// As behind a router that has forgotten some connections: the database is healthy, and nobody
+/// says that those are gone.
+pub(super) async fn postgres_half_open(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _part = stage.postgres.lock().await;
+    let _fault = stage.begin(FaultKind::PostgresHalfOpen);
+    let idle = backends(stage, "state = 'idle'").await?;
+    let frozen: Vec<_> = idle
+        .into_iter()
+        .filter(|_| random.bool())
+        .map(Process::freeze)
+        .collect();
+    tokio::time::sleep(between(random, 4_000, 10_000)).await;
+    drop(frozen);
+    Ok(())
+}
+
+/// The server's processes that serve the functions and the billing service, and for which this
+/// holds.
+async fn backends(stage: &Stage, condition: &'static str) -> Result<Vec<Process>> {
+    let pids: Vec<i32> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT pid FROM pg_stat_activity
+         WHERE backend_type = 'client backend' AND datname = current_database()
+             AND usename <> current_user AND {condition}"
+    )))
+    .fetch_all(&stage.database)
+    .await
+    .context("the database does not say who is connected")?;
+    Ok(pids.into_iter().filter_map(Process::of_number).collect())
 }
 
 pub(super) async fn dynamodb(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {

@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit bench faults sqlx rustdoc
+.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit bench faults sqlx rustdoc front-end
 
 # Compiled at the first call; cargo says so while it takes time. Not named LOCAL_STACK: that
 # is what the orchestrator calls itself for the commands that it runs, make among them.
@@ -50,11 +50,22 @@ rustdoc: ## Build the code's documentation; warnings are errors
 test-on-stack:
 	cargo test --workspace
 	cargo run --bin faults -- --short
-	cd localstack/extension && $$LOCAL_STACK tool ruff check --config pyproject.toml . ../kafka ../*.py
+	cd localstack/extension && $$LOCAL_STACK tool ruff check --config pyproject.toml . ../kafka ../*.py ../../tests/schemathesis
 	cd localstack/extension && $$LOCAL_STACK tool pytest
 	$$LOCAL_STACK tool cfn-lint template.yaml
 	$$LOCAL_STACK tool sam validate --lint
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory front-end; \
+	  else echo 'Without npm on the path: the API document is not linted, and no client compiled from it'; fi
+	cd tests/schemathesis && $$LOCAL_STACK tool schemathesis run ../../docs/openapi.json --url $$API_URL
 .PHONY: test-on-stack
+
+# Needs node 20.19 or later with npm.
+front-end: tests/front-end/node_modules/.package-lock.json ## Lint the API document, and compile a TypeScript client from it
+	cd tests/front-end && npm test --silent
+
+tests/front-end/node_modules/.package-lock.json: tests/front-end/package-lock.json
+	cd tests/front-end && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 # Of what is committed, from an empty home folder. REVISIONS="HEAD~20 HEAD" compares.
 first-run: ## Measure the first `make up` of a newcomer, step by step

@@ -1,16 +1,20 @@
 //! The OpenAPI document of the whole system, put together from what each service says
 //! about its routes.
 
+mod headers;
+mod numbers;
+mod problems;
+
 use utoipa::{
-    Modify, OpenApi as _, ToSchema,
+    Modify, OpenApi as _,
     openapi::{
-        Content, ContentBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder,
+        Components, OpenApi, PathItem, RefOr,
         path::Operation,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
-const PROBLEM: &str = "application/problem+json";
+const BEARER: &str = "bearer";
 
 /// What no single service says.
 #[derive(utoipa::OpenApi)]
@@ -18,11 +22,12 @@ const PROBLEM: &str = "application/problem+json";
     info(
         title = "Patient Management API",
         description = include_str!("openapi_document.md"),
+        contact(name = "Whoever runs this system for your clinic"),
         license(name = "MIT", identifier = "MIT"),
     ),
     // Relative to the document's own address: right for every stage, host and base path.
     servers((url = ".")),
-    components(schemas(api::ProblemDocument)),
+    components(schemas(api::ProblemDocument, api::ProblemType)),
     modifiers(&AccessToken)
 )]
 struct System;
@@ -39,7 +44,12 @@ impl Modify for AccessToken {
         document
             .components
             .get_or_insert_default()
-            .add_security_scheme("bearer", SecurityScheme::Http(bearer));
+            .add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+        // Where an operation says nothing else.
+        document.security = Some(vec![SecurityRequirement::new::<_, [_; 0], String>(
+            BEARER,
+            [],
+        )]);
     }
 }
 
@@ -66,12 +76,15 @@ fn document() -> OpenApi {
     ] {
         document.merge(service);
     }
+    let components = document.components.get_or_insert_default();
     for (path, item) in &mut document.paths.paths {
         let needs_permission = identity::ROUTES.iter().any(|route| route.path == path);
         for operation in operations(item) {
-            add_problems(operation, needs_permission);
+            complete(operation, components, needs_permission);
         }
     }
+    headers::share(components);
+    components.schemas.values_mut().for_each(numbers::plain);
     document
 }
 
@@ -87,30 +100,20 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
-/// The problems that a handler does not name, because they come about around it: what
-/// the authorizer refuses, and everything that nobody foresaw.
-fn add_problems(operation: &mut Operation, needs_permission: bool) {
-    let mut problem = |status: &str, description: &str| {
-        operation
-            .responses
-            .responses
-            .entry(status.to_owned())
-            .or_insert_with(|| RefOr::T(problem_response(description)));
-    };
-    if operation.security.is_some() {
-        problem("401", "There is no valid access token");
-    }
-    if needs_permission {
-        problem("403", "Your role does not allow this");
-    }
-    problem("default", "Any other problem");
-}
+/// What a handler does not say, because it comes about around it.
+fn complete(operation: &mut Operation, components: &mut Components, needs_permission: bool) {
+    // The document asks for a token, and an operation that does not says so.
+    let asks_for_token = operation.security.is_some();
+    operation.security = (!asks_for_token).then(Vec::new);
 
-fn problem_response(description: &str) -> Response {
-    let document = Ref::from_schema_name(api::ProblemDocument::name());
-    let content: Content = ContentBuilder::new().schema(Some(document)).build();
-    ResponseBuilder::new()
-        .description(description)
-        .content(PROBLEM, content)
-        .build()
+    problems::complete(operation, components, asks_for_token, needs_permission);
+    let mut parameters = operation.parameters.iter().flatten();
+    let is_repeatable = parameters.any(
+        |parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "Idempotency-Key"),
+    );
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            headers::complete(response, is_repeatable);
+        }
+    }
 }

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use serde_yaml_ng::Value as Yaml;
 
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
@@ -81,8 +81,10 @@ fn the_document_and_the_template_agree_on_every_route() {
 #[test]
 fn a_token_is_asked_for_where_the_permission_table_says() {
     let document = document();
+    assert_eq!(document["security"], json!([{ "bearer": [] }]));
+    // An operation that does not ask for a token says so.
     let protected: BTreeSet<_> = operations(&document)
-        .filter(|(_, operation)| !operation["security"].is_null())
+        .filter(|(_, operation)| operation["security"] != json!([]))
         .map(|(route, _)| route)
         .collect();
     let permitted: BTreeSet<_> = identity::ROUTES
@@ -113,18 +115,144 @@ fn every_operation_can_be_found_read_and_called() {
         for field in ["summary", "tags"] {
             assert!(!operation[field].is_null(), "{route} has no {field}");
         }
-        let responses = operation["responses"].as_object().unwrap();
-        for (status, response) in responses {
-            let content = &response["content"];
-            let wrong = status.starts_with('4') || status.starts_with('5');
-            let health = route == "GET /health";
-            if (wrong || status == "default") && !health {
-                let schema = &content["application/problem+json"]["schema"]["$ref"];
+    }
+}
+
+#[test]
+fn every_problem_is_described_once_with_an_example_of_its_own() {
+    let document = document();
+    for (route, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let is_problem = status.starts_with('4') || status.starts_with('5');
+            if is_problem && response["content"]["application/json"].is_null() {
+                let shared = response["$ref"].as_str();
+                let shared = shared.unwrap_or_else(|| panic!("{route} {status} is not shared"));
+                let shared = document.pointer(shared.strip_prefix('#').unwrap()).unwrap();
+                let content = &shared["content"]["application/problem+json"];
                 assert_eq!(
-                    schema, "#/components/schemas/ProblemDocument",
-                    "{route} {status}"
+                    content["schema"]["$ref"],
+                    "#/components/schemas/ProblemDocument"
                 );
+                let examples = content["examples"].as_object();
+                let examples = examples.map(|all| all.values().map(|one| &one["value"]).collect());
+                for example in examples.unwrap_or_else(|| vec![&content["example"]]) {
+                    assert_eq!(example["status"].to_string(), *status, "{route}");
+                }
             }
+        }
+    }
+    let kinds = &document["components"]["schemas"]["ProblemType"]["enum"];
+    assert_eq!(
+        *kinds,
+        json!(api::ProblemType::ALL.map(api::ProblemType::uri))
+    );
+}
+
+#[test]
+fn whoever_is_to_come_again_is_told_when() {
+    let document = document();
+    for (route, operation) in operations(&document) {
+        let responses = &operation["responses"];
+        assert!(
+            !responses["429"].is_null(),
+            "{route}: the gateway refuses too many requests"
+        );
+        if !operation["requestBody"].is_null() {
+            for status in ["413", "415"] {
+                assert!(!responses[status].is_null(), "{route} {status}");
+            }
+        }
+    }
+    for shared in ["TooManyRequests", "Unavailable"] {
+        let headers = &document["components"]["responses"][shared]["headers"];
+        assert!(!headers["Retry-After"].is_null(), "{shared}");
+    }
+}
+
+#[test]
+fn generated_clients_have_types_that_fit() {
+    fn visit(value: &Value, at: &str, found: &mut Vec<String>) {
+        if value["format"] == "int64" {
+            found.push(format!("{at} would be a bigint"));
+        }
+        let header = value["in"] == "header" && value["name"].is_string();
+        if header && value["schema"]["type"] != "string" {
+            found.push(format!("{at} is no text"));
+        }
+        let members: Vec<(String, &Value)> = match value {
+            Value::Object(members) => members.iter().map(|(name, v)| (name.clone(), v)).collect(),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(n, v)| (n.to_string(), v))
+                .collect(),
+            _ => Vec::new(),
+        };
+        for (name, member) in members {
+            visit(member, &format!("{at}/{name}"), found);
+        }
+    }
+    let document = document();
+    let mut found = Vec::new();
+    visit(&document, "", &mut found);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn what_every_answer_has_is_declared() {
+    let document = document();
+    for (route, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let named = response["$ref"]
+                .as_str()
+                .and_then(|shared| shared.strip_prefix('#'));
+            let response = named.map_or(response, |shared| document.pointer(shared).unwrap());
+            assert!(
+                !response["headers"]["X-Request-Id"].is_null(),
+                "{route} {status}"
+            );
+            let changes_once = status.starts_with('2') && takes(operation, "Idempotency-Key");
+            let replayed = &response["headers"]["Idempotency-Replayed"];
+            assert_eq!(changes_once, !replayed.is_null(), "{route} {status}");
+        }
+    }
+}
+
+fn takes(operation: &Value, header: &str) -> bool {
+    let parameters = operation["parameters"].as_array();
+    parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == header))
+}
+
+/// A field of an answer may be null, but is there: only so does a generated client's type say
+/// what to expect.
+#[test]
+fn what_is_always_there_is_required() {
+    let document = document();
+    // Left out where there is nothing to say.
+    let optional = [
+        ("ProblemDocument", "status"),
+        ("ProblemDocument", "errors"),
+        ("ProblemDocument", "requestId"),
+        ("JsonWebKey", "retiresAt"),
+    ];
+    let mut inputs = BTreeSet::new();
+    for (_, operation) in operations(&document) {
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        inputs.extend(body.as_str().and_then(|path| path.rsplit('/').next()));
+    }
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let required: Vec<_> = schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .collect();
+        for field in schema["properties"]
+            .as_object()
+            .into_iter()
+            .flat_map(|fields| fields.keys())
+        {
+            let known = inputs.contains(&**name) || optional.contains(&(&**name, &**field));
+            assert!(known || required.contains(&&json!(field)), "{name}.{field}");
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{Problem, ProblemDocument, QueryInput};
+use api::{DayOrTime, Problem, ProblemDocument, QueryInput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router, extract::State, routing::get};
 use chrono::{NaiveDate, Utc};
@@ -36,11 +36,11 @@ pub fn routes(table: Table) -> Router {
 pub(crate) struct Days {
     /// The first day, in UTC, or a time of it, RFC 3339; 29 days before `to` where it is not
     /// given.
-    #[param(value_type = Option<String>, example = "2024-05-01")]
+    #[param(inline, value_type = Option<DayOrTime>)]
     from: Option<String>,
     /// The last day, in UTC, or a time that the period ends before; at most 366 days in all, and
     /// today where it is not given.
-    #[param(value_type = Option<String>, example = "2024-05-31")]
+    #[param(inline, value_type = Option<DayOrTime>)]
     to: Option<String>,
 }
 
@@ -71,6 +71,9 @@ pub(crate) struct DayCounts {
 }
 
 /// Count what happened to patients
+///
+/// How many patients were registered, changed and deleted, for every day of a period, and the ages of
+/// those who were registered. A day without anything is there, too.
 #[utoipa::path(
     get, path = "/api/analytics/patients", tag = "analytics", operation_id = "queryPatientAnalytics",
     params(Days),

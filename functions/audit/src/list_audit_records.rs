@@ -36,10 +36,10 @@ pub(crate) struct Page {
     /// What came of it.
     outcome: Option<Outcome>,
     /// From this day of the clinic, `YYYY-MM-DD`, or from this time, RFC 3339.
-    #[param(value_type = Option<String>, example = "2026-05-01")]
+    #[param(inline)]
     from: Option<DayOrTime>,
     /// To this day, with all of it, or before this time.
-    #[param(value_type = Option<String>, example = "2026-05-31T12:00:00Z")]
+    #[param(inline)]
     to: Option<DayOrTime>,
     /// `nextCursor` of the page before; the first page without it.
     #[param(value_type = Option<String>)]
@@ -59,6 +59,7 @@ type Position = (Time, Uuid);
 pub(crate) struct AuditRecordList {
     records: Vec<AuditRecord>,
     /// Hand it back as `cursor` for the next page; null on the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -83,22 +84,29 @@ pub(crate) struct AuditRecord {
     id: Uuid,
     occurred_at: DateTime<Utc>,
     /// Who did it; null where nobody was logged in.
+    #[schema(required)]
     actor_id: Option<Uuid>,
     /// What they were then.
+    #[schema(required)]
     actor_role: Option<Role>,
     action: Action,
     outcome: Outcome,
     /// Why it did not succeed: the name of the problem that the client was told.
+    #[schema(required)]
     problem: Option<String>,
     /// Whose data it was; all that were on the page of a list.
     patient_ids: Vec<Uuid>,
     /// Whose account it was about.
+    #[schema(required)]
     account_id: Option<Uuid>,
     /// What the actor has said why, with an emergency access.
+    #[schema(required)]
     reason: Option<String>,
     /// The network address that the request came from.
+    #[schema(required)]
     source: Option<String>,
     /// Names the request in the logs.
+    #[schema(required)]
     request_id: Option<String>,
 }
 

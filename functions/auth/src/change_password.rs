@@ -44,7 +44,7 @@ pub(crate) struct Parts {
 pub(crate) struct PasswordChange {
     /// The password so far.
     #[serde(default)]
-    #[schema(required = true, value_type = String, format = Password, max_length = 128)]
+    #[schema(required = true, value_type = String, format = Password, min_length = 1, max_length = 128)]
     old_password: SecretString,
     /// 12 to 128 characters, none of the common passwords, not the e-mail address.
     #[serde(default)]

@@ -17,6 +17,8 @@ pub fn routes(database: PgPool) -> Router {
 }
 
 /// Get an account
+///
+/// Who it belongs to, what they may do, and whether they are kept out.
 #[utoipa::path(
     get, path = "/api/accounts/{id}", tag = "accounts", operation_id = "getAccount",
     params(("id" = uuid::Uuid, Path, description = "The account's id")),

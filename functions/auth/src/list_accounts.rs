@@ -38,10 +38,13 @@ pub(crate) struct Page {
 pub(crate) struct AccountList {
     accounts: Vec<Account>,
     /// Hand it back as `cursor` for the next page; null on the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
 /// List accounts
+///
+/// Who may log in, and as what: the oldest account first.
 #[utoipa::path(
     get, path = "/api/accounts", tag = "accounts", operation_id = "listAccounts",
     params(Page),

@@ -52,7 +52,7 @@ pub struct LoginRequest {
     email: String,
     /// Password, at most 128 characters.
     #[serde(default)]
-    #[schema(required = true, value_type = String, format = Password, max_length = 128)]
+    #[schema(required = true, value_type = String, format = Password, min_length = 1, max_length = 128)]
     password: SecretString,
 }
 

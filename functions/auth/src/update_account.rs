@@ -65,7 +65,7 @@ pub(crate) struct AccountChange {
     put, path = "/api/accounts/{id}", tag = "accounts", operation_id = "updateAccount",
     params(
         ("id" = uuid::Uuid, Path, description = "The account's id"),
-        ("If-Match" = Option<String>, Header, description = "Change the account only if this is still its ETag"),
+        IfMatch,
     ),
     request_body = AccountChange,
     responses(

@@ -73,6 +73,8 @@ impl From<Claims> for ValidToken {
 }
 
 /// Validate an access token
+///
+/// What the token says, if it is valid and its session goes on.
 #[utoipa::path(
     get, path = "/auth/validate", tag = "auth", operation_id = "validateToken",
     responses(

@@ -63,8 +63,8 @@ pub enum BillingAccountStatus {
 
 /// Get a patient's billing account
 ///
-/// It is opened shortly after the patient was registered. Shortly after the patient was deleted
-/// it is `CLOSED`, and can still be read.
+/// It is opened shortly after the patient was registered: until then the answer is 404. Shortly
+/// after the patient was deleted it is `CLOSED`, and can still be read.
 #[utoipa::path(
     get, path = "/api/patients/{id}/billing-account", tag = "billing", operation_id = "getBillingAccount",
     params(("id" = Uuid, Path, description = "The patient's id")),

@@ -52,6 +52,7 @@ type Position = (Time, Uuid);
 pub(crate) struct NotificationList {
     notifications: Vec<Notification>,
     /// Hand it back as `cursor` for the next page; null on the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -80,6 +81,7 @@ pub(crate) struct Notification {
     state: State,
     created_at: DateTime<Utc>,
     /// When the mail service took it; null where it did not.
+    #[schema(required)]
     sent_at: Option<DateTime<Utc>>,
 }
 
@@ -100,6 +102,8 @@ impl From<notification::Notification> for Notification {
 }
 
 /// List a patient's notifications
+///
+/// The messages that the patient was sent, the newest first, and what became of each.
 #[utoipa::path(
     get, path = "/api/notifications", tag = "notifications", operation_id = "listNotifications",
     params(Page),

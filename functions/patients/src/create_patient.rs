@@ -6,7 +6,7 @@ use axum::{Json, Router, extract::State, response::Response, routing::post};
 use chrono::Utc;
 use events::Change;
 use http::{StatusCode, header};
-use idempotency::{Interrupted, UnitOfWork};
+use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -33,7 +33,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 /// and everything that follows from it are certain from then on.
 #[utoipa::path(
     post, path = "/api/patients", tag = "patients", operation_id = "createPatient",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names this request: with the same key it has its effect once, and the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body = PatientInput,
     responses(
         (status = 201, description = "The patient is registered", body = Patient,

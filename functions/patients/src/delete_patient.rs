@@ -5,7 +5,7 @@ use audit_trail::{Action, Subject, Trail};
 use axum::{Router, extract::State, response::Response, routing::delete};
 use events::Change;
 use http::StatusCode;
-use idempotency::{Interrupted, UnitOfWork};
+use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
 use patient_access::must_see_if;
 use sqlx::PgPool;
@@ -28,13 +28,14 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// Delete a patient
 ///
-/// Their billing account is closed, and can still be read.
+/// Removes their data. Their billing account is closed, and can still be read. What was done with
+/// it stays on record.
 #[utoipa::path(
     delete, path = "/api/patients/{id}", tag = "patients", operation_id = "deletePatient",
     params(
         ("id" = uuid::Uuid, Path, description = "The patient's id"),
-        ("If-Match" = Option<String>, Header, description = "Delete the patient only if this is still their ETag"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names this request: with the same key it has its effect once, and the same answer for 24 hours"),
+        IfMatch,
+        IdempotencyKey,
     ),
     responses(
         (status = 204, description = "The patient is gone"),

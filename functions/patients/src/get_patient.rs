@@ -18,6 +18,8 @@ pub fn routes(database: PgPool) -> Router {
 }
 
 /// Get a patient
+///
+/// Their data as it is now, and its version. On record, as every look at a patient is.
 #[utoipa::path(
     get, path = "/api/patients/{id}", tag = "patients", operation_id = "getPatient",
     params(("id" = uuid::Uuid, Path, description = "The patient's id")),

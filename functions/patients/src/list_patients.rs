@@ -38,6 +38,7 @@ pub(crate) struct Page {
 pub(crate) struct PatientList {
     patients: Vec<Patient>,
     /// Hand it back as `cursor` for the next page; null on the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 

@@ -26,13 +26,13 @@ const FIRST_YEAR: i32 = 1900;
 }))]
 pub struct PatientInput {
     /// Full name, at most 100 characters.
-    #[schema(required, nullable = false, max_length = 100)]
+    #[schema(required, nullable = false, max_length = 100, pattern = r"\S")]
     name: Option<String>,
     /// E-mail address; no two patients have the same.
     #[schema(required, nullable = false, format = Email, max_length = 254)]
     email: Option<String>,
     /// Postal address, at most 300 characters.
-    #[schema(required, nullable = false, max_length = 300)]
+    #[schema(required, nullable = false, max_length = 300, pattern = r"\S")]
     address: Option<String>,
     /// Date of birth, `YYYY-MM-DD`.
     #[schema(required, nullable = false, format = Date)]

@@ -39,7 +39,7 @@ pub(crate) struct Restriction {
     put, path = "/api/patients/{id}/restriction", tag = "patients", operation_id = "restrictPatient",
     params(
         ("id" = uuid::Uuid, Path, description = "The patient's id"),
-        ("If-Match" = Option<String>, Header, description = "Change the patient only if this is still their ETag"),
+        IfMatch,
     ),
     request_body = Restriction,
     responses(

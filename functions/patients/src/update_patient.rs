@@ -5,7 +5,7 @@ use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router, extract::State, response::Response, routing::put};
 use chrono::Utc;
 use events::Change;
-use idempotency::{Interrupted, UnitOfWork};
+use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
 use patient_access::must_see_if;
 use sqlx::PgPool;
@@ -29,12 +29,15 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 }
 
 /// Update a patient
+///
+/// Replaces their data. Send a patient that you have read back with what is to change: what is not for you
+/// to set is ignored.
 #[utoipa::path(
     put, path = "/api/patients/{id}", tag = "patients", operation_id = "updatePatient",
     params(
         ("id" = uuid::Uuid, Path, description = "The patient's id"),
-        ("If-Match" = Option<String>, Header, description = "Change the patient only if this is still their ETag"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names this request: with the same key it has its effect once, and the same answer for 24 hours"),
+        IfMatch,
+        IdempotencyKey,
     ),
     request_body = PatientInput,
     responses(

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use api::Problem;
 
-use crate::static_file::StaticFile;
+use crate::static_file::{IfNoneMatch, StaticFile};
 
 const PAGE: StaticFile = StaticFile {
     content_type: "text/html; charset=utf-8",
@@ -86,21 +86,32 @@ pub fn routes() -> Router {
     path = "/docs",
     tag = "platform",
     operation_id = "getDocumentationPage",
-    responses((status = 200, description = "The page", content_type = "text/html", body = String))
+    params(IfNoneMatch),
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String,
+         headers(("ETag" = String, description = "The version"))),
+        (status = 304, description = "Unchanged since the version in `If-None-Match`",
+         headers(("ETag" = String, description = "The version"))),
+    ),
 )]
 pub(crate) async fn get_page(headers: HeaderMap) -> Response {
     secured(PAGE.answer(&headers))
 }
 
 /// A file of the page
+///
+/// Its script, its style, its icon.
 #[utoipa::path(
     get,
     path = "/docs/{file}",
     tag = "platform",
     operation_id = "getDocumentationAsset",
-    params(("file" = String, Path, description = "Its name", example = "page.css")),
+    params(("file" = String, Path, description = "Its name", example = "page.css"), IfNoneMatch),
     responses(
-        (status = 200, description = "The file", body = String, content_type = "text/css"),
+        (status = 200, description = "The file", headers(("ETag" = String, description = "The version")),
+         content((String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml"))),
+        (status = 304, description = "Unchanged since the version in `If-None-Match`",
+         headers(("ETag" = String, description = "The version"))),
         (status = 404, description = "The page has no such file", body = api::ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -8,7 +8,7 @@
 use axum::{Router, response::Response, routing::get};
 use http::HeaderMap;
 
-use crate::static_file::StaticFile;
+use crate::static_file::{IfNoneMatch, StaticFile};
 
 const DOCUMENT: StaticFile = StaticFile {
     content_type: "application/json",
@@ -29,9 +29,12 @@ pub fn routes() -> Router {
     path = "/openapi.json",
     tag = "platform",
     operation_id = "getOpenApiDocument",
+    params(IfNoneMatch),
     responses(
-        (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value),
-        (status = 304, description = "Unchanged since the version in `If-None-Match`"),
+        (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value,
+         headers(("ETag" = String, description = "The version"))),
+        (status = 304, description = "Unchanged since the version in `If-None-Match`",
+         headers(("ETag" = String, description = "The version"))),
     )
 )]
 pub(crate) async fn get_document(headers: HeaderMap) -> Response {

@@ -5,6 +5,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use utoipa::{
+    IntoParams,
+    openapi::{
+        Object, ObjectBuilder, Required, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
 
 /// A text file and how it may be kept.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +48,22 @@ impl StaticFile {
     fn entity_tag(self) -> String {
         let content = self.content.as_bytes();
         format!("W/\"{:08x}-{:x}\"", crc32fast::hash(content), content.len())
+    }
+}
+
+/// The header that says what a client has already, as it is described to clients.
+pub(crate) struct IfNoneMatch;
+
+impl IntoParams for IfNoneMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text: Object = ObjectBuilder::new().schema_type(Type::String).build();
+        let parameter = ParameterBuilder::new()
+            .name("If-None-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("The `ETag` of what you have already"))
+            .schema(Some(text));
+        vec![parameter.build()]
     }
 }
 

@@ -6,6 +6,13 @@ use axum::{
     response::{IntoResponseParts, ResponseParts},
 };
 use http::{HeaderValue, header, request::Parts};
+use utoipa::{
+    IntoParams,
+    openapi::{
+        Object, ObjectBuilder, Required, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
 
 use crate::{Problem, ProblemType};
 
@@ -62,6 +69,27 @@ impl IfMatch {
             }
         }
         Some(Self::OneOf(versions))
+    }
+}
+
+/// How the header is described to clients.
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let form: Object = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(
+                r#"^(\*|(W/)?"[ !#-+.-~-]*"(, ?(W/)?"[ !#-+.-~-]*")*)$"#,
+            ))
+            .build();
+        let parameter = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "The `ETag` that was read: what was changed since then is left as it is, and the answer is 412",
+            ))
+            .schema(Some(form));
+        vec![parameter.build()]
     }
 }
 

@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, error::Error, sync::Arc};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 /// What is wrong with which field of the input; the key is the field's name in the API.
 pub type FieldErrors = BTreeMap<String, String>;
@@ -46,6 +49,25 @@ pub enum ProblemType {
 }
 
 impl ProblemType {
+    /// Every type; of those with the same status, the one that is meant without more words
+    /// comes first.
+    pub const ALL: [Self; 14] = [
+        Self::InvalidInput,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::RequestInProgress,
+        Self::PreconditionFailed,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::IdempotencyKeyReused,
+        Self::TooManyRequests,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidInput => (StatusCode::BAD_REQUEST, "invalid-input", "Invalid input"),
@@ -119,6 +141,21 @@ impl ProblemType {
         format!("urn:patient-management:problem:{}", self.name())
     }
 }
+
+/// In the API's description: the identifiers, by which clients tell problems apart.
+impl PartialSchema for ProblemType {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "What kind of problem it is. The identifiers are stable.",
+            ))
+            .enum_values(Some(Self::ALL.map(Self::uri)))
+            .into()
+    }
+}
+
+impl ToSchema for ProblemType {}
 
 /// An error on its way to the client.
 ///
@@ -300,19 +337,25 @@ impl Problem {
         Some(line)
     }
 
-    /// The answer, for the request with this id.
+    /// What the client reads, about the request with this id.
     #[must_use]
-    pub fn to_response(&self, request_id: Option<&str>) -> Response {
+    pub fn document(&self, request_id: Option<&str>) -> ProblemDocument {
         let (status, _, title) = self.kind.parts();
-        let document = ProblemDocument {
+        ProblemDocument {
             kind: self.kind.uri(),
             title: title.to_owned(),
             status: status.as_u16(),
             detail: self.detail.clone(),
             errors: self.errors.clone(),
             request_id: request_id.map(ToOwned::to_owned),
-        };
-        let mut response = (status, axum::Json(document)).into_response();
+        }
+    }
+
+    /// The answer, for the request with this id.
+    #[must_use]
+    pub fn to_response(&self, request_id: Option<&str>) -> Response {
+        let document = axum::Json(self.document(request_id));
+        let mut response = (self.kind.status(), document).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -352,6 +395,7 @@ impl IntoResponse for Problem {
 pub struct ProblemDocument {
     /// Stable identifier of the kind of problem.
     #[serde(rename = "type")]
+    #[schema(value_type = ProblemType)]
     pub kind: String,
     /// The kind of problem in words.
     pub title: String,
@@ -366,6 +410,7 @@ pub struct ProblemDocument {
     pub errors: FieldErrors,
     /// Names this request in the logs; quote it when you ask for help.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub request_id: Option<String>,
 }
 

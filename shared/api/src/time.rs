@@ -7,6 +7,12 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type, schema::AnyOfBuilder,
+    },
+};
 
 /// The years that there are four digits for. The database knows others, not all of which
 /// the code does.
@@ -117,6 +123,23 @@ impl<'de> Deserialize<'de> for DayOrTime {
         Self::parse(&text).map_err(D::Error::custom)
     }
 }
+
+/// As it is described to clients.
+impl PartialSchema for DayOrTime {
+    fn schema() -> RefOr<Schema> {
+        let text = |format| {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(format)))
+        };
+        AnyOfBuilder::new()
+            .item(text(KnownFormat::Date))
+            .item(text(KnownFormat::DateTime))
+            .into()
+    }
+}
+
+impl ToSchema for DayOrTime {}
 
 /// Where the clinic is, in time. UTC where the deployment does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

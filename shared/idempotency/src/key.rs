@@ -2,6 +2,13 @@
 
 use api::{Problem, ProblemType};
 use http::HeaderMap;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        Object, ObjectBuilder, Required, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
 
 use crate::IDEMPOTENCY_KEY;
 
@@ -47,6 +54,32 @@ impl Key {
         let printable = key.chars().all(|c| matches!(c, ' '..='~'));
         let fits = (1..=MAX_LENGTH).contains(&key.len());
         (printable && fits).then_some(Self(key))
+    }
+}
+
+/// The header of the routes that have the [layer](crate::layer), as it is described to
+/// clients.
+#[derive(Debug)]
+pub struct IdempotencyKey;
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let form: Object = ObjectBuilder::new()
+            .schema_type(Type::String)
+            // Bare, or as a string in quotation marks.
+            .pattern(Some(
+                r#"^([!#-~]([ -~]{0,253}[!-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#,
+            ))
+            .build();
+        let parameter = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "Names this request, such as a new UUID: with the same key it has its effect once, and the same answer for 24 hours",
+            ))
+            .schema(Some(form));
+        vec![parameter.build()]
     }
 }
 

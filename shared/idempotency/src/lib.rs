@@ -35,6 +35,7 @@ mod request_identity;
 mod stored_answer;
 mod unit_of_work;
 
+pub use key::IdempotencyKey;
 pub use layer::layer;
 pub use stored_answer::{StoredAnswer, prune};
 pub use unit_of_work::{Interrupted, Transaction, UnitOfWork};

@@ -114,6 +114,7 @@ pub(crate) struct PublicKey {
     /// Until when its tokens are accepted, in seconds since 1970; missing for the key that
     /// signs.
     #[serde(default, rename = "retiresAt", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     retires_at: Option<i64>,
 }
 

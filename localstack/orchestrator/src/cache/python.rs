@@ -57,11 +57,14 @@ pub enum Environment {
     Sam,
     /// `cargo-lambda`, and the linker for machines that are not this one.
     Build,
+    /// What holds the API against its description.
+    Schemathesis,
 }
 
 impl Environment {
     /// Those with programs for people, in the order in which they are looked for.
-    pub const WITH_TOOLS: [Self; 3] = [Self::Sam, Self::Localstack, Self::Build];
+    pub const WITH_TOOLS: [Self; 4] =
+        [Self::Sam, Self::Localstack, Self::Build, Self::Schemathesis];
 
     /// The name of the lock and of the folder.
     #[must_use]
@@ -74,6 +77,7 @@ impl Environment {
             Self::Java => "java",
             Self::Sam => "sam",
             Self::Build => "build",
+            Self::Schemathesis => "schemathesis",
         }
     }
 
@@ -88,6 +92,7 @@ impl Environment {
             Self::Java => "Java",
             Self::Sam => "SAM",
             Self::Build => "cargo-lambda and its linker",
+            Self::Schemathesis => "Schemathesis",
         }
     }
 }

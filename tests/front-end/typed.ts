@@ -1,0 +1,71 @@
+// What a front end in TypeScript writes against the types that are generated from the API's
+// description. It only has to compile, and not to compile where `@ts-expect-error` says so.
+
+import createClient from "openapi-fetch";
+import type { components, paths } from "./generated/api.js";
+
+type Patient = components["schemas"]["Patient"];
+type Problem = components["schemas"]["ProblemDocument"];
+
+const api = createClient<paths>({ baseUrl: "https://clinic.example/v1" });
+
+export async function logIn(email: string, password: string): Promise<void> {
+  const { data, error } = await api.POST("/auth/login", { body: { email, password } });
+  if (error) throw new Error(explain(error));
+  const seconds: number = data.expiresIn;
+  console.log(`${data.role}, for ${seconds} seconds`);
+  api.use({
+    onRequest({ request }) {
+      request.headers.set("Authorization", `Bearer ${data.token}`);
+    },
+  });
+}
+
+export async function* allPatients(): AsyncGenerator<Patient> {
+  let cursor: string | null = null;
+  do {
+    const query: { limit: number; cursor?: string } = cursor === null ? { limit: 100 } : { limit: 100, cursor };
+    const { data, error } = await api.GET("/api/patients", { params: { query } });
+    if (error) throw new Error(explain(error));
+    yield* data.patients;
+    // There on every page, and null on the last one.
+    cursor = data.nextCursor;
+  } while (cursor !== null);
+}
+
+export async function rename(patient: Patient, name: string): Promise<Patient> {
+  const { data, error, response } = await api.PUT("/api/patients/{id}", {
+    params: {
+      path: { id: patient.id },
+      header: { "If-Match": `"${patient.version}"`, "Idempotency-Key": crypto.randomUUID() },
+    },
+    // A patient that was read can be sent back.
+    body: { ...patient, name },
+  });
+  if (error) throw new Error(`${response.status}: ${explain(error)}`);
+  return data;
+}
+
+// Every kind of problem has a name, and the compiler knows when one is missing.
+export function explain(problem: Problem): string {
+  switch (problem.type) {
+    case "urn:patient-management:problem:precondition-failed":
+      return "Somebody else changed it meanwhile";
+    case "urn:patient-management:problem:invalid-input":
+      return Object.values(problem.errors ?? {}).join(", ") || problem.detail;
+    // @ts-expect-error: there is no such kind of problem.
+    case "urn:patient-management:problem:made-up":
+      return "";
+    default:
+      return problem.detail;
+  }
+}
+
+export function mistakes(): void {
+  // @ts-expect-error: a header is a text.
+  void api.DELETE("/api/patients/{id}", { params: { path: { id: "" }, header: { "If-Match": null } } });
+  // @ts-expect-error: a field is missing.
+  void api.POST("/auth/login", { body: { email: "" } });
+  // @ts-expect-error: there is no such route.
+  void api.GET("/api/doctors");
+}

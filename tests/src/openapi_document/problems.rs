@@ -1,0 +1,171 @@
+//! The problems that a client can be answered with: each described once, with an example of
+//! its own, and named by every operation that it can come from.
+
+use api::{Problem, ProblemDocument, ProblemType};
+use serde_json::Value;
+use utoipa::{
+    ToSchema as _,
+    openapi::{
+        Components, Content, ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
+        example::ExampleBuilder, path::Operation,
+    },
+};
+
+use super::headers;
+
+const CONTENT_TYPE: &str = "application/problem+json";
+
+/// The tag of what has no input and needs nothing but itself.
+const PLATFORM: &str = "platform";
+
+/// The problems of an operation: what its handler says, in the handler's words, and what
+/// comes about around every handler. Adds them to what operations share.
+pub(super) fn complete(
+    operation: &mut Operation,
+    components: &mut Components,
+    asks_for_token: bool,
+    needs_permission: bool,
+) {
+    let has_body = operation.request_body.is_some();
+    let has_input = has_body || operation.parameters.is_some();
+    let of_platform = operation.tags.iter().flatten().any(|tag| tag == PLATFORM);
+    let around = [
+        (has_input && !of_platform, ProblemType::InvalidInput),
+        (asks_for_token, ProblemType::Unauthorized),
+        (needs_permission, ProblemType::Forbidden),
+        (has_body, ProblemType::BodyTooLarge),
+        (has_body, ProblemType::UnsupportedMediaType),
+        (true, ProblemType::TooManyRequests),
+        (!of_platform, ProblemType::Unavailable),
+    ];
+
+    let responses = &mut operation.responses.responses;
+    for (status, response) in &mut *responses {
+        let RefOr::T(described) = &*response else {
+            continue;
+        };
+        let kind = with_status(status).next();
+        if let Some(kind) = kind
+            && described.content.contains_key(CONTENT_TYPE)
+        {
+            let mut reference = share(components, kind);
+            reference.description.clone_from(&described.description);
+            *response = RefOr::Ref(reference);
+        }
+    }
+    for (_, kind) in around.into_iter().filter(|(applies, _)| *applies) {
+        responses
+            .entry(kind.status().as_str().to_owned())
+            .or_insert_with(|| RefOr::Ref(share(components, kind)));
+    }
+    let mut other = share(components, ProblemType::Internal);
+    "Any other problem".clone_into(&mut other.description);
+    responses.insert("default".to_owned(), RefOr::Ref(other));
+}
+
+fn with_status(status: &str) -> impl Iterator<Item = ProblemType> {
+    ProblemType::ALL
+        .into_iter()
+        .filter(move |kind| kind.status().as_str() == status)
+}
+
+/// The answer that has the status of this kind of problem.
+fn share(components: &mut Components, kind: ProblemType) -> Ref {
+    let name = format!("{kind:?}");
+    let reference = Ref::new(format!("#/components/responses/{name}"));
+    let shared = components.responses.entry(name);
+    shared.or_insert_with(|| RefOr::T(response(kind)));
+    reference
+}
+
+fn response(kind: ProblemType) -> Response {
+    let kinds: Vec<_> = with_status(kind.status().as_str()).collect();
+    let content =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name())));
+    let content: Content = match kinds[..] {
+        [kind] => content.example(Some(document(kind))).build(),
+        _ => content
+            .examples_from_iter(kinds.iter().map(|kind| {
+                let example = ExampleBuilder::new()
+                    .summary(example(*kind).0)
+                    .value(Some(document(*kind)));
+                (kind.name(), example.build())
+            }))
+            .build(),
+    };
+    let mut response = ResponseBuilder::new()
+        .description(example(kind).0)
+        .content(CONTENT_TYPE, content)
+        .build();
+    headers::add(&mut response, headers::REQUEST_ID);
+    for kind in kinds {
+        match kind {
+            ProblemType::Unauthorized => headers::add(&mut response, headers::WWW_AUTHENTICATE),
+            ProblemType::RequestInProgress
+            | ProblemType::TooManyRequests
+            | ProblemType::Unavailable => headers::add(&mut response, headers::RETRY_AFTER),
+            _ => {}
+        }
+    }
+    response
+}
+
+fn document(kind: ProblemType) -> Value {
+    let (_, problem) = example(kind);
+    let document = problem.document(Some("0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa"));
+    serde_json::to_value(document).unwrap_or_default()
+}
+
+/// The problem in words, and one that a client may be told.
+fn example(kind: ProblemType) -> (&'static str, Problem) {
+    let plain = |detail: &str| Problem::new(kind, detail);
+    match kind {
+        ProblemType::InvalidInput => (
+            "The input breaks a rule",
+            Problem::invalid_field("name", "Name is required"),
+        ),
+        ProblemType::Unauthorized => ("There is no valid access token", Problem::unauthorized()),
+        ProblemType::Forbidden => ("Your role does not allow this", Problem::forbidden()),
+        ProblemType::NotFound => (
+            "There is no such thing",
+            Problem::not_found("Patient not found"),
+        ),
+        ProblemType::MethodNotAllowed => (
+            "The route does not have this method",
+            plain("The route does not have this method"),
+        ),
+        ProblemType::Conflict => (
+            "It collides with something that is already there",
+            Problem::conflict("email", "Email address already exists"),
+        ),
+        ProblemType::RequestInProgress => (
+            "The same request is being processed",
+            plain("The same request is being processed").retry_after(1),
+        ),
+        ProblemType::PreconditionFailed => (
+            "Somebody changed it meanwhile",
+            Problem::precondition_failed(),
+        ),
+        ProblemType::BodyTooLarge => (
+            "The body is larger than 64 KiB",
+            plain("The body must not be larger than 64 KiB"),
+        ),
+        ProblemType::UnsupportedMediaType => (
+            "The body is not JSON",
+            plain("The body must be JSON in UTF-8, with Content-Type: application/json"),
+        ),
+        ProblemType::IdempotencyKeyReused => (
+            "The Idempotency-Key stands for another request",
+            plain("The Idempotency-Key was used for another request"),
+        ),
+        ProblemType::TooManyRequests => (
+            "Too many requests: try again after the time in Retry-After",
+            Problem::too_many_requests(8),
+        ),
+        ProblemType::Unavailable => (
+            "The system cannot answer right now: try again after the time in Retry-After",
+            Problem::unavailable(1, "an example"),
+        ),
+        ProblemType::Internal => ("A fault of ours", Problem::internal("an example")),
+    }
+}

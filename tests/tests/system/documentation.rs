@@ -91,6 +91,23 @@ async fn the_description_can_be_read_and_everything_on_the_page_is_ours() {
 }
 
 #[tokio::test]
+async fn the_page_offers_the_local_stacks_own_users() {
+    let clinic = Clinic::open();
+    let script = clinic.stranger().get("/docs/page.js").answers(200).await;
+    let page = clinic.stranger().get("/docs").answers(200).await;
+    for user in &clinic.stack().users {
+        let offered = format!(
+            r#"{{ role: "{}", email: "{}", password: "{}" }}"#,
+            user.role, user.email, user.password
+        );
+        assert!(script.text().contains(&offered), "{offered}");
+        // Only where the page itself comes from this machine.
+        assert!(!page.text().contains(&user.email), "{}", user.email);
+    }
+    assert!(script.text().contains("IS_LOCAL"));
+}
+
+#[tokio::test]
 async fn the_system_is_well() {
     let clinic = Clinic::open();
     let health = clinic.stranger().get("/health").answers(200).await.json();

@@ -1,14 +1,16 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit bench faults sqlx rustdoc front-end
+.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit mail bench faults sqlx rustdoc front-end
 
 # Compiled at the first call; cargo says so while it takes time. Not named LOCAL_STACK: that
 # is what the orchestrator calls itself for the commands that it runs, make among them.
 ORCHESTRATOR = cargo run --quiet --package local-stack --
 
+# The groups are the lines that begin with `##@`.
 help: orchestrator ## Show what can be done
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@$(ORCHESTRATOR) --help | sed -n '/^Settings/,$$p'
 
@@ -17,23 +19,34 @@ orchestrator:
 	  @echo 'Compiling the orchestrator first (about 20 s)' && cargo build --package local-stack)
 .PHONY: orchestrator
 
+##@ The stack
+
 up: orchestrator ## Set everything up, deploy, and print the API's URL
 	@$(ORCHESTRATOR) up
 
 down: orchestrator ## Stop everything; the data stays
 	@$(ORCHESTRATOR) down
 
-status: orchestrator ## Show what is running
+status: orchestrator ## Show what is running, where, and how it is
 	@$(ORCHESTRATOR) status || true
 
 logs: orchestrator ## List the logs; with NAME=kafka (or a function's name) follow one
 	@$(ORCHESTRATOR) logs $(if $(NAME),--follow $(NAME))
 
-deploy: orchestrator ## Deploy everything again with SAM
-	@$(ORCHESTRATOR) deploy
+mail: orchestrator ## List the mail that was sent; with TO=zoe@clinic.example show theirs
+	@$(ORCHESTRATOR) mail $(TO)
+
+import: orchestrator ## Create the patients of data/synthea/patients.csv; again to go on; ARGS="--limit 50" for some
+	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin import-patients -- \
+	  --report $${STACK_DIR:-.local}/import/report.json $(ARGS)
 
 clean: orchestrator ## Stop everything and remove the data
 	@$(ORCHESTRATOR) clean
+
+deploy: orchestrator ## Deploy everything again with SAM
+	@$(ORCHESTRATOR) deploy
+
+##@ Tests
 
 # On a stack of its own, which is stopped afterwards.
 test: orchestrator ## Run every test
@@ -42,9 +55,6 @@ test: orchestrator ## Run every test
 	@$(MAKE) --no-print-directory rustdoc
 	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- $(MAKE) --no-print-directory test-on-stack
-
-rustdoc: ## Build the code's documentation; warnings are errors
-	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps --lib
 
 # What `make test` runs once the stack is up.
 test-on-stack:
@@ -67,6 +77,16 @@ tests/front-end/node_modules/.package-lock.json: tests/front-end/package-lock.js
 	cd tests/front-end && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+rustdoc: ## Build the code's documentation; warnings are errors
+	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps --lib
+
+# The macros look at the database while they are compiled, so everything is compiled anew.
+sqlx: orchestrator ## Write the data of the checked queries anew, from the running stack's database
+	@rm -rf .sqlx && mkdir .sqlx && find functions -path '*/src/*.rs' -exec touch {} +
+	@$(ORCHESTRATOR) exec env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx cargo check --workspace --all-targets
+
+##@ Measurements
+
 # Of what is committed, from an empty home folder. REVISIONS="HEAD~20 HEAD" compares.
 first-run: ## Measure the first `make up` of a newcomer, step by step
 	@python3 localstack/first-run.py $(REVISIONS)
@@ -81,26 +101,15 @@ faults: orchestrator ## Break everything under load and check that nothing is lo
 	@STACK_DIR=$${STACK_DIR:-.local/faults} STACK_NAME=$${STACK_NAME:-faults} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin faults -- $(ARGS)
 
-# The macros look at the database while they are compiled, so everything is compiled anew.
-sqlx: orchestrator ## Write the data of the checked queries anew, from the running stack's database
-	@rm -rf .sqlx && mkdir .sqlx && find functions -path '*/src/*.rs' -exec touch {} +
-	@$(ORCHESTRATOR) exec env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx cargo check --workspace --all-targets
+##@ What an operator does
 
-import: orchestrator ## Create the patients of data/synthea/patients.csv; again to go on after an interruption
-	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin import-patients -- \
-	  --report $${STACK_DIR:-.local}/import/report.json $(ARGS)
-
-# Red if a record is missing or was changed.
+# The answer is JSON on the standard output; what it means stands on the standard error.
+# On AWS it is `aws lambda invoke`: see README.md.
 verify-audit: orchestrator ## Verify that no record of the audit trail is missing or was changed
-	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke --cli-read-timeout 0 \
-	  --function-name "$$STACK_NAME-verify-audit-trail" /dev/stdout | tee /dev/stderr | grep "\"intact\":true" > /dev/null'
+	@$(ORCHESTRATOR) verify-audit
 
-# Locally; on AWS it is `aws lambda invoke` alone.
 rotate-key: orchestrator ## Sign access tokens with a new key; the old one retires in 21 minutes
-	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke --cli-read-timeout 0 \
-	  --function-name "$$STACK_NAME-rotate-signing-key" /dev/stdout'
+	@$(ORCHESTRATOR) rotate-key
 
-# Locally; on AWS it is `aws lambda invoke` alone.
 redrive: orchestrator ## Put the records of the dead-letter queue back on Kafka
-	@$(ORCHESTRATOR) exec sh -c '"$$LOCAL_STACK" tool aws lambda invoke --cli-read-timeout 0 \
-	  --function-name "$$STACK_NAME-redrive-dead-letters" /dev/stdout'
+	@$(ORCHESTRATOR) redrive

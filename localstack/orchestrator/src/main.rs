@@ -1,6 +1,8 @@
 //! `local-stack`: the whole system on one machine.
 
 mod inside;
+mod mailbox;
+mod operations;
 mod report;
 
 use std::ffi::OsString;
@@ -18,6 +20,8 @@ use local_stack::services::Service;
 use local_stack::settings::Settings;
 use local_stack::stack::{self, Context, Scope};
 use local_stack::stack_file::StackFile;
+
+use crate::operations::Operation;
 
 /// What a shell reports for a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
@@ -55,6 +59,17 @@ enum Action {
         /// How many lines to begin with
         #[arg(long, short = 'n', default_value_t = 50)]
         lines: usize,
+    },
+    /// Verify that no record of the audit trail is missing or was changed
+    VerifyAudit,
+    /// Sign access tokens with a new key
+    RotateKey,
+    /// Put the records of the dead-letter queue back on Kafka
+    Redrive,
+    /// Show the mail that the stack has sent
+    Mail {
+        /// The address; all addresses without it
+        to: Option<String>,
     },
     /// Build and deploy everything again with SAM, starting what is not running
     Deploy,
@@ -139,6 +154,14 @@ fn perform(action: Action) -> Result<ExitCode> {
             report::logs(&settings, name.as_deref(), lines, follow)?;
             Ok(ExitCode::SUCCESS)
         }
+        Action::VerifyAudit => operate(Operation::VerifyAudit),
+        Action::RotateKey => operate(Operation::RotateKey),
+        Action::Redrive => operate(Operation::Redrive),
+        Action::Mail { to } => {
+            let settings = Settings::from_environment()?;
+            mailbox::show(&StackFile::read(&settings)?, to.as_deref())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Action::Clean => {
             let context = context()?;
             stack::clean(&context)?;
@@ -157,6 +180,15 @@ fn perform(action: Action) -> Result<ExitCode> {
         Action::Run { fresh, command } => run(fresh, &command),
         Action::Launch { .. } => unreachable!("handled before anything else"),
     }
+}
+
+fn operate(operation: Operation) -> Result<ExitCode> {
+    let stack = StackFile::read(&Settings::from_environment()?)?;
+    Ok(if operations::perform(&stack, operation)? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn become_program(mut command: Command) -> Result<ExitCode> {

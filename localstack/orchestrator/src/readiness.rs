@@ -132,6 +132,22 @@ pub fn get_json(url: &str) -> Result<serde_json::Value, String> {
         .map_err(|error| format!("{url} does not answer: {error}"))
 }
 
+/// The JSON document at the URL, whatever status it comes with.
+///
+/// # Errors
+/// Why there is none.
+pub fn get_json_of_any_status(url: &str) -> Result<serde_json::Value, String> {
+    agent()
+        .get(url)
+        .config()
+        .http_status_as_error(false)
+        .timeout_global(Some(TIME_PER_QUESTION * 3))
+        .build()
+        .call()
+        .and_then(|mut response| response.body_mut().read_json())
+        .map_err(|error| format!("{url} does not answer: {error}"))
+}
+
 /// Sends a JSON document to the URL.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use std::{fmt::Write as _, fs};
 
 use anyhow::{Context as _, Result, bail};
 use console::{Term, style};
+use local_stack::readiness;
 use local_stack::services::Service;
 use local_stack::settings::{SETTINGS, Settings};
 use local_stack::stack::Context;
@@ -76,7 +77,8 @@ pub(crate) fn welcome(settings: &Settings, stack: &StackFile, elapsed: Duration)
     Ok(())
 }
 
-/// One line per service. Returns whether all of them are running.
+/// One line per service, then where the system is, how it is, and what to do if it is not up.
+/// Returns whether all services are running.
 pub(crate) fn status(context: &Context) -> Result<bool> {
     let mut terminal = Term::stdout();
     let mut all = true;
@@ -100,10 +102,41 @@ pub(crate) fn status(context: &Context) -> Result<bool> {
         }
     }
     match StackFile::read(&context.settings) {
-        Ok(stack) if all => writeln!(terminal, "{:<18} {}", "API", stack.api_url)?,
-        _ => {}
+        Ok(stack) if all => {
+            writeln!(terminal, "{:<18} {}", "API", stack.api_url)?;
+            writeln!(terminal, "{:<18} {}", "Documentation", stack.docs_url)?;
+            writeln!(terminal, "{:<18} {}", "Health", health(&stack.api_url))?;
+        }
+        _ => writeln!(
+            terminal,
+            "\n`make up` starts what is not running; `make logs NAME=kafka` shows what a service has said."
+        )?,
     }
     Ok(all)
+}
+
+/// What the system says of itself.
+fn health(api_url: &str) -> String {
+    let health = match readiness::get_json_of_any_status(&format!("{api_url}/health")) {
+        Ok(health) => health,
+        Err(reason) => {
+            return format!(
+                "{} {reason}; `make up` deploys again",
+                style("unknown:").red()
+            );
+        }
+    };
+    let checks = health["checks"].as_object().into_iter().flatten();
+    let down = checks.filter(|(_, check)| check["status"] != "UP");
+    let down: Vec<&str> = down.map(|(name, _)| name.as_str()).collect();
+    if down.is_empty() {
+        return style("everything works").green().to_string();
+    }
+    format!(
+        "{} {}; `make logs NAME=health` says why",
+        style("down:").red(),
+        down.join(", ")
+    )
 }
 
 /// Shows a log, or which logs there are.
@@ -117,19 +150,22 @@ pub(crate) fn logs(
     let mut known = all_logs(&settings.logs())?;
     known.sort();
     let Some(name) = name else {
-        for log in known {
-            writeln!(terminal, "{}", log.display())?;
+        for log in &known {
+            writeln!(
+                terminal,
+                "{:<32} {}",
+                log_name(settings, log),
+                log.display()
+            )?;
         }
-        return Ok(());
+        return Ok(Term::stderr().write_line("\n`make logs NAME=name` shows one.")?);
     };
+    // Also by the whole name of the file.
     let matches = |log: &&PathBuf| {
-        log.file_stem().is_some_and(|stem| {
-            let stem = stem.to_string_lossy();
-            stem == name || stem == format!("{}-{name}", settings.stack_name)
-        })
+        log_name(settings, log) == name || log.file_stem().is_some_and(|stem| stem == name)
     };
     let Some(log) = known.iter().find(matches) else {
-        bail!("there is no log of '{name}'; `local-stack logs` lists those that there are");
+        bail!("there is no log of '{name}'; `make logs` lists those that there are");
     };
     for line in last_lines(log, lines) {
         writeln!(terminal, "{line}")?;
@@ -138,6 +174,13 @@ pub(crate) fn logs(
         go_on_showing(log, &mut terminal)?;
     }
     Ok(())
+}
+
+/// What a person calls it: a service, a step, or a function without the stack's name.
+fn log_name(settings: &Settings, log: &Path) -> String {
+    let stem = log.file_stem().unwrap_or_default().to_string_lossy();
+    let prefix = format!("{}-", settings.stack_name);
+    stem.strip_prefix(&prefix).unwrap_or(&stem).to_owned()
 }
 
 fn all_logs(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -47,6 +47,7 @@ fn the_state_of_a_stack_that_is_not_up_is_told_and_shows_in_the_exit_code() {
     let output = local_stack(directory.path(), &["status"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output).contains("not running"));
+    assert!(text(&output).contains("make up"), "{}", text(&output));
 }
 
 #[test]

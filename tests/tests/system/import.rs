@@ -186,6 +186,9 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
 async fn an_import_that_was_done_is_not_done_again() {
     let _clinic = Clinic::open();
     let import = Import::new();
+    let some = import.run(&["--limit", "7"]).await;
+    assert_eq!(some.status.code(), Some(0), "{some:?}");
+    assert_eq!(import.read_report()["created"], 7);
     let first = import.run(&[]).await;
     assert_eq!(first.status.code(), Some(0), "{first:?}");
     assert_eq!(import.read_report()["created"], ROWS);

@@ -10,6 +10,7 @@ mod access;
 mod accounts;
 mod answers;
 mod audit_trail;
+mod command_line;
 mod consumers;
 mod cors;
 mod database_role;

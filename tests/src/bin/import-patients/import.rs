@@ -27,6 +27,8 @@ pub(crate) struct Import {
     pub(crate) api: Api,
     /// How many at the same time.
     pub(crate) concurrency: usize,
+    /// How many rows at most, of those that are not done with.
+    pub(crate) limit: usize,
     /// Set when it is to stop.
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -51,7 +53,7 @@ impl Import {
         let mut failure: Option<anyhow::Error> = None;
 
         progress.skip(before);
-        let open = rows.filter(|row| !known.contains(&row.id));
+        let open = rows.filter(|row| !known.contains(&row.id)).take(self.limit);
         let failed = AtomicBool::new(false);
         let goes_on = || !self.stop.load(Ordering::Relaxed) && !failed.load(Ordering::Relaxed);
         let mut settled = stream::iter(open)

@@ -58,6 +58,9 @@ struct Arguments {
     /// How many patients to create at the same time
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
+    /// How many rows to go through that are not done yet; all without it
+    #[arg(long)]
+    limit: Option<usize>,
     /// Where to write the report, as JSON; the journal is beside it
     #[arg(long, default_value = "import-report.json")]
     report: PathBuf,
@@ -87,6 +90,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let import = Import {
         api,
         concurrency: arguments.concurrency.into(),
+        limit: arguments.limit.unwrap_or(usize::MAX),
         stop: stop_on_signals(),
     };
     let report: Report = import.run(rows, journal, &arguments.file).await?;

@@ -43,15 +43,29 @@ impl FromStr for StageArn {
 }
 
 impl StageArn {
-    /// The ARN of every request to a route. A parameter becomes `*`, which in IAM matches
-    /// anything, slashes included.
-    fn requests_to(&self, route: &Route) -> String {
+    /// The ARNs of every request to a route. A parameter becomes `*`, which in IAM matches
+    /// anything, slashes included. Who may GET may HEAD, and a slash at the end of the path
+    /// makes no other route.
+    fn requests_to(&self, route: &Route) -> Vec<String> {
         let segments = route.path.split('/');
         let path = segments
             .map(|segment| if is_parameter(segment) { "*" } else { segment })
             .collect::<Vec<_>>()
             .join("/");
-        format!("{}/{}{path}", self.0, route.method)
+        let methods = match route.method {
+            "GET" => vec!["GET", "HEAD"],
+            method => vec![method],
+        };
+        let ends = if path.ends_with('*') {
+            vec![""]
+        } else {
+            vec!["", "/"]
+        };
+        let requests = methods.iter().flat_map(|method| {
+            let request = format!("{}/{method}{path}", self.0);
+            ends.iter().map(move |end| format!("{request}{end}"))
+        });
+        requests.collect()
     }
 }
 
@@ -80,12 +94,12 @@ pub(crate) fn policy_for(
             IamPolicyEffect::Allow,
             allowed
                 .iter()
-                .map(|route| stage.requests_to(route))
+                .flat_map(|route| stage.requests_to(route))
                 .collect(),
         ),
         statement(
             IamPolicyEffect::Deny,
-            reached.map(|route| stage.requests_to(route)).collect(),
+            reached.flat_map(|route| stage.requests_to(route)).collect(),
         ),
     ]
     .into_iter()
@@ -182,13 +196,13 @@ mod tests {
         for role in Role::ALL {
             let policy = policy_for(role, &stage(), ROUTES);
             for route in ROUTES {
-                assert_eq!(
-                    allows(&policy, &request_to(route)),
-                    role.may(route.permission),
-                    "{role} {} {}",
-                    route.method,
-                    route.path
-                );
+                let request = request_to(route);
+                let may = role.may(route.permission);
+                for request in [format!("{request}/"), request] {
+                    assert_eq!(allows(&policy, &request), may, "{role} {request}");
+                    let head = request.replace("/GET/", "/HEAD/");
+                    assert_eq!(allows(&policy, &head), may, "{role} {head}");
+                }
             }
         }
     }

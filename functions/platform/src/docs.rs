@@ -5,14 +5,14 @@
 //! relative to `/docs`, so that it works behind any stage, host and base path.
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::Path,
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use api::Problem;
+use api::{AskedPath, Problem};
 
 use crate::static_file::{IfNoneMatch, StaticFile};
 
@@ -74,7 +74,6 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
 pub fn routes() -> Router {
     Router::new()
         .route("/docs", get(get_page))
-        .route("/docs/", get(redirect))
         .route("/docs/{file}", get(get_asset))
 }
 
@@ -94,7 +93,13 @@ pub fn routes() -> Router {
          headers(("ETag" = String, description = "The version"))),
     ),
 )]
-pub(crate) async fn get_page(headers: HeaderMap) -> Response {
+pub(crate) async fn get_page(
+    Extension(AskedPath(asked)): Extension<AskedPath>,
+    headers: HeaderMap,
+) -> Response {
+    if asked.ends_with('/') {
+        return without_slash();
+    }
     secured(PAGE.answer(&headers))
 }
 
@@ -127,7 +132,7 @@ pub(crate) async fn get_asset(
 }
 
 /// The page's addresses are relative to the path without a slash at its end.
-async fn redirect() -> Response {
+fn without_slash() -> Response {
     let location = HeaderValue::from_static("../docs");
     (
         StatusCode::PERMANENT_REDIRECT,

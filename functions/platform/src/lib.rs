@@ -6,10 +6,11 @@ pub mod docs;
 pub mod health;
 mod kafka;
 pub mod openapi;
-pub mod preflight;
+mod preflight;
 pub mod provision;
 pub mod redrive_dead_letters;
 mod static_file;
+pub mod unrouted;
 
 /// The platform's part of the OpenAPI document.
 #[derive(utoipa::OpenApi)]

@@ -10,10 +10,13 @@ use http::HeaderMap;
 
 use crate::static_file::{IfNoneMatch, StaticFile};
 
-const DOCUMENT: StaticFile = StaticFile {
+/// The document as it is committed.
+pub(crate) const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
+
+const FILE: StaticFile = StaticFile {
     content_type: "application/json",
     cache_control: "no-cache",
-    content: include_str!("../../../docs/openapi.json"),
+    content: DOCUMENT,
 };
 
 /// The route.
@@ -38,7 +41,7 @@ pub fn routes() -> Router {
     )
 )]
 pub(crate) async fn get_document(headers: HeaderMap) -> Response {
-    DOCUMENT.answer(&headers)
+    FILE.answer(&headers)
 }
 
 #[cfg(test)]
@@ -49,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_server_is_where_the_document_is() {
-        let document: Value = serde_json::from_str(DOCUMENT.content).unwrap();
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
         assert_eq!(document["openapi"], "3.1.0");
         assert_eq!(document["servers"], serde_json::json!([{ "url": "." }]));
     }

@@ -1,12 +1,10 @@
-//! The answer to a browser that asks, before it sends a request of another origin's
-//! page, whether it may (CORS preflight, `OPTIONS` of any path).
+//! What a browser is told that asks, before it sends a request of another origin's page,
+//! whether it may (CORS preflight, `OPTIONS` of any path).
 //!
 //! What it may is the same for every path: the route itself decides about the caller.
 
-use axum::{Router, extract::State, http::HeaderMap, response::IntoResponse, routing::options};
-use http::{HeaderValue, StatusCode, header};
-
 use api::AllowedOrigins;
+use http::{HeaderMap, HeaderValue, header};
 
 const METHODS: &str = "GET, POST, PUT, DELETE";
 
@@ -18,20 +16,12 @@ const HEADERS: &str = "Authorization, Content-Type, If-Match, Idempotency-Key, t
 /// How long a browser may remember the answer, in seconds.
 const MAX_AGE: &str = "600";
 
-/// The route, for pages of these origins.
-pub fn routes(origins: AllowedOrigins) -> Router {
-    Router::new()
-        .route("/", options(answer))
-        .route("/{*path}", options(answer))
-        .with_state(origins)
-}
-
-/// A page of an origin that is not allowed learns nothing: without these headers the
-/// browser does not send its request.
-async fn answer(State(origins): State<AllowedOrigins>, request: HeaderMap) -> impl IntoResponse {
+/// The answer's headers. A page of an origin that is not allowed learns nothing: without them
+/// the browser does not send its request.
+pub(crate) fn headers(origins: &AllowedOrigins, request: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    origins.allow(&request, &mut headers);
-    if origins.contain(&request) {
+    origins.allow(request, &mut headers);
+    if origins.contain(request) {
         for (name, value) in [
             (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
             (header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
@@ -40,5 +30,5 @@ async fn answer(State(origins): State<AllowedOrigins>, request: HeaderMap) -> im
             headers.insert(name, HeaderValue::from_static(value));
         }
     }
-    (StatusCode::NO_CONTENT, headers)
+    headers
 }

@@ -12,6 +12,10 @@ use api::AllowedOrigins;
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
+use lambda_http::{
+    RequestExt as _, aws_lambda_events::apigw::ApiGatewayProxyRequestContext,
+    request::RequestContext,
+};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -105,9 +109,13 @@ async fn every_file_fits_into_an_answer_of_lambda() {
 
 #[tokio::test]
 async fn the_page_has_one_address() {
-    let response = call(platform::docs::routes(), get("/docs/")).await;
-    assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
-    assert_eq!(response.headers()[header::LOCATION], "../docs");
+    for path in ["/docs/", "/clinic/docs/"] {
+        let mut event = sample_event("docs");
+        *event.uri_mut() = path.parse().unwrap();
+        let response = call(platform::docs::routes(), event).await;
+        assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT, "{path}");
+        assert_eq!(response.headers()[header::LOCATION], "../docs");
+    }
 }
 
 #[tokio::test]
@@ -124,7 +132,7 @@ async fn a_file_that_is_not_there_is_a_problem_document() {
 
 async fn preflight(origins: &str, request: Request<Body>) -> HeaderMap {
     let origins = AllowedOrigins::parse(origins);
-    let routes = platform::preflight::routes(origins);
+    let routes = platform::unrouted::routes(origins);
     let response = call(routes, request).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     response.headers().clone()
@@ -133,7 +141,7 @@ async fn preflight(origins: &str, request: Request<Body>) -> HeaderMap {
 #[tokio::test]
 async fn a_page_of_a_listed_origin_may_call_every_route() {
     let listed = "http://localhost:3000, https://clinic.example";
-    let headers = preflight(listed, sample_event("preflight")).await;
+    let headers = preflight(listed, sample_event("unrouted")).await;
     assert_eq!(
         headers[header::ACCESS_CONTROL_ALLOW_ORIGIN],
         "http://localhost:3000"
@@ -156,7 +164,7 @@ async fn a_page_of_a_listed_origin_may_call_every_route() {
 #[tokio::test]
 async fn a_page_of_another_origin_is_told_nothing() {
     for listed in ["", "https://clinic.example"] {
-        let headers = preflight(listed, sample_event("preflight")).await;
+        let headers = preflight(listed, sample_event("unrouted")).await;
         let allowed = headers
             .keys()
             .any(|name| name.as_str().starts_with("access-control-allow"));
@@ -174,5 +182,56 @@ async fn every_path_has_a_preflight() {
         let headers = preflight("*", request).await;
         assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
         assert!(headers.contains_key(header::ACCESS_CONTROL_ALLOW_METHODS));
+    }
+}
+
+/// A request that the gateway has for this path of the template.
+fn unrouted(method: &str, route: &str) -> Request<Body> {
+    let mut context = ApiGatewayProxyRequestContext::default();
+    context.resource_path = Some(route.to_owned());
+    let request = Request::builder().method(method).uri("/any/path");
+    let request = request.header(header::ORIGIN, "https://clinic.example");
+    let request = request.body(Body::empty()).unwrap();
+    request.with_request_context(RequestContext::ApiGatewayV1(context))
+}
+
+#[tokio::test]
+async fn a_method_that_a_route_lacks_is_told_which_it_has() {
+    for (method, route, allow) in [
+        ("POST", "/health", "GET, HEAD, OPTIONS"),
+        ("PATCH", "/api/patients", "GET, HEAD, OPTIONS, POST"),
+        (
+            "POST",
+            "/api/patients/{id}",
+            "DELETE, GET, HEAD, OPTIONS, PUT",
+        ),
+        ("GET", "/auth/login", "OPTIONS, POST"),
+        ("HEAD", "/auth/login", "OPTIONS, POST"),
+        ("PUT", "/docs/{proxy+}", "GET, HEAD, OPTIONS"),
+    ] {
+        let routes = || platform::unrouted::routes(AllowedOrigins::default());
+        let response = call(routes(), unrouted(method, route)).await;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{route}");
+        assert_eq!(response.headers()[header::ALLOW], allow, "{method} {route}");
+        let text = text(response).await;
+        assert_eq!(
+            text.contains("method-not-allowed"),
+            method != "HEAD",
+            "{text}"
+        );
+
+        let options = call(routes(), unrouted("OPTIONS", route)).await;
+        assert_eq!(options.headers()[header::ALLOW], allow, "{route}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_none_is_not_found() {
+    for route in ["/", "/{proxy+}"] {
+        let routes = platform::unrouted::routes(AllowedOrigins::parse("*"));
+        let response = call(routes, unrouted("GET", route)).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{route}");
+        assert!(!response.headers().contains_key(header::ALLOW));
+        assert!(text(response).await.contains("not-found"), "{route}");
     }
 }

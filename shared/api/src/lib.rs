@@ -29,7 +29,7 @@ pub use lambda_http::Error;
 
 pub use cursor::{Cursor, Limit};
 pub use entity_tag::{EntityTag, IfMatch};
-pub use gateway::request_context;
+pub use gateway::{AskedPath, request_context};
 pub use input::{Input, InputErrors, MAX_BODY_BYTES, PathId, QueryInput, read_body};
 pub use json::ReadOnly;
 pub use observe::RequestId;

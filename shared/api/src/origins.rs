@@ -69,7 +69,7 @@ impl AllowedOrigins {
         response.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
-                "ETag, Location, Retry-After, X-Request-Id, Idempotency-Replayed",
+                "Allow, ETag, Location, Retry-After, X-Request-Id, Idempotency-Replayed",
             ),
         );
     }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -167,6 +167,7 @@ pub struct Problem {
     detail: String,
     errors: FieldErrors,
     retry_after_seconds: Option<u32>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -178,6 +179,7 @@ impl Problem {
             detail: detail.into(),
             errors: FieldErrors::new(),
             retry_after_seconds: None,
+            header: None,
             source: None,
         }
     }
@@ -222,6 +224,35 @@ impl Problem {
     /// 404, such as "Patient not found".
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(ProblemType::NotFound, detail)
+    }
+
+    /// 405, with the methods that there are: a list as in `Allow`.
+    #[must_use]
+    pub fn method_not_allowed(methods: &str) -> Self {
+        Self {
+            header: HeaderValue::from_str(methods)
+                .ok()
+                .map(|methods| Box::new((header::ALLOW, methods))),
+            ..Self::new(
+                ProblemType::MethodNotAllowed,
+                format!("This route has the methods {methods}"),
+            )
+        }
+    }
+
+    /// 415 for a body in an encoding: nothing here decodes any (RFC 9110, section 15.5.16).
+    #[must_use]
+    pub fn encoded_body() -> Self {
+        Self {
+            header: Some(Box::new((
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("identity"),
+            ))),
+            ..Self::new(
+                ProblemType::UnsupportedMediaType,
+                "The body must not be compressed: send it without Content-Encoding",
+            )
+        }
     }
 
     /// 409, with the field that collides.
@@ -363,6 +394,9 @@ impl Problem {
         );
         if self.kind == ProblemType::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some((name, value)) = self.header.as_deref() {
+            headers.insert(name, value.clone());
         }
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use axum::{Extension, Router, middleware};
+use axum::{Extension, Router, extract::Request, middleware};
+use tower::util::MapRequest;
 
 use crate::{
     AllowedOrigins, ClinicTimeZone, Problem, ProblemType,
+    gateway::as_matched,
     observe::{Observed, observe},
 };
 
@@ -27,10 +29,14 @@ pub fn layers(function: &'static str, origins: AllowedOrigins, routes: Router) -
         });
     #[cfg(feature = "postgres")]
     let routes = routes.layer(middleware::from_fn(crate::outdated::once_more));
-    routes.layer(middleware::from_fn_with_state(
-        Observed { function, origins },
-        observe,
-    ))
+    let routes = routes
+        .layer(middleware::from_fn_with_state(
+            Observed { function, origins },
+            observe,
+        ));
+    // Around the router, because it is about the path that the router goes by.
+    let as_matched: fn(Request) -> Request = as_matched;
+    Router::new().fallback_service(MapRequest::new(routes, as_matched))
 }
 
 /// Serves the routes as the Lambda function of this name, until Lambda stops it.

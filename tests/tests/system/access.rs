@@ -347,14 +347,9 @@ async fn what_is_not_there_is_not_found_in_the_usual_form() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     for visitor in [&clinic.stranger(), &administrator] {
-        for (method, path) in [
-            ("GET", "/nothing"),
-            ("GET", "/api/nothing"),
-            ("PATCH", "/api/patients"),
-            ("POST", "/health"),
-        ] {
-            let problem = visitor.call(method, path).answers(404).await.problem();
-            assert_eq!(problem.name(), "not-found", "{method} {path}");
+        for path in ["/nothing", "/api/nothing"] {
+            let problem = visitor.get(path).answers(404).await.problem();
+            assert_eq!(problem.name(), "not-found", "{path}");
         }
     }
 }

@@ -9,7 +9,8 @@ use system_tests::{Answer, Clinic};
 const ALLOWED: &str = "http://localhost:3000";
 const FOREIGN: &str = "https://evil.example";
 
-const EXPOSED: [&str; 5] = [
+const EXPOSED: [&str; 6] = [
+    "allow",
     "etag",
     "location",
     "retry-after",

@@ -21,6 +21,7 @@ mod idempotency;
 mod import;
 mod local_invocation;
 mod log_in;
+mod methods;
 mod patients;
 mod reference_client;
 mod refusals;

@@ -11,8 +11,9 @@ use aws_lambda_events::{
     eventbridge::EventBridgeEvent,
     kafka::KafkaEvent,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use serde_yaml_ng::Value as Yaml;
+use system_tests::Clinic;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -133,7 +134,8 @@ fn is_a_request(function: &str, sample: &str, routes: &[(String, String)]) {
     let request: ApiGatewayProxyRequest = read(function, sample);
     let resource = request.resource.unwrap();
     let method = request.http_method.as_str();
-    let is_sampled = |(known, path): &(String, String)| known == method && *path == resource;
+    let is_sampled =
+        |(known, path): &(String, String)| (known == method || known == "ANY") && *path == resource;
     assert!(
         routes.iter().any(is_sampled),
         "{function}: {method} {resource} is not its route"
@@ -155,4 +157,41 @@ fn is_a_request(function: &str, sample: &str, routes: &[(String, String)]) {
         );
     }
     assert!(lambda_http::request::from_str(sample).is_ok(), "{function}");
+}
+
+/// A custom domain may put a base path before every path, and a client a slash behind it.
+#[tokio::test]
+async fn the_route_is_the_gateways_whatever_the_path_looks_like() {
+    let clinic = Clinic::open();
+    let mut tried = 0;
+    for (function, triggers) in functions() {
+        if triggers.routes.is_empty() {
+            continue;
+        }
+        let mut event: Value = serde_json::from_str(&sample(&function)).unwrap();
+        // Nobody: what a function does is not of interest here, only that it is reached.
+        event["requestContext"]["authorizer"] = Value::Null;
+        let path = event["path"].as_str().unwrap().to_owned();
+        let mut answers = Vec::new();
+        for path in [
+            path.clone(),
+            format!("{path}/"),
+            format!("/clinic{path}"),
+            format!("/clinic/v2{path}/"),
+        ] {
+            event["path"] = json!(path);
+            let answer = clinic.aws().invoke(&function, &event).await.payload;
+            answers.push(answer["statusCode"].clone());
+        }
+        // With a slash the page moves to where its addresses are right.
+        if function == "docs" {
+            assert_eq!(answers, [200, 308, 200, 308]);
+        } else {
+            assert!(!["404", "405", "null"].contains(&answers[0].to_string().as_str()));
+            let all_same = answers.iter().all(|answer| *answer == answers[0]);
+            assert!(all_same, "{function}: {answers:?}");
+        }
+        tried += 1;
+    }
+    assert!(tried > 20, "{tried}");
 }

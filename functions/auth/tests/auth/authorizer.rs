@@ -36,7 +36,21 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
     let gate = deployment.gate().await;
     let response = authorize(&request(&format!("Bearer {token}"), METHOD), &gate).await;
     let response: Value = serde_json::to_value(response.unwrap()).unwrap();
-    let arn = |path| format!("arn:aws:execute-api:us-east-1:000000000000:a1b2c3/local/{path}");
+    // A GET brings its HEAD, and a path that does not end in a parameter the same with a slash.
+    let arns = |routes: &[&str]| -> Vec<String> {
+        let with_heads = routes.iter().flat_map(|route| {
+            let head = route.strip_prefix("GET").map(|path| format!("HEAD{path}"));
+            [Some((*route).to_owned()), head].into_iter().flatten()
+        });
+        let with_slashes = with_heads.flat_map(|route| {
+            let slash = (!route.ends_with('*')).then(|| format!("{route}/"));
+            [Some(route), slash].into_iter().flatten()
+        });
+        let stage = "arn:aws:execute-api:us-east-1:000000000000:a1b2c3/local";
+        with_slashes
+            .map(|route| format!("{stage}/{route}"))
+            .collect()
+    };
     assert_eq!(
         response,
         json!({
@@ -47,25 +61,25 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
                     {
                         "Action": ["execute-api:Invoke"],
                         "Effect": "Allow",
-                        "Resource": [
-                            arn("POST/auth/logout"),
-                            arn("POST/auth/logout-all"),
-                            arn("POST/auth/change-password"),
-                            arn("GET/api/patients"),
-                            arn("POST/api/patients"),
-                            arn("GET/api/patients/*"),
-                            arn("PUT/api/patients/*"),
-                            arn("POST/api/patients/*/emergency-access"),
-                            arn("GET/api/analytics/patients"),
-                        ],
+                        "Resource": arns(&[
+                            "POST/auth/logout",
+                            "POST/auth/logout-all",
+                            "POST/auth/change-password",
+                            "GET/api/patients",
+                            "POST/api/patients",
+                            "GET/api/patients/*",
+                            "PUT/api/patients/*",
+                            "POST/api/patients/*/emergency-access",
+                            "GET/api/analytics/patients",
+                        ]),
                     },
                     {
                         "Action": ["execute-api:Invoke"],
                         "Effect": "Deny",
-                        "Resource": [
-                            arn("PUT/api/patients/*/restriction"),
-                            arn("GET/api/patients/*/billing-account"),
-                        ],
+                        "Resource": arns(&[
+                            "PUT/api/patients/*/restriction",
+                            "GET/api/patients/*/billing-account",
+                        ]),
                     },
                 ],
             },

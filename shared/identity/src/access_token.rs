@@ -5,7 +5,10 @@ use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{KeyError, PublicKeys, Role, SigningKey};
+use crate::{
+    KeyError, PublicKeys, Role, SigningKey,
+    signature::{has_lower_s, with_lower_s},
+};
 
 /// How long an access token is valid, in seconds.
 pub const LIFETIME_SECONDS: i64 = 15 * 60;
@@ -92,7 +95,9 @@ impl AccessTokens {
             kid: Some(self.key.id.clone()),
             ..Header::new(Algorithm::ES256)
         };
-        jsonwebtoken::encode(&header, claims, &self.key.encoding).map_err(|_| KeyError::SigningKey)
+        let token = jsonwebtoken::encode(&header, claims, &self.key.encoding);
+        let token = token.map_err(|_| KeyError::SigningKey)?;
+        with_lower_s(&token).ok_or(KeyError::SigningKey)
     }
 }
 
@@ -110,6 +115,9 @@ pub fn verify(token: &str, keys: &PublicKeys) -> Result<Claims, InvalidToken> {
     }
     if header.typ != TOKEN_TYPE {
         return Err(InvalidToken("another type"));
+    }
+    if !has_lower_s(token) {
+        return Err(InvalidToken("a signature of another form"));
     }
     let key = keys
         .find(&header.kid)
@@ -259,7 +267,8 @@ mod tests {
         let (tokens, keys) = tokens();
         let kid = Some(tokens.key.id.clone());
         let sign = |header: &Header, key: &EncodingKey| {
-            jsonwebtoken::encode(header, &claims(), key).unwrap()
+            let token = jsonwebtoken::encode(header, &claims(), key).unwrap();
+            with_lower_s(&token).unwrap_or(token)
         };
 
         let typ = Some(TOKEN_TYPE.to_owned());

@@ -9,6 +9,7 @@ mod caller;
 mod keys;
 mod permission;
 mod published_keys;
+mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
 

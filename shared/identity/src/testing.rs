@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{AccessTokens, KeyError, PublicKeys, Role, SigningKey};
 
+pub use crate::signature::{with_lower_s, with_other_s};
 pub use forged_tokens::{Forged, Forger};
 
 /// A key that is in use: both halves, and what it signs.

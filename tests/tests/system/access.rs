@@ -55,7 +55,8 @@ impl Forger {
 
     /// Signed with our key.
     fn token(&self, header: &Header, claims: &Claims) -> String {
-        jsonwebtoken::encode(header, claims, &self.our_key()).unwrap()
+        let token = jsonwebtoken::encode(header, claims, &self.our_key()).unwrap();
+        testing::with_lower_s(&token).unwrap()
     }
 
     fn payload(&self) -> String {
@@ -224,6 +225,16 @@ async fn a_token_that_was_tampered_with_is_refused() {
         parts[2]
     );
     is_refused("promoted", &clinic.bearer(&token)).await;
+}
+
+/// Whoever sees a signature can make another one that verifies, and would have a second token
+/// of the same session.
+#[tokio::test]
+async fn a_token_with_the_other_signature_of_the_same_is_refused() {
+    let clinic = Clinic::open();
+    let auditor = clinic.log_in(Role::Auditor).await;
+    let other = testing::with_other_s(auditor.token()).unwrap();
+    is_refused("n - s for s", &clinic.bearer(&other)).await;
 }
 
 #[tokio::test]

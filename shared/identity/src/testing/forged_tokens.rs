@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Key;
-use crate::Role;
+use crate::{
+    Role,
+    signature::{with_lower_s, with_other_s},
+};
 
 const ES256: Algorithm = Algorithm::ES256;
 
@@ -261,8 +264,7 @@ fn add_raw(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
             encode_bytes(header.as_bytes()),
             encode_bytes(claims.as_bytes())
         );
-        let signature = crypto::sign(message.as_bytes(), &ours, ES256).unwrap();
-        tokens.push((attack.to_owned(), format!("{message}.{signature}")));
+        tokens.push((attack.to_owned(), signed(&message, ES256, &ours)));
     }
 }
 
@@ -308,6 +310,7 @@ fn add_twisted(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
                 encode_bytes(&[0x30, 6, 2, 1, 0, 2, 1, 0])
             ),
         ),
+        ("n − s for s", with_other_s(&valid).unwrap()),
         ("padding", format!("{valid}==")),
         ("a space in it", format!("{head} .{body}.{signature}")),
         ("not ASCII", format!("{head}.{body}é.{signature}")),
@@ -350,8 +353,14 @@ fn header(key: &Key, change: impl FnOnce(&mut Value)) -> Value {
 
 fn sign(header: &Value, claims: &Value, algorithm: Algorithm, key: &EncodingKey) -> String {
     let message = format!("{}.{}", encode(header), encode(claims));
+    signed(&message, algorithm, key)
+}
+
+/// With the signature in our form of it, where it is of our algorithm.
+fn signed(message: &str, algorithm: Algorithm, key: &EncodingKey) -> String {
     let signature = crypto::sign(message.as_bytes(), key, algorithm).unwrap();
-    format!("{message}.{signature}")
+    let token = format!("{message}.{signature}");
+    with_lower_s(&token).unwrap_or(token)
 }
 
 fn unsigned(header: &Value, claims: &Value) -> String {

@@ -64,12 +64,13 @@ impl Gate {
     }
 }
 
-/// The scheme is not case-sensitive (RFC 9110), the token is.
+/// The scheme in any case, one space or more, and the token (RFC 9110, 11.4): what the
+/// gateway's `ValidationExpression` lets through, too.
 fn token_of(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim_matches(' '))
+        .then(|| token.trim_start_matches(' '))
 }
 
 /// 401 whatever is wrong with the token; 503 if nobody can tell.
@@ -89,9 +90,11 @@ mod tests {
 
     #[test]
     fn a_bearer_token_stands_behind_its_scheme() {
-        for header in ["Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c "] {
+        for header in ["Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c"] {
             assert_eq!(token_of(header), Some("a.b.c"), "{header}");
         }
+        // Nothing stands behind it. A server has taken away the spaces of its line.
+        assert_eq!(token_of("Bearer a.b.c "), Some("a.b.c "));
         for header in [
             "",
             "Bearer",

@@ -238,6 +238,39 @@ async fn a_token_with_the_other_signature_of_the_same_is_refused() {
 }
 
 #[tokio::test]
+async fn a_header_is_read_alike_by_the_gateway_and_the_route_for_asking() {
+    let clinic = Clinic::open();
+    let auditor = clinic.log_in(Role::Auditor).await;
+    let token = auditor.token();
+    for (authorization, status) in [
+        (format!("Bearer {token}"), 200),
+        (format!("bearer {token}"), 200),
+        (format!("BEARER {token}"), 200),
+        (format!("bEaReR {token}"), 200),
+        (format!("Bearer  {token}"), 200),
+        (format!("BEARER     {token}"), 200),
+        (format!("Bearer\t{token}"), 401),
+        (format!("Bearer \t{token}"), 401),
+        (format!("Bearer\t {token}"), 401),
+        (format!("Bearer{token}"), 401),
+        (format!("Bearer:{token}"), 401),
+        (format!("Bearer \"{token}\""), 401),
+        (format!("Bearer token={token}"), 401),
+        (format!("Bearer {token}="), 401),
+        (format!("Bearer {token} {token}"), 401),
+        (format!("Token {token}"), 401),
+    ] {
+        for path in ["/api/patients?limit=1", "/auth/validate"] {
+            let call = clinic.stranger().get(path);
+            let call = call.header("Authorization", &authorization);
+            let shown = authorization.replace(token, "…");
+            let answer = call.answer().await;
+            assert_eq!(answer.status, status, "{shown:?}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_token_is_refused() {
     let clinic = Clinic::open();
     let long = "x".repeat(2_000);

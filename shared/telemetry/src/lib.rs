@@ -11,6 +11,6 @@ mod logs;
 mod metrics;
 mod trace;
 
-pub use logs::start_logging;
+pub use logs::{start_logging, start_logging_without_answered_errors};
 pub use metrics::{Metrics, Unit};
 pub use trace::{TraceContext, TraceContextError};

@@ -8,6 +8,9 @@ use tracing_subscriber::{EnvFilter, fmt};
 /// patients in it. No setting opens this.
 const RAW_EVENTS: &str = "lambda_runtime::layers::api_response=info";
 
+/// Where the Lambda runtime logs each error that a function answers.
+const ANSWERED_ERRORS: &str = "lambda_runtime::layers::panic=off";
+
 static STARTED: OnceLock<()> = OnceLock::new();
 
 /// Starts logging for this process: once, first thing in `main`.
@@ -15,13 +18,27 @@ static STARTED: OnceLock<()> = OnceLock::new();
 /// `LOG_LEVEL` takes a level (`info`, the default) or a `tracing` filter such as
 /// `info,sqlx=debug`; a filter that cannot be read falls back to `info`.
 pub fn start_logging() {
+    start("");
+}
+
+/// As [`start_logging`], for a function that says no by failing: an authorizer. What goes wrong
+/// in it, it logs itself, and a panic is on the standard error output anyway; the runtime would
+/// log every refusal as an error.
+pub fn start_logging_without_answered_errors() {
+    start(ANSWERED_ERRORS);
+}
+
+fn start(closed: &str) {
     fmt()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
         .with_ansi(false)
-        .with_env_filter(filter(&std::env::var("LOG_LEVEL").unwrap_or_default()))
+        .with_env_filter(filter(
+            &std::env::var("LOG_LEVEL").unwrap_or_default(),
+            closed,
+        ))
         .init();
     let _ = STARTED.set(());
 }
@@ -31,9 +48,10 @@ pub(crate) fn is_logging() -> bool {
     STARTED.get().is_some()
 }
 
-fn filter(level: &str) -> EnvFilter {
+fn filter(level: &str, closed: &str) -> EnvFilter {
     let level = if level.is_empty() { "info" } else { level };
-    EnvFilter::try_new(format!("{level},{RAW_EVENTS}")).unwrap_or_else(|_| EnvFilter::new("info"))
+    EnvFilter::try_new(format!("{level},{RAW_EVENTS},{closed}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("info,{closed}")))
 }
 
 #[cfg(test)]
@@ -48,7 +66,7 @@ mod tests {
             "lambda_runtime::layers::api_response=trace",
             "==",
         ] {
-            let filter = filter(level).to_string();
+            let filter = filter(level, "").to_string();
             let mut raw_events = filter
                 .split(',')
                 .filter(|part| part.contains("api_response"));
@@ -58,8 +76,19 @@ mod tests {
 
     #[test]
     fn a_level_that_cannot_be_read_is_info() {
-        assert_eq!(filter("==").to_string(), "info");
-        assert!(filter("").to_string().contains("info"));
-        assert!(filter("warn,sqlx=debug").to_string().contains("sqlx=debug"));
+        let filter = |level| filter(level, "").to_string();
+        assert_eq!(filter("=="), "info");
+        assert!(filter("").contains("info"));
+        assert!(filter("warn,sqlx=debug").contains("sqlx=debug"));
+    }
+
+    #[test]
+    fn no_level_opens_what_a_function_has_closed() {
+        for level in ["", "trace", "==", "lambda_runtime::layers::panic=trace"] {
+            let filter = filter(level, ANSWERED_ERRORS).to_string();
+            let mut answered = filter.split(',').filter(|part| part.contains("panic"));
+            assert!(answered.all(|part| part == ANSWERED_ERRORS), "{filter}");
+            assert!(filter.contains(ANSWERED_ERRORS), "{filter}");
+        }
     }
 }

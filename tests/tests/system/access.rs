@@ -14,7 +14,7 @@ use p256::{
 };
 use reqwest::header::HeaderValue;
 use serde_json::json;
-use system_tests::{Answer, Clinic, Visitor};
+use system_tests::{Answer, Clinic, Visitor, eventually};
 use uuid::Uuid;
 
 /// Somebody who knows everything about our tokens, and has got hold of our key where it
@@ -267,6 +267,36 @@ async fn a_header_is_read_alike_by_the_gateway_and_the_route_for_asking() {
             let answer = call.answer().await;
             assert_eq!(answer.status, status, "{shown:?}: {answer:?}");
         }
+    }
+}
+
+/// Somebody who comes without a valid token is no fault of ours, and nobody is to be woken.
+#[tokio::test]
+async fn a_refused_token_is_no_error_in_the_log() {
+    let clinic = Clinic::open();
+    let stack = clinic.stack();
+    let file = format!("functions/{}.log", stack.function_name("authorizer"));
+    let file = stack.logs().join(file);
+    let before = std::fs::read_to_string(&file).unwrap_or_default().len();
+    let refused = || std::fs::read_to_string(&file).unwrap_or_default()[before..].to_owned();
+    for token in ["a.b.c", "e30.e30.e30"] {
+        is_refused(token, &clinic.bearer(token)).await;
+    }
+    let log = eventually("the refusals in the authorizer's log", async || {
+        let log = refused();
+        (log.matches("refused a token").count() >= 2).then_some(log)
+    })
+    .await;
+    // What the process says after its answer may come a moment later.
+    clinic
+        .administrator()
+        .await
+        .get("/api/patients?limit=1")
+        .answers(200)
+        .await;
+    let log = log + &refused();
+    for line in log.lines().filter(|line| line.contains("Unauthorized")) {
+        assert!(!line.contains("ERROR"), "{line}");
     }
 }
 

@@ -200,7 +200,7 @@ impl BillingService for Accounts {
         &self,
         request: Request<CreateBillingAccountRequest>,
     ) -> Result<tonic::Response<CreateBillingAccountResponse>, Status> {
-        let request = request.into_inner();
+        let request = observe::read(request);
         once_more_if_outdated(|| create_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
@@ -210,7 +210,7 @@ impl BillingService for Accounts {
         &self,
         request: Request<CloseBillingAccountRequest>,
     ) -> Result<tonic::Response<CloseBillingAccountResponse>, Status> {
-        let request = request.into_inner();
+        let request = observe::read(request);
         once_more_if_outdated(|| close_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
@@ -220,7 +220,7 @@ impl BillingService for Accounts {
         &self,
         request: Request<GetBillingAccountRequest>,
     ) -> Result<tonic::Response<GetBillingAccountResponse>, Status> {
-        let request = request.into_inner();
+        let request = observe::read(request);
         once_more_if_outdated(|| get_account(&self.database, &request))
             .await
             .map(tonic::Response::new)

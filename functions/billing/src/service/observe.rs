@@ -1,6 +1,12 @@
 //! One log line and one set of metrics per call, in the trace of its caller.
 
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use axum::{extract::Request, middleware::Next, response::Response};
 use telemetry::{Metrics, TraceContext, Unit};
@@ -14,8 +20,21 @@ const METHODS: [&str; 3] = [
     "GetBillingAccount",
 ];
 
+/// Whether a call's message could be read. gRPC has the status `INTERNAL` for one that could
+/// not, as for a fault of ours.
+#[derive(Debug, Clone, Default)]
+struct MessageWasRead(Arc<AtomicBool>);
+
+/// The message of a call, which a use case begins with.
+pub(crate) fn read<T>(request: tonic::Request<T>) -> T {
+    if let Some(MessageWasRead(was_read)) = request.extensions().get() {
+        was_read.store(true, Ordering::Relaxed);
+    }
+    request.into_inner()
+}
+
 /// Runs the call in its trace, and says afterwards how it went.
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let trace = request
         .headers()
@@ -30,10 +49,13 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
         method,
     );
 
+    let MessageWasRead(was_read) = MessageWasRead::default();
+    let extensions = request.extensions_mut();
+    extensions.insert(MessageWasRead(Arc::clone(&was_read)));
     let response = trace.scope(next.run(request)).instrument(span).await;
 
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
-    let fault = fault_of(code);
+    let fault = fault_of(code, was_read.load(Ordering::Relaxed));
     Metrics::new()
         .dimension("Service", "billing-service")
         .dimension("Method", method)
@@ -79,10 +101,11 @@ enum Fault {
     Server,
 }
 
-/// Who has to do something about a status.
-const fn fault_of(code: Code) -> Fault {
+/// Who has to do something about a status, given whether the call's message was read.
+const fn fault_of(code: Code, was_read: bool) -> Fault {
     match code {
         Code::Ok => Fault::None,
+        Code::Unknown | Code::Internal if !was_read => Fault::Caller,
         Code::Unknown
         | Code::DeadlineExceeded
         | Code::ResourceExhausted

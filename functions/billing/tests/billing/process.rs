@@ -3,6 +3,8 @@
 use std::process::Stdio;
 
 use billing_client::{BillingClient, BillingError};
+use contracts::billing::v1::billing_service_server::SERVICE_NAME;
+use http_body_util::Full;
 use serde_json::Value;
 use sqlx::{ConnectOptions as _, PgPool};
 use telemetry::TraceContext;
@@ -10,6 +12,8 @@ use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdout, Command},
 };
+use tonic::transport::{Channel, Endpoint};
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::running::{TOKEN, within};
@@ -95,6 +99,63 @@ async fn a_call_is_logged_in_the_trace_of_its_caller(database: PgPool) {
 
     assert!(process.terminate().await);
     line(&mut process.log, "stopped").await;
+}
+
+/// A call of `CreateBillingAccount` with these bytes for a body, and the status it ends with.
+async fn call_with(channel: &Channel, body: &[u8]) -> Option<String> {
+    let request = http::Request::post(format!("/{SERVICE_NAME}/CreateBillingAccount"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .body(tonic::body::Body::new(Full::from(body.to_vec())))
+        .unwrap();
+    let answer = within(channel.clone().oneshot(request)).await.unwrap();
+    let status = answer.headers().get("grpc-status")?;
+    Some(status.to_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_its_callers_fault() {
+    let mut process = Process::start("postgres://nobody@127.0.0.1:1/nothing").await;
+    let channel = Endpoint::from_shared(process.url.clone()).unwrap();
+    let channel = channel.connect_lazy();
+    for (what, body) in [
+        ("no UTF-8 in a text", &b"\0\0\0\0\x04\x0a\x02\xff\xfe"[..]),
+        ("a field of another type", b"\0\0\0\0\x02\x08\x01"),
+        ("a field that ends too early", b"\0\0\0\0\x02\x0a\x7f"),
+        ("no protobuf", b"\0\0\0\0\x04{\"\"}"),
+        ("an unknown compression", b"\x07\0\0\0\0"),
+        ("compressed without a word", b"\x01\0\0\0\0"),
+        ("a message that ends too early", b"\0\0\0\0\x09\x0a"),
+        ("no message", b""),
+    ] {
+        let status = call_with(&channel, body).await;
+        assert!(status.is_some_and(|status| status != "0"), "{what}");
+        let call = line(&mut process.log, "call").await;
+        assert_eq!(call["Method"], "CreateBillingAccount");
+        assert_eq!(call["ServerErrors"], 0.0, "{what}: {call}");
+        assert_eq!(call["ClientErrors"], 1.0, "{what}: {call}");
+        assert_eq!(call["level"], "INFO", "{what}: {call}");
+    }
+
+    // What was read and cannot be done is ours.
+    let (billing, patient) = (process.client(), Uuid::now_v7());
+    billing
+        .create_account(patient, "Zoë", "zoe@clinic.example")
+        .await
+        .unwrap_err();
+    billing.close_account(patient).await.unwrap_err();
+    billing.get_account(patient).await.unwrap_err();
+    for method in ["Create", "Close", "Get"] {
+        // A client may have tried more than once.
+        loop {
+            let call = line(&mut process.log, "call").await;
+            assert_eq!(call["ServerErrors"], 1.0, "{call}");
+            if call["Method"] == format!("{method}BillingAccount") {
+                break;
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,11 +2,20 @@
 //!
 //! The document is made from the handlers of all services when the code changes, not
 //! when somebody asks for it: `cargo run -p system-tests --bin openapi-document` writes it, and a
-//! test holds it against the code and the template. Its one server is relative to the
-//! document's own address, so that it is right for every stage, host and base path.
+//! test holds it against the code and the template. The committed one has a server that is
+//! relative to the document's own address. Collections and generated clients forget that
+//! address, so who is served the document is told the whole one.
 
-use axum::{Router, response::Response, routing::get};
-use http::HeaderMap;
+use std::borrow::Cow;
+
+use api::request_context;
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::Response,
+    routing::get,
+};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
 
 use crate::static_file::{IfNoneMatch, StaticFile};
 
@@ -19,9 +28,50 @@ const FILE: StaticFile = StaticFile {
     content: DOCUMENT,
 };
 
+/// Its server.
+const RELATIVE: &str = r#""url": ".""#;
+
+/// How the address of an API is put together: with `{host}` for the domain that the gateway was
+/// called by, and `{api}` for the API's id.
+#[derive(Debug, Clone)]
+pub struct AddressFormat(String);
+
+impl AddressFormat {
+    /// Reads `API_ADDRESS`. Where it is not set each API has a domain, as on AWS.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::new(&std::env::var("API_ADDRESS").unwrap_or_else(|_| "https://{host}".to_owned()))
+    }
+
+    /// This format.
+    #[must_use]
+    pub fn new(format: &str) -> Self {
+        Self(format.to_owned())
+    }
+
+    /// The address of the API, with its stage or the base path that a custom domain has for it.
+    ///
+    /// It is what the gateway has matched, and no header's: nobody else can have it say where
+    /// clients send their passwords.
+    fn address(&self, context: &ApiGatewayProxyRequestContext) -> Option<String> {
+        let path = context.path.as_deref()?.trim_end_matches('/');
+        let base = path.strip_suffix(context.resource_path.as_deref()?)?;
+        let host = context.domain_name.as_deref()?;
+        let api = context.apiid.as_deref()?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "./:-_".contains(c);
+        if host.is_empty() || ![host, api, base].iter().all(|part| part.chars().all(plain)) {
+            return None;
+        }
+        let address = self.0.replace("{host}", host).replace("{api}", api);
+        Some(format!("{address}{base}"))
+    }
+}
+
 /// The route.
-pub fn routes() -> Router {
-    Router::new().route("/openapi.json", get(get_document))
+pub fn routes(addresses: AddressFormat) -> Router {
+    Router::new()
+        .route("/openapi.json", get(get_document))
+        .with_state(addresses)
 }
 
 /// The API's description
@@ -40,8 +90,17 @@ pub fn routes() -> Router {
          headers(("ETag" = String, description = "The version"))),
     )
 )]
-pub(crate) async fn get_document(headers: HeaderMap) -> Response {
-    FILE.answer(&headers)
+pub(crate) async fn get_document(
+    State(addresses): State<AddressFormat>,
+    request: Request,
+) -> Response {
+    let context = request_context(request.extensions());
+    let address = context.and_then(|context| addresses.address(context));
+    let document = address.map_or(Cow::Borrowed(DOCUMENT), |address| {
+        let server = format!(r#""url": "{address}""#);
+        Cow::Owned(DOCUMENT.replacen(RELATIVE, &server, 1))
+    });
+    FILE.answer_with(document, request.headers())
 }
 
 #[cfg(test)]
@@ -51,9 +110,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_is_where_the_document_is() {
+    fn the_committed_server_is_where_the_document_is() {
         let document: Value = serde_json::from_str(DOCUMENT).unwrap();
         assert_eq!(document["openapi"], "3.1.0");
         assert_eq!(document["servers"], serde_json::json!([{ "url": "." }]));
+        assert_eq!(DOCUMENT.matches(RELATIVE).count(), 1);
+    }
+
+    #[test]
+    fn the_address_is_the_one_that_the_gateway_was_called_by() {
+        let aws = AddressFormat::new("https://{host}");
+        let local = AddressFormat::new("http://{host}/_aws/execute-api/{api}");
+        let address = |format: &AddressFormat, host: &str, path: &str| {
+            let mut context = ApiGatewayProxyRequestContext::default();
+            context.domain_name = Some(host.to_owned());
+            context.apiid = Some("a1b2c3".to_owned());
+            context.path = Some(path.to_owned());
+            context.resource_path = Some("/openapi.json".to_owned());
+            format.address(&context)
+        };
+        let some = |address: &str| Some(address.to_owned());
+        let own = "a1b2c3.execute-api.eu-central-1.amazonaws.com";
+        assert_eq!(
+            address(&aws, own, "/v1/openapi.json"),
+            some("https://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1")
+        );
+        let custom = "api.clinic.example";
+        for (path, base) in [
+            ("/openapi.json", "https://api.clinic.example"),
+            (
+                "/patients/v2/openapi.json",
+                "https://api.clinic.example/patients/v2",
+            ),
+            (
+                "/patients/openapi.json/",
+                "https://api.clinic.example/patients",
+            ),
+        ] {
+            assert_eq!(address(&aws, custom, path), some(base));
+        }
+        assert_eq!(
+            address(&local, "localhost:4566", "/v1/openapi.json"),
+            some("http://localhost:4566/_aws/execute-api/a1b2c3/v1")
+        );
+        for (host, path) in [
+            ("", "/v1/openapi.json"),
+            ("evil.example\"", "/v1/openapi.json"),
+            ("evil.example@", "/v1/openapi.json"),
+            (custom, "/v1/elsewhere"),
+            (custom, "/v1\"/openapi.json"),
+        ] {
+            assert_eq!(address(&aws, host, path), None, "{host}{path}");
+        }
     }
 }

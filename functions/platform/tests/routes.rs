@@ -16,7 +16,8 @@ use lambda_http::{
     RequestExt as _, aws_lambda_events::apigw::ApiGatewayProxyRequestContext,
     request::RequestContext,
 };
-use serde_json::Value;
+use platform::openapi::AddressFormat;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 async fn call(routes: Router, request: Request<Body>) -> Response<Body> {
@@ -46,18 +47,56 @@ async fn text(response: Response<Body>) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
+fn openapi_routes() -> Router {
+    platform::openapi::routes(AddressFormat::new("https://{host}"))
+}
+
+/// What the function is called with for a request of the custom domain `api.clinic.example`,
+/// which has the API at `/patients`.
+fn document_at_custom_domain() -> Request<Body> {
+    let mut request = sample_event("openapi");
+    let mut context = api::request_context(request.extensions()).unwrap().clone();
+    context.domain_name = Some("api.clinic.example".to_owned());
+    context.path = Some("/patients/openapi.json".to_owned());
+    let headers = request.headers_mut();
+    for name in ["host", "x-forwarded-host", "forwarded", "origin"] {
+        headers.insert(name, "evil.example".parse().unwrap());
+    }
+    request.with_request_context(RequestContext::ApiGatewayV1(context))
+}
+
+#[tokio::test]
+async fn the_document_says_where_the_api_is() {
+    let response = call(openapi_routes(), document_at_custom_domain()).await;
+    let tag = response.headers()[header::ETAG].clone();
+    let served = text(response).await;
+    let document: Value = serde_json::from_str(&served).unwrap();
+    let expected = json!([{ "url": "https://api.clinic.example/patients" }]);
+    assert_eq!(document["servers"], expected);
+    assert!(!served.contains("evil"));
+
+    // Elsewhere it is another document.
+    let elsewhere = call(openapi_routes(), sample_event("openapi")).await;
+    assert_ne!(elsewhere.headers()[header::ETAG], tag);
+
+    // Without a gateway nobody knows more than the document's own address.
+    let response = call(openapi_routes(), get("/openapi.json")).await;
+    let document: Value = serde_json::from_str(&text(response).await).unwrap();
+    assert_eq!(document["servers"], json!([{ "url": "." }]));
+}
+
 #[tokio::test]
 async fn the_document_is_json_that_a_tool_can_keep() {
-    let response = call(platform::openapi::routes(), sample_event("openapi")).await;
+    let response = call(openapi_routes(), sample_event("openapi")).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     let tag = response.headers()[header::ETAG].clone();
     let document: Value = serde_json::from_str(&text(response).await).unwrap();
     assert!(document["paths"]["/openapi.json"]["get"].is_object());
 
-    let mut again = get("/openapi.json");
+    let mut again = sample_event("openapi");
     again.headers_mut().insert(header::IF_NONE_MATCH, tag);
-    let response = call(platform::openapi::routes(), again).await;
+    let response = call(openapi_routes(), again).await;
     assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
     assert_eq!(text(response).await, "");
 }

@@ -19,14 +19,8 @@ async fn the_api_is_described() {
         );
     }
     // Where the document says that the API is, it is.
-    let here = format!("{}/openapi.json", clinic.stack().api_url);
     let server = document["servers"][0]["url"].as_str().unwrap();
-    let server = reqwest::Url::parse(&here).unwrap().join(server).unwrap();
-    let api = format!("{}/", clinic.stack().api_url);
-    assert_eq!(
-        server.as_str().trim_end_matches('/'),
-        api.trim_end_matches('/')
-    );
+    assert_eq!(server, clinic.stack().api_url);
 
     let tag = answer.header("etag").unwrap().to_owned();
     let again = clinic

@@ -3,5 +3,6 @@
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    api::serve("openapi", platform::openapi::routes()).await
+    let addresses = platform::openapi::AddressFormat::from_env();
+    api::serve("openapi", platform::openapi::routes(addresses)).await
 }

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use axum::{Extension, Router, extract::Request, middleware};
+use axum::{
+    Extension, Router,
+    body::HttpBody as _,
+    extract::Request,
+    middleware::{self, Next},
+    response::Response,
+};
+use http::header;
 use tower::util::MapRequest;
 
 use crate::{
@@ -30,6 +37,7 @@ pub fn layers(function: &'static str, origins: AllowedOrigins, routes: Router) -
     #[cfg(feature = "postgres")]
     let routes = routes.layer(middleware::from_fn(crate::outdated::once_more));
     let routes = routes
+        .layer(middleware::from_fn(refuse_encoded_body))
         .layer(middleware::from_fn_with_state(
             Observed { function, origins },
             observe,
@@ -37,6 +45,19 @@ pub fn layers(function: &'static str, origins: AllowedOrigins, routes: Router) -
     // Around the router, because it is about the path that the router goes by.
     let as_matched: fn(Request) -> Request = as_matched;
     Router::new().fallback_service(MapRequest::new(routes, as_matched))
+}
+
+/// What is compressed is not looked at: it would be no JSON for a reason that nobody guesses.
+async fn refuse_encoded_body(request: Request, next: Next) -> Result<Response, Problem> {
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    let is_plain = encodings.iter().all(|encoding| {
+        let encoding = encoding.as_bytes().trim_ascii();
+        encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity")
+    });
+    if is_plain || request.body().is_end_stream() {
+        return Ok(next.run(request).await);
+    }
+    Err(Problem::encoded_body())
 }
 
 /// Serves the routes as the Lambda function of this name, until Lambda stops it.
@@ -47,4 +68,47 @@ pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_
     let origins = AllowedOrigins::from_env();
     let routes = routes.layer(Extension(ClinicTimeZone::from_env()?));
     lambda_http::run(layers(function, origins, routes)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::post};
+    use http::StatusCode;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn answer_to(encodings: &[&str], body: &'static str) -> Response {
+        let mut request = Request::post("/");
+        for encoding in encodings {
+            request = request.header(header::CONTENT_ENCODING, *encoding);
+        }
+        let routes = Router::new().route("/", post(|| async {}));
+        let routes = layers("test", AllowedOrigins::default(), routes);
+        let request = request.body(Body::from(body)).unwrap();
+        routes.oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_body_is_plain_or_refused() {
+        for plain in [&[][..], &["identity"], &["Identity"], &[""]] {
+            let answer = answer_to(plain, "{}").await;
+            assert_eq!(answer.status(), StatusCode::OK, "{plain:?}");
+        }
+        for encoded in [
+            &["gzip"][..],
+            &["x-gzip"],
+            &["br"],
+            &["deflate, gzip"],
+            &["identity, gzip"],
+            &["identity", "zstd"],
+            &["unheard-of"],
+        ] {
+            let answer = answer_to(encoded, "{}").await;
+            assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            assert_eq!(answer.headers()[header::ACCEPT_ENCODING], "identity");
+            // Nothing is nothing in every encoding.
+            assert_eq!(answer_to(encoded, "").await.status(), StatusCode::OK);
+        }
+    }
 }

@@ -51,6 +51,8 @@ async fn an_answer_of_the_gateway_is_not_kept_or_guessed_at() {
         let answer = call.answers(status).await;
         assert!(answer.header("x-amzn-errortype").is_some(), "{answer:?}");
         assert_all_said(&answer);
+        let request_id = answer.header("x-request-id");
+        assert_eq!(request_id, Some(&*answer.problem().request_id));
     }
 }
 
@@ -74,6 +76,52 @@ fn every_answer_of_the_gateway_says_the_same() {
             });
             let said = said.and_then(|(_, value)| value.as_str());
             assert_eq!(said, Some(&*format!("'{value}'")), "{name} of {kind:?}");
+        }
+        // A page may read all of it.
+        let said = |name: &str| headers[name].as_str().unwrap();
+        assert_eq!(said("Access-Control-Allow-Origin"), "'*'", "{kind:?}");
+        let exposed = said("Access-Control-Expose-Headers");
+        assert_eq!(exposed, "'Retry-After, X-Request-Id'", "{kind:?}");
+        assert_eq!(said("X-Request-Id"), "context.requestId", "{kind:?}");
+        let comes_again = ["THROTTLED"].iter().any(|again| *kind == *again);
+        assert!(!comes_again || headers.contains_key("Retry-After"));
+    }
+}
+
+/// Whether it can be unpacked or not: nothing here unpacks anything.
+#[tokio::test]
+async fn a_compressed_body_is_refused_by_every_route_that_takes_one() {
+    // `{}` as gzip has it.
+    const PACKED: [u8; 22] = [
+        31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 171, 174, 5, 0, 67, 191, 166, 163, 2, 0, 0, 0,
+    ];
+    let clinic = Clinic::open();
+    let administrator = clinic.administrator().await;
+    let nobody = uuid::Uuid::now_v7();
+    for (method, path) in [
+        ("POST", "/auth/login".to_owned()),
+        ("POST", "/auth/refresh".to_owned()),
+        ("POST", "/auth/forgotten-password".to_owned()),
+        ("POST", "/auth/set-password".to_owned()),
+        ("POST", "/auth/change-password".to_owned()),
+        ("POST", "/api/accounts".to_owned()),
+        ("PUT", format!("/api/accounts/{nobody}")),
+        ("POST", "/api/patients".to_owned()),
+        ("PUT", format!("/api/patients/{nobody}")),
+        ("PUT", format!("/api/patients/{nobody}/restriction")),
+        ("POST", format!("/api/patients/{nobody}/emergency-access")),
+    ] {
+        for (encoding, body) in [("gzip", &b"{}"[..]), ("gzip", &PACKED), ("br", b"{}")] {
+            let call = administrator.call(method, &path);
+            let call = call.header("Content-Encoding", encoding);
+            let answer = call.body("application/json", body).answer().await;
+            // An administrator may do nothing in an emergency.
+            if answer.status == 403 && path.ends_with("emergency-access") {
+                continue;
+            }
+            assert_eq!(answer.status, 415, "{encoding}: {answer:?}");
+            assert_eq!(answer.problem().name(), "unsupported-media-type");
+            assert_eq!(answer.header("accept-encoding"), Some("identity"));
         }
     }
 }

@@ -1,0 +1,68 @@
+"""A compressed body reaches the integration of a REST API as it came."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+
+import pytest
+import requests
+
+from rest_api import RestApi, route
+from sam import deploy, function, upload
+from stack import LocalStack, python_function
+
+SHOW = python_function(
+    """
+headers = {name.lower(): value for name, value in event["headers"].items()}
+shown = {"encoding": headers.get("content-encoding"), "body": event["body"],
+         "isBase64Encoded": event["isBase64Encoded"]}
+return {"statusCode": 200, "body": json.dumps(shown)}
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def api(localstack: LocalStack) -> RestApi:
+    """An API that shows what its function was given."""
+    resources = {
+        "Show": function(upload(localstack, SHOW), Events={"Show": route("/show")}),
+        "Api": {"Type": "AWS::Serverless::Api", "Properties": {"StageName": "test"}},
+    }
+    return RestApi(localstack, deploy(localstack, resources, ApiId={"Ref": "Api"})["ApiId"])
+
+
+def test_what_is_not_compressed_at_all_is_no_server_error(api: RestApi) -> None:
+    """Whether it can be unpacked is for the function to say."""
+    answer = api.call("POST", "/show", data=b"{}", headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"encoding": "gzip", "body": "{}", "isBase64Encoded": False}
+
+
+def test_a_compressed_body_is_not_unpacked(api: RestApi) -> None:
+    """API Gateway unpacks nothing unless it is told to."""
+    packed = gzip.compress(json.dumps({"a": 1}).encode())
+    answer = api.call("POST", "/show", data=packed, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 200, answer.text
+    shown = answer.json()
+    assert shown["encoding"] == "gzip"
+    assert shown["isBase64Encoded"] is True
+    assert base64.b64decode(shown["body"]) == packed
+
+
+def test_services_still_get_their_bodies_unpacked(localstack: LocalStack) -> None:
+    """AWS' own services do that themselves."""
+    answer = requests.post(
+        localstack.url,
+        data=gzip.compress(b"{}"),
+        headers={
+            "Content-Encoding": "gzip",
+            "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Target": "AmazonSQS.ListQueues",
+            "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/sqs/"
+            "aws4_request, SignedHeaders=host, Signature=none",
+        },
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text

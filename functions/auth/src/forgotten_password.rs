@@ -50,7 +50,7 @@ pub(crate) struct ForgottenPassword {
     responses(
         (status = 202, description = "If there is such an account, a message follows"),
         (status = 400, description = "The e-mail address is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests from there: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests, for this account or from there: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn forgotten_password(
@@ -64,7 +64,7 @@ pub(crate) async fn forgotten_password(
         return Err(errors.into_problem());
     };
 
-    attempts.message(&source).await?;
+    attempts.message(&email, &source).await?;
     let mut transaction = Transaction::begin(&database).await?;
     sqlx::query!(
         "INSERT INTO auth.account_message (id, email, kind) VALUES ($1, $2, 'FORGOTTEN_PASSWORD')

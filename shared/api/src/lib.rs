@@ -7,6 +7,7 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+mod client_address;
 mod cursor;
 #[cfg(feature = "postgres")]
 mod database;
@@ -27,6 +28,7 @@ pub use database::OnConstraint;
 
 pub use lambda_http::Error;
 
+pub use client_address::{ClientAddress, InvalidProxy, TrustedProxies};
 pub use cursor::{Cursor, Limit};
 pub use entity_tag::{EntityTag, IfMatch};
 pub use gateway::{AskedPath, request_context};

@@ -13,7 +13,7 @@ use http::header;
 use tower::util::MapRequest;
 
 use crate::{
-    AllowedOrigins, ClinicTimeZone, Problem, ProblemType,
+    AllowedOrigins, ClinicTimeZone, Problem, ProblemType, TrustedProxies,
     gateway::as_matched,
     observe::{Observed, observe},
 };
@@ -66,7 +66,9 @@ async fn refuse_encoded_body(request: Request, next: Next) -> Result<Response, P
 /// If the deployment says what cannot be, or the Lambda runtime API cannot be reached.
 pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_http::Error> {
     let origins = AllowedOrigins::from_env();
-    let routes = routes.layer(Extension(ClinicTimeZone::from_env()?));
+    let routes = routes
+        .layer(Extension(ClinicTimeZone::from_env()?))
+        .layer(Extension(TrustedProxies::from_env()?));
     lambda_http::run(layers(function, origins, routes)).await
 }
 

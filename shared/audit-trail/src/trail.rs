@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use api::{Problem, RequestId, request_context};
+use api::{ClientAddress, Problem, RequestId};
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use identity::{Caller, Role};
@@ -29,13 +29,12 @@ struct Facts {
 impl Trail {
     pub(crate) async fn of(action: Action, parts: &mut Parts) -> Self {
         let caller = Caller::from_request_parts(parts, &()).await.ok();
-        let source = request_context(&parts.extensions)
-            .and_then(|context| context.identity.source_ip.clone());
+        let ClientAddress(source) = ClientAddress::of(parts);
         let request_id = parts.extensions.get::<RequestId>();
         let facts = Facts {
             action,
             caller,
-            source,
+            source: source.map(|address| address.to_string()),
             request_id: request_id.map(|id| id.as_str().to_owned()),
             user: OnceLock::new(),
             written: OnceLock::new(),

@@ -1,3 +1,4 @@
+use api::TrustedProxies;
 use auth::{access::Access, create_users::PasswordRules, login};
 use axum::{Router, body::Body, response::Response};
 use http::{Request, StatusCode, header};
@@ -188,4 +189,55 @@ async fn while_nobody_counts_nobody_may_try(database: PgPool) {
     with_a_user(&database).await;
     let response = log_in(&routes, "192.0.2.1", EMAIL, PASSWORD).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// A whole clinic has one address to the outside.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_failures_of_one_desk_do_not_make_the_others_wait(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    with_a_user(&database).await;
+    let clinic = "192.0.2.1";
+    log_in(&routes, clinic, "desk@clinic.example", "a wrong password").await;
+    deployment.came_more_often(600).await;
+    let response = log_in(&routes, clinic, EMAIL, PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    // Whoever tries so many is no clinic.
+    deployment.came_more_often(400).await;
+    let response = log_in(&routes, clinic, EMAIL, PASSWORD).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// The address that the gateway sees is the proxy's for everybody.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn behind_a_trusted_proxy_a_source_is_whom_the_proxy_names(database: PgPool) {
+    let deployment = Deployment::new().await;
+    with_a_user(&database).await;
+    let routes = routes(&database, &deployment).await;
+    let proxies = TrustedProxies::parse("203.0.113.0/24").unwrap();
+    let routes = routes.layer(axum::Extension(proxies));
+    let log_in = async |proxy: &str, forwarded: &str, password: &str| {
+        let body = json!({ "email": EMAIL, "password": password });
+        let request = Request::post("/auth/login")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-forwarded-for", forwarded)
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        send(&routes, from_source(request, proxy)).await.status()
+    };
+    // Known from home, behind the proxy.
+    let home = "192.0.2.7, 203.0.113.5";
+    assert_eq!(log_in("203.0.113.5", home, PASSWORD).await, StatusCode::OK);
+    for _ in 0..11 {
+        log_in("203.0.113.5", "198.51.100.1", "a wrong password").await;
+    }
+    assert_eq!(log_in("203.0.113.9", home, PASSWORD).await, StatusCode::OK);
+    // Nobody else can say so: neither before the proxy nor past it.
+    for (peer, forged) in [
+        ("203.0.113.5", "192.0.2.7, 198.51.100.1"),
+        ("198.51.100.1", "192.0.2.7"),
+    ] {
+        let status = log_in(peer, forged, PASSWORD).await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{forged}");
+    }
 }

@@ -105,6 +105,27 @@ impl Deployment {
         }
     }
 
+    /// As if each source that has been counted had come so many times more.
+    pub(crate) async fn came_more_often(&self, times: u32) {
+        let table = &self.attempts;
+        let client = table.client().await;
+        let items = client.scan().table_name(table.name()).send().await.unwrap();
+        for mut item in items.items.unwrap_or_default() {
+            if !item["pk"].as_s().unwrap().starts_with("SOURCE#") {
+                continue;
+            }
+            item.retain(|name, _| name == "pk" || name == "sk");
+            let update = client.update_item().table_name(table.name());
+            update
+                .set_key(Some(item))
+                .update_expression("ADD attempts :more")
+                .expression_attribute_values(":more", AttributeValue::N(times.to_string()))
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+
     /// As if nobody had ever tried to log in.
     pub(crate) async fn forget_attempts(&self) {
         let table = &self.attempts;

@@ -29,9 +29,9 @@ async fn get_as(database: &PgPool, role: Role, query: &str) -> (StatusCode, Valu
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-async fn get(database: &PgPool, query: &str) -> Value {
+pub(crate) async fn get(database: &PgPool, query: &str) -> Value {
     let (status, body) = get_as(database, Role::Auditor, query).await;
-    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(status, StatusCode::OK, "{query}: {body}");
     body
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod listing;
+mod plans;
 mod refusals;
 mod verifying;
 

@@ -1,0 +1,144 @@
+//! Whatever is asked for, not far more records are read than are answered.
+
+use std::fmt::Write as _;
+
+use audit_trail::Action;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use uuid::Uuid;
+
+use crate::listing::get;
+
+/// How many records there are: so many that reading them all shows.
+const RECORDS: i32 = 60_000;
+
+/// One of 1,500.
+const PATIENT: Uuid = Uuid::from_u128(0x1000);
+
+/// How many more may be read than are answered.
+const FACTOR: i64 = 40;
+
+/// Ten people who read patients all day; the first of them has changed a few as well. A few
+/// refusals, most of them of nobody. Who reads, reads the lists, too.
+const SEED: &str = "
+    INSERT INTO audit.record
+        (chain, sequence, id, occurred_at, actor_id, actor_role, action, outcome, problem,
+         patient_ids, account_id, reason, source, request_id, hash)
+    SELECT 0, n, gen_random_uuid(), timestamptz '2026-01-01' + n * interval '1 minute',
+        CASE WHEN n % 50 <> 0 OR n % 5000 = 0
+            THEN lpad(to_hex(n % 10), 32, '0')::uuid END,
+        'CLINICIAN',
+        CASE WHEN n % 2000 = 0 THEN 'UPDATE_PATIENT'
+             WHEN n % 50 = 0 THEN 'READ_ACCOUNTS'
+             WHEN n % 4 = 1 THEN 'LIST_PATIENTS' ELSE 'READ_PATIENT' END,
+        CASE WHEN n % 50 = 0 AND n % 2000 <> 0 THEN 'REFUSED'
+             WHEN n % 3001 = 0 THEN 'FAILED' ELSE 'SUCCEEDED' END,
+        NULL,
+        CASE WHEN n % 50 = 0 THEN ARRAY[]::uuid[]
+             ELSE ARRAY[lpad(to_hex(x'1000'::integer + n % 1500), 32, '0')::uuid] END,
+        CASE WHEN n % 1000 = 0 THEN lpad('c', 32, '0')::uuid END,
+        NULL, '203.0.113.7', 'r', ''
+    FROM generate_series(1, $1) AS n";
+
+/// How many records were read so far, in whatever way. One connection: what it has not told yet,
+/// nobody else knows.
+async fn read(database: &PgPool) -> i64 {
+    sqlx::query("SELECT pg_stat_force_next_flush()")
+        .execute(database)
+        .await
+        .unwrap();
+    sqlx::query_scalar(
+        "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
+         FROM pg_stat_user_tables
+         WHERE relid = 'audit.record'::regclass",
+    )
+    .fetch_one(database)
+    .await
+    .unwrap()
+}
+
+async fn of_patient(database: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM audit.record WHERE patient_ids @> $1")
+        .bind([PATIENT])
+        .fetch_one(database)
+        .await
+        .unwrap()
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn no_filter_reads_far_more_than_it_answers(database: PgPool) {
+    sqlx::query(SEED)
+        .bind(RECORDS)
+        .execute(&database)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE audit.chain SET sequence = $1 WHERE number = 0")
+        .bind(i64::from(RECORDS))
+        .execute(&database)
+        .await
+        .unwrap();
+    sqlx::query("VACUUM ANALYZE audit.record")
+        .execute(&database)
+        .await
+        .unwrap();
+    let options = database.connect_options().as_ref().clone();
+    let one = PgPoolOptions::new().max_connections(1);
+    let one = one.connect_with(options).await.unwrap();
+
+    let id = |number: u128| Uuid::from_u128(number).to_string();
+    let filters = [
+        ("patientId", vec![PATIENT.to_string()]),
+        ("actorId", vec![id(0), id(1), id(99)]),
+        ("accountId", vec![id(12)]),
+        (
+            "action",
+            [
+                Action::ReadPatient,
+                Action::UpdatePatient,
+                Action::ReadAccounts,
+                Action::LogIn,
+            ]
+            .map(|action| action.name().to_owned())
+            .into(),
+        ),
+        (
+            "outcome",
+            ["SUCCEEDED", "REFUSED", "FAILED"].map(str::to_owned).into(),
+        ),
+        ("from", vec!["2026-01-02".to_owned()]),
+        ("to", vec!["2026-02-09".to_owned()]),
+    ];
+    let mut queries = vec![String::new()];
+    for (name, values) in filters {
+        let mut more = Vec::new();
+        for query in &queries {
+            for value in &values {
+                let mut longer = query.clone();
+                write!(longer, "&{name}={value}").unwrap();
+                more.push(longer);
+            }
+        }
+        queries.extend(more);
+    }
+    let mut too_many = Vec::new();
+    for query in &queries {
+        let before = read(&one).await;
+        let page = get(&one, &format!("?limit=20{query}")).await;
+        let answered = i64::try_from(page["records"].as_array().unwrap().len()).unwrap();
+        let read = read(&one).await - before;
+        // All that there is of one patient may be read.
+        let of_patient = if query.contains("patientId") {
+            of_patient(&one).await
+        } else {
+            0
+        };
+        if read > of_patient + FACTOR * (answered + 5) {
+            too_many.push(format!("{query}: {read} for {answered}"));
+        }
+    }
+    assert!(
+        too_many.is_empty(),
+        "{} of {}: {too_many:#?}",
+        too_many.len(),
+        queries.len()
+    );
+}

@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit mail bench faults sqlx rustdoc front-end
+.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx rustdoc front-end
 
 # Compiled at the first call; cargo says so while it takes time. Not named LOCAL_STACK: that
 # is what the orchestrator calls itself for the commands that it runs, make among them.
@@ -100,6 +100,10 @@ bench: orchestrator ## Measure starts, latency, memory and size; ARGS="--starts 
 faults: orchestrator ## Break everything under load and check that nothing is lost; with ARGS="--changes 5000"
 	@STACK_DIR=$${STACK_DIR:-.local/faults} STACK_NAME=$${STACK_NAME:-faults} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin faults -- $(ARGS)
+
+# In a database of its own, which is gone afterwards.
+trail-at-scale: orchestrator ## Measure the audit trail with 5,000,000 records; ARGS="--records 1000000" changes that
+	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin audit-trail-at-scale -- $(ARGS)
 
 ##@ What an operator does
 

@@ -9,12 +9,19 @@
 //! twice by itself, and after that from a queue, until the database takes the records. The id
 //! of a record is made from its log event, so the same event leaves one record, however often
 //! it comes.
+//!
+//! Requests of nobody can be as many as somebody likes. Beyond a bound for a source and a minute
+//! they are counted, and the count is on record when the minute is over.
 
-use std::{io::Read as _, net::IpAddr};
+use std::{
+    io::Read as _,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use api::{ProblemType, RequestId};
-use audit_trail::{Action, Outcome, Record, Subject};
+use audit_trail::{Action, OfNobody, Outcome, Record, Subject};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{DateTime, Utc};
 use flate2::read::GzDecoder;
 use identity::Role;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
@@ -22,6 +29,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
+use store::setting;
 use telemetry::{Metrics, Unit};
 use uuid::{Builder, Uuid};
 
@@ -96,6 +104,8 @@ struct LogEvent {
 #[serde(rename_all = "camelCase")]
 struct Line {
     request_id: String,
+    #[serde(default)]
+    request_time_epoch: String,
     source_ip: String,
     http_method: String,
     resource_path: String,
@@ -111,6 +121,8 @@ struct Line {
 pub struct Report {
     /// Refusals that are on record now.
     pub recorded: u32,
+    /// Refusals of nobody that were only counted.
+    pub counted: u32,
     /// Lines that say nothing about a refusal, or cannot be read.
     pub passed_over: u32,
 }
@@ -126,14 +138,28 @@ pub enum RecordError {
     Database(#[from] sqlx::Error),
 }
 
+/// How many refusals of nobody from one source in a minute are on record one by one.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound(pub i32);
+
+impl Bound {
+    /// What `REFUSALS_ON_RECORD` says.
+    ///
+    /// # Errors
+    /// If the setting is missing or no number.
+    pub fn from_env() -> Result<Self, api::Error> {
+        Ok(Self(setting("REFUSALS_ON_RECORD")?.parse()?))
+    }
+}
+
 /// Serves as the Lambda function until Lambda stops it.
 ///
 /// # Errors
 /// If the Lambda runtime API cannot be reached.
-pub async fn serve(database: PgPool) -> Result<(), lambda_runtime::Error> {
+pub async fn serve(database: PgPool, bound: Bound) -> Result<(), lambda_runtime::Error> {
     let database = &database;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async move {
-        match record_refusals(database, &event.payload).await {
+        match record_refusals(database, &event.payload, bound).await {
             Ok(report) => {
                 tracing::info!(?report, "recorded refusals");
                 Ok(report)
@@ -159,20 +185,35 @@ pub async fn serve(database: PgPool) -> Result<(), lambda_runtime::Error> {
 /// # Errors
 /// If the lines cannot be unpacked, or the database does not take a record. What is on record
 /// by then stays.
-pub async fn record_refusals(database: &PgPool, event: &Event) -> Result<Report, RecordError> {
+pub async fn record_refusals(
+    database: &PgPool,
+    event: &Event,
+    bound: Bound,
+) -> Result<Report, RecordError> {
     let mut report = Report::default();
     match event {
-        Event::Lines { awslogs } => record(database, &awslogs.unpack()?, &mut report).await?,
+        Event::Lines { awslogs } => {
+            record(database, &awslogs.unpack()?, bound, &mut report).await?;
+        }
         Event::Again { messages } => {
             for message in messages {
                 let call: FailedCall = serde_json::from_str(&message.body)
                     .map_err(|_| RecordError::Unreadable("not a message about a call of ours"))?;
                 let delivery = call.request_payload.awslogs.unpack()?;
-                record(database, &delivery, &mut report).await?;
+                record(database, &delivery, bound, &mut report).await?;
             }
         }
     }
+    append_counts(database).await?;
     Ok(report)
+}
+
+/// Puts on record how many refusals were only counted, of the minutes that are long over.
+pub(crate) async fn append_counts(database: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT audit.append_refusal_counts()")
+        .execute(database)
+        .await?;
+    Ok(())
 }
 
 impl Packed {
@@ -190,6 +231,7 @@ impl Packed {
 async fn record(
     database: &PgPool,
     delivery: &Delivery,
+    Bound(at_most): Bound,
     report: &mut Report,
 ) -> Result<(), RecordError> {
     // CloudWatch Logs tries with a CONTROL_MESSAGE whether it gets through.
@@ -208,8 +250,21 @@ async fn record(
             report.passed_over += 1;
             continue;
         };
-        refusal.append(database).await?;
-        report.recorded += 1;
+        if refusal.actor.is_some() {
+            refusal.append(database).await?;
+            report.recorded += 1;
+            continue;
+        }
+        let of_nobody = OfNobody {
+            requested_at: line.requested_at(),
+            network: &line.network(),
+            at_most,
+        };
+        if refusal.append_or_count(database, of_nobody).await? {
+            report.recorded += 1;
+        } else {
+            report.counted += 1;
+        }
     }
     Ok(())
 }
@@ -263,6 +318,28 @@ impl Line {
             source: Some(self.source_ip.as_str()).filter(|ip| ip.parse::<IpAddr>().is_ok()),
             request_id: Some(self.request_id.as_str()).filter(|id| RequestId::is_one(id)),
         })
+    }
+
+    /// When the request came, as far as it says so.
+    fn requested_at(&self) -> DateTime<Utc> {
+        let milliseconds = self.request_time_epoch.parse().ok();
+        milliseconds
+            .and_then(DateTime::from_timestamp_millis)
+            .filter(|time| *time <= Utc::now())
+            .unwrap_or_else(Utc::now)
+    }
+
+    /// What its requests are counted by: an address, or the network that one has of them with
+    /// IPv6.
+    fn network(&self) -> String {
+        match self.source_ip.parse() {
+            Ok(IpAddr::V4(address)) => address.to_string(),
+            Ok(IpAddr::V6(address)) => {
+                let network = address.to_bits() & !u128::from(u64::MAX);
+                format!("{}/64", Ipv6Addr::from_bits(network))
+            }
+            Err(_) => "unknown".to_owned(),
+        }
     }
 
     /// Who it was, if the authorizer has said so.

@@ -52,6 +52,9 @@ pub enum Action {
     ReadAnalytics,
     /// The audit trail was looked at.
     ReadAuditTrail,
+    /// Requests came without a valid token, more of them from one source in a minute than are
+    /// on record one by one.
+    RequestsWithoutToken,
 }
 
 /// There is no action of this name.
@@ -61,7 +64,7 @@ pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::LogIn,
         Self::RefreshSession,
         Self::LogOut,
@@ -82,6 +85,7 @@ impl Action {
         Self::ReadNotifications,
         Self::ReadAnalytics,
         Self::ReadAuditTrail,
+        Self::RequestsWithoutToken,
     ];
 
     /// The name in the database and the API.
@@ -108,6 +112,7 @@ impl Action {
             Self::ReadNotifications => "READ_NOTIFICATIONS",
             Self::ReadAnalytics => "READ_ANALYTICS",
             Self::ReadAuditTrail => "READ_AUDIT_TRAIL",
+            Self::RequestsWithoutToken => "REQUESTS_WITHOUT_TOKEN",
         }
     }
 

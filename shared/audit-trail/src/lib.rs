@@ -17,5 +17,5 @@ mod trail;
 
 pub use action::{Action, UnknownAction};
 pub use layer::layer;
-pub use record::{Outcome, Record, Subject, UnknownOutcome};
+pub use record::{OfNobody, Outcome, Record, Subject, UnknownOutcome};
 pub use trail::Trail;

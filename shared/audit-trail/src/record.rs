@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use chrono::{DateTime, Utc};
 use identity::Role;
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
@@ -114,7 +115,46 @@ pub struct Record<'a> {
     pub request_id: Option<&'a str>,
 }
 
+/// Where requests without a valid token come from, and how many of them from one source in a
+/// minute are on record one by one; all others are counted.
+#[derive(Debug, Clone, Copy)]
+pub struct OfNobody<'a> {
+    /// When the request came.
+    pub requested_at: DateTime<Utc>,
+    /// What is counted together: an address, or a network of which one person may have all.
+    pub network: &'a str,
+    /// How many are on record one by one.
+    pub at_most: i32,
+}
+
 impl Record<'_> {
+    /// Appends a refusal of nobody to the trail, or counts it if there are too many of them.
+    /// Answers whether it is on record by itself.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn append_or_count(
+        &self,
+        database: impl PgExecutor<'_>,
+        of_nobody: OfNobody<'_>,
+    ) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT audit.append_refusal_of_nobody($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(self.id)
+        .bind(self.action.name())
+        .bind(self.problem)
+        .bind(self.subject.patients())
+        .bind(self.subject.account())
+        .bind(self.source)
+        .bind(self.request_id)
+        .bind(of_nobody.requested_at)
+        .bind(of_nobody.network)
+        .bind(of_nobody.at_most)
+        .fetch_one(database)
+        .await
+    }
+
     /// Appends the record to the trail: with everything else in the transaction, if it is one.
     ///
     /// # Errors

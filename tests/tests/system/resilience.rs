@@ -150,8 +150,12 @@ async fn the_database_comes_back_and_so_does_the_api() {
 #[tokio::test]
 async fn a_run_begins_with_a_message() {
     let clinic = Clinic::open();
-    for function in ["relay-outbox", "send-account-messages"] {
-        clinic.aws().send(function, "Go on.").await;
+    for function in [
+        "relay-outbox",
+        "send-account-messages",
+        "verify-audit-trail",
+    ] {
+        clinic.aws().send(function, "{}").await;
         eventually("a run that has taken the message", async || {
             (clinic.aws().messages_on(function).await == 0).then_some(())
         })

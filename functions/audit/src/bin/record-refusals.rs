@@ -4,5 +4,6 @@
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("record-refusals")?;
-    audit::record_refusals::serve(database).await
+    let bound = audit::record_refusals::Bound::from_env()?;
+    audit::record_refusals::serve(database, bound).await
 }

@@ -1,8 +1,9 @@
-//! Called every day, and by whoever wants to know.
+//! Called every day, by whoever wants to know, and when the run before had no time for the rest.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("verify-audit-trail")?;
-    audit::verify_audit_trail::serve(database).await
+    let next = next_run::NextRun::from_env("VERIFY_AUDIT_TRAIL_QUEUE_URL")?;
+    audit::verify_audit_trail::serve(database, next).await
 }

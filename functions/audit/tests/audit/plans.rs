@@ -64,7 +64,7 @@ async fn of_patient(database: &PgPool) -> i64 {
         .unwrap()
 }
 
-#[sqlx::test(migrations = "./migrations")]
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn no_filter_reads_far_more_than_it_answers(database: PgPool) {
     sqlx::query(SEED)
         .bind(RECORDS)

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, time::Duration};
 
-use audit::record_refusals::{Event, RecordError, Report, record_refusals};
+use audit::record_refusals::{Bound, Event, RecordError, Report, record_refusals};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use futures::future::join_all;
@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 const RECEPTIONIST: Uuid = Uuid::from_u128(7);
 const PATIENT: Uuid = Uuid::from_u128(8);
+
+/// How many requests of nobody from one source in a minute are on record one by one.
+const BOUND: Bound = Bound(5);
 
 /// The line of a receptionist who wanted to delete a patient, with these fields instead.
 fn line(other: Value) -> String {
@@ -62,7 +65,7 @@ fn event(payload: Value) -> Event {
 
 async fn recorded(database: &PgPool, lines: &[&str]) -> Report {
     let event = event(packed(&delivery(lines)));
-    record_refusals(database, &event).await.unwrap()
+    record_refusals(database, &event, BOUND).await.unwrap()
 }
 
 /// All records, the oldest first.
@@ -124,6 +127,94 @@ async fn nobody_without_a_valid_token_is_anybody(database: PgPool) {
     assert_eq!(record["patients"], json!([]));
 }
 
+/// Requests of nobody from these sources, now.
+fn of_nobody<'a>(sources: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let now = chrono::Utc::now().timestamp_millis().to_string();
+    let lines = sources.into_iter().enumerate().map(|(number, source)| {
+        line(json!({
+            "status": "401", "responseType": "UNAUTHORIZED", "principalId": "-", "role": "-",
+            "sourceIp": source, "requestTimeEpoch": now, "requestId": format!("{number}"),
+        }))
+    });
+    lines.collect()
+}
+
+/// As if a quarter of an hour had gone by; what was counted is on record after it.
+async fn later(database: &PgPool) {
+    sqlx::query("UPDATE audit.refusal_count SET minute = minute - interval '15 minutes'")
+        .execute(database)
+        .await
+        .unwrap();
+    recorded(database, &[]).await;
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn requests_of_nobody_do_not_fill_the_trail(database: PgPool) {
+    // In several deliveries, as they come.
+    let mut report = Report::default();
+    for _ in 0..4 {
+        let attack = of_nobody(["198.51.100.1"; 50]);
+        let lines: Vec<&str> = attack.iter().map(String::as_str).collect();
+        let mut delivered = delivery(&lines);
+        delivered["logStream"] = json!(Uuid::now_v7().to_string());
+        let part = record_refusals(&database, &event(packed(&delivered)), BOUND).await;
+        let part = part.unwrap();
+        report.recorded += part.recorded;
+        report.counted += part.counted;
+    }
+    // A minute may have begun meanwhile.
+    assert!(matches!(report.recorded, 5 | 10), "{report:?}");
+    assert_eq!(report.recorded + report.counted, 200);
+    // Somebody who is known is on record however often, and so is who comes from elsewhere.
+    let mine: Vec<String> = (0..20)
+        .map(|n| line(json!({ "requestId": n.to_string() })))
+        .collect();
+    let mine: Vec<&str> = mine.iter().map(String::as_str).collect();
+    assert_eq!(recorded(&database, &mine).await.recorded, 20);
+    let elsewhere = of_nobody(["198.51.100.2"]);
+    assert_eq!(recorded(&database, &[&elsewhere[0]]).await.recorded, 1);
+    assert_eq!(
+        records(&database).await.len(),
+        report.recorded as usize + 21
+    );
+
+    later(&database).await;
+    let records = records(&database).await;
+    let counts: Vec<_> = records
+        .iter()
+        .filter(|record| record["action"] == "REQUESTS_WITHOUT_TOKEN")
+        .collect();
+    let more = counts.iter().map(|record| {
+        assert_eq!(record["source"], "198.51.100.1");
+        assert_eq!(record["outcome"], "REFUSED");
+        let reason = record["reason"].as_str().unwrap();
+        assert!(reason.contains(" more in the minute from 20"), "{reason}");
+        reason.split(' ').next().unwrap().parse::<u32>().unwrap()
+    });
+    assert_eq!(more.sum::<u32>(), report.counted);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn nor_do_they_from_ever_other_addresses(database: PgPool) {
+    // One person's network, and a crowd of addresses.
+    let one: Vec<_> = (0..100).map(|n| format!("2001:db8:1:2::{n:x}")).collect();
+    let many: Vec<_> = (0..200).map(|n| format!("203.0.113.{n}")).collect();
+    let sources = one.iter().chain(&many).map(String::as_str);
+    let lines = of_nobody(sources);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let report = recorded(&database, &lines).await;
+    // Five of the network, and one of each of the four addresses that still count apart; twice
+    // that if a minute has begun.
+    assert!(matches!(report.recorded, 9..=18), "{report:?}");
+    later(&database).await;
+    assert!(records(&database).await.len() <= 22);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM audit.refusal_count")
+        .fetch_one(&database)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_id_is_found_wherever_the_route_begins(database: PgPool) {
     let encoded = PATIENT.to_string().replace('0', "%30").replace('8', "%38");
@@ -179,7 +270,7 @@ async fn different_events_leave_a_record_each(database: PgPool) {
     let mut elsewhere = delivery(&[&line_of_both]);
     elsewhere["logStream"] = json!("another-stream");
     let elsewhere = event(packed(&elsewhere));
-    record_refusals(&database, &elsewhere).await.unwrap();
+    record_refusals(&database, &elsewhere, BOUND).await.unwrap();
     recorded(&database, &[&line(json!({ "requestId": "another" }))]).await;
     assert_eq!(records(&database).await.len(), 4);
 }
@@ -271,10 +362,12 @@ async fn a_call_that_failed_comes_again_from_the_queue(database: PgPool) {
     });
     let message = json!({ "messageId": "1", "body": failed.to_string(), "attributes": {} });
     let again = event(json!({ "Records": [message] }));
-    let report = record_refusals(&database, &again).await.unwrap();
+    let report = record_refusals(&database, &again, BOUND).await.unwrap();
     assert_eq!(report.recorded, 1);
     // One of the first attempts may have come through after all.
-    record_refusals(&database, &event(payload)).await.unwrap();
+    record_refusals(&database, &event(payload), BOUND)
+        .await
+        .unwrap();
     only_record(&database).await;
 }
 
@@ -283,7 +376,7 @@ async fn a_try_whether_it_gets_through_is_no_refusal(database: PgPool) {
     let mut control = delivery(&["CWL CONTROL MESSAGE: Checking health of destination"]);
     control["messageType"] = json!("CONTROL_MESSAGE");
     let control = event(packed(&control));
-    let report = record_refusals(&database, &control).await.unwrap();
+    let report = record_refusals(&database, &control, BOUND).await.unwrap();
     assert_eq!(report, Report::default());
 }
 
@@ -305,12 +398,15 @@ async fn what_cannot_be_unpacked_is_no_success(database: PgPool) {
         bomb["awslogs"]["data"].as_str().unwrap(),
     ] {
         let event = event(json!({ "awslogs": { "data": data } }));
-        let error = record_refusals(&database, &event).await.unwrap_err();
+        let error = record_refusals(&database, &event, BOUND).await.unwrap_err();
         assert!(matches!(error, RecordError::Unreadable(_)), "{error}");
     }
     for body in ["", "{}", "The run before had no time for the rest."] {
         let event = event(json!({ "Records": [{ "body": body }] }));
-        assert!(record_refusals(&database, &event).await.is_err(), "{body}");
+        assert!(
+            record_refusals(&database, &event, BOUND).await.is_err(),
+            "{body}"
+        );
     }
 }
 
@@ -321,7 +417,7 @@ async fn without_a_database_the_call_fails_and_comes_again() {
         .connect_lazy("postgres://nobody@127.0.0.1:1/nothing")
         .unwrap();
     let event = event(packed(&delivery(&[&line(json!({}))])));
-    let error = record_refusals(&nowhere, &event).await.unwrap_err();
+    let error = record_refusals(&nowhere, &event, BOUND).await.unwrap_err();
     assert!(matches!(error, RecordError::Database(_)), "{error}");
 }
 
@@ -329,7 +425,7 @@ async fn without_a_database_the_call_fails_and_comes_again() {
 async fn the_sample_event_leaves_its_records(database: PgPool) {
     let sample = include_str!("../../../../events/record-refusals.json");
     let event: Event = serde_json::from_str(sample).unwrap();
-    let report = record_refusals(&database, &event).await.unwrap();
+    let report = record_refusals(&database, &event, BOUND).await.unwrap();
     assert_eq!((report.recorded, report.passed_over), (2, 0));
     let records = records(&database).await;
     assert_eq!(records[0]["problem"], "forbidden");

@@ -1,5 +1,7 @@
 //! Whatever is done to the trail by somebody who owns the database shows.
 
+use std::time::{Duration, Instant};
+
 use audit::verify_audit_trail::{End, Fault, Verification, Verified, What, verify_audit_trail};
 use audit_trail::{Outcome, Record, Subject};
 use sqlx::{Executor as _, PgPool};
@@ -8,7 +10,12 @@ use uuid::Uuid;
 use crate::{append, record};
 
 async fn verify(database: &PgPool) -> Verified {
-    verify_audit_trail(database, &Verification::default())
+    verify_again(database, Verification::default()).await
+}
+
+async fn verify_again(database: &PgPool, verification: Verification) -> Verified {
+    let until = Instant::now() + Duration::from_mins(1);
+    verify_audit_trail(database, verification, until)
         .await
         .unwrap()
 }
@@ -126,14 +133,12 @@ async fn a_chain_that_was_made_anew_shows_against_an_earlier_end(database: PgPoo
     tamper(&database, "DELETE FROM audit.record").await;
     let beginning = "UPDATE audit.chain SET sequence = 0, hash = decode(repeat('00', 32), 'hex')";
     tamper(&database, beginning).await;
+    tamper(&database, "DELETE FROM audit.verified_end").await;
     five(&database).await;
     assert!(verify(&database).await.intact, "on its own it looks right");
     let against = |ends: Vec<End>| {
         let database = &database;
-        async move {
-            let verification = Verification { ends };
-            verify_audit_trail(database, &verification).await.unwrap()
-        }
+        async move { verify_again(database, Verification::against(ends)).await }
     };
     let verified = against(ends.clone()).await;
     assert_eq!(verified.faults, [fault(5, What::NotAsFoundEarlier)]);
@@ -142,6 +147,80 @@ async fn a_chain_that_was_made_anew_shows_against_an_earlier_end(database: PgPoo
     let ends = verify(&database).await.ends;
     five(&database).await;
     assert!(against(ends).await.intact);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_was_verified_is_not_read_again(database: PgPool) {
+    five(&database).await;
+    assert_eq!(verify(&database).await.records, 5);
+    let nothing_new = verify(&database).await;
+    assert!(nothing_new.intact);
+    assert_eq!((nothing_new.records, nothing_new.ends[0].sequence), (0, 5));
+    five(&database).await;
+    assert_eq!(verify(&database).await.records, 5);
+    assert_eq!(
+        verify_again(&database, Verification::of_everything())
+            .await
+            .records,
+        10
+    );
+
+    // A record of long ago was changed: that shows where everything is read, and every day what
+    // was changed where a verification has ended.
+    let long_ago = "UPDATE audit.record SET reason = 'another' WHERE sequence = 2";
+    tamper(&database, long_ago).await;
+    assert!(verify(&database).await.intact);
+    let found = verify_again(&database, Verification::of_everything()).await;
+    assert_eq!(found.faults, [fault(2, What::Changed)]);
+    let last = "UPDATE audit.record SET hash = sha256('') WHERE sequence = 10";
+    tamper(&database, last).await;
+    let found = verify(&database).await;
+    let expected = [
+        fault(10, What::NotAsFoundEarlier),
+        fault(10, What::NotTheEnd),
+    ];
+    assert_eq!(found.faults, expected);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_broken_chain_is_found_again_the_next_day(database: PgPool) {
+    five(&database).await;
+    tamper(&database, "DELETE FROM audit.record WHERE sequence = 2").await;
+    for _ in 0..2 {
+        let verified = verify(&database).await;
+        assert!(!verified.intact);
+        assert_eq!(verified.faults, [fault(2, What::Missing)]);
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_end_of_a_verification_is_no_more_than_what_is_there(database: PgPool) {
+    five(&database).await;
+    let made_up = "SELECT audit.note_verified(0::smallint, sequence, hash) FROM (VALUES
+        (5, sha256('')), (6, sha256(''))) AS made_up (sequence, hash)";
+    database.execute(made_up).await.unwrap();
+    assert_eq!(verify(&database).await.records, 5);
+    let back =
+        "SELECT audit.note_verified(chain, sequence, hash) FROM audit.record WHERE sequence = 1";
+    database.execute(back).await.unwrap();
+    assert_eq!(verify(&database).await.records, 0);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_verification_that_is_longer_than_a_run_goes_on(database: PgPool) {
+    five(&database).await;
+    tamper(&database, "DELETE FROM audit.record WHERE sequence = 2").await;
+    for verification in [Verification::default(), Verification::of_everything()] {
+        let first = verify_audit_trail(&database, verification, Instant::now()).await;
+        let first = first.unwrap();
+        assert!(first.unfinished && !first.intact);
+        assert_eq!(first.records, 0);
+        let told = serde_json::to_string(&first.rest.unwrap()).unwrap();
+        let last = verify_again(&database, serde_json::from_str(&told).unwrap()).await;
+        assert!(!last.unfinished && last.rest.is_none());
+        assert_eq!(last.records, 4);
+        assert_eq!(last.faults, [fault(2, What::Missing)]);
+    }
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

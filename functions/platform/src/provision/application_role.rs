@@ -260,8 +260,9 @@ fn grants(role: &str, database: &str, has_public: bool) -> String {
          REVOKE ALL ON ALL SEQUENCES IN SCHEMA audit FROM PUBLIC, {role};
          REVOKE ALL ON ALL ROUTINES IN SCHEMA audit FROM PUBLIC, {role};
          GRANT USAGE ON SCHEMA audit TO {role};
-         GRANT SELECT ON audit.record, audit.chain TO {role};
-         GRANT EXECUTE ON FUNCTION audit.append TO {role};"
+         GRANT SELECT ON audit.record, audit.chain, audit.verified_end TO {role};
+         GRANT EXECUTE ON FUNCTION audit.append, audit.append_refusal_of_nobody,
+             audit.append_refusal_counts, audit.note_verified TO {role};"
     ));
     statements.concat()
 }

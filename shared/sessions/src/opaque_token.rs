@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 /// salt nor slowness.
 const SECRET_BYTES: usize = 32;
 
-/// A secret of [`SECRET_BYTES`] random bytes, behind as many public ones as its kind
+/// A secret of 32 random bytes, behind as many public ones as its kind
 /// wants (where to look it up).
 pub struct OpaqueToken<const PUBLIC: usize> {
     /// Where to look it up.

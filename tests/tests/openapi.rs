@@ -120,6 +120,39 @@ fn every_get_has_its_head_and_every_path_an_answer_to_other_methods() {
 }
 
 #[test]
+fn what_takes_a_precondition_is_told_whether_it_needs_one() {
+    let template: Yaml = serde_yaml_ng::from_str(&read("template.yaml")).unwrap();
+    let mut told = BTreeSet::new();
+    for (_, resource) in template["Resources"].as_mapping().unwrap() {
+        let variables = &resource["Properties"]["Environment"]["Variables"];
+        if variables["REQUIRE_IF_MATCH"].is_null() {
+            continue;
+        }
+        let events = resource["Properties"]["Events"].as_mapping().unwrap();
+        for (_, event) in events {
+            let properties = &event["Properties"];
+            let method = properties["Method"].as_str().unwrap();
+            told.insert(route(method, properties["Path"].as_str().unwrap()));
+        }
+    }
+    let document = document();
+    let conditional: BTreeSet<_> = operations(&document)
+        .filter(|(_, operation)| {
+            let parameters = operation["parameters"].as_array();
+            let mut parameters = parameters.into_iter().flatten();
+            parameters.any(|parameter| parameter["name"] == "If-Match")
+        })
+        .map(|(route, _)| route)
+        .collect();
+    assert_eq!(conditional.len(), 4);
+    assert_eq!(told, conditional);
+    for (route, operation) in operations(&document) {
+        let said = !operation["responses"]["428"].is_null();
+        assert_eq!(said, conditional.contains(&route), "{route}");
+    }
+}
+
+#[test]
 fn a_token_is_asked_for_where_the_permission_table_says() {
     let document = document();
     assert_eq!(document["security"], json!([{ "bearer": [] }]));

@@ -75,6 +75,7 @@ pub(crate) struct AccountChange {
         (status = 404, description = "There is no such account", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Nobody would be left to administer the system", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "Somebody changed the account meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 428, description = "There is no If-Match, and the deployment asks for one", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

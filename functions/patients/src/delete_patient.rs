@@ -39,11 +39,13 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     ),
     responses(
         (status = 204, description = "The patient is gone"),
+        (status = 400, description = "The id or a header is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not delete patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "The same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The Idempotency-Key stands for another request", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 428, description = "There is no If-Match, and the deployment asks for one", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -48,6 +48,7 @@ pub(crate) struct Restriction {
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 428, description = "There is no If-Match, and the deployment asks for one", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -49,6 +49,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
         (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The Idempotency-Key stands for another request", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 428, description = "There is no If-Match, and the deployment asks for one", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

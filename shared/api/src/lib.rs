@@ -13,6 +13,7 @@ mod cursor;
 mod database;
 mod entity_tag;
 mod gateway;
+mod header;
 mod input;
 mod json;
 mod observe;
@@ -30,8 +31,9 @@ pub use lambda_http::Error;
 
 pub use client_address::{ClientAddress, InvalidProxy, TrustedProxies};
 pub use cursor::{Cursor, Limit};
-pub use entity_tag::{EntityTag, IfMatch};
+pub use entity_tag::{EntityTag, IfMatch, IfMatchRule, UnknownIfMatchRule};
 pub use gateway::{AskedPath, request_context};
+pub use header::only_header;
 pub use input::{Input, InputErrors, MAX_BODY_BYTES, PathId, QueryInput, read_body};
 pub use json::ReadOnly;
 pub use observe::RequestId;

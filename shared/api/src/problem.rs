@@ -34,6 +34,8 @@ pub enum ProblemType {
     RequestInProgress,
     /// The thing was changed since the client read it.
     PreconditionFailed,
+    /// The change has to name the version that it is made to.
+    PreconditionRequired,
     /// The body is larger than the API takes.
     BodyTooLarge,
     /// The body is not JSON.
@@ -51,7 +53,7 @@ pub enum ProblemType {
 impl ProblemType {
     /// Every type; of those with the same status, the one that is meant without more words
     /// comes first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidInput,
         Self::Unauthorized,
         Self::Forbidden,
@@ -60,6 +62,7 @@ impl ProblemType {
         Self::Conflict,
         Self::RequestInProgress,
         Self::PreconditionFailed,
+        Self::PreconditionRequired,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::IdempotencyKeyReused,
@@ -89,6 +92,11 @@ impl ProblemType {
                 StatusCode::PRECONDITION_FAILED,
                 "precondition-failed",
                 "Precondition failed",
+            ),
+            Self::PreconditionRequired => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "precondition-required",
+                "Precondition required",
             ),
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -270,6 +278,15 @@ impl Problem {
         Self::new(
             ProblemType::PreconditionFailed,
             "The resource was changed since you read it",
+        )
+    }
+
+    /// 428: there is no `If-Match`, and the deployment asks for one.
+    #[must_use]
+    pub fn precondition_required() -> Self {
+        Self::new(
+            ProblemType::PreconditionRequired,
+            "A change needs If-Match, with the ETag of what you have read, or * for whatever is there",
         )
     }
 

@@ -13,7 +13,7 @@ use http::header;
 use tower::util::MapRequest;
 
 use crate::{
-    AllowedOrigins, ClinicTimeZone, Problem, ProblemType, TrustedProxies,
+    AllowedOrigins, ClinicTimeZone, IfMatchRule, Problem, ProblemType, TrustedProxies,
     gateway::as_matched,
     observe::{Observed, observe},
 };
@@ -68,7 +68,8 @@ pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_
     let origins = AllowedOrigins::from_env();
     let routes = routes
         .layer(Extension(ClinicTimeZone::from_env()?))
-        .layer(Extension(TrustedProxies::from_env()?));
+        .layer(Extension(TrustedProxies::from_env()?))
+        .layer(Extension(IfMatchRule::from_env()?));
     lambda_http::run(layers(function, origins, routes)).await
 }
 

@@ -112,14 +112,16 @@ async fn complete(
 const fn outcome_of(problem: ProblemType) -> Option<(ProblemType, Outcome)> {
     use ProblemType::{
         BodyTooLarge, Conflict, Forbidden, IdempotencyKeyReused, Internal, InvalidInput,
-        MethodNotAllowed, NotFound, PreconditionFailed, RequestInProgress, TooManyRequests,
-        Unauthorized, Unavailable, UnsupportedMediaType,
+        MethodNotAllowed, NotFound, PreconditionFailed, PreconditionRequired, RequestInProgress,
+        TooManyRequests, Unauthorized, Unavailable, UnsupportedMediaType,
     };
     match problem {
         Unauthorized | Forbidden | TooManyRequests => Some((problem, Outcome::Refused)),
         NotFound | Conflict | PreconditionFailed => Some((problem, Outcome::Failed)),
-        InvalidInput | MethodNotAllowed | RequestInProgress | BodyTooLarge
-        | UnsupportedMediaType | IdempotencyKeyReused | Unavailable | Internal => None,
+        InvalidInput | MethodNotAllowed | PreconditionRequired | RequestInProgress
+        | BodyTooLarge | UnsupportedMediaType | IdempotencyKeyReused | Unavailable | Internal => {
+            None
+        }
     }
 }
 

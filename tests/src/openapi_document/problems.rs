@@ -146,6 +146,10 @@ fn example(kind: ProblemType) -> (&'static str, Problem) {
             "Somebody changed it meanwhile",
             Problem::precondition_failed(),
         ),
+        ProblemType::PreconditionRequired => (
+            "The change has to name the version that it is made to",
+            Problem::precondition_required(),
+        ),
         ProblemType::BodyTooLarge => (
             "The body is larger than 64 KiB",
             plain("The body must not be larger than 64 KiB"),

@@ -12,6 +12,7 @@ mod login;
 mod logout;
 mod on_record;
 mod passwords;
+mod preconditions;
 mod public_keys;
 mod published;
 mod refresh;

@@ -1,9 +1,9 @@
 //! The service as tests call it. Billing and Kafka are down here: no answer may depend on
 //! them, and nothing that they must hear of may be lost.
 
-use api::{AllowedOrigins, layers};
+use api::{AllowedOrigins, IfMatchRule, layers};
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
     response::Response,
@@ -84,6 +84,7 @@ pub(crate) struct Call<'a> {
     pub(crate) role: Role,
     pub(crate) if_match: Option<&'a str>,
     pub(crate) key: Option<&'a str>,
+    pub(crate) rule: IfMatchRule,
 }
 
 impl<'a> Call<'a> {
@@ -94,6 +95,7 @@ impl<'a> Call<'a> {
             role: Role::Admin,
             if_match: None,
             key: None,
+            rule: IfMatchRule::Optional,
         }
     }
 
@@ -120,7 +122,12 @@ impl<'a> Call<'a> {
         }
         let request = request.body(body.map_or_else(Body::empty, Body::from));
         let request = as_user(request.unwrap(), self.user, self.role);
-        answer(routes(self.database).oneshot(request).await.unwrap()).await
+        self.answer(request).await
+    }
+
+    async fn answer(self, request: Request<Body>) -> Answer {
+        let routes = routes(self.database).layer(Extension(self.rule));
+        answer(routes.oneshot(request).await.unwrap()).await
     }
 
     /// With headers and a body as they are.
@@ -136,7 +143,7 @@ impl<'a> Call<'a> {
             request = request.header(*name, *value);
         }
         let request = as_user(request.body(body.into()).unwrap(), self.user, self.role);
-        answer(routes(self.database).oneshot(request).await.unwrap()).await
+        self.answer(request).await
     }
 
     pub(crate) async fn create(self, patient: &Value) -> Answer {

@@ -15,6 +15,7 @@ mod idempotency;
 mod lost_connections;
 mod migrations;
 mod on_record;
+mod preconditions;
 mod queries;
 mod relay;
 mod restricted;

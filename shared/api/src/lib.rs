@@ -12,6 +12,7 @@ mod cursor;
 #[cfg(feature = "postgres")]
 mod database;
 mod entity_tag;
+mod event;
 mod gateway;
 mod header;
 mod input;

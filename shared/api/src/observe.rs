@@ -14,7 +14,9 @@ use telemetry::{Metrics, TraceContext, Unit};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::{AllowedOrigins, Problem, gateway::request_context, serve::REQUEST_DEADLINE};
+use crate::{
+    AllowedOrigins, Problem, gateway::request_context, only_header, serve::REQUEST_DEADLINE,
+};
 
 /// For two years browsers come back over TLS alone (RFC 6797). They do not heed it where they
 /// came without TLS, as on a developer's machine.
@@ -187,9 +189,10 @@ fn request_id(request: &Request) -> RequestId {
         .unwrap_or_else(|| RequestId(Uuid::now_v7().to_string()))
 }
 
-/// The caller's trace, else the one that API Gateway started, else a new one.
+/// The caller's trace, else the one that API Gateway started, else a new one. Of two traces,
+/// nobody can say which one it is.
 fn trace(request: &Request) -> TraceContext {
-    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    let header = |name| only_header(request.headers(), name).ok()??.to_str().ok();
     header(contracts::TRACEPARENT)
         .and_then(|text| text.parse().ok())
         .or_else(|| TraceContext::from_xray(header("x-amzn-trace-id")?).ok())

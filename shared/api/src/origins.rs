@@ -3,6 +3,8 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::only_header;
+
 /// The origins that browsers are told may call the API, such as
 /// `https://clinic.example`.
 ///
@@ -44,8 +46,7 @@ impl AllowedOrigins {
     /// Whether pages of the origin that sent this request may call the API.
     #[must_use]
     pub fn contain(&self, request: &HeaderMap) -> bool {
-        let origin = request.get(header::ORIGIN);
-        origin.is_some_and(|origin| self.any || self.origins.contains(origin))
+        origin(request).is_some_and(|origin| self.any || self.origins.contains(origin))
     }
 
     /// Tells the browser on the answer to this request whether the page may read it.
@@ -60,8 +61,8 @@ impl AllowedOrigins {
             if !response.get_all(header::VARY).iter().any(|v| v == vary) {
                 response.append(header::VARY, vary);
             }
-            let origin = request.get(header::ORIGIN);
-            let Some(origin) = origin.filter(|origin| self.origins.contains(origin)) else {
+            let Some(origin) = origin(request).filter(|origin| self.origins.contains(origin))
+            else {
                 return;
             };
             response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -73,6 +74,11 @@ impl AllowedOrigins {
             ),
         );
     }
+}
+
+/// Browsers send one. Of two, none is where the page is from.
+fn origin(request: &HeaderMap) -> Option<&HeaderValue> {
+    only_header(request, "Origin").ok()?
 }
 
 #[cfg(test)]
@@ -98,6 +104,19 @@ mod tests {
                 "https://clinic.example"
             );
         }
+    }
+
+    #[test]
+    fn of_two_origins_none_is_allowed() {
+        let mut request = HeaderMap::new();
+        for origin in ["https://clinic.example", "https://evil.example"] {
+            request.append(header::ORIGIN, HeaderValue::from_static(origin));
+        }
+        let origins = AllowedOrigins::parse("https://clinic.example");
+        assert!(!origins.contain(&request));
+        let mut response = HeaderMap::new();
+        origins.allow(&request, &mut response);
+        assert_eq!(response.get(header::ACCESS_CONTROL_ALLOW_ORIGIN), None);
     }
 
     #[test]

@@ -10,10 +10,12 @@ use axum::{
     response::Response,
 };
 use http::header;
+use lambda_http::{Adapter, lambda_runtime};
 use tower::util::MapRequest;
 
 use crate::{
     AllowedOrigins, ClinicTimeZone, IfMatchRule, Problem, ProblemType, TrustedProxies,
+    event::as_sent,
     gateway::as_matched,
     observe::{Observed, observe},
 };
@@ -70,7 +72,8 @@ pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_
         .layer(Extension(ClinicTimeZone::from_env()?))
         .layer(Extension(TrustedProxies::from_env()?))
         .layer(Extension(IfMatchRule::from_env()?));
-    lambda_http::run(layers(function, origins, routes)).await
+    let service = Adapter::from(layers(function, origins, routes));
+    lambda_runtime::run(MapRequest::new(service, as_sent)).await
 }
 
 #[cfg(test)]

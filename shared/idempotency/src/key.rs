@@ -1,6 +1,6 @@
 //! What a client calls its request.
 
-use api::{Problem, ProblemType};
+use api::{Problem, only_header};
 use http::HeaderMap;
 use utoipa::{
     IntoParams,
@@ -10,7 +10,8 @@ use utoipa::{
     },
 };
 
-use crate::IDEMPOTENCY_KEY;
+/// The header by the name that clients know it by.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// The longest key, in characters.
 const MAX_LENGTH: usize = 255;
@@ -26,18 +27,16 @@ impl Key {
     /// # Errors
     /// 400 if there are several, or one that breaks the rules.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
-        let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-        let Some(value) = values.next() else {
+        let Some(value) = only_header(headers, IDEMPOTENCY_KEY)? else {
             return Ok(None);
         };
         let key = value.to_str().ok().and_then(Self::parse);
-        match (key, values.next()) {
-            (Some(key), None) => Ok(Some(key)),
-            _ => Err(Problem::new(
-                ProblemType::InvalidInput,
-                "Idempotency-Key must be sent once, with 1 to 255 printable ASCII characters",
-            )),
-        }
+        key.map(Some).ok_or_else(|| {
+            Problem::invalid_field(
+                IDEMPOTENCY_KEY,
+                "Idempotency-Key must have 1 to 255 printable ASCII characters",
+            )
+        })
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -148,7 +147,7 @@ mod tests {
         assert!(Key::of(&headers).is_err());
 
         let not_text = HeaderValue::from_bytes(b"\xff").unwrap();
-        let headers = HeaderMap::from_iter([(IDEMPOTENCY_KEY, not_text)]);
+        let headers = HeaderMap::from_iter([(crate::IDEMPOTENCY_KEY, not_text)]);
         assert!(Key::of(&headers).is_err());
     }
 }

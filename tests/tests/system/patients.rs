@@ -545,3 +545,27 @@ async fn a_page_has_its_bounds() {
         assert_eq!(answer.problem().name(), "invalid-input");
     }
 }
+
+/// As what API Gateway hands over, where each header is there twice already.
+#[tokio::test]
+async fn a_header_that_was_sent_twice_is_named() {
+    let clinic = Clinic::open();
+    let visitor = clinic.administrator().await;
+    let patient = visitor.register_somebody().await;
+    let new = NewPatient::unique();
+    let change = || visitor.put(&patient.path()).json(&new);
+    for (name, call) in [
+        ("If-Match", change()),
+        ("If-Match", visitor.delete(&patient.path())),
+        ("Idempotency-Key", change()),
+        ("Idempotency-Key", visitor.post("/api/patients").json(&new)),
+        ("Idempotency-Key", visitor.delete(&patient.path())),
+    ] {
+        let call = call.header(name, "\"1\"").header(name, "\"2\"");
+        let problem = call.answers(400).await.problem();
+        let said = format!("{name} must be sent once");
+        assert_eq!(problem.error(name), Some(&*said));
+    }
+    let read: Patient = visitor.get(&patient.path()).answers(200).await.read();
+    assert_eq!(read, patient);
+}

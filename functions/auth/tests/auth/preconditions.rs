@@ -46,7 +46,7 @@ async fn a_version_is_named_in_one_form(database: PgPool) {
         let (status, _) = change(&routes, id, &[other]).await;
         assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{other}");
     }
-    for malformed in [&["1"][..], &["\"1"], &[""]] {
+    for malformed in [&["1"][..], &["\"1"], &[""], &["\"1\"", "\"1\""]] {
         let (status, problem) = change(&routes, id, malformed).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{malformed:?}");
         assert!(problem["errors"]["If-Match"].is_string(), "{problem}");

@@ -105,3 +105,39 @@ async fn a_deployment_may_ask_for_the_version_with_every_change(database: PgPool
         assert!(changed.status.is_success(), "{method} {path}: {changed:?}");
     }
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_header_that_is_there_twice_is_named(database: PgPool) {
+    log_in_the_caller(&database).await;
+    let admin = Call::as_admin(&database);
+    let id = admin.created(&zoe()).await;
+    let registration = (Method::POST, "/api/patients".to_owned(), Some(zoe()));
+    let changes = changes(&id).into_iter().chain([registration]);
+    for (method, path, body) in changes {
+        for (name, values) in [
+            ("If-Match", ["\"1\"", "\"1\""]),
+            ("Idempotency-Key", ["one", "two"]),
+        ] {
+            let takes_it = match name {
+                "If-Match" => method != Method::POST,
+                _ => !path.ends_with("restriction"),
+            };
+            if !takes_it {
+                continue;
+            }
+            let headers = [
+                ("Content-Type", "application/json"),
+                (name, values[0]),
+                (name, values[1]),
+            ];
+            let text = body.as_ref().map(ToString::to_string).unwrap_or_default();
+            let refused = admin.send_as_is(method.clone(), &path, &headers, text).await;
+            let status = StatusCode::BAD_REQUEST;
+            assert_eq!(refused.status, status, "{method} {path} {name}");
+            let said = format!("{name} must be sent once");
+            assert_eq!(refused.body["errors"][name], said, "{}", refused.body);
+        }
+    }
+    let patient = admin.send(Method::GET, &format!("/api/patients/{id}"), None);
+    assert_eq!(patient.await.body["version"], 1);
+}

@@ -24,7 +24,7 @@ pub(crate) const MAX_DEPTH: usize = 32;
 
 /// What some editors and languages put before UTF-8. Whoever parses JSON may skip it
 /// (RFC 8259, section 8.1).
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How many characters of a name that a client made up are repeated to it, and how many of
 /// such names.

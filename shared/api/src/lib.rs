@@ -7,6 +7,7 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+mod canonical;
 mod client_address;
 mod cursor;
 #[cfg(feature = "postgres")]
@@ -30,6 +31,7 @@ pub use database::OnConstraint;
 
 pub use lambda_http::Error;
 
+pub use canonical::canonical_json;
 pub use client_address::{ClientAddress, InvalidProxy, TrustedProxies};
 pub use cursor::{Cursor, Limit};
 pub use entity_tag::{EntityTag, IfMatch, IfMatchRule, UnknownIfMatchRule};

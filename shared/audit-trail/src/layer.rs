@@ -61,24 +61,11 @@ impl Answered {
             return Self::Success;
         }
         let problem = response.extensions().get::<Problem>().map(Problem::kind);
-        let not_done = problem.or_else(|| replayed(response)).and_then(outcome_of);
+        let not_done = problem.and_then(outcome_of);
         not_done.map_or(Self::Nothing, |(problem, outcome)| {
             Self::NotDone(problem, outcome)
         })
     }
-}
-
-/// What a stored answer says about the request that came again.
-fn replayed(response: &Response) -> Option<ProblemType> {
-    let stored = [
-        ProblemType::NotFound,
-        ProblemType::Conflict,
-        ProblemType::PreconditionFailed,
-    ];
-    response.headers().get(IDEMPOTENCY_REPLAYED)?;
-    stored
-        .into_iter()
-        .find(|problem| problem.status() == response.status())
 }
 
 /// Sees to it that the answer is on record.

@@ -1,21 +1,21 @@
 //! Around the routes of a service: tells a request that comes again from a new one.
 
-use api::{Problem, RequestId, read_body};
+use api::{PathId, Problem, read_body};
 use axum::{
     Router,
     body::Body,
-    extract::{FromRequestParts as _, Request, State},
+    extract::{FromRequestParts as _, MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
-use http::StatusCode;
+use http::request::Parts;
 use identity::Caller;
 use sqlx::PgPool;
 
 use crate::{
     key::Key,
     request_identity::RequestIdentity,
-    stored_answer::{StoredAnswer, StoredAnswers},
+    stored_answer::StoredAnswers,
     unit_of_work::{Begun, UnitOfWork},
 };
 
@@ -35,12 +35,11 @@ async fn once(
         Ok(identified) => identified,
         Err(problem) => return problem.into_response(),
     };
-    let request_id = request.extensions().get::<RequestId>().cloned();
     let begun = Begun::default();
     request.extensions_mut().insert(UnitOfWork {
-        database: database.clone(),
-        answers: answers.clone(),
-        request: identity.clone(),
+        database,
+        answers,
+        request: identity,
         begun: begun.clone(),
     });
     let response = next.run(request).await;
@@ -53,30 +52,8 @@ async fn once(
     if let Err(error) = transaction.rollback().await {
         let cause = &error as &dyn std::error::Error;
         tracing::warn!(cause, "the database undoes it by itself");
-        return response;
-    }
-    let problem = response.extensions().get::<Problem>();
-    if let (Some(identity), Some(problem)) = (identity, problem)
-        && is_final(problem.kind().status())
-    {
-        let answer = problem.to_response(request_id.as_ref().map(RequestId::as_str));
-        if let Err(problem) = keep(&database, &answers, &identity, answer).await {
-            let cause = problem.causes();
-            tracing::warn!(cause, "the answer is not stored, and found anew next time");
-        }
     }
     response
-}
-
-async fn keep(
-    database: &PgPool,
-    answers: &StoredAnswers,
-    identity: &RequestIdentity,
-    answer: Response,
-) -> Result<(), Problem> {
-    let (answer, _) = StoredAnswer::of(answer).await?;
-    answers.keep(database, identity, &answer).await?;
-    Ok(())
 }
 
 /// Which request it is, if its caller gave it a key. Without a caller it is nobody's, and
@@ -90,21 +67,18 @@ async fn identify(request: Request) -> Result<(Request, Option<RequestIdentity>)
     let Some(key) = Key::of(&parts.headers)? else {
         return Ok((Request::from_parts(parts, body), None));
     };
+    let path = path_of(&mut parts).await;
     let body = read_body(body).await?;
-    let identity = RequestIdentity::of(caller, &key, &parts, &body);
+    let identity = RequestIdentity::of(caller, &key, &path, &parts, &body);
     Ok((Request::from_parts(parts, Body::from(body)), Some(identity)))
 }
 
-/// Whether a request that fails with this status is done for. What is our fault, and what
-/// says more about the caller or the form than about the request, is tried again.
-fn is_final(status: StatusCode) -> bool {
-    status.is_client_error()
-        && !matches!(
-            status,
-            StatusCode::UNAUTHORIZED
-                | StatusCode::FORBIDDEN
-                | StatusCode::PAYLOAD_TOO_LARGE
-                | StatusCode::UNSUPPORTED_MEDIA_TYPE
-                | StatusCode::TOO_MANY_REQUESTS
-        )
+/// The path, with an id in one form, however it was written: as the route is asked for.
+async fn path_of(parts: &mut Parts) -> String {
+    let id = PathId::from_request_parts(parts, &()).await;
+    match (parts.extensions.get::<MatchedPath>(), id) {
+        (Some(route), Ok(PathId(id))) => route.as_str().replace("{id}", &id.to_string()),
+        // Without an id; or with something that is none, which the handler refuses.
+        _ => parts.uri.path().to_owned(),
+    }
 }

@@ -10,8 +10,9 @@
 //! [`layer`] goes around the routes of a service, and [`UnitOfWork`] is what their
 //! handlers take instead of the database. A handler checks the caller and the input
 //! before [`UnitOfWork::begin`]: nobody gets a stored answer who may not make the request
-//! now, and what was refused before the work began is not stored. Where a stored answer holds
-//! what its caller may have lost the right to see, the handler checks that, too.
+//! now. What is refused has changed nothing, and is not stored: the key is free for the request
+//! as it should have been. Where a stored answer holds what its caller may have lost the right
+//! to see, the handler checks that, too.
 //!
 //! The service's schema has the table:
 //!

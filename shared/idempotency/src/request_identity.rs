@@ -1,5 +1,6 @@
 //! Which request it is, and what it asks for.
 
+use api::canonical_json;
 use http::{header, request::Parts};
 use identity::Caller;
 use sha2::{Digest as _, Sha256};
@@ -14,14 +15,16 @@ pub(crate) struct RequestIdentity {
     /// another route.
     pub(crate) id: [u8; 32],
     /// What was asked for: SHA-256 over the method, the path with the query, the
-    /// precondition and the body.
+    /// precondition and the body, which is the same however its JSON is written.
     pub(crate) fingerprint: [u8; 32],
 }
 
 impl RequestIdentity {
-    pub(crate) fn of(caller: Caller, key: &Key, request: &Parts, body: &[u8]) -> Self {
+    /// `path` is that of the request, in the one form that all ways to write it stand for.
+    pub(crate) fn of(caller: Caller, key: &Key, path: &str, request: &Parts, body: &[u8]) -> Self {
         let method = request.method.as_str().as_bytes();
-        let path = request.uri.path().as_bytes();
+        let path = path.as_bytes();
+        let body = canonical_json(body);
         let query = request.uri.query().unwrap_or_default().as_bytes();
         let id = sha_256([
             caller.user.as_bytes(),
@@ -31,7 +34,7 @@ impl RequestIdentity {
         ]);
         let preconditions = request.headers.get_all(header::IF_MATCH).into_iter();
         let fingerprint = sha_256(
-            [method, path, query, body]
+            [method, path, query, &body]
                 .into_iter()
                 .chain(preconditions.map(http::HeaderValue::as_bytes)),
         );
@@ -88,7 +91,7 @@ mod tests {
             role,
             session: None,
         };
-        RequestIdentity::of(caller, &key, &parts, b"{}")
+        RequestIdentity::of(caller, &key, parts.uri.path(), &parts, b"{}")
     }
 
     #[test]

@@ -119,10 +119,11 @@ impl StoredAnswers {
             select: format!(
                 "SELECT fingerprint, status, content_type, entity_tag, location, body
                  FROM {schema}.idempotency_key
-                 WHERE id = $1 AND created_at > now() - {KEPT}"
+                 WHERE id = $1 AND created_at > now() - {KEPT} AND status < 300"
             )
             .into(),
-            // What is too old counts as if it were not there, whether it is or not.
+            // What is too old counts as if it were not there, whether it is or not; so does a
+            // refusal, which was kept once.
             insert: format!(
                 "INSERT INTO {schema}.idempotency_key AS kept
                      (id, fingerprint, status, content_type, entity_tag, location, body)
@@ -131,7 +132,7 @@ impl StoredAnswers {
                  SET fingerprint = excluded.fingerprint, status = excluded.status,
                      content_type = excluded.content_type, entity_tag = excluded.entity_tag,
                      location = excluded.location, body = excluded.body, created_at = now()
-                 WHERE kept.created_at <= now() - {KEPT}"
+                 WHERE kept.created_at <= now() - {KEPT} OR kept.status >= 300"
             )
             .into(),
         }

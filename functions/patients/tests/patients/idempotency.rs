@@ -222,23 +222,100 @@ async fn a_change_is_made_once(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_refusal_of_the_request_is_an_answer(database: PgPool) {
+async fn a_refusal_leaves_the_key_free(database: PgPool) {
     let first = Call::as_admin(&database);
     let path = format!("/api/patients/{}", first.created(&zoe()).await);
     let call = keyed(&database, "k");
     let refused = call.create(&zoe()).await;
     assert_problem(&refused, StatusCode::CONFLICT, "conflict");
+    // The corrected request, and the same one once it is possible.
+    let max = with(zoe(), "email", "max@clinic.example");
+    let registered = call.create(&max).await;
+    assert_eq!(registered.status, StatusCode::CREATED);
+    assert_same(&call.create(&max).await, &registered);
 
-    // Meanwhile it would be possible; the request was refused all the same.
-    first.send(Method::DELETE, &path, None).await;
-    let again = call.create(&zoe()).await;
-    assert_same(&again, &refused);
-    assert!(again.body["requestId"].is_string());
-    assert_eq!(patients(&database).await, 0);
+    let other = with(zoe(), "address", "2 Side St");
+    let stale = Call {
+        if_match: Some("\"7\""),
+        ..keyed(&database, "l")
+    };
+    let current = Call {
+        if_match: Some("\"1\""),
+        ..stale
+    };
+    let taken = with(zoe(), "email", "max@clinic.example");
+    for (call, body, status, name) in [
+        (stale, &other, StatusCode::PRECONDITION_FAILED, "precondition-failed"),
+        (current, &taken, StatusCode::CONFLICT, "conflict"),
+    ] {
+        let refused = call.send(Method::PUT, &path, Some(body)).await;
+        assert_problem(&refused, status, name);
+    }
+    let changed = current.send(Method::PUT, &path, Some(&other)).await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
+    let again = current.send(Method::PUT, &path, Some(&other)).await;
+    assert_same(&again, &changed);
 
-    let missing = call.send(Method::DELETE, &path, None).await;
-    assert_problem(&missing, StatusCode::NOT_FOUND, "not-found");
-    assert_same(&call.send(Method::DELETE, &path, None).await, &missing);
+    let stale = stale.send(Method::DELETE, &path, None).await;
+    assert_problem(&stale, StatusCode::PRECONDITION_FAILED, "precondition-failed");
+    let gone = call.send(Method::DELETE, &path, None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    for _ in 0..2 {
+        let missing = keyed(&database, "m").send(Method::DELETE, &path, None).await;
+        assert_problem(&missing, StatusCode::NOT_FOUND, "not-found");
+        assert!(!is_replayed(&missing));
+    }
+    assert_same(&call.send(Method::DELETE, &path, None).await, &gone);
+}
+
+/// The versions before kept refusals, for 24 hours.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_refusal_that_was_kept_is_none_any_more(database: PgPool) {
+    let call = keyed(&database, "k");
+    call.created(&zoe()).await;
+    sqlx::query("UPDATE patients.idempotency_key SET status = 409, fingerprint = sha256('')")
+        .execute(&database)
+        .await
+        .unwrap();
+    let other = with(zoe(), "email", "other@clinic.example");
+    let created = call.create(&other).await;
+    assert_eq!(created.status, StatusCode::CREATED);
+    assert_same(&call.create(&other).await, &created);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_same_request_may_be_written_otherwise(database: PgPool) {
+    let call = keyed(&database, "k");
+    let one = r#"{"name":"Zoë","email":"zoe@clinic.example","address":"1","dateOfBirth":"2000-02-29","version":1}"#;
+    let other = "{ \"version\": 1,\n \"dateOfBirth\": \"2000-02-29\", \"address\": \"1\",
+        \"email\": \"zoe@clinic.example\", \"name\": \"Zo\\u00eb\" }";
+    let post = async |body: &str| {
+        let body = Some(body.to_owned());
+        call.send_text(Method::POST, "/api/patients", body).await
+    };
+    let first = post(one).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
+    assert_same(&post(other).await, &first);
+    for different in [
+        one.replace("Zoë", "Zoé"),
+        one.replace(":1}", ":1.0}"),
+        one.replace(",\"version\":1", ""),
+    ] {
+        let refused = post(&different).await;
+        assert_problem(
+            &refused,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+        );
+    }
+
+    let id = first.body["id"].as_str().unwrap();
+    let path = format!("/api/patients/{id}");
+    let changed = call.send_text(Method::PUT, &path, Some(one.to_owned())).await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
+    let shouted = format!("/api/patients/{}", id.to_uppercase());
+    let again = call.send_text(Method::PUT, &shouted, Some(other.to_owned())).await;
+    assert_same(&again, &changed);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -290,9 +367,7 @@ async fn an_old_key_is_a_new_one(database: PgPool) {
     let refused = call.create(&zoe()).await;
     assert_problem(&refused, StatusCode::CONFLICT, "conflict");
 
-    // The refusal has taken the old answer's place; so does a success.
-    assert_same(&call.create(&zoe()).await, &refused);
-    older(24.1).await.unwrap();
+    // A success takes the old answer's place.
     Call::as_admin(&database)
         .send(Method::DELETE, &path, None)
         .await;

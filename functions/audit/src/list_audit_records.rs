@@ -2,7 +2,7 @@
 //!
 //! Who looks at the trail leaves a record in it, too.
 
-use api::{ClinicTimeZone, Cursor, DayOrTime, Limit, Problem, ProblemDocument, QueryInput, Time};
+use api::{ClinicTimeZone, Cursor, DayOrTime, Id, Limit, Problem, ProblemDocument, QueryInput, Time};
 use audit_trail::{Action, Outcome, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::get};
 use chrono::{DateTime, Utc};
@@ -26,11 +26,14 @@ pub fn routes(database: PgPool) -> Router {
 #[into_params(parameter_in = Query)]
 pub(crate) struct Page {
     /// Whose data it was.
-    patient_id: Option<Uuid>,
+    #[param(value_type = Option<Uuid>)]
+    patient_id: Option<Id>,
     /// Who did it: the id of their account.
-    actor_id: Option<Uuid>,
+    #[param(value_type = Option<Uuid>)]
+    actor_id: Option<Id>,
     /// Whose account it was about.
-    account_id: Option<Uuid>,
+    #[param(value_type = Option<Uuid>)]
+    account_id: Option<Id>,
     /// What was done.
     action: Option<Action>,
     /// What came of it.
@@ -51,7 +54,7 @@ pub(crate) struct Page {
 }
 
 /// Where a page ends: the time and the id of its last record.
-type Position = (Time, Uuid);
+type Position = (Time, Id);
 
 /// A page of the audit trail.
 #[derive(Serialize, ToSchema)]
@@ -144,9 +147,10 @@ pub(crate) async fn list_audit_records(
     let mut records = records?;
     let next_cursor = page
         .limit
-        .cut(&mut records, |last| (Time(last.occurred_at), last.id));
+        .cut(&mut records, |last| (Time(last.occurred_at), Id(last.id)));
 
-    let subject = page.patient_id.map_or(Subject::Nobody, Subject::Patient);
+    let patient = page.patient_id.map(|Id(id)| id);
+    let subject = patient.map_or(Subject::Nobody, Subject::Patient);
     trail.succeeded(&database, subject).await?;
     Ok(Json(AuditRecordList {
         records,
@@ -164,13 +168,13 @@ impl Page {
              FROM audit.record
              WHERE true",
         );
-        if let Some(patient) = self.patient_id {
+        if let Some(Id(patient)) = self.patient_id {
             query.push(" AND patient_ids @> ").push_bind([patient]);
         }
-        if let Some(actor) = self.actor_id {
+        if let Some(Id(actor)) = self.actor_id {
             query.push(" AND actor_id = ").push_bind(actor);
         }
-        if let Some(account) = self.account_id {
+        if let Some(Id(account)) = self.account_id {
             query.push(" AND account_id = ").push_bind(account);
         }
         if let Some(action) = self.action {
@@ -186,7 +190,7 @@ impl Page {
         if let Some(to) = self.to {
             query.push(" AND occurred_at < ").push_bind(to.end(clinic));
         }
-        if let Some(Cursor((Time(occurred_at), id))) = self.cursor {
+        if let Some(Cursor((Time(occurred_at), Id(id)))) = self.cursor {
             query
                 .push(" AND (occurred_at, id) < (")
                 .push_bind(occurred_at);

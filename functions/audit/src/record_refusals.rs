@@ -18,7 +18,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use api::{ProblemType, RequestId};
+use api::{Id, ProblemType, RequestId};
 use audit_trail::{Action, OfNobody, Outcome, Record, Subject};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
@@ -313,7 +313,7 @@ impl Line {
             problem: Some(problem.name()),
             subject: self
                 .id_in_path()
-                .map_or(Subject::Nobody, |id| action.subject(id)),
+                .map_or(Subject::Nobody, |id| action.subject_in_path(id)),
             reason: None,
             source: Some(self.source_ip.as_str()).filter(|ip| ip.parse::<IpAddr>().is_ok()),
             request_id: Some(self.request_id.as_str()).filter(|id| RequestId::is_one(id)),
@@ -353,6 +353,7 @@ impl Line {
         let names = self.resource_path.rsplit('/');
         let values = self.path.trim_end_matches('/').rsplit('/');
         let (_, value) = names.zip(values).find(|(name, _)| *name == "{id}")?;
-        percent_decode_str(value).decode_utf8().ok()?.parse().ok()
+        let Id(id) = percent_decode_str(value).decode_utf8().ok()?.parse().ok()?;
+        Some(id)
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /api/accounts`: all accounts, oldest first, a page at a time.
 
-use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use api::{Cursor, Id, Limit, Problem, ProblemDocument, QueryInput};
 use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::get};
 use identity::{Caller, Permission};
@@ -25,7 +25,7 @@ pub fn routes(database: PgPool) -> Router {
 pub(crate) struct Page {
     /// `nextCursor` of the page before; the first page without it.
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Uuid>>,
+    cursor: Option<Cursor<Id>>,
     /// How many accounts, 1 to 100.
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
@@ -62,7 +62,7 @@ pub(crate) async fn list_accounts(
 ) -> Result<Json<AccountList>, Problem> {
     caller.must(Permission::ReadAccounts)?;
 
-    let after = page.cursor.map_or(Uuid::nil(), |cursor| cursor.0);
+    let after = page.cursor.map_or(Uuid::nil(), |Cursor(Id(id))| id);
     let rows = sqlx::query_as!(
         AccountRow,
         r#"SELECT id, version, email, role, disabled,
@@ -79,7 +79,7 @@ pub(crate) async fn list_accounts(
 
     let accounts: Result<Vec<_>, _> = rows.into_iter().map(AccountRow::read).collect();
     let mut accounts = accounts?;
-    let next_cursor = page.limit.cut(&mut accounts, |last| last.id);
+    let next_cursor = page.limit.cut(&mut accounts, |last| Id(last.id));
 
     trail.succeeded(&database, Subject::Nobody).await?;
     Ok(Json(AccountList {

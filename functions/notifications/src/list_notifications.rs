@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput, Time};
+use api::{Cursor, Id, InvalidId, Limit, Problem, ProblemDocument, QueryInput, Time};
 use audit_trail::{Action, Subject, Trail, layer};
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router, extract::State as Shared, routing::get};
@@ -44,7 +44,7 @@ pub(crate) struct Page {
 }
 
 /// Where a page ends: the time and the id of the last notification's event.
-type Position = (Time, Uuid);
+type Position = (Time, Id);
 
 /// A page of notifications.
 #[derive(Serialize, ToSchema)]
@@ -135,7 +135,7 @@ pub(crate) async fn list_notifications(
         .key_condition_expression("pk = :patient")
         .expression_attribute_values(":patient", partition.clone())
         .limit(i32::try_from(page.limit.and_one_more()).map_err(Problem::internal)?);
-    if let Some(Cursor((Time(occurred_at), event_id))) = page.cursor {
+    if let Some(Cursor((Time(occurred_at), Id(event_id)))) = page.cursor {
         request = request
             .exclusive_start_key("pk", partition)
             .exclusive_start_key("sk", AttributeValue::S(sort(occurred_at, event_id)));
@@ -150,7 +150,7 @@ pub(crate) async fn list_notifications(
     let next_cursor = stored
         .last()
         .filter(|_| more)
-        .map(|last| Cursor((Time(last.occurred_at), last.event_id)).encode());
+        .map(|last| Cursor((Time(last.occurred_at), Id(last.event_id))).encode());
     trail
         .succeeded(&database, Subject::Patient(patient_id))
         .await?;
@@ -165,5 +165,6 @@ fn patient_id(text: Option<&str>) -> Result<Uuid, Problem> {
     let text =
         text.ok_or_else(|| Problem::invalid_field("patientId", "The patient's id is required"))?;
     text.parse()
-        .map_err(|_| Problem::invalid_field("patientId", "The patient's id must be a UUID"))
+        .map(|Id(id)| id)
+        .map_err(|InvalidId| Problem::invalid_field("patientId", "The patient's id must be a UUID"))
 }

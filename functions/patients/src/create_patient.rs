@@ -59,7 +59,7 @@ pub(crate) async fn create_patient(
     // Whoever was born where it is tomorrow is not registered before that.
     let today = clinic.day(now).max(details.date_of_birth);
 
-    let mut transaction = begin(work, caller, &database, None).await?;
+    let mut transaction = begin(work, caller, &database, &trail, None).await?;
     let patient = sqlx::query_as!(
         Patient,
         "INSERT INTO patients.patient

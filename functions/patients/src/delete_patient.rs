@@ -59,7 +59,7 @@ pub(crate) async fn delete_patient(
 ) -> Result<Response, Interrupted> {
     caller.must(Permission::DeletePatient)?;
 
-    let mut transaction = begin(work, caller, &database, Some(id)).await?;
+    let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
     // The deletion is the last version, and happens now. With it, a trigger of the schema writes
     // to the outbox that the billing account is to be closed.
     let patient = sqlx::query_as!(

@@ -1,6 +1,6 @@
 //! `GET /api/patients`: the list of patients, oldest record first, a page at a time.
 
-use api::{Cursor, Limit, Problem, ProblemDocument, QueryInput};
+use api::{Cursor, Id, Limit, Problem, ProblemDocument, QueryInput};
 use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::get};
 use identity::{Caller, Permission};
@@ -25,7 +25,7 @@ pub fn routes(database: PgPool) -> Router {
 pub(crate) struct Page {
     /// `nextCursor` of the page before; the first page without it.
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Uuid>>,
+    cursor: Option<Cursor<Id>>,
     /// How many patients, 1 to 100.
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
@@ -62,7 +62,7 @@ pub(crate) async fn list_patients(
 ) -> Result<Json<PatientList>, Problem> {
     caller.must(Permission::ListPatients)?;
 
-    let after = page.cursor.map_or(Uuid::nil(), |cursor| cursor.0);
+    let after = page.cursor.map_or(Uuid::nil(), |Cursor(Id(id))| id);
     let mut patients = sqlx::query_as!(
         Patient,
         "SELECT id, version, name, email, address, date_of_birth, registered_date,
@@ -78,7 +78,7 @@ pub(crate) async fn list_patients(
     .fetch_all(&database)
     .await?;
 
-    let next_cursor = page.limit.cut(&mut patients, |last| last.id);
+    let next_cursor = page.limit.cut(&mut patients, |last| Id(last.id));
 
     let seen: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
     trail.succeeded(&database, Subject::Patients(&seen)).await?;

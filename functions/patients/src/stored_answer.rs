@@ -1,6 +1,7 @@
 //! An answer that was given before holds a patient's data: it is for those alone who may
 //! see the patient now.
 
+use audit_trail::{Subject, Trail};
 use idempotency::{Interrupted, Transaction, UnitOfWork};
 use identity::Caller;
 use patient_access::must_see;
@@ -15,12 +16,15 @@ pub(crate) async fn begin(
     work: UnitOfWork,
     caller: Caller,
     database: &PgPool,
+    trail: &Trail,
     patient: Option<Uuid>,
 ) -> Result<Transaction, Interrupted> {
     let begun = work.begin().await;
     if let Err(Interrupted::Answered(answer)) = &begun {
         let registered = || answer.location()?.rsplit('/').next()?.parse().ok();
         if let Some(patient) = patient.or_else(registered) {
+            // The path of a registration does not name them.
+            trail.about(Subject::Patient(patient));
             must_see(caller, patient, database).await?;
         }
     }

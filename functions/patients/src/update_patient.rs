@@ -66,7 +66,7 @@ pub(crate) async fn update_patient(
     caller.must(Permission::UpdatePatient)?;
     let details = input.parse(Utc::now(), clinic)?;
 
-    let mut transaction = begin(work, caller, &database, Some(id)).await?;
+    let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
     let before = sqlx::query!(
         "SELECT version, restricted FROM patients.patient WHERE id = $1 FOR UPDATE",
         id,

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{FieldErrors, Problem, ProblemType, json::Json};
+use crate::{FieldErrors, Id, Problem, ProblemType, json::Json};
 
 /// The largest body that the API takes, in bytes. No resource comes near it.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -84,12 +84,21 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for QueryInput<T> {
 }
 
 fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
-    let query = uri.query().unwrap_or_default();
-    let parameters = form_urlencoded::parse(query.as_bytes());
-    let parameters = parameters
+    let parameters = parameters(uri)
         .map(|(name, value)| (name.into_owned(), Json::Text(value.into_owned())))
         .collect();
     Json::Object(parameters).read("parameter")
+}
+
+fn parameters(uri: &Uri) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+}
+
+/// The id in a parameter of this name, as a route that takes the parameter reads it.
+#[must_use]
+pub fn id_in_query(uri: &Uri, name: &str) -> Option<Uuid> {
+    let (_, value) = parameters(uri).find(|(parameter, _)| parameter == name)?;
+    value.parse().ok().map(|Id(id)| id)
 }
 
 /// Refuses a query where there is nothing to ask for: in requests with a body, and for what
@@ -109,10 +118,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         no_parameters(&parts.uri)?;
-        match Path::<Uuid>::from_request_parts(parts, state).await {
-            Ok(Path(id)) => Ok(Self(id)),
-            Err(_) => Err(Problem::invalid_field("id", "The id must be a UUID")),
-        }
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        let id = text.and_then(|Path(text)| text.parse().ok());
+        id.map(|Id(id)| Self(id))
+            .ok_or_else(|| Problem::invalid_field("id", "The id must be a UUID"))
     }
 }
 

@@ -143,13 +143,31 @@ impl Action {
         })
     }
 
-    /// Whose data it is about, if a route of this action names this id: an account's, or a
-    /// patient's.
+    /// Whose data it is about, if the path of a route of this action names this id.
     #[must_use]
-    pub const fn subject(self, id: Uuid) -> Subject<'static> {
+    pub const fn subject_in_path(self, id: Uuid) -> Subject<'static> {
         match self {
-            Self::CreateAccount | Self::UpdateAccount | Self::ReadAccounts => Subject::Account(id),
-            _ => Subject::Patient(id),
+            Self::UpdateAccount | Self::ReadAccounts => Subject::Account(id),
+            Self::ReadPatient
+            | Self::UpdatePatient
+            | Self::DeletePatient
+            | Self::RestrictPatient
+            | Self::EmergencyAccess
+            | Self::ReadBillingAccount => Subject::Patient(id),
+            // No path of theirs has an id.
+            Self::LogIn
+            | Self::RefreshSession
+            | Self::LogOut
+            | Self::RequestPassword
+            | Self::ChangePassword
+            | Self::SetPassword
+            | Self::CreateAccount
+            | Self::ListPatients
+            | Self::CreatePatient
+            | Self::ReadNotifications
+            | Self::ReadAnalytics
+            | Self::ReadAuditTrail
+            | Self::RequestsWithoutToken => Subject::Nobody,
         }
     }
 }
@@ -182,6 +200,24 @@ mod tests {
             let json = format!("\"{}\"", action.name());
             assert_eq!(serde_json::from_str::<Action>(&json).unwrap(), action);
         }
+    }
+
+    #[test]
+    fn an_id_in_a_path_is_a_patients_or_an_accounts() {
+        let id = Uuid::from_u128(7);
+        for route in identity::ROUTES {
+            let action = Action::of_route(route.method, route.path).unwrap();
+            let subject = if route.path.starts_with("/api/accounts/{id}") {
+                Subject::Account(id)
+            } else if route.path.starts_with("/api/patients/{id}") {
+                Subject::Patient(id)
+            } else {
+                assert!(!route.path.contains("{id}"), "{}", route.path);
+                continue;
+            };
+            assert_eq!(action.subject_in_path(id), subject, "{}", route.path);
+        }
+        assert_eq!(Action::LogIn.subject_in_path(id), Subject::Nobody);
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! Around a route: nothing comes out that is not on record.
 
-use api::{Problem, ProblemType};
+use api::{Id, Problem, ProblemType, id_in_query};
 use axum::{
     Router,
     extract::{FromRequestParts as _, RawPathParams, Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
-use http::{Uri, header, request::Parts};
+use http::request::Parts;
 use idempotency::IDEMPOTENCY_REPLAYED;
 use sqlx::PgPool;
-use uuid::Uuid;
 
 use crate::{Action, Outcome, Subject, Trail};
 
@@ -30,12 +29,13 @@ async fn on_record(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let trail = Trail::of(action, &mut parts).await;
-    let named = id_in_request(&mut parts).await;
+    let named = named(action, &mut parts).await;
     parts.extensions.insert(trail.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
 
     let answered = Answered::of(&response);
-    match complete(&database, &trail, named, answered).await {
+    let subject = trail.is_about().or(named);
+    match complete(&database, &trail, subject, answered).await {
         Ok(()) => response,
         Err(problem) => problem.into_response(),
     }
@@ -44,9 +44,8 @@ async fn on_record(
 /// What an answer says.
 enum Answered {
     Success,
-    /// The same as before, because the request was the same. It was about this patient, if
-    /// it registered them.
-    Replayed(Option<Uuid>),
+    /// The same as before, because the request was the same.
+    Replayed,
     NotDone(ProblemType, Outcome),
     /// Nothing about anybody's data.
     Nothing,
@@ -56,7 +55,7 @@ impl Answered {
     fn of(response: &Response) -> Self {
         if response.status().is_success() {
             if response.headers().contains_key(IDEMPOTENCY_REPLAYED) {
-                return Self::Replayed(id_in_location(response));
+                return Self::Replayed;
             }
             return Self::Success;
         }
@@ -72,21 +71,20 @@ impl Answered {
 async fn complete(
     database: &PgPool,
     trail: &Trail,
-    named: Option<Uuid>,
+    subject: Option<Subject<'static>>,
     answered: Answered,
 ) -> Result<(), Problem> {
     match answered {
         Answered::Success if trail.written() == Some(Outcome::Succeeded) => {}
         Answered::Success => return Err(Problem::internal("an answer without a record")),
         // It was done before; now its answer was looked at once more.
-        Answered::Replayed(registered) => {
-            let patient = named.or(registered);
-            let subject = patient.map_or(Subject::Nobody, Subject::Patient);
+        Answered::Replayed => {
+            let subject = subject.unwrap_or(Subject::Nobody);
             trail.succeeded(database, subject).await?;
         }
         Answered::NotDone(problem, outcome) => {
             trail
-                .not_done(database, outcome, problem.name(), named)
+                .not_done(database, outcome, problem.name(), subject)
                 .await?;
         }
         Answered::Nothing => {}
@@ -112,40 +110,44 @@ const fn outcome_of(problem: ProblemType) -> Option<(ProblemType, Outcome)> {
     }
 }
 
-/// The patient or the account that the path names, or the query.
-async fn id_in_request(parts: &mut Parts) -> Option<Uuid> {
-    let parameters = RawPathParams::from_request_parts(parts, &()).await.ok();
-    let in_path = parameters
-        .iter()
-        .flatten()
-        .find_map(|(name, value)| (name == "id").then(|| value.parse().ok()).flatten());
-    in_path.or_else(|| id_in_query(&parts.uri))
-}
-
-fn id_in_query(uri: &Uri) -> Option<Uuid> {
-    let mut pairs = uri.query()?.split('&');
-    pairs.find_map(|pair| pair.strip_prefix("patientId=")?.parse().ok())
-}
-
-/// The patient that was registered, of whom the path of the request says nothing.
-fn id_in_location(response: &Response) -> Option<Uuid> {
-    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
-    location.rsplit('/').next()?.parse().ok()
+/// The patient or the account that the request names, in its path or in its query.
+async fn named(action: Action, parts: &mut Parts) -> Option<Subject<'static>> {
+    let path = RawPathParams::from_request_parts(parts, &()).await.ok();
+    let mut ids = path.iter().flatten().filter(|(name, _)| *name == "id");
+    if let Some((_, id)) = ids.next() {
+        let Id(id) = id.parse().ok()?;
+        return Some(action.subject_in_path(id));
+    }
+    id_in_query(&parts.uri, "patientId").map(Subject::Patient)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_query_may_name_the_patient() {
-        let id = Uuid::from_u128(7);
-        let uri: Uri = format!("/api/notifications?limit=1&patientId={id}")
-            .parse()
-            .unwrap();
-        assert_eq!(id_in_query(&uri), Some(id));
-        let uri: Uri = "/api/notifications?patientId=nobody".parse().unwrap();
-        assert_eq!(id_in_query(&uri), None);
-        assert_eq!(id_in_query(&Uri::from_static("/api/notifications")), None);
+    async fn named_by(uri: &str) -> Option<Subject<'static>> {
+        let request = http::Request::get(uri).body(()).unwrap();
+        named(Action::ReadNotifications, &mut request.into_parts().0).await
+    }
+
+    #[tokio::test]
+    async fn the_query_may_name_the_patient_however_it_is_encoded() {
+        let id = uuid::Uuid::from_u128(0xab);
+        let encoded = id.to_string().replace('0', "%30").replace('-', "%2D");
+        for query in [
+            format!("limit=1&patientId={id}"),
+            format!("patientId={}", id.to_string().to_uppercase()),
+            format!("patient%49d={encoded}"),
+        ] {
+            let uri = format!("/api/notifications?{query}");
+            assert_eq!(named_by(&uri).await, Some(Subject::Patient(id)), "{query}");
+        }
+        for uri in [
+            "/api/notifications?patientId=nobody",
+            "/api/notifications?patientId=urn:uuid:00000000-0000-0000-0000-0000000000ab",
+            "/api/notifications",
+        ] {
+            assert_eq!(named_by(uri).await, None, "{uri}");
+        }
     }
 }

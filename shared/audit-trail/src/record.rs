@@ -86,7 +86,7 @@ impl Subject<'_> {
     const fn account(&self) -> Option<Uuid> {
         match self {
             Self::Account(id) => Some(*id),
-            _ => None,
+            Self::Nobody | Self::Patient(_) | Self::Patients(_) => None,
         }
     }
 }

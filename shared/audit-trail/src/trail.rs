@@ -23,6 +23,8 @@ struct Facts {
     request_id: Option<String>,
     /// Whom a login, or a token that is not an access token, turned out to be of.
     user: OnceLock<(Uuid, Option<Role>)>,
+    /// Whose data it turned out to be about.
+    about: OnceLock<Subject<'static>>,
     written: OnceLock<Outcome>,
 }
 
@@ -37,6 +39,7 @@ impl Trail {
             source: source.map(|address| address.to_string()),
             request_id: request_id.map(|id| id.as_str().to_owned()),
             user: OnceLock::new(),
+            about: OnceLock::new(),
             written: OnceLock::new(),
         };
         Self(Arc::new(facts))
@@ -47,6 +50,17 @@ impl Trail {
     pub fn found(&self, user: Uuid, role: Option<Role>) {
         // The first one stays: a request has one user.
         let _ = self.0.user.set((user, role));
+    }
+
+    /// Says whose data it is about, where the request does not name them: what the layer writes
+    /// from here on does.
+    pub fn about(&self, subject: Subject<'static>) {
+        let _ = self.0.about.set(subject);
+    }
+
+    /// Whose data the handler has said it is about.
+    pub(crate) fn is_about(&self) -> Option<Subject<'static>> {
+        self.0.about.get().copied()
     }
 
     /// Writes that it was done, to this patient or account.
@@ -96,13 +110,10 @@ impl Trail {
         database: impl PgExecutor<'_>,
         outcome: Outcome,
         problem: &str,
-        patient: Option<Uuid>,
+        subject: Option<Subject<'_>>,
     ) -> Result<(), sqlx::Error> {
-        let subject = match (patient, self.0.user.get()) {
-            (Some(id), _) => self.0.action.subject(id),
-            (None, Some((user, _))) => Subject::Account(*user),
-            (None, None) => Subject::Nobody,
-        };
+        let found = self.0.user.get().map(|(user, _)| Subject::Account(*user));
+        let subject = subject.or(found).unwrap_or(Subject::Nobody);
         self.write(database, outcome, Some(problem), subject, None)
             .await
     }

@@ -99,7 +99,10 @@ async fn a_filter_leaves_out_what_does_not_fit(database: PgPool) {
             vec![of_list.id, of_patient.id],
         ),
         (
-            format!("?patientId={patient}&action=LIST_PATIENTS"),
+            format!(
+                "?patientId={}&action=LIST_PATIENTS",
+                patient.to_string().to_uppercase()
+            ),
             vec![of_list.id],
         ),
         (format!("?actorId={account}"), vec![of_account.id]),
@@ -194,6 +197,9 @@ async fn a_wrong_parameter_is_named_and_nothing_is_a_fault_of_ours(database: PgP
         (cursor("-4714-01-01T00:00:00Z"), "cursor"),
         (cursor("+262000-01-01T00:00:00Z"), "cursor"),
         (format!("patientId={id}&patientId={id}"), "patientId"),
+        (format!("patientId=urn:uuid:{id}"), "patientId"),
+        (format!("actorId=%7B{id}%7D"), "actorId"),
+        (format!("accountId={}", id.simple()), "accountId"),
         ("action=DANCE".to_owned(), "action"),
         ("limit=0".to_owned(), "limit"),
         ("patientid=1".to_owned(), "patientid"),

@@ -95,8 +95,17 @@ async fn a_patient_without_an_account_is_not_found(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_id_that_is_none_is_refused(database: PgPool) {
     let billing = Running::start(&database).await.client();
-    let response = answer(&database, billing, as_caller(request("42"), Role::Admin)).await;
-    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let id = Uuid::now_v7();
+    for other in [
+        "42".to_owned(),
+        format!("urn:uuid:{id}"),
+        format!("%7B{id}%7D"),
+        id.simple().to_string(),
+    ] {
+        let request = as_caller(request(&other), Role::Admin);
+        let response = answer(&database, billing.clone(), request).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{other}");
+    }
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

@@ -168,19 +168,66 @@ async fn a_wrong_patient_id_is_named(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_refusal_names_the_patient_however_the_id_was_written(database: PgPool) {
+    let table = testing::table().await;
+    let patient = Uuid::now_v7();
+    sqlx::query("INSERT INTO patients.restricted_before_deletion (patient_id) VALUES ($1)")
+        .bind(patient)
+        .execute(&database)
+        .await
+        .unwrap();
+    let id = patient.to_string();
+    let encoded = id.replace('-', "%2D").replace('0', "%30");
+    let mut expected = Vec::new();
+    for query in [
+        format!("?patientId={}", id.to_uppercase()),
+        format!("?patientId={encoded}"),
+        format!("?limit=1&patient%49d={id}"),
+    ] {
+        let (status, body) = get(&database, &table, &query).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{query}: {body}");
+        expected.push(vec![patient]);
+        let refused: Vec<Vec<Uuid>> = sqlx::query_scalar(
+            "SELECT patient_ids FROM audit.record
+             WHERE action = 'READ_NOTIFICATIONS' AND outcome = 'REFUSED'",
+        )
+        .fetch_all(&database)
+        .await
+        .unwrap();
+        assert_eq!(refused, expected, "{query}");
+    }
+    for other in [
+        format!("urn:uuid:{id}"),
+        format!("%7B{id}%7D"),
+        id.replace('-', ""),
+    ] {
+        let (status, body) = get(&database, &table, &format!("?patientId={other}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{other}");
+        assert!(body["errors"]["patientId"].is_string(), "{other}: {body}");
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_wrong_limit_or_cursor_is_refused(database: PgPool) {
     let table = testing::table().await;
     let patient = format!("?patientId={}", Uuid::now_v7());
-    for rest in [
-        "&limit=0",
-        "&limit=101",
-        "&limit=x",
-        "&cursor=e30",
-        "&cursor=%C3%BC",
+    for (rest, parameter) in [
+        ("&limit=0", "limit"),
+        ("&limit=101", "limit"),
+        ("&limit=x", "limit"),
+        ("&limit=1&limit=2", "limit"),
+        ("&cursor=e30", "cursor"),
+        ("&cursor=%C3%BC", "cursor"),
+        ("&page=2", "page"),
+        ("&patientid=1", "patientid"),
     ] {
         let (status, body) = get(&database, &table, &format!("{patient}{rest}")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{rest}: {body}");
+        assert!(body["errors"][parameter].is_string(), "{rest}: {body}");
     }
+    let empty = format!("{patient}&limit=&cursor=");
+    let (status, body) = get(&database, &table, &empty).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

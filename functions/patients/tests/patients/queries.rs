@@ -16,6 +16,8 @@ async fn a_wrong_parameter_is_named(database: PgPool) {
         ("limit=1&limit=2", "limit"),
         ("cursor=abc", "cursor"),
         ("cursor=%FF", "cursor"),
+        // An id in another form than ours, in what a cursor is made of.
+        ("cursor=InVybjp1dWlkOjAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwMCI", "cursor"),
         ("page=2", "page"),
         ("Limit=2", "Limit"),
         ("name=Zo%C3%AB&limit=2", "name"),

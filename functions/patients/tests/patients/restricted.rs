@@ -241,15 +241,64 @@ async fn an_answer_from_before_the_restriction_is_closed_as_well(database: PgPoo
 
     let restriction = json!({ "restricted": true });
     restrict(&database, Role::Admin, &id, &restriction).await;
-    for answer in [create().await, update().await] {
+    let assert_refused = async |answer: Answer| {
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.body);
         assert!(!answer.body.to_string().contains("zoe@"));
-        let outcome: String =
-            sqlx::query_scalar("SELECT outcome FROM audit.record ORDER BY id DESC LIMIT 1")
-                .fetch_one(&database)
-                .await
-                .unwrap();
-        assert_eq!(outcome, "REFUSED");
+        let refusal: (String, Vec<Uuid>) = sqlx::query_as(
+            "SELECT outcome, patient_ids FROM audit.record ORDER BY id DESC LIMIT 1",
+        )
+        .fetch_one(&database)
+        .await
+        .unwrap();
+        assert_eq!(refusal, ("REFUSED".to_owned(), vec![id.parse().unwrap()]));
+    };
+    // Neither the path nor the query of a registration names the patient.
+    assert_refused(create().await).await;
+    assert_refused(update().await).await;
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_refusal_names_the_patient_however_the_id_was_written(database: PgPool) {
+    let id = restricted(&database).await;
+    let patient: Uuid = id.parse().unwrap();
+    let refused = async || -> Vec<Vec<Uuid>> {
+        sqlx::query_scalar("SELECT patient_ids FROM audit.record WHERE outcome = 'REFUSED'")
+            .fetch_all(&database)
+            .await
+            .unwrap()
+    };
+    let receptionist = call(&database, Role::Receptionist);
+    let encoded = id.replace('-', "%2D").replace('0', "%30");
+    let mut expected = Vec::new();
+    for id in [id.to_uppercase(), encoded] {
+        let path = format!("/api/patients/{id}");
+        for (method, body) in [(Method::GET, None), (Method::PUT, Some(zoe()))] {
+            let answer = receptionist.send(method, &path, body.as_ref()).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+            expected.push(vec![patient]);
+        }
+        assert_eq!(refused().await, expected, "{path}");
+    }
+    let restriction = json!({ "restricted": true });
+    for id in [
+        format!("urn:uuid:{id}"),
+        format!("%7B{id}%7D"),
+        id.replace('-', ""),
+    ] {
+        for (method, rest, body) in [
+            (Method::GET, "", None),
+            (Method::PUT, "", Some(zoe())),
+            (Method::DELETE, "", None),
+            (Method::PUT, "/restriction", Some(restriction.clone())),
+            (Method::POST, "/emergency-access", Some(reason())),
+        ] {
+            let path = format!("/api/patients/{id}{rest}");
+            let answer = call(&database, Role::Admin)
+                .send(method, &path, body.as_ref())
+                .await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+            assert_eq!(answer.body["errors"]["id"], "The id must be a UUID");
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Who looks at the trail leaves a record in it, too.
 
-use api::{ClinicTimeZone, Cursor, DayOrTime, Id, Limit, Problem, ProblemDocument, QueryInput, Time};
+use api::{
+    ClinicTimeZone, Cursor, DayOrTime, Id, Limit, Problem, ProblemDocument, QueryInput, Time,
+};
 use audit_trail::{Action, Outcome, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::get};
 use chrono::{DateTime, Utc};

@@ -104,7 +104,7 @@ pub(crate) async fn change_password(
         return Err(Problem::invalid_field("newPassword", message));
     }
     // A stolen access token is no way of guessing the password as often as one likes.
-    let email = EmailAddress::parse(&account.email).map_err(Problem::internal)?;
+    let email = EmailAddress::parse_known(&account.email).map_err(Problem::internal)?;
     let attempt = Box::pin(attempts.begin(&email, &source)).await?;
     let hash = PasswordHash::from_stored(account.password_hash.clone());
     let matches = match hash.matches(old).await {

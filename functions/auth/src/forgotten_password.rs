@@ -60,7 +60,7 @@ pub(crate) async fn forgotten_password(
     Input(input): Input<ForgottenPassword>,
 ) -> Result<StatusCode, Problem> {
     let mut errors = InputErrors::default();
-    let Some(email) = errors.field("email", EmailAddress::parse(&input.email)) else {
+    let Some(email) = errors.field("email", EmailAddress::parse_known(&input.email)) else {
         return Err(errors.into_problem());
     };
 

@@ -17,7 +17,6 @@ pub mod change_password;
 pub mod create_account;
 pub mod create_users;
 mod due_messages;
-mod email_address;
 pub mod forgotten_password;
 pub mod get_account;
 pub mod json_web_keys;
@@ -36,7 +35,7 @@ pub mod tell_administrators;
 pub mod update_account;
 pub mod validate_token;
 
-pub use email_address::{EmailAddress, InvalidEmailAddress};
+pub use fields::{EmailAddress, InvalidEmailAddress};
 pub use password::{HashingFailed, InvalidPassword, Password, PasswordHash};
 
 /// The service's part of the API's documentation.

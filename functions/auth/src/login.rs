@@ -125,7 +125,7 @@ pub(crate) async fn login(
 impl LoginRequest {
     fn parse(self) -> Result<(EmailAddress, Password), Problem> {
         let mut errors = InputErrors::default();
-        let email = errors.field("email", EmailAddress::parse(&self.email));
+        let email = errors.field("email", EmailAddress::parse_known(&self.email));
         let password = errors.field("password", Password::parse(&self.password));
         match (email, password) {
             (Some(email), Some(password)) => Ok((email, password)),

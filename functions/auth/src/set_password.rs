@@ -119,7 +119,7 @@ async fn replace_password(
     let Some(password) = errors.field("password", chosen) else {
         return Err(errors.into_problem());
     };
-    let email = EmailAddress::parse(&account.email).map_err(Problem::internal)?;
+    let email = EmailAddress::parse_known(&account.email).map_err(Problem::internal)?;
     let password = PasswordHash::of(password).await?;
 
     let mut transaction = Transaction::begin(database).await?;

@@ -69,7 +69,7 @@ pub(crate) async fn create_patient(
                    restricted, created_at, updated_at",
         Uuid::now_v7(),
         details.name.as_str(),
-        details.email.as_str(),
+        details.email.as_written(),
         details.address.as_str(),
         details.date_of_birth,
         details.registered_date.unwrap_or(today),

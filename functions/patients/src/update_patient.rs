@@ -87,7 +87,7 @@ pub(crate) async fn update_patient(
                    restricted, created_at, updated_at",
         id,
         details.name.as_str(),
-        details.email.as_str(),
+        details.email.as_written(),
         details.address.as_str(),
         details.date_of_birth,
         details.registered_date,

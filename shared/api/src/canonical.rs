@@ -109,7 +109,10 @@ mod tests {
             one,
             "\u{feff} { \"a\" : \"\\u00e9\\u0022\\u000A\\/\",\r\n\t\"b\":[ 1 , {\"c\":true,\"d\":null} ] } \n",
         ] {
-            assert_eq!(canonical(other), r#"{"a":"é\"\n/","b":[1,{"c":true,"d":null}]}"#);
+            assert_eq!(
+                canonical(other),
+                r#"{"a":"é\"\n/","b":[1,{"c":true,"d":null}]}"#
+            );
         }
     }
 
@@ -136,7 +139,15 @@ mod tests {
     #[test]
     fn what_cannot_be_read_stands_for_itself() {
         let deep = |levels: usize| format!("{}{}", "[ ".repeat(levels), "]".repeat(levels));
-        for text in ["", "{", "{} {}", "[01]", r#"["\ud800"]"#, &deep(33), &deep(30_000)] {
+        for text in [
+            "",
+            "{",
+            "{} {}",
+            "[01]",
+            r#"["\ud800"]"#,
+            &deep(33),
+            &deep(30_000),
+        ] {
             assert_eq!(canonical(text), text);
         }
         assert_eq!(canonical(&deep(32)), deep(32).replace(' ', ""));

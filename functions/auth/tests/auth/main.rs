@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accounts;
+mod addresses;
 mod attempts;
 mod authorizer;
 mod aws;

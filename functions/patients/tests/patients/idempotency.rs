@@ -245,7 +245,12 @@ async fn a_refusal_leaves_the_key_free(database: PgPool) {
     };
     let taken = with(zoe(), "email", "max@clinic.example");
     for (call, body, status, name) in [
-        (stale, &other, StatusCode::PRECONDITION_FAILED, "precondition-failed"),
+        (
+            stale,
+            &other,
+            StatusCode::PRECONDITION_FAILED,
+            "precondition-failed",
+        ),
         (current, &taken, StatusCode::CONFLICT, "conflict"),
     ] {
         let refused = call.send(Method::PUT, &path, Some(body)).await;
@@ -257,11 +262,17 @@ async fn a_refusal_leaves_the_key_free(database: PgPool) {
     assert_same(&again, &changed);
 
     let stale = stale.send(Method::DELETE, &path, None).await;
-    assert_problem(&stale, StatusCode::PRECONDITION_FAILED, "precondition-failed");
+    assert_problem(
+        &stale,
+        StatusCode::PRECONDITION_FAILED,
+        "precondition-failed",
+    );
     let gone = call.send(Method::DELETE, &path, None).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
     for _ in 0..2 {
-        let missing = keyed(&database, "m").send(Method::DELETE, &path, None).await;
+        let missing = keyed(&database, "m")
+            .send(Method::DELETE, &path, None)
+            .await;
         assert_problem(&missing, StatusCode::NOT_FOUND, "not-found");
         assert!(!is_replayed(&missing));
     }
@@ -311,10 +322,14 @@ async fn the_same_request_may_be_written_otherwise(database: PgPool) {
 
     let id = first.body["id"].as_str().unwrap();
     let path = format!("/api/patients/{id}");
-    let changed = call.send_text(Method::PUT, &path, Some(one.to_owned())).await;
+    let changed = call
+        .send_text(Method::PUT, &path, Some(one.to_owned()))
+        .await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
     let shouted = format!("/api/patients/{}", id.to_uppercase());
-    let again = call.send_text(Method::PUT, &shouted, Some(other.to_owned())).await;
+    let again = call
+        .send_text(Method::PUT, &shouted, Some(other.to_owned()))
+        .await;
     assert_same(&again, &changed);
 }
 

@@ -6,6 +6,7 @@
     reason = "a test fails where it cannot go on"
 )]
 
+mod addresses;
 mod bodies;
 mod closing;
 mod dates;

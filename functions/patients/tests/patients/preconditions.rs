@@ -131,13 +131,16 @@ async fn a_header_that_is_there_twice_is_named(database: PgPool) {
                 (name, values[1]),
             ];
             let text = body.as_ref().map(ToString::to_string).unwrap_or_default();
-            let refused = admin.send_as_is(method.clone(), &path, &headers, text).await;
+            let refused = admin
+                .send_as_is(method.clone(), &path, &headers, text)
+                .await;
             let status = StatusCode::BAD_REQUEST;
             assert_eq!(refused.status, status, "{method} {path} {name}");
             let said = format!("{name} must be sent once");
             assert_eq!(refused.body["errors"][name], said, "{}", refused.body);
         }
     }
-    let patient = admin.send(Method::GET, &format!("/api/patients/{id}"), None);
-    assert_eq!(patient.await.body["version"], 1);
+    let path = format!("/api/patients/{id}");
+    let patient = admin.send(Method::GET, &path, None).await;
+    assert_eq!(patient.body["version"], 1);
 }

@@ -17,7 +17,10 @@ async fn a_wrong_parameter_is_named(database: PgPool) {
         ("cursor=abc", "cursor"),
         ("cursor=%FF", "cursor"),
         // An id in another form than ours, in what a cursor is made of.
-        ("cursor=InVybjp1dWlkOjAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwMCI", "cursor"),
+        (
+            "cursor=InVybjp1dWlkOjAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwMCI",
+            "cursor",
+        ),
         ("page=2", "page"),
         ("Limit=2", "Limit"),
         ("name=Zo%C3%AB&limit=2", "name"),

@@ -1,0 +1,303 @@
+//! E-mail addresses: of patients and of those who log in.
+
+use std::hash::{Hash, Hasher};
+
+use idna::{
+    AsciiDenyList,
+    uts46::{DnsLength, Hyphens, Uts46},
+};
+
+use crate::{InvalidText, Line};
+
+/// The longest address (RFC 5321), in characters.
+const MAX_CHARACTERS: usize = 254;
+
+/// An address that mail can be sent to, in one form: its domain is in lower case and has
+/// letters beyond ASCII in Punycode, as DNS and the mail service know it; what is before the @
+/// is without quotes.
+///
+/// Two addresses are the same if they differ in upper and lower case alone, as no mail service
+/// tells mailboxes apart by that.
+#[derive(Clone)]
+pub struct EmailAddress {
+    written: String,
+    normal: String,
+}
+
+/// What is wrong with an address, for whoever typed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEmailAddress {
+    /// It is no text of one line, or too long a one.
+    #[error("Email {0}")]
+    Text(#[from] InvalidText),
+    /// It is none.
+    #[error("Email should be valid")]
+    Malformed,
+    /// It is one that our mail service does not deliver to.
+    #[error(
+        "Email cannot have letters beyond ASCII before the @: our mail service cannot deliver to such addresses"
+    )]
+    Undeliverable,
+}
+
+impl EmailAddress {
+    /// Reads an address that mail is to be sent to.
+    ///
+    /// # Errors
+    /// If it is missing, too long, no plain `somebody@some.where`, or not to be delivered to.
+    pub fn parse(text: &str) -> Result<Self, InvalidEmailAddress> {
+        let text = Line::parse(text, &(1..=MAX_CHARACTERS))?;
+        let address = well_formed(text.as_str())?;
+        let domain = ascii_domain(address.domain()).ok_or(InvalidEmailAddress::Malformed)?;
+        let local = unquoted(address.local_part()).ok_or(InvalidEmailAddress::Malformed)?;
+        if !local.is_ascii() {
+            return Err(InvalidEmailAddress::Undeliverable);
+        }
+        let written = format!("{local}@{domain}");
+        if written.len() > MAX_CHARACTERS {
+            return Err(InvalidText::TooLong(MAX_CHARACTERS).into());
+        }
+        Ok(Self::of(written))
+    }
+
+    /// Reads an address to look for it among those that are stored. Some of them are from when
+    /// there were fewer rules: what is well-formed is taken, and what has a form of today is
+    /// brought into it.
+    ///
+    /// # Errors
+    /// If it is missing, too long, or not `somebody@some.where`.
+    pub fn parse_known(text: &str) -> Result<Self, InvalidEmailAddress> {
+        let refusal = match Self::parse(text) {
+            Ok(address) => return Ok(address),
+            Err(refusal) => refusal,
+        };
+        let text = Line::parse(text, &(1..=MAX_CHARACTERS))?;
+        let address = well_formed(text.as_str()).map_err(|_| refusal)?;
+        let domain = ascii_domain(address.domain());
+        let domain = domain.unwrap_or_else(|| address.domain().to_owned());
+        Ok(Self::of(format!("{}@{domain}", address.local_part())))
+    }
+
+    fn of(written: String) -> Self {
+        let normal = written.to_lowercase();
+        Self { written, normal }
+    }
+
+    /// The form that addresses are compared in: all of it in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.normal
+    }
+
+    /// The form to write to and to show: before the @ in the case that it was typed in.
+    #[must_use]
+    pub fn as_written(&self) -> &str {
+        &self.written
+    }
+}
+
+/// An address by RFC 5321, without a display name, at a host with a name.
+fn well_formed(text: &str) -> Result<email_address::EmailAddress, InvalidEmailAddress> {
+    let options = email_address::Options::default()
+        .with_required_tld()
+        .without_display_text()
+        .without_domain_literal();
+    email_address::EmailAddress::parse_with_options(text, options)
+        .map_err(|_| InvalidEmailAddress::Malformed)
+}
+
+/// The domain as DNS knows it (UTS #46, not transitional: letters, digits and hyphens). The
+/// last part is the name of a top-level domain: an address of IP is none.
+fn ascii_domain(domain: &str) -> Option<String> {
+    let ascii = Uts46::new().to_ascii(
+        domain.as_bytes(),
+        AsciiDenyList::STD3,
+        Hyphens::CheckFirstLast,
+        DnsLength::Verify,
+    );
+    let ascii = ascii.ok()?.into_owned();
+    let (_, top) = ascii.rsplit_once('.')?;
+    let is_name = top.len() > 1 && top.bytes().all(|byte| byte.is_ascii_alphabetic());
+    (is_name || top.starts_with("xn--")).then_some(ascii)
+}
+
+/// What is before the @, without quotes that it does not need. What needs them has characters
+/// that mean something else to who reads a header; and so does `?`, which begins the headers in
+/// a link to the address.
+fn unquoted(local: &str) -> Option<String> {
+    let local = match local.strip_prefix('"') {
+        Some(quoted) => unescaped(quoted.strip_suffix('"')?),
+        None => local.to_owned(),
+    };
+    let plain = email_address::EmailAddress::is_valid_local_part(&local);
+    (plain && !local.contains(['"', '?'])).then_some(local)
+}
+
+fn unescaped(quoted: &str) -> String {
+    let mut text = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        text.extend(match character {
+            '\\' => characters.next(),
+            _ => Some(character),
+        });
+    }
+    text
+}
+
+impl PartialEq for EmailAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.normal == other.normal
+    }
+}
+
+impl Eq for EmailAddress {}
+
+impl Hash for EmailAddress {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.normal.hash(state);
+    }
+}
+
+/// Keeps the address out of logs.
+impl std::fmt::Debug for EmailAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EmailAddress(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> Result<String, InvalidEmailAddress> {
+        EmailAddress::parse(text).map(|address| address.written)
+    }
+
+    #[test]
+    fn an_address_has_one_form() {
+        for (typed, form) in [
+            ("zoe@clinic.example", "zoe@clinic.example"),
+            (" Zoe@Clinic.EXAMPLE\n", "Zoe@clinic.example"),
+            ("zoe@clinic\u{200b}.example", "zoe@clinic.example"),
+            (
+                "o'brien+tag@sub.clinic.example",
+                "o'brien+tag@sub.clinic.example",
+            ),
+            ("\"z\"@x.example", "z@x.example"),
+            ("\"z.\\o\\e\"@x.example", "z.oe@x.example"),
+            ("i@bücher.example", "i@xn--bcher-kva.example"),
+            ("i@bu\u{308}cher.example", "i@xn--bcher-kva.example"),
+            ("i@BÜCHER.example", "i@xn--bcher-kva.example"),
+            ("i@XN--BCHER-KVA.example", "i@xn--bcher-kva.example"),
+            ("i@ΟΔΟΣ.example", "i@xn--pxavbq.example"),
+            ("i@例子.广告", "i@xn--fsqu00a.xn--4rr70v"),
+            ("i@xn--fsqu00a.xn--4rr70v", "i@xn--fsqu00a.xn--4rr70v"),
+            ("i@straße.example", "i@xn--strae-oqa.example"),
+            ("i@ｘ.example", "i@x.example"),
+        ] {
+            assert_eq!(written(typed).as_deref(), Ok(form), "{typed}");
+            assert_eq!(written(form).as_deref(), Ok(form), "{form}");
+            let known = EmailAddress::parse_known(typed).unwrap();
+            assert_eq!(known.written, form, "{typed}");
+        }
+    }
+
+    #[test]
+    fn case_makes_no_difference_and_is_kept_before_the_at() {
+        let typed = EmailAddress::parse("Zoe@Clinic.example").unwrap();
+        assert_eq!(typed.as_written(), "Zoe@clinic.example");
+        assert_eq!(typed.as_str(), "zoe@clinic.example");
+        assert_eq!(typed, EmailAddress::parse("zOE@CLINIC.example").unwrap());
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        let long = format!("zoe@{}.example", "x.".repeat(130));
+        let punycode = format!("{}@{}example", "z".repeat(64), "ü.".repeat(25));
+        let malformed = InvalidEmailAddress::Malformed;
+        let text = InvalidEmailAddress::Text;
+        for (address, refusal) in [
+            ("", text(InvalidText::Missing)),
+            (" \u{3000}", text(InvalidText::Missing)),
+            (&long, text(InvalidText::TooLong(254))),
+            (&punycode, text(InvalidText::TooLong(254))),
+            ("zoe@clinic.example\0", text(InvalidText::ControlCharacters)),
+            (
+                "zoe@clinic.\u{202e}example",
+                text(InvalidText::DirectionControls),
+            ),
+            ("zoe", malformed),
+            ("@clinic.example", malformed),
+            ("zoe@localhost", malformed),
+            ("a@b@c.example", malformed),
+            ("a b@c.example", malformed),
+            ("a@b.example, c@d.example", malformed),
+            ("Zoe <zoe@clinic.example>", malformed),
+            ("a@clinic.example\nbcc: b@evil.example", malformed),
+            ("a@x.example?subject=x", malformed),
+            ("a?subject=x@x.example", malformed),
+            ("a@x.example%0Abcc:b@evil.example", malformed),
+            ("a%0d%0abcc:b@x.example", malformed),
+            ("\"a b\"@x.example", malformed),
+            ("\"a@b\"@x.example", malformed),
+            ("\"a\\\"b\"@x.example", malformed),
+            ("\".a\"@x.example", malformed),
+            ("\"\"@x.example", malformed),
+            ("zoe@[127.0.0.1]", malformed),
+            ("zoe@[IPv6:::1]", malformed),
+            ("zoe@1.2.3.4", malformed),
+            ("zoe@１.２.３.４", malformed),
+            ("zoe@127.0.0.0x1", malformed),
+            ("zoe@2130706433.1", malformed),
+            ("zoe@clinic.example.", malformed),
+            ("zoe@clinic..example", malformed),
+            ("zoe@-clinic.example", malformed),
+            ("zoe@clinic_.example", malformed),
+            ("zoe@xn--a.example", malformed),
+            ("zoe@clinic.e", malformed),
+        ] {
+            assert_eq!(written(address), Err(refusal), "{address:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_delivered_says_why() {
+        for address in [
+            "用户@例子.广告",
+            "zoë@clinic.example",
+            "zoe\u{308}@clinic.example",
+        ] {
+            let refusal = EmailAddress::parse(address).unwrap_err();
+            assert_eq!(refusal, InvalidEmailAddress::Undeliverable, "{address}");
+            assert!(refusal.to_string().contains("deliver"));
+        }
+    }
+
+    #[test]
+    fn what_was_stored_under_other_rules_is_still_found() {
+        for (typed, stored) in [
+            (" ZOË@Clinic.example", "zoë@clinic.example"),
+            (
+                "zoe\u{308}@bu\u{308}cher.example",
+                "zoë@xn--bcher-kva.example",
+            ),
+            ("\"A b\"@x.example", "\"a b\"@x.example"),
+            ("a@1.2.3.4", "a@1.2.3.4"),
+            ("A@x_y.example", "a@x_y.example"),
+        ] {
+            let known = EmailAddress::parse_known(typed).unwrap();
+            assert_eq!(known.as_str(), stored, "{typed}");
+            assert_eq!(EmailAddress::parse_known(stored).unwrap(), known);
+        }
+        for none in [
+            "",
+            "zoe",
+            "zoe@localhost",
+            "a@b@c.example",
+            "zoe@x.example\0",
+        ] {
+            assert!(EmailAddress::parse_known(none).is_err(), "{none}");
+        }
+    }
+}

@@ -137,6 +137,7 @@ pub(crate) async fn list_audit_records(
 ) -> Result<Json<AuditRecordList>, Problem> {
     caller.must(Permission::ReadAuditTrail)?;
 
+    page.must_have_a_period(clinic)?;
     let mut query = page.query(clinic);
     let rows: Vec<Row> = query
         .build_query_as()
@@ -161,6 +162,17 @@ pub(crate) async fn list_audit_records(
 }
 
 impl Page {
+    /// 400 for a period that ends before it begins.
+    fn must_have_a_period(&self, clinic: ClinicTimeZone) -> Result<(), Problem> {
+        let from = self.from.map(|from| from.first(clinic));
+        let to = self.to.map(|to| to.end(clinic));
+        if from.zip(to).is_some_and(|(from, to)| to <= from) {
+            let message = "Must be before to, of which a day is included";
+            return Err(Problem::invalid_field("from", message));
+        }
+        Ok(())
+    }
+
     /// The page's records and one more, by those filters alone that are given: one statement for
     /// all of them would read every record for most.
     fn query(&self, clinic: ClinicTimeZone) -> QueryBuilder<Postgres> {

@@ -123,9 +123,7 @@ impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let form: Object = ObjectBuilder::new()
             .schema_type(Type::String)
-            .pattern(Some(
-                r#"^(\*|(W/)?"[!#-+.-~-]*"(, ?(W/)?"[!#-+.-~-]*")*)$"#,
-            ))
+            .pattern(Some(r#"^(\*|(W/)?"[!#-+.-~-]*"(, ?(W/)?"[!#-+.-~-]*")*)$"#))
             .build();
         let parameter = ParameterBuilder::new()
             .name("If-Match")

@@ -86,6 +86,9 @@ async fn a_wrong_date_is_named() {
         ("?from=2023-01-01&to=2024-05-01", "from"),
         ("?from=2024-05-01&to=%F0%9F%A9%BA", "to"),
         ("?from=%27%20OR%201=1&to=2024-05-01", "from"),
+        ("?from=2024-05-01&from=2024-05-02", "from"),
+        ("?since=2024-05-01", "since"),
+        ("?patientId=7", "patientId"),
     ] {
         let (status, body) = get(testing::table().await, query).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
@@ -113,6 +116,9 @@ async fn a_time_stands_for_its_day() {
 async fn both_wrong_dates_are_named() {
     let (_, body) = get(testing::table().await, "?from=a&to=b").await;
     assert_eq!(body["errors"].as_object().unwrap().len(), 2, "{body}");
+    let (_, body) = get(testing::table().await, "?to=2024-05-01T00:00:00+01:00").await;
+    let said = body["errors"]["to"].as_str().unwrap();
+    assert!(said.contains("%2B"), "{said}");
 }
 
 #[tokio::test]

@@ -202,6 +202,11 @@ async fn a_wrong_parameter_is_named_and_nothing_is_a_fault_of_ours(database: PgP
         (format!("accountId={}", id.simple()), "accountId"),
         ("action=DANCE".to_owned(), "action"),
         ("limit=0".to_owned(), "limit"),
+        ("from=2026-01-02&to=2026-01-01".to_owned(), "from"),
+        (
+            "from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z".to_owned(),
+            "from",
+        ),
         ("patientid=1".to_owned(), "patientid"),
     ] {
         let (status, body) = get_as(&database, Role::Auditor, &format!("?{query}")).await;

@@ -16,6 +16,7 @@ mod passwords;
 mod preconditions;
 mod public_keys;
 mod published;
+mod queries;
 mod refresh;
 mod sample_events;
 mod sessions;

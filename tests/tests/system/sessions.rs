@@ -59,10 +59,13 @@ async fn a_stolen_refresh_token_is_good_for_nobody_in_the_end() {
     let user = clinic.hire(Role::Clinician).await;
     let first = clinic.welcome(&user).await;
     let owner = refresh(&clinic, &first["refreshToken"]).await.json();
-    // The thief is quick enough for the grace, and gets a token too.
+    // The thief is quick enough for the grace, and gets what the owner has got.
     let thief = refresh(&clinic, &first["refreshToken"]).await;
     assert_eq!(thief.status, 200, "{thief:?}");
     let thief = thief.json();
+    assert_eq!(thief["refreshToken"], owner["refreshToken"]);
+    // The owner goes on, and uses what follows from it.
+    let owner = refresh(&clinic, &owner["refreshToken"]).await.json();
     let owner = refresh(&clinic, &owner["refreshToken"]).await.json();
 
     let found = refresh(&clinic, &thief["refreshToken"]).await;
@@ -88,8 +91,12 @@ async fn refreshes_at_the_same_moment_are_all_answered() {
     );
     for answer in [&answers.0, &answers.1, &answers.2, &answers.3] {
         assert_eq!(answer.status, 200, "{answer:?}");
-        let visitor = visitor(&clinic, &answer.json());
+        let answer = answer.json();
+        let visitor = visitor(&clinic, &answer);
         visitor.get("/auth/validate").answers(200).await;
+        // Whichever a front end keeps, it can go on with it.
+        let next = refresh(&clinic, &answer["refreshToken"]).await;
+        assert_eq!(next.status, 200, "{next:?}");
     }
 }
 

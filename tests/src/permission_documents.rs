@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use identity::{ROUTES, Role};
+use identity::{Permission, ROUTES, Role};
 use serde_yaml_ng::Value;
 
 /// `docs/permissions.md`: which role may call which route.
@@ -43,6 +43,61 @@ pub fn of_roles() -> Result<String> {
         )?;
     }
     Ok(page)
+}
+
+/// What stands in README.md around [`in_words`].
+const BEGIN: &str = "<!-- Made from shared/identity/src/permission.rs: `cargo run --bin permission-documents` -->\n";
+const END: &str = "<!-- The end of what is made. -->\n";
+
+/// `README.md` with what each role may do, in words.
+///
+/// # Errors
+/// If it has no place for that.
+pub fn in_readme(readme: &str) -> Result<String> {
+    let (before, rest) = readme.split_once(BEGIN).context("README.md: no begin")?;
+    let (_, after) = rest.split_once(END).context("README.md: no end")?;
+    Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", in_words()?))
+}
+
+fn in_words() -> Result<String> {
+    let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
+    let mut table = format!("| | {} |\n", names.join(" | "));
+    writeln!(table, "|---|{}", "---|".repeat(names.len()))?;
+    let mut permissions: Vec<Permission> = Vec::new();
+    for permission in Role::ALL.iter().flat_map(|role| role.permissions()) {
+        if !permissions.contains(permission) {
+            permissions.push(*permission);
+        }
+    }
+    // What everybody may is no difference.
+    permissions.retain(|permission| !Role::ALL.iter().all(|role| role.may(*permission)));
+    for permission in permissions {
+        let marks = Role::ALL.map(|role| if role.may(permission) { "yes" } else { "–" });
+        writeln!(table, "| {} | {} |", words(permission), marks.join(" | "))?;
+    }
+    Ok(table)
+}
+
+const fn words(permission: Permission) -> &'static str {
+    match permission {
+        Permission::EndOwnSessions => "log out",
+        Permission::ChangeOwnPassword => "change their password",
+        Permission::ReadOwnAccount => "see their own account",
+        Permission::ReadAccounts => "see who has an account, and as what",
+        Permission::ManageAccounts => "give accounts, change roles, keep people out",
+        Permission::ListPatients => "list patients",
+        Permission::ReadPatient => "see a patient",
+        Permission::CreatePatient => "register patients",
+        Permission::UpdatePatient => "change patients",
+        Permission::DeletePatient => "delete patients",
+        Permission::RestrictPatient => "restrict a record, and open it again",
+        Permission::SeeRestrictedPatients => "see restricted records",
+        Permission::OpenInEmergency => "open a restricted record in an emergency",
+        Permission::ReadBillingAccount => "see billing accounts",
+        Permission::ReadAnalytics => "see the analytics",
+        Permission::ReadNotifications => "see which messages patients were sent",
+        Permission::ReadAuditTrail => "read the audit trail",
+    }
 }
 
 /// `docs/function-permissions.md`: what each function may do with which resource of AWS,

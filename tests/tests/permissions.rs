@@ -28,6 +28,13 @@ fn the_page_of_the_roles_is_up_to_date() {
 }
 
 #[test]
+fn the_readme_says_what_each_role_may_do() {
+    let readme = read("README.md");
+    let current = permission_documents::in_readme(&readme).unwrap();
+    assert!(readme == current, "README.md is not the table: {HOW}");
+}
+
+#[test]
 fn no_function_may_do_anything_that_is_not_on_its_page() {
     let current = permission_documents::of_functions(&read("template.yaml")).unwrap();
     assert!(

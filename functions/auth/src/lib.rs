@@ -4,7 +4,8 @@
 //! One file per use case: [`login`], [`refresh`], [`logout`], [`logout_all`],
 //! [`validate_token`], [`json_web_keys`] and [`authorizer`]; [`change_password`],
 //! [`forgotten_password`], [`set_password`] and [`send_account_messages`];
-//! [`create_account`], [`list_accounts`], [`get_account`], [`update_account`] and
+//! [`create_account`], [`list_accounts`], [`get_account`], [`get_own_account`],
+//! [`update_account`] and
 //! [`create_users`].
 
 pub mod access;
@@ -19,6 +20,7 @@ pub mod create_users;
 mod due_messages;
 pub mod forgotten_password;
 pub mod get_account;
+pub mod get_own_account;
 pub mod json_web_keys;
 pub mod keys_in_aws;
 pub mod list_accounts;
@@ -52,6 +54,7 @@ pub use password::{HashingFailed, InvalidPassword, Password, PasswordHash};
         create_account::create_account,
         list_accounts::list_accounts,
         get_account::get_account,
+        get_own_account::get_own_account,
         update_account::update_account,
         validate_token::validate_token,
         json_web_keys::json_web_keys,

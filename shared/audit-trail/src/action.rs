@@ -125,7 +125,7 @@ impl Action {
         Some(match (method, path) {
             ("POST", "/auth/logout" | "/auth/logout-all") => Self::LogOut,
             ("POST", "/auth/change-password") => Self::ChangePassword,
-            ("GET", "/api/accounts" | "/api/accounts/{id}") => Self::ReadAccounts,
+            ("GET", "/api/me" | "/api/accounts" | "/api/accounts/{id}") => Self::ReadAccounts,
             ("POST", "/api/accounts") => Self::CreateAccount,
             ("PUT", "/api/accounts/{id}") => Self::UpdateAccount,
             ("GET", "/api/patients") => Self::ListPatients,

@@ -51,13 +51,14 @@ impl Role {
         use Permission::{
             ChangeOwnPassword, CreatePatient, DeletePatient, EndOwnSessions, ListPatients,
             ManageAccounts, OpenInEmergency, ReadAccounts, ReadAnalytics, ReadAuditTrail,
-            ReadBillingAccount, ReadNotifications, ReadPatient, RestrictPatient,
+            ReadBillingAccount, ReadNotifications, ReadOwnAccount, ReadPatient, RestrictPatient,
             SeeRestrictedPatients, UpdatePatient,
         };
         match self {
             Self::Admin => &[
                 EndOwnSessions,
                 ChangeOwnPassword,
+                ReadOwnAccount,
                 ReadAccounts,
                 ManageAccounts,
                 ListPatients,
@@ -75,6 +76,7 @@ impl Role {
             Self::Clinician => &[
                 EndOwnSessions,
                 ChangeOwnPassword,
+                ReadOwnAccount,
                 ListPatients,
                 ReadPatient,
                 CreatePatient,
@@ -85,6 +87,7 @@ impl Role {
             Self::Receptionist => &[
                 EndOwnSessions,
                 ChangeOwnPassword,
+                ReadOwnAccount,
                 ListPatients,
                 ReadPatient,
                 CreatePatient,
@@ -95,6 +98,8 @@ impl Role {
             Self::Auditor => &[
                 EndOwnSessions,
                 ChangeOwnPassword,
+                ReadOwnAccount,
+                ReadAccounts,
                 ListPatients,
                 ReadPatient,
                 SeeRestrictedPatients,
@@ -131,12 +136,15 @@ impl FromStr for Role {
 }
 
 /// Something that a use case lets only some roles do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Permission {
     /// Log out, of one session or all.
     EndOwnSessions,
     /// Change the password that one logs in with.
     ChangeOwnPassword,
+    /// See one's own account, and what one may do.
+    ReadOwnAccount,
     /// See who may log in, and as what.
     ReadAccounts,
     /// Give accounts, change roles, keep people out.
@@ -197,6 +205,7 @@ pub const ROUTES: &[Route] = &[
         "/auth/change-password",
         Permission::ChangeOwnPassword,
     ),
+    route("GET", "/api/me", Permission::ReadOwnAccount),
     route("GET", "/api/accounts", Permission::ReadAccounts),
     route("POST", "/api/accounts", Permission::ManageAccounts),
     route("GET", "/api/accounts/{id}", Permission::ReadAccounts),

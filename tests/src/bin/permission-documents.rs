@@ -1,4 +1,4 @@
-//! Writes `docs/permissions.md` and `docs/function-permissions.md`.
+//! Writes `docs/permissions.md`, `docs/function-permissions.md` and what roles may do in `README.md`.
 
 use std::{fs, path::Path};
 
@@ -16,5 +16,8 @@ fn main() -> anyhow::Result<()> {
         docs.join("function-permissions.md"),
         permission_documents::of_functions(&template)?,
     )?;
+    let readme = repository.join("README.md");
+    let written = permission_documents::in_readme(&fs::read_to_string(&readme)?)?;
+    fs::write(readme, written)?;
     Ok(())
 }

@@ -253,3 +253,45 @@ async fn who_guesses_has_to_wait_and_keeps_nobody_out() {
     let welcome = log_in_from(&clinic, &home, &user.email, &user.password).await;
     assert_eq!(welcome["statusCode"], 200, "{welcome}");
 }
+
+#[tokio::test]
+async fn everybody_sees_their_own_account_and_what_they_may_do() {
+    let clinic = Clinic::open();
+    for role in Role::ALL {
+        let user = clinic.stack().user(role);
+        let me = clinic.log_in(role).await.get("/api/me");
+        let me = me.answers(200).await.json();
+        assert_eq!(me["email"], user.email);
+        assert_eq!(me["role"], json!(role));
+        let permissions = json!(role.permissions());
+        assert_eq!(me["permissions"], permissions);
+        let id = me["id"].as_str().unwrap();
+        // On record, as every look at an account is.
+        let path = format!("/api/audit?actorId={id}&accountId={id}&action=READ_ACCOUNTS&limit=1");
+        let records = clinic.administrator().await.get(&path);
+        let records = records.answers(200).await.json();
+        assert_eq!(records["records"][0]["outcome"], "SUCCEEDED", "{records}");
+    }
+    clinic.stranger().get("/api/me").answers(401).await;
+}
+
+#[tokio::test]
+async fn an_auditor_sees_accounts_and_changes_none() {
+    let clinic = Clinic::open();
+    let administrator = clinic.administrator().await;
+    let account = invite(&clinic, &administrator, Role::Clinician).await;
+    let path = format!("/api/accounts/{}", account["id"].as_str().unwrap());
+
+    let auditor = clinic.log_in(Role::Auditor).await;
+    let seen = auditor.get(&path).answers(200).await.json();
+    assert_eq!(seen["email"], account["email"]);
+    let list = auditor.get("/api/accounts?limit=1").answers(200).await;
+    assert!(list.json()["accounts"].is_array());
+    let change = json!({ "role": "ADMIN", "disabled": false });
+    auditor.put(&path).json(&change).answers(403).await;
+    auditor
+        .post("/api/accounts")
+        .json(&change)
+        .answers(403)
+        .await;
+}

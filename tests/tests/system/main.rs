@@ -23,6 +23,7 @@ mod local_invocation;
 mod log_in;
 mod methods;
 mod patients;
+mod readme;
 mod reference_client;
 mod refusals;
 mod resilience;

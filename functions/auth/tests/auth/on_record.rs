@@ -3,7 +3,8 @@
 use auth::{
     change_password, create_account,
     create_users::{PasswordRules, create_users},
-    forgotten_password, get_account, list_accounts, login, logout, logout_all, refresh,
+    forgotten_password, get_account, get_own_account, list_accounts, login, logout, logout_all,
+    refresh,
     send_account_messages::Report,
     set_password, update_account,
 };
@@ -246,7 +247,8 @@ async fn who_looks_at_accounts_is_on_record(database: PgPool) {
     let user = a_user(&database).await;
     let accounts = Router::new()
         .merge(list_accounts::routes(database.clone()))
-        .merge(get_account::routes(database.clone()));
+        .merge(get_account::routes(database.clone()))
+        .merge(get_own_account::routes(database.clone()));
     let read = async |role: Role, path: &str| {
         let request = as_caller(request("GET", path, &json!({})), role);
         send(&accounts, request).await;
@@ -259,6 +261,12 @@ async fn who_looks_at_accounts_is_on_record(database: PgPool) {
     let record = read(Role::Admin, &path).await;
     assert_eq!(record.brief(), ("READ_ACCOUNTS", "SUCCEEDED", None));
     assert_eq!(record.account_id, Some(user));
+    // Nobody has the caller's account here.
+    let record = read(Role::Receptionist, "/api/me").await;
+    assert_eq!(
+        record.brief(),
+        ("READ_ACCOUNTS", "FAILED", Some("not-found"))
+    );
     let record = read(Role::Receptionist, &path).await;
     let refused = ("READ_ACCOUNTS", "REFUSED", Some("forbidden"));
     assert_eq!(record.brief(), refused);

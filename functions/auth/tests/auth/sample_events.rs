@@ -6,8 +6,8 @@ use auth::{
     authorizer::authorize,
     change_password, create_account,
     create_users::{PasswordRules, create_users},
-    forgotten_password, get_account, json_web_keys, list_accounts, login, logout, logout_all,
-    refresh, set_password, update_account, validate_token,
+    forgotten_password, get_account, get_own_account, json_web_keys, list_accounts, login, logout,
+    logout_all, refresh, set_password, update_account, validate_token,
 };
 use axum::{Router, body::Body};
 use http::{Request, StatusCode};
@@ -97,6 +97,7 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
         ))
         .merge(list_accounts::routes(database.clone()))
         .merge(get_account::routes(database.clone()))
+        .merge(get_own_account::routes(database.clone()))
         .merge(update_account::routes(
             database.clone(),
             deployment.sessions().await,
@@ -119,6 +120,7 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
         ("create-account", StatusCode::CREATED),
         ("list-accounts", StatusCode::OK),
         ("get-account", StatusCode::NOT_FOUND),
+        ("get-own-account", StatusCode::OK),
         ("update-account", StatusCode::NOT_FOUND),
         ("forgotten-password", StatusCode::ACCEPTED),
         // Whose password it is, and which token, the sample cannot know.

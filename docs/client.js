@@ -1,0 +1,62 @@
+// A client of the API for front ends, to be copied. The tokens are kept in memory alone.
+export class Problem extends Error {
+  constructor(status, document) {
+    super(document.detail ?? `The API answered ${status}`);
+    Object.assign(this, { errors: {} }, document, { status });
+  }
+}
+
+export class Client {
+  #session = null;
+  #refreshing = null;
+  constructor(api) { this.api = api; }
+
+  async logIn(email, password) {
+    this.#session = (await this.#send("POST", "/auth/login", { body: { email, password } })).data;
+  }
+  async logOut() {
+    await this.request("POST", "/auth/logout");
+    this.#session = null;
+  }
+  // Any request; after a 401 once more, with the next token. `etag` is that of what was read.
+  async request(method, path, options) {
+    const token = this.#session?.token;
+    return this.#send(method, path, options, token).catch(async (problem) => {
+      if (problem.status !== 401 || !this.#session) throw problem;
+      if (this.#session.token === token) await this.#refresh(); // or somebody else has done it
+      return this.#send(method, path, options, this.#session.token);
+    });
+  }
+  // A change; it has one effect, although it is sent again where no answer came.
+  async change(method, path, options) {
+    const headers = { "Idempotency-Key": crypto.randomUUID() };
+    const send = () => this.request(method, path, { ...options, headers });
+    return send().catch((error) => { if (error instanceof Problem) throw error; return send(); });
+  }
+  // A list: for await (const patient of client.all("/api/patients", "patients")) …
+  async *all(path, name, cursor = null) {
+    do {
+      const query = new URLSearchParams({ limit: 50, ...(cursor && { cursor }) });
+      const { data } = await this.request("GET", `${path}?${query}`);
+      yield* data[name];
+      cursor = data.nextCursor;
+    } while (cursor);
+  }
+  // A refresh token is good for one refresh: whoever wants one meanwhile waits for the same.
+  #refresh() {
+    this.#refreshing ??= this.#send("POST", "/auth/refresh", { body: { refreshToken: this.#session.refreshToken } })
+      .then(({ data }) => { this.#session = data; })
+      .catch((problem) => { if (problem.status === 401) this.#session = null; throw problem; })
+      .finally(() => { this.#refreshing = null; });
+    return this.#refreshing;
+  }
+  async #send(method, path, { body, etag, headers } = {}, token = null) {
+    headers = { ...headers, ...(body && { "Content-Type": "application/json" }) };
+    if (token) headers.Authorization = `Bearer ${token}`;
+    if (etag) headers["If-Match"] = etag;
+    const response = await fetch(this.api + path, { method, headers, body: body && JSON.stringify(body) });
+    const data = await response.json().catch(() => ({}));
+    if (!response.ok) throw new Problem(response.status, data);
+    return { data, etag: response.headers.get("ETag") };
+  }
+}

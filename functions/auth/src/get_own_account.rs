@@ -1,0 +1,82 @@
+//! `GET /api/me`: the caller's own account, and what they may do.
+
+use api::{Problem, ProblemDocument};
+use audit_trail::{Action, Subject, Trail, layer};
+use axum::{Json, Router, extract::State, routing::get};
+use identity::{Caller, Permission, Role};
+use serde::Serialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::account::{AccountRow, not_found};
+
+/// The route.
+pub fn routes(database: PgPool) -> Router {
+    let routes = Router::new()
+        .route("/api/me", get(get_own_account))
+        .with_state(database.clone());
+    layer(database, Action::ReadAccounts, routes)
+}
+
+/// Who is logged in.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "id": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
+    "email": "zoe@clinic.example",
+    "role": "AUDITOR",
+    "permissions": ["END_OWN_SESSIONS", "READ_OWN_ACCOUNT", "LIST_PATIENTS", "READ_AUDIT_TRAIL"]
+}))]
+pub(crate) struct OwnAccount {
+    /// Names the account; the `actorId` of what is on record of them.
+    id: Uuid,
+    /// What they log in with.
+    email: String,
+    /// What they work as.
+    role: Role,
+    /// What they may do, thereby: a page shows what is for them.
+    permissions: Vec<Permission>,
+}
+
+/// Get your own account
+///
+/// Who is logged in, as what, and what they may do. The role is that of the account: a token that
+/// was issued before it changed has another one, until the next refresh.
+#[utoipa::path(
+    get, path = "/api/me", tag = "accounts", operation_id = "getOwnAccount",
+    responses(
+        (status = 200, description = "Your account", body = OwnAccount),
+        (status = 404, description = "The account is gone", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn get_own_account(
+    caller: Caller,
+    State(database): State<PgPool>,
+    trail: Trail,
+) -> Result<Json<OwnAccount>, Problem> {
+    caller.must(Permission::ReadOwnAccount)?;
+
+    let account = sqlx::query_as!(
+        AccountRow,
+        r#"SELECT id, version, email, role, disabled,
+                  password_hash IS NOT NULL AS "has_password!", created_at, updated_at
+           FROM auth.user_account
+           WHERE id = $1"#,
+        caller.user,
+    )
+    .fetch_optional(&database)
+    .await?
+    .ok_or_else(not_found)?
+    .read()?;
+    trail
+        .succeeded(&database, Subject::Account(account.id))
+        .await?;
+    Ok(Json(OwnAccount {
+        id: account.id,
+        email: account.email,
+        role: account.role,
+        permissions: account.role.permissions().to_vec(),
+    }))
+}

@@ -1,0 +1,47 @@
+//! What README.md says to type, typed.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use serde_json::Value;
+use system_tests::Clinic;
+
+/// The first shell commands below a heading.
+fn commands(heading: &str) -> String {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let (_, section) = readme.split_once(heading).expect("the heading");
+    let (_, commands) = section.split_once("```sh\n").expect("shell commands");
+    let (commands, _) = commands.split_once("```").expect("their end");
+    commands.to_owned()
+}
+
+#[tokio::test]
+async fn the_walk_through_works_twice() {
+    let clinic = Clinic::open();
+    let commands = commands("## A walk through");
+    let mut patients = BTreeSet::new();
+    for _ in 0..2 {
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-euc", &commands])
+            .env("API_URL", &clinic.stack().api_url);
+        let output = tokio::task::spawn_blocking(move || shell.output());
+        let output = output.await.unwrap().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let answers: Vec<Value> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let [patient, account, analytics, notifications, audit, mistake] = &answers[..] else {
+            panic!("{answers:?}");
+        };
+        assert_eq!(account["patientId"], patient["id"], "{account}");
+        assert!(analytics["totals"]["created"].is_u64(), "{analytics}");
+        assert!(notifications["notifications"].is_array(), "{notifications}");
+        assert_eq!(audit["records"][0]["patientIds"][0], patient["id"]);
+        assert_eq!(mistake["errors"]["name"], "Must be a string");
+        patients.insert(patient["id"].to_string());
+    }
+    assert_eq!(patients.len(), 2);
+}

@@ -88,6 +88,7 @@ const fn words(permission: Permission) -> &'static str {
         Permission::ListPatients => "list patients",
         Permission::ReadPatient => "see a patient",
         Permission::CreatePatient => "register patients",
+        Permission::RegisterWithoutWelcome => "register patients who are not welcomed",
         Permission::UpdatePatient => "change patients",
         Permission::DeletePatient => "delete patients",
         Permission::RestrictPatient => "restrict a record, and open it again",

@@ -20,6 +20,9 @@ const COLUMNS: [&str; 9] = [
     "ZIP",
 ];
 
+/// Says when somebody has died; a file of the living alone may lack it.
+const DEATH: &str = "DEATHDATE";
+
 /// A row of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -27,6 +30,8 @@ pub struct Row {
     pub line: u64,
     /// What the file calls it.
     pub id: String,
+    /// When they died, if they did.
+    pub died: Option<String>,
     /// Who is in it, or why nobody can tell.
     pub patient: Result<NewPatient, String>,
 }
@@ -35,6 +40,7 @@ pub struct Row {
 pub struct Rows {
     reader: Reader<File>,
     columns: [usize; COLUMNS.len()],
+    death: Option<usize>,
     /// How many there are.
     pub count: u64,
 }
@@ -59,9 +65,11 @@ impl Rows {
             };
             *column = position;
         }
+        let death = header.iter().position(|title| title == DEATH);
         Ok(Self {
             reader,
             columns,
+            death,
             count: u64::try_from(count)?,
         })
     }
@@ -82,6 +90,7 @@ impl Iterator for Rows {
             Err(error) => Some(Row {
                 line,
                 id: format!("line {line}"),
+                died: None,
                 patient: Err(reason(&error)),
             }),
         }
@@ -104,6 +113,8 @@ impl Rows {
             state,
             zip,
         ] = fields;
+        let died = self.death.and_then(|column| record.get(column));
+        let died = died.map(str::trim).filter(|day| !day.is_empty());
         let patient = if id.is_empty() {
             Err("the row has no Id".to_owned())
         } else {
@@ -123,6 +134,7 @@ impl Rows {
             } else {
                 id.to_owned()
             },
+            died: died.map(ToOwned::to_owned),
             patient,
         }
     }
@@ -178,6 +190,16 @@ mod tests {
         assert_eq!(patient.email, "ab-1@synthea.example");
         assert_eq!(patient.address, "1 Main St, Boston, Massachusetts 02134");
         assert_eq!(patient.date_of_birth, "1987-03-12");
+    }
+
+    #[test]
+    fn a_row_says_who_has_died() {
+        let content = format!(
+            "{HEADER},DEATHDATE\n1,1987-03-12,,a,b,c,d,e,f,2019-01-02\n2,1987-03-12,,a,b,c,d,e,f, \n"
+        );
+        let rows = rows(content.as_bytes());
+        assert_eq!(rows[0].died.as_deref(), Some("2019-01-02"));
+        assert_eq!(rows[1].died, None);
     }
 
     #[test]

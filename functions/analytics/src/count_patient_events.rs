@@ -72,7 +72,7 @@ fn counters(table: &Table, event: &PatientEvent) -> Result<TransactWriteItem, Bu
         .expression_attribute_names("#kind", event.change.kind())
         .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
     let update = match &event.change {
-        Change::Created(patient) => {
+        Change::Created(patient) | Change::CreatedWithoutWelcome(patient) => {
             let band = AgeBand::at_registration(patient.date_of_birth, patient.registered_date);
             update
                 .expression_attribute_names("#band", band_attribute(band))

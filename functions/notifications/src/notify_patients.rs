@@ -1,8 +1,9 @@
 //! Welcomes every new patient once.
 //!
 //! Stores the welcome as `PENDING`, sends it, and stores what became of it; [`attempt`] says
-//! how duplicates and crashes are kept apart. Changes to a patient and their removal are no
-//! reason to write to them: they are only marked as seen, so that a welcome that comes after
+//! how duplicates and crashes are kept apart. That somebody whom the clinic has known before was
+//! registered, changes to a patient and their removal are no reason to write to them: they are
+//! only marked as seen, so that a welcome that comes after
 //! them is not sent any more.
 //!
 //! [`attempt`]: crate::attempt

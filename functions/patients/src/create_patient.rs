@@ -1,6 +1,6 @@
 //! `POST /api/patients`: registers a patient, and has a billing account opened for them.
 
-use api::{ClinicTimeZone, Input, OnConstraint as _, ProblemDocument};
+use api::{ClinicTimeZone, InputAndQuery, OnConstraint as _, ProblemDocument};
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router, extract::State, response::Response, routing::post};
 use chrono::Utc;
@@ -8,7 +8,9 @@ use events::Change;
 use http::{StatusCode, header};
 use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
+use serde::Deserialize;
 use sqlx::PgPool;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::{
@@ -27,19 +29,40 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     audit_trail::layer(database, Action::CreatePatient, routes)
 }
 
+/// What follows from the registration.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Consequences {
+    /// Whether the patient gets a welcome message. Only an administrator may say `false`: of
+    /// patients whom the clinic has known before, such as those of another system.
+    #[serde(default)]
+    #[param(value_type = Option<bool>, default = true)]
+    welcome: Welcome,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+enum Welcome {
+    #[default]
+    #[serde(rename = "true")]
+    Sent,
+    #[serde(rename = "false")]
+    NotSent,
+}
+
 /// Register a patient
 ///
 /// The answer comes as soon as the patient is stored. Their billing account, the event
 /// and everything that follows from it are certain from then on.
 #[utoipa::path(
     post, path = "/api/patients", tag = "patients", operation_id = "createPatient",
-    params(IdempotencyKey),
+    params(Consequences, IdempotencyKey),
     request_body = PatientInput,
     responses(
         (status = 201, description = "The patient is registered", body = Patient,
          headers(("ETag" = String, description = "The version, for If-Match"),
                  ("Location" = String, description = "Where the patient is"))),
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The role may not register patients, or not without a welcome", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The Idempotency-Key stands for another request", body = ProblemDocument, content_type = "application/problem+json"),
     ),
@@ -51,9 +74,12 @@ pub(crate) async fn create_patient(
     clinic: ClinicTimeZone,
     trail: Trail,
     work: UnitOfWork,
-    Input(input): Input<PatientInput>,
+    InputAndQuery(input, Consequences { welcome }): InputAndQuery<PatientInput, Consequences>,
 ) -> Result<Response, Interrupted> {
     caller.must(Permission::CreatePatient)?;
+    if welcome == Welcome::NotSent {
+        caller.must(Permission::RegisterWithoutWelcome)?;
+    }
     let now = Utc::now();
     let details = input.parse(now, clinic)?;
     // Whoever was born where it is tomorrow is not registered before that.
@@ -78,12 +104,11 @@ pub(crate) async fn create_patient(
     .await
     .on_constraint(EMAIL_UNIQUE, email_taken)?;
     outbox::open_billing_account(&mut transaction, &patient).await?;
-    outbox::announce(
-        &mut transaction,
-        &patient,
-        Change::Created((&patient).into()),
-    )
-    .await?;
+    let change = match welcome {
+        Welcome::Sent => Change::Created,
+        Welcome::NotSent => Change::CreatedWithoutWelcome,
+    };
+    outbox::announce(&mut transaction, &patient, change((&patient).into())).await?;
     let id = patient.id;
     trail
         .succeeded(&mut *transaction, Subject::Patient(id))

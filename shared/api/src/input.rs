@@ -22,17 +22,32 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
+        let input = InputAndQuery::from_request(request, &()).await;
+        input.map(|InputAndQuery(input, NoParameters {})| Self(input))
+    }
+}
+
+/// A JSON body, and the parameters behind the question mark.
+#[derive(Debug)]
+pub struct InputAndQuery<T, Q>(pub T, pub Q);
+
+impl<T: DeserializeOwned, Q: DeserializeOwned + Send, S: Sync> FromRequest<S>
+    for InputAndQuery<T, Q>
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
         if !is_json(request.headers()) {
             return Err(Problem::new(
                 ProblemType::UnsupportedMediaType,
                 "The body must be JSON in UTF-8, with Content-Type: application/json",
             ));
         }
-        no_parameters(request.uri())?;
+        let query = read_query(request.uri())?;
         let body = read_body(request.into_body()).await?;
         let json = Json::parse(&body)
             .map_err(|error| Problem::new(ProblemType::InvalidInput, error.to_string()))?;
-        json.read("field").map(Self)
+        Ok(Self(json.read("field")?, query))
     }
 }
 
@@ -104,10 +119,11 @@ pub fn id_in_query(uri: &Uri, name: &str) -> Option<Uuid> {
 /// Refuses a query where there is nothing to ask for: in requests with a body, and for what
 /// has an id.
 fn no_parameters(uri: &Uri) -> Result<(), Problem> {
-    #[derive(Deserialize)]
-    struct NoParameters {}
     read_query(uri).map(|NoParameters {}| ())
 }
+
+#[derive(Deserialize)]
+struct NoParameters {}
 
 /// An id in the path.
 #[derive(Debug, Clone, Copy)]

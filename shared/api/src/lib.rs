@@ -39,7 +39,9 @@ pub use entity_tag::{EntityTag, IfMatch, IfMatchRule, UnknownIfMatchRule};
 pub use gateway::{AskedPath, request_context};
 pub use header::only_header;
 pub use id::{Id, InvalidId};
-pub use input::{Input, InputErrors, MAX_BODY_BYTES, PathId, QueryInput, id_in_query, read_body};
+pub use input::{
+    Input, InputAndQuery, InputErrors, MAX_BODY_BYTES, PathId, QueryInput, id_in_query, read_body,
+};
 pub use json::ReadOnly;
 pub use observe::RequestId;
 pub use origins::AllowedOrigins;

@@ -27,6 +27,8 @@ pub struct PatientEvent {
 pub enum Change {
     /// The patient was registered.
     Created(Patient),
+    /// The patient was registered, whom the clinic has known before and does not welcome.
+    CreatedWithoutWelcome(Patient),
     /// The patient's data changed.
     Updated(Patient),
     /// The patient was removed.
@@ -38,7 +40,7 @@ impl Change {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Created(_) => "created",
+            Self::Created(_) | Self::CreatedWithoutWelcome(_) => "created",
             Self::Updated(_) => "updated",
             Self::Deleted => "deleted",
         }
@@ -81,6 +83,11 @@ impl PatientEvent {
         let change = match &self.change {
             Change::Created(patient) => Wire::Created(v1::PatientCreated {
                 patient: Some(patient.into()),
+                without_welcome: false,
+            }),
+            Change::CreatedWithoutWelcome(patient) => Wire::Created(v1::PatientCreated {
+                patient: Some(patient.into()),
+                without_welcome: true,
             }),
             Change::Updated(patient) => Wire::Updated(v1::PatientUpdated {
                 patient: Some(patient.into()),
@@ -109,7 +116,14 @@ impl PatientEvent {
         let event = v1::PatientEvent::decode(bytes).map_err(|_| Undecodable("not protobuf"))?;
         let time = event.occurred_at.ok_or(Undecodable("occurred_at"))?;
         let change = match event.change.ok_or(Undecodable("change"))? {
-            Wire::Created(created) => Change::Created(patient(created.patient)?),
+            Wire::Created(created) => {
+                let patient = patient(created.patient)?;
+                if created.without_welcome {
+                    Change::CreatedWithoutWelcome(patient)
+                } else {
+                    Change::Created(patient)
+                }
+            }
             Wire::Updated(updated) => Change::Updated(patient(updated.patient)?),
             Wire::Deleted(v1::PatientDeleted {}) => Change::Deleted,
         };
@@ -192,6 +206,7 @@ mod tests {
     fn an_event_survives_the_wire() {
         for change in [
             Change::Created(zoe()),
+            Change::CreatedWithoutWelcome(zoe()),
             Change::Updated(zoe()),
             Change::Deleted,
         ] {

@@ -51,8 +51,8 @@ impl Role {
         use Permission::{
             ChangeOwnPassword, CreatePatient, DeletePatient, EndOwnSessions, ListPatients,
             ManageAccounts, OpenInEmergency, ReadAccounts, ReadAnalytics, ReadAuditTrail,
-            ReadBillingAccount, ReadNotifications, ReadOwnAccount, ReadPatient, RestrictPatient,
-            SeeRestrictedPatients, UpdatePatient,
+            ReadBillingAccount, ReadNotifications, ReadOwnAccount, ReadPatient,
+            RegisterWithoutWelcome, RestrictPatient, SeeRestrictedPatients, UpdatePatient,
         };
         match self {
             Self::Admin => &[
@@ -64,6 +64,7 @@ impl Role {
                 ListPatients,
                 ReadPatient,
                 CreatePatient,
+                RegisterWithoutWelcome,
                 UpdatePatient,
                 DeletePatient,
                 RestrictPatient,
@@ -155,6 +156,8 @@ pub enum Permission {
     ReadPatient,
     /// Register a patient.
     CreatePatient,
+    /// Register a patient who is not welcomed, such as one from another system.
+    RegisterWithoutWelcome,
     /// Change a patient's data.
     UpdatePatient,
     /// Remove a patient.

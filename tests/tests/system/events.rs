@@ -45,6 +45,7 @@ pub(crate) fn created(new: &NewPatient) -> Change {
             date_of_birth: new.date_of_birth.clone(),
             registered_date: "2020-01-01".to_owned(),
         }),
+        without_welcome: false,
     })
 }
 

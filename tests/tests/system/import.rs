@@ -9,15 +9,16 @@ use std::{
     time::Duration,
 };
 
+use contracts::patient::v1::patient_event::Change;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use system_tests::{Clinic, Patient, within};
+use system_tests::{Clinic, Patient, Topic, within};
 use uuid::Uuid;
 
 const ROWS: usize = 30;
 
-/// The first rows of the sample data as patients whom no other test knows, and two rows
-/// that the API cannot take.
+/// The first rows of the living in the sample data as patients whom no other test knows, two
+/// rows that the API cannot take, and one of somebody who has died.
 fn write_csv(folder: &Path) -> PathBuf {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/synthea/patients.csv");
     let sample = fs::read_to_string(sample).unwrap();
@@ -26,7 +27,8 @@ fn write_csv(folder: &Path) -> PathBuf {
     let path = folder.join("patients.csv");
     let mut file = fs::File::create(&path).unwrap();
     writeln!(file, "{header}").unwrap();
-    let rows: Vec<&str> = lines.take(ROWS).collect();
+    let living = lines.filter(|row| row.split(',').nth(2) == Some(""));
+    let rows: Vec<&str> = living.take(ROWS).collect();
     for row in &rows {
         let (_, rest) = row.split_once(',').unwrap();
         writeln!(file, "{},{rest}", Uuid::new_v4()).unwrap();
@@ -37,6 +39,9 @@ fn write_csv(folder: &Path) -> PathBuf {
     (fields[0], fields[1]) = (&unborn, "2999-01-01");
     writeln!(file, "{}", fields.join(",")).unwrap();
     (fields[0], fields[1], fields[8]) = (&nameless, "1999-01-01", &long);
+    writeln!(file, "{}", fields.join(",")).unwrap();
+    let dead = Uuid::new_v4().to_string();
+    (fields[0], fields[2], fields[8]) = (&dead, "2019-01-02", "Feil");
     writeln!(file, "{}", fields.join(",")).unwrap();
     path
 }
@@ -113,6 +118,7 @@ fn send(child: &Child, signal: Signal) {
 #[tokio::test]
 async fn an_import_that_is_interrupted_goes_on_where_it_was() {
     let clinic = Clinic::open();
+    let mut topic = Topic::listen(clinic.stack()).await;
     let import = Import::new();
 
     let first = import.interrupt(5, Signal::INT).await;
@@ -128,7 +134,7 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
     assert_eq!(last.status.code(), Some(0), "{last:?}");
     let report = import.read_report();
     assert_eq!(report["interrupted"], false);
-    assert_eq!(report["rows"], ROWS + 2);
+    assert_eq!(report["rows"], ROWS + 3);
     // The row that was on its way when the process was killed may be there already.
     let (created, already_there) = (&report["created"], &report["alreadyThere"]);
     let both = created.as_u64().unwrap() + already_there.as_u64().unwrap();
@@ -152,8 +158,13 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
             "name: Name cannot exceed 100 characters"
         ]
     );
+    let left_out = report["leftOut"].as_array().unwrap();
+    assert_eq!(left_out.len(), 1, "{report}");
+    assert_eq!(left_out[0]["line"], 34);
+    assert_eq!(left_out[0]["reason"], "died on 2019-01-02");
     let text = String::from_utf8(last.stdout).unwrap();
-    for part in reasons.iter().copied().chain(["line 32", "line 33"]) {
+    let lines = ["line 32", "line 33", "line 34", "died on 2019-01-02"];
+    for part in reasons.iter().copied().chain(lines) {
         assert!(text.contains(part), "{part}: {text}");
     }
 
@@ -180,6 +191,12 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
         "427 Balistreri Way Unit 19, Chicopee, Massachusetts 01013"
     );
     assert_eq!(patient.date_of_birth.to_string(), "1989-05-25");
+    // Nobody is welcomed where nobody has asked for that.
+    let created = &topic.records_about(patient.id, 1).await[0].event.change;
+    let Some(Change::Created(created)) = created else {
+        panic!("{created:?}")
+    };
+    assert!(created.without_welcome);
 }
 
 #[tokio::test]
@@ -198,7 +215,7 @@ async fn an_import_that_was_done_is_not_done_again() {
     let report = import.read_report();
     assert_eq!(
         (&report["created"], &report["before"]),
-        (&ROWS.into(), &(ROWS + 2).into())
+        (&ROWS.into(), &(ROWS + 3).into())
     );
 
     // Without the journal, the API knows them.

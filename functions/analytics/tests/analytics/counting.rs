@@ -32,7 +32,7 @@ async fn each_kind_of_event_has_its_counter() {
             event(time, Change::Created(born_on("1970-01-01"))),
             event(time, Change::Created(born_on("1960-01-01"))),
             event(time, Change::Created(born_on("1940-01-01"))),
-            event(time, Change::Created(born_on("1930-01-01"))),
+            event(time, Change::CreatedWithoutWelcome(born_on("1930-01-01"))),
             event(time, Change::Updated(born_on("1940-01-01"))),
             event(time, Change::Updated(born_on("1940-01-01"))),
             event(time, Change::Deleted),

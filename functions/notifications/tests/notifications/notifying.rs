@@ -48,6 +48,16 @@ async fn a_new_patient_is_welcomed() {
 }
 
 #[tokio::test]
+async fn who_is_not_to_be_welcomed_hears_nothing() {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses).await;
+    let event = event(Uuid::now_v7(), Change::CreatedWithoutWelcome(zoe()));
+    assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Ignored);
+    assert!(ses.taken().is_empty());
+    assert!(stored(&notifier.table, &event).await.is_none());
+}
+
+#[tokio::test]
 async fn a_duplicate_sends_nothing() {
     let ses = Ses::start().await;
     let notifier = notifier(&ses).await;

@@ -22,6 +22,7 @@ mod relay;
 mod restricted;
 mod routes;
 mod slow_receivers;
+mod welcome;
 
 use std::sync::LazyLock;
 

@@ -38,7 +38,10 @@ pub(crate) enum ApiError {
     Unavailable(StatusCode),
     #[error("the API refuses the log-in (status {0})")]
     LogIn(StatusCode),
-    #[error("the user's role does not allow to register patients")]
+    #[error(
+        "the user's role does not allow to register patients, or not without welcoming them \
+         (--welcome)"
+    )]
     NotAllowed,
     #[error("the API answered in a way that this program does not know (status {0})")]
     Unknown(StatusCode),
@@ -55,6 +58,7 @@ pub(crate) struct Api {
     http: Client,
     url: String,
     credentials: Credentials,
+    welcome: bool,
     token: Mutex<Token>,
 }
 
@@ -84,11 +88,15 @@ struct Problem {
 }
 
 impl Api {
-    /// Logs in.
+    /// Logs in. Patients are to be welcomed, or not.
     ///
     /// # Errors
     /// If that does not work.
-    pub(crate) async fn log_in(url: &str, credentials: Credentials) -> anyhow::Result<Self> {
+    pub(crate) async fn log_in(
+        url: &str,
+        credentials: Credentials,
+        welcome: bool,
+    ) -> anyhow::Result<Self> {
         let url = url.trim_end_matches('/').to_owned();
         let http = system_tests::http_client().timeout(TIMEOUT).build()?;
         let token = log_in(&http, &url, &credentials).await?;
@@ -96,6 +104,7 @@ impl Api {
             http,
             url,
             credentials,
+            welcome,
             token: Mutex::new(token),
         })
     }
@@ -139,7 +148,10 @@ impl Api {
 
     async fn post(&self, patient: &NewPatient, token: &Token) -> Result<Response, ApiError> {
         self.http
-            .post(format!("{}/api/patients", self.url))
+            .post(format!(
+                "{}/api/patients?welcome={}",
+                self.url, self.welcome
+            ))
             .bearer_auth(token.text.expose_secret())
             .json(patient)
             .send()

@@ -18,7 +18,7 @@ use crate::{
     api::{Api, ApiError},
     journal::{Entry, Journal, Outcome},
     progress::Progress,
-    report::{RefusedRow, Report},
+    report::{Report, ReportedRow},
 };
 
 /// What an import works with.
@@ -85,6 +85,7 @@ impl Import {
             before,
             created: 0,
             already_there: 0,
+            left_out: Vec::new(),
             refused: Vec::new(),
             interrupted: self.stop.load(Ordering::Relaxed),
             failure: failure.map(|error| format!("{error:#}")),
@@ -93,21 +94,32 @@ impl Import {
             match &entry.outcome {
                 Outcome::Created { .. } => report.created += 1,
                 Outcome::AlreadyThere => report.already_there += 1,
-                Outcome::Refused { reason } => report.refused.push(RefusedRow {
-                    line: entry.line,
-                    id: entry.id.clone(),
-                    reason: reason.clone(),
-                }),
+                Outcome::LeftOut { reason } => report.left_out.push(row(entry, reason)),
+                Outcome::Refused { reason } => report.refused.push(row(entry, reason)),
             }
         }
+        report.left_out.sort_by_key(|row| row.line);
         report.refused.sort_by_key(|row| row.line);
         Ok(report)
     }
 
     async fn settle(&self, row: Row) -> Result<Outcome, ApiError> {
+        // The API has no word for it, so that everything would be done for them as for others.
+        if let Some(day) = row.died {
+            let reason = format!("died on {day}");
+            return Ok(Outcome::LeftOut { reason });
+        }
         match row.patient {
             Ok(patient) => self.api.create(&patient).await,
             Err(reason) => Ok(Outcome::Refused { reason }),
         }
+    }
+}
+
+fn row(entry: &Entry, reason: &str) -> ReportedRow {
+    ReportedRow {
+        line: entry.line,
+        id: entry.id.clone(),
+        reason: reason.to_owned(),
     }
 }

@@ -29,6 +29,11 @@ pub(crate) enum Outcome {
     },
     /// A patient of this e-mail address is there already.
     AlreadyThere,
+    /// Nobody whom a clinic treats.
+    LeftOut {
+        /// Why.
+        reason: String,
+    },
     /// The patient cannot be registered as they are.
     Refused {
         /// Why.

@@ -39,7 +39,7 @@ const INTERRUPTED: u8 = 130;
 ///
 /// Without --api-url, --email or --password, those of the running local stack are used,
 /// as `local-stack exec` hands them on. Run it again after an interruption: rows
-/// that are done are not done again.
+/// that are done are not done again. Rows of the dead are left out.
 #[derive(Parser)]
 #[command(name = "import-patients", version)]
 struct Arguments {
@@ -61,6 +61,10 @@ struct Arguments {
     /// How many rows to go through that are not done yet; all without it
     #[arg(long)]
     limit: Option<usize>,
+    /// Have everybody sent a welcome; otherwise nobody hears of it, and only an administrator
+    /// may import
+    #[arg(long)]
+    welcome: bool,
     /// Where to write the report, as JSON; the journal is beside it
     #[arg(long, default_value = "import-report.json")]
     report: PathBuf,
@@ -85,7 +89,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         api_url: api_url.clone(),
     };
     let journal = Journal::open(&journal_path(&arguments.report), &subject)?;
-    let api = Api::log_in(&api_url, credentials).await?;
+    let api = Api::log_in(&api_url, credentials, arguments.welcome).await?;
 
     let import = Import {
         api,

@@ -21,6 +21,7 @@ pub(crate) struct Progress {
 struct Counts {
     created: u64,
     already_there: u64,
+    left_out: u64,
     refused: u64,
 }
 
@@ -50,6 +51,7 @@ impl Progress {
         match outcome {
             Outcome::Created { .. } => self.counts.created += 1,
             Outcome::AlreadyThere => self.counts.already_there += 1,
+            Outcome::LeftOut { .. } => self.counts.left_out += 1,
             Outcome::Refused { .. } => self.counts.refused += 1,
         }
         self.bar.inc(1);
@@ -65,9 +67,12 @@ impl Progress {
         let Counts {
             created,
             already_there,
+            left_out,
             refused,
         } = self.counts;
-        let counts = format!("{created} created, {already_there} already there, {refused} refused");
+        let counts = format!(
+            "{created} created, {already_there} already there, {left_out} left out, {refused} refused"
+        );
         self.bar.set_message(counts.clone());
         if self
             .last_sign

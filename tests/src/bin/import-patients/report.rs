@@ -29,18 +29,20 @@ pub(crate) struct Report {
     pub(crate) created: u64,
     /// Patients whose e-mail address was registered already.
     pub(crate) already_there: u64,
+    /// Rows of the dead.
+    pub(crate) left_out: Vec<ReportedRow>,
     /// Rows that were refused.
-    pub(crate) refused: Vec<RefusedRow>,
+    pub(crate) refused: Vec<ReportedRow>,
     /// Whether this run was told to stop.
     pub(crate) interrupted: bool,
     /// Why this run had to stop, if it had to.
     pub(crate) failure: Option<String>,
 }
 
-/// A row that is no patient whom the API takes.
+/// A row that is no patient now, and why.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct RefusedRow {
+pub(crate) struct ReportedRow {
     /// The line of the file that it begins in, from 1.
     pub(crate) line: u64,
     /// What the file calls it.
@@ -61,9 +63,9 @@ impl Report {
     }
 
     fn left(&self) -> u64 {
-        let refused = self.refused.len() as u64;
+        let reported = (self.left_out.len() + self.refused.len()) as u64;
         self.rows
-            .saturating_sub(self.created + self.already_there + refused)
+            .saturating_sub(self.created + self.already_there + reported)
     }
 }
 
@@ -74,8 +76,9 @@ impl fmt::Display for Report {
         let rates = [
             ("created", self.created),
             ("already there", self.already_there),
+            ("left out", self.left_out.len() as u64),
             ("refused", self.refused.len() as u64),
-            ("left", self.left()),
+            ("to be done", self.left()),
         ];
         for (name, rows) in rates {
             writeln!(f, "  {name:<14} {rows:>7}")?;
@@ -85,11 +88,13 @@ impl fmt::Display for Report {
             "in {:.1} s; {} rows were done before",
             self.seconds, self.before
         )?;
-        if !self.refused.is_empty() {
-            writeln!(f, "\nRefused:")?;
-        }
-        for row in &self.refused {
-            writeln!(f, "  line {}, {}: {}", row.line, row.id, row.reason)?;
+        for (what, rows) in [("Left out", &self.left_out), ("Refused", &self.refused)] {
+            if !rows.is_empty() {
+                writeln!(f, "\n{what}:")?;
+            }
+            for row in rows {
+                writeln!(f, "  line {}, {}: {}", row.line, row.id, row.reason)?;
+            }
         }
         if let Some(failure) = &self.failure {
             writeln!(f, "\nStopped at {failure}")?;

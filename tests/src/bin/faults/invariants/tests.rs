@@ -110,6 +110,7 @@ fn good() -> Run {
     let created = |patient| {
         Happening::Created(PatientCreated {
             patient: Some(announced(patient)),
+            without_welcome: false,
         })
     };
     let updated = PatientUpdated {

@@ -362,17 +362,19 @@ async fn a_change_that_was_made_meanwhile_is_not_overwritten() {
     assert_eq!(second.version, 2);
     let late = put(&first.etag()).answers(412).await.problem();
     assert_eq!(late.name(), "precondition-failed");
-    for etag in ["\"3\"", "W/\"2\"", "\"abc\""] {
+    for etag in ["\"3\"", "W/\"1\"", "\"abc\""] {
         put(etag).answers(412).await;
     }
     put("2").answers(400).await;
     put("\"1\", \"2\"").answers(200).await;
+    // As proxies that compress make it.
+    put("W/\"3\"").answers(200).await;
     put("*").answers(200).await;
 
     let delete = |etag: &str| visitor.delete(&first.path()).header("If-Match", etag);
     delete("\"2\"").answers(412).await;
     visitor.get(&first.path()).answers(200).await;
-    delete("\"4\"").answers(204).await;
+    delete("\"5\"").answers(204).await;
     delete("*").answers(404).await;
 }
 

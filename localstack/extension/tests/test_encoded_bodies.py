@@ -9,7 +9,7 @@ import json
 import pytest
 import requests
 
-from rest_api import RestApi, route
+from rest_api import RestApi
 from sam import deploy, function, upload
 from stack import LocalStack, python_function
 
@@ -26,8 +26,12 @@ return {"statusCode": 200, "body": json.dumps(shown)}
 @pytest.fixture(scope="module")
 def api(localstack: LocalStack) -> RestApi:
     """An API that shows what its function was given."""
+    show = {
+        "Type": "Api",
+        "Properties": {"RestApiId": {"Ref": "Api"}, "Path": "/show", "Method": "post"},
+    }
     resources = {
-        "Show": function(upload(localstack, SHOW), Events={"Show": route("/show")}),
+        "Show": function(upload(localstack, SHOW), Events={"Show": show}),
         "Api": {"Type": "AWS::Serverless::Api", "Properties": {"StageName": "test"}},
     }
     return RestApi(localstack, deploy(localstack, resources, ApiId={"Ref": "Api"})["ApiId"])

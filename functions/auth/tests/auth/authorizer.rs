@@ -65,6 +65,7 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
                             "POST/auth/logout",
                             "POST/auth/logout-all",
                             "POST/auth/change-password",
+                            "GET/api/me",
                             "GET/api/patients",
                             "POST/api/patients",
                             "GET/api/patients/*",

@@ -4,7 +4,6 @@ import os
 import uuid
 
 import requests
-
 import schemathesis
 from schemathesis import GenerationMode
 

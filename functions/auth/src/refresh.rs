@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use api::{Input, Problem, ProblemDocument, ProblemType};
+use api::{Input, Problem, ProblemDocument};
 use audit_trail::{Action, Subject, Trail, layer};
 use axum::{Json, Router, extract::State, routing::post};
 use identity::Role;
@@ -105,9 +105,5 @@ fn refused(session: Option<Uuid>, reason: NoSession) -> Problem {
     if reason == NoSession::Reused {
         tracing::warn!(sessionId = ?session, "a used refresh token came back: ended its session");
     }
-    Problem::new(
-        ProblemType::Unauthorized,
-        "The session is over, please log in again",
-    )
-    .caused_by(reason)
+    reason.into()
 }

@@ -89,6 +89,17 @@ pub enum NoSession {
     Reused,
 }
 
+/// 401, in the same words whatever the reason.
+impl From<NoSession> for api::Problem {
+    fn from(reason: NoSession) -> Self {
+        Self::new(
+            api::ProblemType::Unauthorized,
+            "The session is over, please log in again",
+        )
+        .caused_by(reason)
+    }
+}
+
 /// A session that goes on, and what goes on with it.
 #[derive(Debug)]
 pub struct Running {

@@ -1,6 +1,6 @@
 //! Whether somebody is still who their access token says.
 
-use api::{Problem, ProblemType};
+use api::Problem;
 use identity::{Caller, Permission, Role};
 use store::Transaction;
 
@@ -29,19 +29,11 @@ impl Sessions {
             .bind(caller.user)
             .fetch_one(transaction)
             .await?;
-        self.check(session, caller.user).await?.map_err(over)?;
+        self.check(session, caller.user).await??;
         let Some(role) = role else {
-            return Err(over(NoSession::AllRevoked));
+            return Err(NoSession::AllRevoked.into());
         };
         let role: Role = role.parse().map_err(Problem::internal)?;
         Caller { role, ..caller }.must(permission)
     }
-}
-
-fn over(reason: NoSession) -> Problem {
-    Problem::new(
-        ProblemType::Unauthorized,
-        "The session is over, please log in again",
-    )
-    .caused_by(reason)
 }

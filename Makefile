@@ -1,7 +1,7 @@
 # The whole system on this machine. Settings: see the table in README.md, or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx rustdoc front-end
+.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx generate rustdoc front-end
 
 # Compiled at the first call; cargo says so while it takes time. Not named LOCAL_STACK: that
 # is what the orchestrator calls itself for the commands that it runs, make among them.
@@ -60,8 +60,9 @@ test: orchestrator ## Run every test
 test-on-stack:
 	cargo test --workspace
 	cargo run --bin faults -- --short
-	cd localstack/extension && $$LOCAL_STACK tool ruff check --config pyproject.toml . ../kafka ../*.py ../../tests/schemathesis
+	cd localstack/extension && $$LOCAL_STACK tool ruff check --config pyproject.toml . ../kafka ../*.py ../../tests/schemathesis ../../tests/template
 	cd localstack/extension && $$LOCAL_STACK tool pytest
+	cd tests/template && $$LOCAL_STACK tool pytest -p no:cacheprovider
 	$$LOCAL_STACK tool cfn-lint template.yaml
 	$$LOCAL_STACK tool sam validate --lint
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory front-end; \
@@ -84,6 +85,11 @@ rustdoc: ## Build the code's documentation; warnings are errors
 sqlx: orchestrator ## Write the data of the checked queries anew, from the running stack's database
 	@rm -rf .sqlx && mkdir .sqlx && find functions -path '*/src/*.rs' -exec touch {} +
 	@$(ORCHESTRATOR) exec env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx cargo check --workspace --all-targets
+
+# From the routes and the parts of the template: the programs of the functions, template.yaml, the
+# API's document, and the tables in docs/. A test holds them.
+generate: ## Write anew what is made from the routes
+	@SQLX_OFFLINE=true cargo run --quiet --bin generate
 
 ##@ Measurements
 

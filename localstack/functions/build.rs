@@ -1,4 +1,5 @@
-//! Collects the programs of all functions, so that none has to be named here.
+//! Collects the programs of all functions and the services that they belong to, so that none has
+//! to be named here.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,11 +14,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut names = BTreeSet::new();
     let mut modules = String::new();
     let mut calls = String::new();
+    let mut crates = String::new();
     for service in sorted(&services)? {
         let programs = service.join("src/bin");
         if !programs.is_dir() {
             continue;
         }
+        let name = service.file_name().ok_or("a service without a name")?;
+        let name = name.to_string_lossy();
+        let module = name.replace('-', "_");
+        writeln!(
+            crates,
+            "    Service {{ name: {name:?}, routes: {module}::ROUTES, \
+             document: <{module}::Documentation as utoipa::OpenApi>::openapi }},"
+        )?;
         println!("cargo::rerun-if-changed={}", programs.display());
         for program in sorted(&programs)?
             .into_iter()
@@ -46,6 +56,9 @@ fn run(function: &str) -> Option<Result<(), api::Error>> {{
     );
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("functions.rs"), code)?;
+    let code =
+        format!("/// Every service, by name.\npub const SERVICES: &[Service] = &[\n{crates}];\n");
+    fs::write(out.join("services.rs"), code)?;
     Ok(())
 }
 

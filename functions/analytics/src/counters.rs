@@ -21,6 +21,23 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::age_band::AgeBand;
+use store::{MissingSetting, Table};
+
+/// The table of the counts.
+#[derive(Debug)]
+pub struct AnalyticsTable(pub Table);
+
+impl AnalyticsTable {
+    /// The table that `ANALYTICS_TABLE` names. Nothing is read yet.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn from_env() -> Result<Self, MissingSetting> {
+        Ok(Self(Table::from_env("ANALYTICS_TABLE")?))
+    }
+}
+
+store::from_environment!(AnalyticsTable);
 
 /// An item as the SDK hands it out.
 pub type Item = HashMap<String, AttributeValue>;

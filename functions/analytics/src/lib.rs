@@ -11,10 +11,7 @@ pub mod counters;
 pub mod period;
 pub mod query_patient_analytics;
 
-/// The service's part of the API's documentation.
-#[derive(Debug, utoipa::OpenApi)]
-#[openapi(
-    paths(query_patient_analytics::query_patient_analytics),
-    tags((name = "analytics", description = "Counts of what happened to patients"))
-)]
-pub struct Documentation;
+route::service! {
+    tags("analytics" = "Counts of what happened to patients"),
+    query_patient_analytics::ROUTE => query_patient_analytics,
+}

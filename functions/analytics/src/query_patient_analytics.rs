@@ -5,16 +5,22 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::{DayOrTime, Problem, ProblemDocument, QueryInput};
+use api::{
+    DayOrTime, Problem, ProblemDocument, QueryInput, State,
+    layers::{Permitted, Repeatable, Unrecorded},
+};
+use audit_trail::Action;
 use aws_sdk_dynamodb::types::AttributeValue;
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, Router};
 use chrono::{NaiveDate, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use identity::{Caller, Permission};
+use identity::Permission;
+use route::Route;
 use serde::{Deserialize, Serialize};
 use store::Table;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::counters::AnalyticsTable;
 use crate::{
     counters::{Counts, Item, month_partition, read_day},
     period::Period,
@@ -24,10 +30,14 @@ use crate::{
 const MONTHS_AT_A_TIME: usize = 4;
 
 /// The route.
-pub fn routes(table: Table) -> Router {
-    Router::new()
-        .route("/api/analytics/patients", get(query_patient_analytics))
-        .with_state(Arc::new(table))
+pub const ROUTE: Route<Permitted, Unrecorded, Repeatable> = Route::get("/api/analytics/patients")
+    .function("query-patient-analytics")
+    .requires(Permission::ReadAnalytics)
+    .refusals_are(Action::ReadAnalytics);
+
+/// Serves the route.
+pub fn routes(AnalyticsTable(table): AnalyticsTable) -> Router {
+    ROUTE.served_by(query_patient_analytics, Arc::new(table))
 }
 
 /// Which days.
@@ -75,20 +85,17 @@ pub(crate) struct DayCounts {
 /// How many patients were registered, changed and deleted, for every day of a period, and the ages of
 /// those who were registered. A day without anything is there, too.
 #[utoipa::path(
-    get, path = "/api/analytics/patients", tag = "analytics", operation_id = "queryPatientAnalytics",
+    get, path = ROUTE.path(), tag = "analytics",
     params(Days),
     responses(
         (status = 200, description = "The counts of every day, and their sum", body = PatientAnalytics),
         (status = 400, description = "The dates are invalid", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn query_patient_analytics(
-    caller: Caller,
     State(table): State<Arc<Table>>,
     QueryInput(days): QueryInput<Days>,
 ) -> Result<Json<PatientAnalytics>, Problem> {
-    caller.must(Permission::ReadAnalytics)?;
     let today = Utc::now().date_naive();
     let period = Period::parse(days.from.as_deref(), days.to.as_deref(), today)?;
 

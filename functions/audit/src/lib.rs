@@ -10,10 +10,7 @@ pub mod list_audit_records;
 pub mod record_refusals;
 pub mod verify_audit_trail;
 
-/// The service's part of the API's documentation.
-#[derive(Debug, utoipa::OpenApi)]
-#[openapi(
-    paths(list_audit_records::list_audit_records),
-    tags((name = "audit", description = "Who did what"))
-)]
-pub struct Documentation;
+route::service! {
+    tags("audit" = "Who did what"),
+    list_audit_records::ROUTE => list_audit_records,
+}

@@ -3,23 +3,29 @@
 //! Who looks at the trail leaves a record in it, too.
 
 use api::{
-    ClinicTimeZone, Cursor, DayOrTime, Id, Limit, Problem, ProblemDocument, QueryInput, Time,
+    ClinicTimeZone, Cursor, DayOrTime, Id, Limit, Problem, ProblemDocument, QueryInput, State,
+    Time,
+    layers::{Permitted, Recorded, Repeatable},
 };
-use audit_trail::{Action, Outcome, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::get};
+use audit_trail::{Action, Outcome, Subject, Trail};
+use axum::{Json, Router};
 use chrono::{DateTime, Utc};
-use identity::{Caller, Permission, Role};
+use identity::{Permission, Role};
+use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/audit")
+    .function("list-audit-records")
+    .requires(Permission::ReadAuditTrail)
+    .records(Action::ReadAuditTrail);
+
+/// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    let routes = Router::new()
-        .route("/api/audit", get(list_audit_records))
-        .with_state(database.clone());
-    layer(database, Action::ReadAuditTrail, routes)
+    ROUTE.served_by(list_audit_records, database.clone(), database)
 }
 
 /// Which records, and which page of them. Filters that are given all have to fit.
@@ -120,23 +126,19 @@ pub(crate) struct AuditRecord {
 /// Every read and change of patient data, every login, refusal and change of an account, newest
 /// first. Records cannot be changed or removed.
 #[utoipa::path(
-    get, path = "/api/audit", tag = "audit", operation_id = "listAuditRecords",
+    get, path = ROUTE.path(), tag = "audit",
     params(Page),
     responses(
         (status = 200, description = "A page of records", body = AuditRecordList),
         (status = 400, description = "A filter, the cursor or the limit is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn list_audit_records(
-    caller: Caller,
     State(database): State<PgPool>,
     clinic: ClinicTimeZone,
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<AuditRecordList>, Problem> {
-    caller.must(Permission::ReadAuditTrail)?;
-
     page.must_have_a_period(clinic)?;
     let mut query = page.query(clinic);
     let rows: Vec<Row> = query

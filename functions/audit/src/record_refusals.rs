@@ -19,13 +19,14 @@ use std::{
 };
 
 use api::{Id, ProblemType, RequestId};
-use audit_trail::{Action, OfNobody, Outcome, Record, Subject};
+use audit_trail::{OfNobody, Outcome, Record, Subject};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use flate2::read::GzDecoder;
 use identity::Role;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use percent_encoding::percent_decode_str;
+use route::Row;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -304,7 +305,8 @@ impl Line {
             | "WAF_FILTERED" => ProblemType::Forbidden,
             _ => return None,
         };
-        let action = Action::of_route(&self.http_method, &self.resource_path)?;
+        let route = self.route()?;
+        let action = route.action?;
         Some(Record {
             id,
             actor: self.actor(),
@@ -313,10 +315,24 @@ impl Line {
             problem: Some(problem.name()),
             subject: self
                 .id_in_path()
-                .map_or(Subject::Nobody, |id| action.subject_in_path(id)),
+                .map_or(Subject::Nobody, |id| route.about.whoever_is(id)),
             reason: None,
             source: Some(self.source_ip.as_str()).filter(|ip| ip.parse::<IpAddr>().is_ok()),
             request_id: Some(self.request_id.as_str()).filter(|id| RequestId::is_one(id)),
+        })
+    }
+
+    /// The route behind the authorizer that was asked for. A HEAD does all that a GET does, and
+    /// keeps the body back.
+    fn route(&self) -> Option<&'static Row> {
+        let method = match self.http_method.as_str() {
+            "HEAD" => "GET",
+            method => method,
+        };
+        let mut routes = route::table().iter();
+        routes.find(|route| {
+            let is_asked_for = route.method.name() == method && route.path == self.resource_path;
+            is_asked_for && route.permission.is_some()
         })
     }
 

@@ -22,6 +22,8 @@ pub struct Access {
     lifetimes: Lifetimes,
 }
 
+store::from_environment!(Access);
+
 impl Access {
     /// With these parts.
     #[must_use]

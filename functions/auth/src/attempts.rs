@@ -135,6 +135,8 @@ struct Counted {
 /// How often an attempt is looked at again that collided with another.
 const TRIES: u32 = 5;
 
+store::from_environment!(Attempts);
+
 impl Attempts {
     /// The table that `LOGIN_ATTEMPTS_TABLE` names. Nothing is read yet.
     ///

@@ -17,7 +17,7 @@ use std::{
 use aws_lambda_events::apigw::{
     ApiGatewayCustomAuthorizerRequest, ApiGatewayCustomAuthorizerResponse,
 };
-use identity::{Claims, ROUTES};
+use identity::Claims;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::json;
 use telemetry::{Metrics, TraceContext, Unit};
@@ -95,7 +95,7 @@ fn respond(
 
     let mut response = ApiGatewayCustomAuthorizerResponse::default();
     response.principal_id = Some(claims.sub.to_string());
-    response.policy_document = policy_for(claims.role, &stage, ROUTES);
+    response.policy_document = policy_for(claims.role, &stage, route::table());
     response.context = json!({
         "sub": claims.sub,
         "role": claims.role,

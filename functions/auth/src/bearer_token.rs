@@ -35,6 +35,8 @@ pub struct Gate {
     sessions: Sessions,
 }
 
+store::from_environment!(Gate);
+
 impl Gate {
     /// With these keys and sessions.
     #[must_use]

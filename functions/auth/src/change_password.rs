@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use api::{Input, InputErrors, Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Router, extract::State, routing::post};
+use api::{
+    Input, InputErrors, Problem, ProblemDocument, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::Router;
 use http::StatusCode;
 use identity::{Caller, Permission};
+use route::Route;
 use secrecy::SecretString;
 use serde::Deserialize;
 use sessions::Sessions;
@@ -20,15 +24,22 @@ use crate::{
 };
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::post("/auth/change-password")
+    .function("change-password")
+    .requires(Permission::ChangeOwnPassword)
+    .records(Action::ChangePassword);
+
+/// Serves the route.
 pub fn routes(database: PgPool, sessions: Sessions, attempts: Attempts) -> Router {
-    let routes = Router::new()
-        .route("/auth/change-password", post(change_password))
-        .with_state(Arc::new(Parts {
+    ROUTE.served_by(
+        change_password,
+        Arc::new(Parts {
             database: database.clone(),
             sessions,
             attempts,
-        }));
-    layer(database, Action::ChangePassword, routes)
+        }),
+        database,
+    )
 }
 
 pub(crate) struct Parts {
@@ -56,15 +67,14 @@ pub(crate) struct PasswordChange {
 ///
 /// Ends all other sessions of yours.
 #[utoipa::path(
-    post, path = "/auth/change-password", tag = "auth", operation_id = "changePassword",
+    post, path = ROUTE.path(), tag = "auth",
     request_body = PasswordChange,
     responses(
         (status = 204, description = "The new password is good from now on"),
         (status = 400, description = "The old password is wrong, or the new one no good", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "Too many attempts have failed: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Somebody changed it at the same time", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn change_password(
     caller: Caller,
@@ -73,7 +83,6 @@ pub(crate) async fn change_password(
     source: Source,
     Input(input): Input<PasswordChange>,
 ) -> Result<StatusCode, Problem> {
-    caller.must(Permission::ChangeOwnPassword)?;
     let session = caller.session()?;
     trail.found(caller.user, Some(caller.role));
     let Parts {

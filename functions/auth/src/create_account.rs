@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use api::{EntityTag, Input, InputErrors, OnConstraint as _, Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::post};
+use api::{
+    EntityTag, Input, InputErrors, OnConstraint as _, Problem, ProblemDocument, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::{Json, Router};
 use http::{StatusCode, header};
 use identity::{Caller, Permission, Role};
+use route::Route;
 use serde::Deserialize;
 use sessions::Sessions;
 use sqlx::PgPool;
@@ -20,11 +24,18 @@ use crate::{
 };
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::post("/api/accounts")
+    .function("create-account")
+    .requires(Permission::ManageAccounts)
+    .records(Action::CreateAccount);
+
+/// Serves the route.
 pub fn routes(database: PgPool, sessions: Sessions) -> Router {
-    let routes = Router::new()
-        .route("/api/accounts", post(create_account))
-        .with_state((database.clone(), Arc::new(sessions)));
-    layer(database, Action::CreateAccount, routes)
+    ROUTE.served_by(
+        create_account,
+        (database.clone(), Arc::new(sessions)),
+        database,
+    )
 }
 
 /// Who is to have an account. What else there is about an account is not for the client
@@ -46,7 +57,7 @@ pub(crate) struct NewAccount {
 /// They get a message with a one-time token within a minute or two, and choose their password with
 /// `POST /auth/set-password`.
 #[utoipa::path(
-    post, path = "/api/accounts", tag = "accounts", operation_id = "createAccount",
+    post, path = ROUTE.path(), tag = "accounts",
     request_body = NewAccount,
     responses(
         (status = 201, description = "The account is there", body = Account,
@@ -54,8 +65,7 @@ pub(crate) struct NewAccount {
                  ("Location" = String, description = "Where the account is"))),
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another account has the e-mail address", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn create_account(
     caller: Caller,
@@ -71,7 +81,6 @@ pub(crate) async fn create_account(
     ),
     Problem,
 > {
-    caller.must(Permission::ManageAccounts)?;
     let mut errors = InputErrors::default();
     let Some(email) = errors.field("email", EmailAddress::parse(&input.email)) else {
         return Err(errors.into_problem());

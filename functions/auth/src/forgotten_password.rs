@@ -6,10 +6,14 @@
 
 use std::sync::Arc;
 
-use api::{Input, InputErrors, Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Router, extract::State, routing::post};
+use api::{
+    Input, InputErrors, Problem, ProblemDocument, State,
+    layers::{Open, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::Router;
 use http::StatusCode;
+use route::Route;
 use serde::Deserialize;
 use sqlx::PgPool;
 use store::Transaction;
@@ -22,11 +26,17 @@ use crate::{
 };
 
 /// The route.
+pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::post("/auth/forgotten-password")
+    .function("forgotten-password")
+    .records(Action::RequestPassword);
+
+/// Serves the route.
 pub fn routes(database: PgPool, attempts: Attempts) -> Router {
-    let routes = Router::new()
-        .route("/auth/forgotten-password", post(forgotten_password))
-        .with_state((database.clone(), Arc::new(attempts)));
-    layer(database, Action::RequestPassword, routes)
+    ROUTE.served_by(
+        forgotten_password,
+        (database.clone(), Arc::new(attempts)),
+        database,
+    )
 }
 
 /// Who has forgotten their password.
@@ -45,7 +55,7 @@ pub(crate) struct ForgottenPassword {
 /// If there is an account of this address, a message with a one-time token is sent there within a
 /// minute or two. It is good for 30 minutes, for one `POST /auth/set-password`.
 #[utoipa::path(
-    post, path = "/auth/forgotten-password", tag = "auth", operation_id = "forgottenPassword",
+    post, path = ROUTE.path(), tag = "auth",
     request_body = ForgottenPassword,
     responses(
         (status = 202, description = "If there is such an account, a message follows"),

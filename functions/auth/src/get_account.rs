@@ -1,43 +1,47 @@
 //! `GET /api/accounts/{id}`: one account.
 
-use api::{EntityTag, PathId, Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::get};
-use identity::{Caller, Permission};
+use api::{
+    EntityTag, PathId, Problem, ProblemDocument, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{About, Action, Subject, Trail};
+use axum::{Json, Router};
+use identity::Permission;
+use route::Route;
 use sqlx::PgPool;
 
 use crate::account::{Account, AccountRow, not_found};
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/accounts/{id}")
+    .function("get-account")
+    .requires(Permission::ReadAccounts)
+    .records(Action::ReadAccounts)
+    .about(About::AccountInPath);
+
+/// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    let routes = Router::new()
-        .route("/api/accounts/{id}", get(get_account))
-        .with_state(database.clone());
-    layer(database, Action::ReadAccounts, routes)
+    ROUTE.served_by(get_account, database.clone(), database)
 }
 
 /// Get an account
 ///
 /// Who it belongs to, what they may do, and whether they are kept out.
 #[utoipa::path(
-    get, path = "/api/accounts/{id}", tag = "accounts", operation_id = "getAccount",
+    get, path = ROUTE.path(), tag = "accounts",
     params(("id" = uuid::Uuid, Path, description = "The account's id")),
     responses(
         (status = 200, description = "The account", body = Account,
          headers(("ETag" = String, description = "The version, for If-Match"))),
         (status = 400, description = "The id is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such account", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn get_account(
-    caller: Caller,
     State(database): State<PgPool>,
     trail: Trail,
     PathId(id): PathId,
 ) -> Result<(EntityTag, Json<Account>), Problem> {
-    caller.must(Permission::ReadAccounts)?;
-
     let account = sqlx::query_as!(
         AccountRow,
         r#"SELECT id, version, email, role, disabled,

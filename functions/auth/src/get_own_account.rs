@@ -1,9 +1,13 @@
 //! `GET /api/me`: the caller's own account, and what they may do.
 
-use api::{Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::get};
+use api::{
+    Problem, ProblemDocument, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::{Json, Router};
 use identity::{Caller, Permission, Role};
+use route::Route;
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -12,11 +16,14 @@ use uuid::Uuid;
 use crate::account::{AccountRow, not_found};
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/me")
+    .function("get-own-account")
+    .requires(Permission::ReadOwnAccount)
+    .records(Action::ReadAccounts);
+
+/// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    let routes = Router::new()
-        .route("/api/me", get(get_own_account))
-        .with_state(database.clone());
-    layer(database, Action::ReadAccounts, routes)
+    ROUTE.served_by(get_own_account, database.clone(), database)
 }
 
 /// Who is logged in.
@@ -44,20 +51,17 @@ pub(crate) struct OwnAccount {
 /// Who is logged in, as what, and what they may do. The role is that of the account: a token that
 /// was issued before it changed has another one, until the next refresh.
 #[utoipa::path(
-    get, path = "/api/me", tag = "accounts", operation_id = "getOwnAccount",
+    get, path = ROUTE.path(), tag = "accounts",
     responses(
         (status = 200, description = "Your account", body = OwnAccount),
         (status = 404, description = "The account is gone", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn get_own_account(
     caller: Caller,
     State(database): State<PgPool>,
     trail: Trail,
 ) -> Result<Json<OwnAccount>, Problem> {
-    caller.must(Permission::ReadOwnAccount)?;
-
     let account = sqlx::query_as!(
         AccountRow,
         r#"SELECT id, version, email, role, disabled,

@@ -3,10 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{Problem, ProblemDocument};
-use axum::{Json, Router, extract::State, routing::get};
+use api::{
+    Problem, ProblemDocument, State,
+    layers::{Open, Repeatable, Unrecorded},
+};
+use axum::{Json, Router};
 use http::{HeaderName, header};
 use identity::PublicKeys;
+use route::Route;
 
 use crate::keys_in_aws::PublicKeysTable;
 
@@ -17,10 +21,12 @@ pub const KEPT_FOR: Duration = Duration::from_secs(10);
 const CACHE_CONTROL: &str = "public, max-age=300";
 
 /// The route.
+pub const ROUTE: Route<Open, Unrecorded, Repeatable> =
+    Route::get("/auth/.well-known/jwks.json").function("json-web-keys");
+
+/// Serves the route.
 pub fn routes(public_keys: PublicKeysTable) -> Router {
-    Router::new()
-        .route("/auth/.well-known/jwks.json", get(json_web_keys))
-        .with_state(Arc::new(public_keys))
+    ROUTE.served_by(json_web_keys, Arc::new(public_keys.kept_for(KEPT_FOR)))
 }
 
 /// Public keys of the access tokens
@@ -28,7 +34,7 @@ pub fn routes(public_keys: PublicKeysTable) -> Router {
 /// A JSON Web Key Set (RFC 7517). A token names its key by `kid`; a key that is not in
 /// the set may be newer than your copy of it.
 #[utoipa::path(
-    get, path = "/auth/.well-known/jwks.json", tag = "auth", operation_id = "jsonWebKeys",
+    get, path = ROUTE.path(), tag = "auth",
     responses(
         (status = 200, description = "The keys", body = PublicKeys,
          headers(("Cache-Control" = String, description = "How long the keys may be kept"))),

@@ -98,6 +98,8 @@ pub struct PublicKeysTable {
     pause: Duration,
 }
 
+store::from_environment!(PublicKeysTable);
+
 impl PublicKeysTable {
     /// The table that `PUBLIC_KEYS_TABLE` names. Nothing is read yet.
     ///

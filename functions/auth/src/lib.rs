@@ -40,28 +40,23 @@ pub mod validate_token;
 pub use fields::{EmailAddress, InvalidEmailAddress};
 pub use password::{HashingFailed, InvalidPassword, Password, PasswordHash};
 
-/// The service's part of the API's documentation.
-#[derive(Debug, utoipa::OpenApi)]
-#[openapi(
-    paths(
-        login::login,
-        refresh::refresh,
-        logout::logout,
-        logout_all::logout_all,
-        change_password::change_password,
-        forgotten_password::forgotten_password,
-        set_password::set_password,
-        create_account::create_account,
-        list_accounts::list_accounts,
-        get_account::get_account,
-        get_own_account::get_own_account,
-        update_account::update_account,
-        validate_token::validate_token,
-        json_web_keys::json_web_keys,
-    ),
+route::service! {
     tags(
-        (name = "auth", description = "Login, sessions and access tokens"),
-        (name = "accounts", description = "Who may log in, and as what"),
-    )
-)]
-pub struct Documentation;
+        "auth" = "Login, sessions and access tokens",
+        "accounts" = "Who may log in, and as what",
+    ),
+    login::ROUTE => login,
+    refresh::ROUTE => refresh,
+    logout::ROUTE => logout,
+    logout_all::ROUTE => logout_all,
+    change_password::ROUTE => change_password,
+    forgotten_password::ROUTE => forgotten_password,
+    set_password::ROUTE => set_password,
+    create_account::ROUTE => create_account,
+    list_accounts::ROUTE => list_accounts,
+    get_account::ROUTE => get_account,
+    get_own_account::ROUTE => get_own_account,
+    update_account::ROUTE => update_account,
+    validate_token::ROUTE => validate_token,
+    json_web_keys::ROUTE => json_web_keys,
+}

@@ -1,9 +1,13 @@
 //! `GET /api/accounts`: all accounts, oldest first, a page at a time.
 
-use api::{Cursor, Id, Limit, Problem, ProblemDocument, QueryInput};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::get};
-use identity::{Caller, Permission};
+use api::{
+    Cursor, Id, Limit, Problem, ProblemDocument, QueryInput, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::{Json, Router};
+use identity::Permission;
+use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
@@ -12,11 +16,14 @@ use uuid::Uuid;
 use crate::account::{Account, AccountRow};
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/accounts")
+    .function("list-accounts")
+    .requires(Permission::ReadAccounts)
+    .records(Action::ReadAccounts);
+
+/// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    let routes = Router::new()
-        .route("/api/accounts", get(list_accounts))
-        .with_state(database.clone());
-    layer(database, Action::ReadAccounts, routes)
+    ROUTE.served_by(list_accounts, database.clone(), database)
 }
 
 /// Which page.
@@ -46,22 +53,18 @@ pub(crate) struct AccountList {
 ///
 /// Who may log in, and as what: the oldest account first.
 #[utoipa::path(
-    get, path = "/api/accounts", tag = "accounts", operation_id = "listAccounts",
+    get, path = ROUTE.path(), tag = "accounts",
     params(Page),
     responses(
         (status = 200, description = "A page of accounts", body = AccountList),
         (status = 400, description = "The cursor or the limit is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn list_accounts(
-    caller: Caller,
     State(database): State<PgPool>,
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<AccountList>, Problem> {
-    caller.must(Permission::ReadAccounts)?;
-
     let after = page.cursor.map_or(Uuid::nil(), |Cursor(Id(id))| id);
     let rows = sqlx::query_as!(
         AccountRow,

@@ -6,11 +6,15 @@
 
 use std::sync::Arc;
 
-use api::{Input, InputErrors, Problem, ProblemDocument, ProblemType};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::post};
+use api::{
+    Input, InputErrors, Problem, ProblemDocument, ProblemType, State,
+    layers::{Open, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::{Json, Router};
 use chrono::Utc;
 use identity::Role;
+use route::Route;
 use secrecy::SecretString;
 use serde::Deserialize;
 use sqlx::PgPool;
@@ -24,15 +28,21 @@ use crate::{
 };
 
 /// The route.
+pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::post("/auth/login")
+    .function("login")
+    .records(Action::LogIn);
+
+/// Serves the route.
 pub fn routes(database: PgPool, access: Access, attempts: Attempts) -> Router {
-    let routes = Router::new()
-        .route("/auth/login", post(login))
-        .with_state(Arc::new(Login {
+    ROUTE.served_by(
+        login,
+        Arc::new(Login {
             database: database.clone(),
             access,
             attempts,
-        }));
-    layer(database, Action::LogIn, routes)
+        }),
+        database,
+    )
 }
 
 pub(crate) struct Login {
@@ -62,7 +72,7 @@ pub struct LoginRequest {
 /// good for one `POST /auth/refresh`, as long as the session lasts: 30 minutes without a refresh, 12
 /// hours in any case, unless the deployment says otherwise.
 #[utoipa::path(
-    post, path = "/auth/login", tag = "auth", operation_id = "login",
+    post, path = ROUTE.path(), tag = "auth",
     request_body = LoginRequest,
     responses(
         (status = 200, description = "Welcome", body = AccessResponse),

@@ -3,36 +3,42 @@
 use std::sync::Arc;
 
 use api::Problem;
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Router, extract::State, routing::post};
+use api::{
+    State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::Router;
 use http::StatusCode;
 use identity::{Caller, Permission};
+use route::Route;
 use sqlx::PgPool;
 
 use sessions::Sessions;
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::post("/auth/logout")
+    .function("logout")
+    .requires(Permission::EndOwnSessions)
+    .records(Action::LogOut);
+
+/// Serves the route.
 pub fn routes(database: PgPool, sessions: Sessions) -> Router {
-    let routes = Router::new()
-        .route("/auth/logout", post(logout))
-        .with_state((database.clone(), Arc::new(sessions)));
-    layer(database, Action::LogOut, routes)
+    ROUTE.served_by(logout, (database.clone(), Arc::new(sessions)), database)
 }
 
 /// Log out
 ///
 /// Ends this session: its refresh token at once, its access tokens within 30 seconds.
 #[utoipa::path(
-    post, path = "/auth/logout", tag = "auth", operation_id = "logout",
-    responses((status = 204, description = "Goodbye")),
-    security(("bearer" = []))
+    post, path = ROUTE.path(), tag = "auth",
+    responses((status = 204, description = "Goodbye"))
 )]
 pub(crate) async fn logout(
     caller: Caller,
     State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
     trail: Trail,
 ) -> Result<StatusCode, Problem> {
-    caller.must(Permission::EndOwnSessions)?;
     let session = caller.session()?;
 
     sessions.end(session).await?;

@@ -3,20 +3,28 @@
 use std::sync::Arc;
 
 use api::Problem;
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Router, extract::State, routing::post};
+use api::{
+    State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::Router;
 use http::StatusCode;
 use identity::{Caller, Permission};
+use route::Route;
 use sqlx::PgPool;
 
 use sessions::Sessions;
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::post("/auth/logout-all")
+    .function("logout-all")
+    .requires(Permission::EndOwnSessions)
+    .records(Action::LogOut);
+
+/// Serves the route.
 pub fn routes(database: PgPool, sessions: Sessions) -> Router {
-    let routes = Router::new()
-        .route("/auth/logout-all", post(logout_all))
-        .with_state((database.clone(), Arc::new(sessions)));
-    layer(database, Action::LogOut, routes)
+    ROUTE.served_by(logout_all, (database.clone(), Arc::new(sessions)), database)
 }
 
 /// Log out everywhere
@@ -24,17 +32,14 @@ pub fn routes(database: PgPool, sessions: Sessions) -> Router {
 /// Ends all sessions of the caller, this one too: their refresh tokens at once, their access tokens
 /// within 30 seconds.
 #[utoipa::path(
-    post, path = "/auth/logout-all", tag = "auth", operation_id = "logoutAll",
-    responses((status = 204, description = "Goodbye")),
-    security(("bearer" = []))
+    post, path = ROUTE.path(), tag = "auth",
+    responses((status = 204, description = "Goodbye"))
 )]
 pub(crate) async fn logout_all(
     caller: Caller,
     State((database, sessions)): State<(PgPool, Arc<Sessions>)>,
     trail: Trail,
 ) -> Result<StatusCode, Problem> {
-    caller.must(Permission::EndOwnSessions)?;
-
     sessions.end_all(caller.user).await?;
     // Afterwards: a database that is down keeps no session open.
     trail

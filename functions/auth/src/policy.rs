@@ -4,13 +4,14 @@
 //! holds every later request with the same token against it. So it covers all that the
 //! role may call, not just the route of the request that asked.
 
-use std::str::FromStr;
+use std::{collections::BTreeMap, str::FromStr};
 
 use aws_lambda_events::{
     apigw::ApiGatewayCustomAuthorizerPolicy,
     iam::{IamPolicyEffect, IamPolicyStatement},
 };
-use identity::{Role, Route};
+use identity::Role;
+use route::{Method, Row};
 
 /// A deployed API: `arn:aws:execute-api:{region}:{account}:{api}/{stage}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,70 +43,133 @@ impl FromStr for StageArn {
     }
 }
 
+/// Requests that a statement is about: `*` for any method, and in the path for anything, slashes
+/// included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Requests {
+    method: &'static str,
+    /// Begins with a slash, or is empty.
+    path: String,
+}
+
 impl StageArn {
-    /// The ARNs of every request to a route. A parameter becomes `*`, which in IAM matches
-    /// anything, slashes included. Who may GET may HEAD, and a slash at the end of the path
-    /// makes no other route.
-    fn requests_to(&self, route: &Route) -> Vec<String> {
-        let segments = route.path.split('/');
-        let path = segments
-            .map(|segment| if is_parameter(segment) { "*" } else { segment })
-            .collect::<Vec<_>>()
-            .join("/");
-        let methods = match route.method {
-            "GET" => vec!["GET", "HEAD"],
-            method => vec![method],
-        };
-        let ends = if path.ends_with('*') {
-            vec![""]
-        } else {
-            vec!["", "/"]
-        };
-        let requests = methods.iter().flat_map(|method| {
-            let request = format!("{}/{method}{path}", self.0);
-            ends.iter().map(move |end| format!("{request}{end}"))
-        });
-        requests.collect()
+    fn of(&self, requests: &Requests) -> String {
+        format!("{}/{}{}", self.0, requests.method, requests.path)
     }
 }
 
-/// The policy for a role, given every route behind the authorizer.
+/// The policy for a role, given every route.
 ///
-/// What the role may not call is denied by not being allowed, except where the `*` of an
-/// allowed route reaches further than the route itself: `/patients/*` is also
-/// `/patients/1/billing-account`. There the policy says no.
+/// What the role may not call is denied by not being allowed, except where the `*` of what is
+/// allowed reaches further than its routes: `/patients/*` is also `/patients/1/billing-account`.
+/// There the policy says no.
 pub(crate) fn policy_for(
     role: Role,
     stage: &StageArn,
-    routes: &[Route],
+    routes: &[Row],
 ) -> ApiGatewayCustomAuthorizerPolicy {
-    let (allowed, denied): (Vec<&Route>, Vec<&Route>) =
-        routes.iter().partition(|route| role.may(route.permission));
-    let reached = denied.into_iter().filter(|denied| {
-        allowed
-            .iter()
-            .any(|allowed| allowed.method == denied.method && reaches(allowed, denied))
-    });
+    let behind_the_authorizer: Vec<&Row> = routes
+        .iter()
+        .filter(|row| row.permission.is_some())
+        .collect();
+    let allowed = allowed(role, "", &behind_the_authorizer);
+    let denied: Vec<Requests> = behind_the_authorizer
+        .iter()
+        .filter(|row| !may(role, row))
+        .flat_map(|row| requests_to(row))
+        .filter(|denied| allowed.iter().any(|allowed| reaches(allowed, denied)))
+        .collect();
 
+    let arns = |requests: &[Requests]| requests.iter().map(|some| stage.of(some)).collect();
     let mut policy = ApiGatewayCustomAuthorizerPolicy::default();
     policy.version = Some("2012-10-17".to_owned());
     policy.statement = [
-        statement(
-            IamPolicyEffect::Allow,
-            allowed
-                .iter()
-                .flat_map(|route| stage.requests_to(route))
-                .collect(),
-        ),
-        statement(
-            IamPolicyEffect::Deny,
-            reached.flat_map(|route| stage.requests_to(route)).collect(),
-        ),
+        statement(IamPolicyEffect::Allow, arns(&allowed)),
+        statement(IamPolicyEffect::Deny, arns(&denied)),
     ]
     .into_iter()
     .filter(|statement| !statement.resource.is_empty())
     .collect();
     policy
+}
+
+fn may(role: Role, row: &Row) -> bool {
+    row.permission
+        .is_some_and(|permission| role.may(permission))
+}
+
+/// All that the role may call of the routes, which are all those at this path and below it. In
+/// few words: where it may call all of them, that is all there is to say.
+fn allowed(role: Role, path: &str, routes: &[&Row]) -> Vec<Requests> {
+    if routes.iter().all(|row| may(role, row)) {
+        return at_and_below("*", path);
+    }
+    let mut requests = Vec::new();
+    let mut below: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in routes {
+        match row.path[path.len()..].strip_prefix('/') {
+            Some(rest) => {
+                let segment = rest.split('/').next().unwrap_or_default();
+                below.entry(segment).or_default().push(row);
+            }
+            None if may(role, row) => requests.extend(requests_to(row)),
+            None => {}
+        }
+    }
+    for (segment, routes) in below {
+        requests.extend(allowed(role, &format!("{path}/{segment}"), &routes));
+    }
+    requests
+}
+
+/// Every request to a path and to all below it, a slash at its end included.
+fn at_and_below(method: &'static str, path: &str) -> Vec<Requests> {
+    let path = pattern(path);
+    let paths = if path.is_empty() {
+        vec!["/*".to_owned()]
+    } else if path.ends_with('*') {
+        vec![path]
+    } else {
+        let below = format!("{path}/*");
+        vec![path, below]
+    };
+    paths
+        .into_iter()
+        .map(|path| Requests { method, path })
+        .collect()
+}
+
+/// Every request to a route. Who may GET may HEAD, and a slash at the end of the path makes no
+/// other route.
+fn requests_to(row: &Row) -> Vec<Requests> {
+    let path = pattern(row.path);
+    let methods = match row.method {
+        Method::Get => vec!["GET", "HEAD"],
+        method => vec![method.name()],
+    };
+    let ends = if path.ends_with('*') {
+        vec![""]
+    } else {
+        vec!["", "/"]
+    };
+    let with_ends = |method| {
+        let path = &path;
+        let requests = move |end: &&str| Requests {
+            method,
+            path: format!("{path}{end}"),
+        };
+        ends.iter().map(requests).collect::<Vec<_>>()
+    };
+    methods.into_iter().flat_map(with_ends).collect()
+}
+
+/// A path with `*` for its parameters, which in IAM matches anything, slashes included.
+fn pattern(path: &str) -> String {
+    let is_parameter = |segment: &str| segment.starts_with('{') && segment.ends_with('}');
+    path.split('/')
+        .map(|segment| if is_parameter(segment) { "*" } else { segment })
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 fn statement(effect: IamPolicyEffect, resources: Vec<String>) -> IamPolicyStatement {
@@ -116,12 +180,12 @@ fn statement(effect: IamPolicyEffect, resources: Vec<String>) -> IamPolicyStatem
     statement
 }
 
-/// Whether the wildcards of one route's ARN reach requests to another.
-fn reaches(wide: &Route, narrow: &Route) -> bool {
+/// Whether what is allowed includes requests to what is denied.
+fn reaches(allowed: &Requests, denied: &Requests) -> bool {
     fn segments_reach(wide: &[&str], narrow: &[&str]) -> bool {
         match (wide.split_first(), narrow.split_first()) {
             (None, None) => true,
-            (Some((segment, wide)), Some(_)) if is_parameter(segment) => {
+            (Some((&"*", wide)), Some(_)) => {
                 (1..=narrow.len()).any(|many| segments_reach(wide, &narrow[many..]))
             }
             (Some((segment, wide)), Some((other, narrow))) => {
@@ -130,17 +194,21 @@ fn reaches(wide: &Route, narrow: &Route) -> bool {
             _ => false,
         }
     }
-    let segments = |route: &Route| route.path.split('/').collect::<Vec<_>>();
-    segments_reach(&segments(wide), &segments(narrow))
-}
-
-fn is_parameter(segment: &str) -> bool {
-    segment.starts_with('{') && segment.ends_with('}')
+    let segments = |requests: &Requests| -> Vec<String> {
+        let path = requests.path.trim_end_matches('/');
+        path.split('/').map(ToOwned::to_owned).collect()
+    };
+    let (wide, narrow) = (segments(allowed), segments(denied));
+    let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
+    let narrow: Vec<&str> = narrow.iter().map(String::as_str).collect();
+    let same_method = allowed.method == "*" || allowed.method == denied.method;
+    same_method && segments_reach(&wide, &narrow)
 }
 
 #[cfg(test)]
 mod tests {
-    use identity::{Permission, ROUTES};
+    use identity::Permission;
+    use route::Route;
 
     use super::*;
 
@@ -180,7 +248,7 @@ mod tests {
     }
 
     /// The ARN that API Gateway asks about for a request to the route.
-    fn request_to(route: &Route) -> String {
+    fn request_to(route: &Row) -> String {
         let path = route
             .path
             .replace("{id}", "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa");
@@ -194,10 +262,13 @@ mod tests {
     #[test]
     fn a_policy_allows_exactly_what_the_role_may() {
         for role in Role::ALL {
-            let policy = policy_for(role, &stage(), ROUTES);
-            for route in ROUTES {
+            let policy = policy_for(role, &stage(), route::table());
+            for route in route::table() {
+                let Some(permission) = route.permission else {
+                    continue;
+                };
                 let request = request_to(route);
-                let may = role.may(route.permission);
+                let may = role.may(permission);
                 for request in [format!("{request}/"), request] {
                     assert_eq!(allows(&policy, &request), may, "{role} {request}");
                     let head = request.replace("/GET/", "/HEAD/");
@@ -209,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_for_one_stage_of_one_api_and_its_routes() {
-        let policy = policy_for(Role::Admin, &stage(), ROUTES);
+        let policy = policy_for(Role::Admin, &stage(), route::table());
         assert!(allows(&policy, METHOD));
         for elsewhere in [
             METHOD.replace("a1b2c3", "another"),
@@ -224,29 +295,62 @@ mod tests {
 
     #[test]
     fn a_wide_route_does_not_open_the_narrower_ones_below_it() {
-        let route = |method, path, permission| Route {
-            method,
-            path,
-            permission,
-        };
+        let get = |path, permission| Route::get(path).requires(permission).row();
         let routes = [
-            route("GET", "/things/{id}", Permission::ReadPatient),
-            route("GET", "/things/export", Permission::DeletePatient),
-            route("GET", "/things/{id}/parts/{id}", Permission::DeletePatient),
-            route("PUT", "/things/{id}/parts", Permission::DeletePatient),
-            route("GET", "/things", Permission::ListPatients),
-            route("GET", "/{id}/open", Permission::ReadPatient),
+            get("/things/{id}", Permission::ReadPatient),
+            get("/things/export", Permission::DeletePatient),
+            get("/things/{id}/parts/{id}", Permission::DeletePatient),
+            Route::put("/things/{id}/parts")
+                .requires(Permission::DeletePatient)
+                .row(),
+            get("/things", Permission::ListPatients),
+            get("/{id}/open", Permission::ReadPatient),
         ];
         let policy = policy_for(Role::Clinician, &stage(), &routes);
         for route in &routes {
             assert_eq!(
                 allows(&policy, &request_to(route)),
-                Role::Clinician.may(route.permission),
+                Role::Clinician.may(route.permission.unwrap()),
                 "{} {}",
                 route.method,
                 route.path
             );
         }
+    }
+
+    /// API Gateway keeps the answer, and AWS says nowhere how long it may be. This is what it
+    /// says of the policy of an API.
+    const POLICY_BYTES: usize = 8192;
+
+    #[test]
+    fn a_policy_is_short_and_stays_short_with_a_hundred_routes_more() {
+        for role in Role::ALL {
+            let policy = serde_json::to_string(&policy_for(role, &stage(), route::table()));
+            let today = policy.unwrap().len();
+            let projected = today * 120 / route::table().len();
+            assert!(
+                projected < POLICY_BYTES * 8 / 10,
+                "{role}: {today} bytes, {projected} with 120 routes"
+            );
+        }
+    }
+
+    #[test]
+    fn who_may_call_everything_below_a_path_is_told_so_in_two_words() {
+        let get = |path, permission| Route::get(path).requires(permission).row();
+        let routes = [
+            get("/things", Permission::ReadPatient),
+            get("/things/{id}", Permission::ReadPatient),
+            get("/things/{id}/parts", Permission::ReadPatient),
+            get("/other", Permission::DeletePatient),
+        ];
+        let policy = policy_for(Role::Clinician, &stage(), &routes);
+        let [allow] = &policy.statement[..] else {
+            panic!("{policy:?}")
+        };
+        let stage = stage().0;
+        let expected = [format!("{stage}/*/things"), format!("{stage}/*/things/*")];
+        assert_eq!(allow.resource, expected);
     }
 
     #[test]

@@ -6,10 +6,14 @@
 
 use std::sync::Arc;
 
-use api::{Input, Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::post};
+use api::{
+    Input, Problem, ProblemDocument, State,
+    layers::{Open, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::{Json, Router};
 use identity::Role;
+use route::Route;
 use secrecy::SecretString;
 use serde::Deserialize;
 use sessions::NoSession;
@@ -21,11 +25,13 @@ use uuid::Uuid;
 use crate::access::{Access, AccessResponse};
 
 /// The route.
+pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::post("/auth/refresh")
+    .function("refresh")
+    .records(Action::RefreshSession);
+
+/// Serves the route.
 pub fn routes(database: PgPool, access: Access) -> Router {
-    let routes = Router::new()
-        .route("/auth/refresh", post(refresh))
-        .with_state((database.clone(), Arc::new(access)));
-    layer(database, Action::RefreshSession, routes)
+    ROUTE.served_by(refresh, (database.clone(), Arc::new(access)), database)
 }
 
 /// Who wants to stay.
@@ -44,7 +50,7 @@ pub struct RefreshRequest {
 /// again ends the session, because somebody else may have a copy: log in again then. Refreshes
 /// with the same token within 10 seconds are all answered, with the same new refresh token.
 #[utoipa::path(
-    post, path = "/auth/refresh", tag = "auth", operation_id = "refreshSession",
+    post, path = ROUTE.path(), tag = "auth", operation_id = "refreshSession",
     request_body = RefreshRequest,
     responses(
         (status = 200, description = "The session goes on", body = AccessResponse),

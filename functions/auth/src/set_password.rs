@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
-use api::{Input, InputErrors, Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Router, extract::State, routing::post};
+use api::{
+    Input, InputErrors, Problem, ProblemDocument, State,
+    layers::{Open, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::Router;
 use http::StatusCode;
+use route::Route;
 use secrecy::SecretString;
 use serde::Deserialize;
 use sessions::{OpaqueToken, Sessions};
@@ -23,15 +27,21 @@ use crate::{
 pub(crate) type OneTimeToken = OpaqueToken<0>;
 
 /// The route.
+pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::post("/auth/set-password")
+    .function("set-password")
+    .records(Action::SetPassword);
+
+/// Serves the route.
 pub fn routes(database: PgPool, sessions: Sessions, attempts: Attempts) -> Router {
-    let routes = Router::new()
-        .route("/auth/set-password", post(set_password))
-        .with_state(Arc::new(Parts {
+    ROUTE.served_by(
+        set_password,
+        Arc::new(Parts {
             database: database.clone(),
             sessions,
             attempts,
-        }));
-    layer(database, Action::SetPassword, routes)
+        }),
+        database,
+    )
 }
 
 pub(crate) struct Parts {
@@ -65,7 +75,7 @@ pub(crate) struct NewPassword {
 ///
 /// Uses up the token, and ends all sessions of the account. Log in with the password afterwards.
 #[utoipa::path(
-    post, path = "/auth/set-password", tag = "auth", operation_id = "setPassword",
+    post, path = ROUTE.path(), tag = "auth",
     request_body = NewPassword,
     responses(
         (status = 204, description = "The password is good from now on"),

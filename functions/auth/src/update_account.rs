@@ -6,10 +6,14 @@
 
 use std::sync::Arc;
 
-use api::{EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument, ReadOnly};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::put};
+use api::{
+    EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument, ReadOnly, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{About, Action, Subject, Trail};
+use axum::{Json, Router};
 use identity::{Caller, Permission, Role};
+use route::Route;
 use serde::Deserialize;
 use sessions::Sessions;
 use sqlx::PgPool;
@@ -20,11 +24,19 @@ use uuid::Uuid;
 use crate::account::{Account, AccountRow, not_found};
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::put("/api/accounts/{id}")
+    .function("update-account")
+    .requires(Permission::ManageAccounts)
+    .records(Action::UpdateAccount)
+    .about(About::AccountInPath);
+
+/// Serves the route.
 pub fn routes(database: PgPool, sessions: Sessions) -> Router {
-    let routes = Router::new()
-        .route("/api/accounts/{id}", put(update_account))
-        .with_state((database.clone(), Arc::new(sessions)));
-    layer(database, Action::UpdateAccount, routes)
+    ROUTE.served_by(
+        update_account,
+        (database.clone(), Arc::new(sessions)),
+        database,
+    )
 }
 
 /// What an administrator decides about an account. What else is in an account that was read is
@@ -62,7 +74,7 @@ pub(crate) struct AccountChange {
 /// Changes the role, disables or enables. The sessions of somebody whose role has changed or who was
 /// disabled end within 30 seconds. The last administrator who can log in stays one.
 #[utoipa::path(
-    put, path = "/api/accounts/{id}", tag = "accounts", operation_id = "updateAccount",
+    put, path = ROUTE.path(), tag = "accounts",
     params(
         ("id" = uuid::Uuid, Path, description = "The account's id"),
         IfMatch,
@@ -74,10 +86,7 @@ pub(crate) struct AccountChange {
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such account", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Nobody would be left to administer the system", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "Somebody changed the account meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 428, description = "There is no If-Match, and the deployment asks for one", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn update_account(
     caller: Caller,
@@ -87,8 +96,6 @@ pub(crate) async fn update_account(
     if_match: IfMatch,
     Input(change): Input<AccountChange>,
 ) -> Result<(EntityTag, Json<Account>), Problem> {
-    caller.must(Permission::ManageAccounts)?;
-
     let mut transaction = Transaction::begin(&database).await?;
     one_at_a_time(&mut transaction).await?;
     sessions

@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
-use api::{Problem, ProblemDocument};
-use axum::{Json, Router, extract::State, routing::get};
+use api::{
+    Problem, ProblemDocument, State,
+    layers::{Open, Repeatable, Unrecorded},
+};
+use axum::{Json, Router};
 use http::{HeaderMap, header};
 use identity::{Claims, Role};
+use route::Route;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -14,10 +18,12 @@ use uuid::Uuid;
 use crate::bearer_token::Gate;
 
 /// The route.
+pub const ROUTE: Route<Open, Unrecorded, Repeatable> =
+    Route::get("/auth/validate").function("validate-token");
+
+/// Serves the route.
 pub fn routes(gate: Gate) -> Router {
-    Router::new()
-        .route("/auth/validate", get(validate_token))
-        .with_state(Arc::new(gate))
+    ROUTE.served_by(validate_token, Arc::new(gate))
 }
 
 /// What a valid access token says.
@@ -76,7 +82,7 @@ impl From<Claims> for ValidToken {
 ///
 /// What the token says, if it is valid and its session goes on.
 #[utoipa::path(
-    get, path = "/auth/validate", tag = "auth", operation_id = "validateToken",
+    get, path = ROUTE.path(), tag = "auth",
     responses(
         (status = 200, description = "The token is valid", body = ValidToken),
         (status = 401, description = "It is not, or there is none", body = ProblemDocument, content_type = "application/problem+json"),

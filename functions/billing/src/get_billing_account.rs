@@ -5,13 +5,17 @@
 //! patient that never was, the answer is 404. It is closed shortly after its patient was
 //! deleted, and stays to be read by those who may.
 
-use api::{PathId, Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::get};
+use api::{
+    PathId, Problem, ProblemDocument, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{About, Action, Subject, Trail};
+use axum::{Json, Router};
 use billing_client::{Account, AccountStatus, BillingClient, BillingError};
 use chrono::{DateTime, Utc};
 use identity::{Caller, Permission};
 use patient_access::must_see;
+use route::Route;
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -21,14 +25,16 @@ use uuid::Uuid;
 const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> =
+    Route::get("/api/patients/{id}/billing-account")
+        .function("get-billing-account")
+        .requires(Permission::ReadBillingAccount)
+        .records(Action::ReadBillingAccount)
+        .about(About::PatientInPath);
+
+/// Serves the route.
 pub fn routes(database: PgPool, billing: BillingClient) -> Router {
-    let routes = Router::new()
-        .route(
-            "/api/patients/{id}/billing-account",
-            get(get_billing_account),
-        )
-        .with_state((database.clone(), billing));
-    layer(database, Action::ReadBillingAccount, routes)
+    ROUTE.served_by(get_billing_account, (database.clone(), billing), database)
 }
 
 /// The account that a patient is billed through
@@ -66,7 +72,7 @@ pub enum BillingAccountStatus {
 /// It is opened shortly after the patient was registered: until then the answer is 404. Shortly
 /// after the patient was deleted it is `CLOSED`, and can still be read.
 #[utoipa::path(
-    get, path = "/api/patients/{id}/billing-account", tag = "billing", operation_id = "getBillingAccount",
+    get, path = ROUTE.path(), tag = "billing",
     params(("id" = Uuid, Path, description = "The patient's id")),
     responses(
         (status = 200, description = "The account", body = BillingAccount),
@@ -74,8 +80,7 @@ pub enum BillingAccountStatus {
         (status = 404, description = "The patient has no account", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "The billing service cannot answer right now", body = ProblemDocument, content_type = "application/problem+json",
          headers(("Retry-After" = u32, description = "Seconds after which to try again"))),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn get_billing_account(
     caller: Caller,
@@ -83,7 +88,6 @@ pub(crate) async fn get_billing_account(
     trail: Trail,
     PathId(patient_id): PathId,
 ) -> Result<Json<BillingAccount>, Problem> {
-    caller.must(Permission::ReadBillingAccount)?;
     must_see(caller, patient_id, &database).await?;
 
     let account = billing

@@ -7,10 +7,7 @@
 pub mod get_billing_account;
 pub mod service;
 
-/// The service's part of the API's documentation.
-#[derive(Debug, utoipa::OpenApi)]
-#[openapi(
-    paths(get_billing_account::get_billing_account),
-    tags((name = "billing", description = "The accounts that patients are billed through"))
-)]
-pub struct Documentation;
+route::service! {
+    tags("billing" = "The accounts that patients are billed through"),
+    get_billing_account::ROUTE => get_billing_account,
+}

@@ -10,10 +10,7 @@ pub mod message;
 pub mod notification;
 pub mod notify_patients;
 
-/// The service's part of the API's documentation.
-#[derive(Debug, utoipa::OpenApi)]
-#[openapi(
-    paths(list_notifications::list_notifications),
-    tags((name = "notifications", description = "Messages to patients"))
-)]
-pub struct Documentation;
+route::service! {
+    tags("notifications" = "Messages to patients"),
+    list_notifications::ROUTE => list_notifications,
+}

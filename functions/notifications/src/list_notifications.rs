@@ -3,27 +3,40 @@
 
 use std::sync::Arc;
 
-use api::{Cursor, Id, InvalidId, Limit, Problem, ProblemDocument, QueryInput, Time};
-use audit_trail::{Action, Subject, Trail, layer};
+use api::{
+    Cursor, Id, InvalidId, Limit, Problem, ProblemDocument, QueryInput, State as Shared, Time,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{About, Action, Subject, Trail};
 use aws_sdk_dynamodb::types::AttributeValue;
-use axum::{Json, Router, extract::State as Shared, routing::get};
+use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use identity::{Caller, Permission};
 use patient_access::must_see;
+use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use store::Table;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::notification::NotificationsTable;
 use crate::notification::{self, Channel, Kind, State, partition, sort};
 
 /// The route.
-pub fn routes(database: PgPool, table: Table) -> Router {
-    let routes = Router::new()
-        .route("/api/notifications", get(list_notifications))
-        .with_state((database.clone(), Arc::new(table)));
-    layer(database, Action::ReadNotifications, routes)
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/notifications")
+    .function("list-notifications")
+    .requires(Permission::ReadNotifications)
+    .records(Action::ReadNotifications)
+    .about(About::PatientInQuery);
+
+/// Serves the route.
+pub fn routes(database: PgPool, NotificationsTable(table): NotificationsTable) -> Router {
+    ROUTE.served_by(
+        list_notifications,
+        (database.clone(), Arc::new(table)),
+        database,
+    )
 }
 
 /// Whose notifications, and which page of them.
@@ -105,14 +118,13 @@ impl From<notification::Notification> for Notification {
 ///
 /// The messages that the patient was sent, the newest first, and what became of each.
 #[utoipa::path(
-    get, path = "/api/notifications", tag = "notifications", operation_id = "listNotifications",
+    get, path = ROUTE.path(), tag = "notifications",
     params(Page),
     responses(
         (status = 200, description = "A page of notifications", body = NotificationList),
         (status = 403, description = "The role may not see notifications, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 400, description = "The patient's id, the cursor or the limit is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn list_notifications(
     caller: Caller,
@@ -120,7 +132,6 @@ pub(crate) async fn list_notifications(
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<NotificationList>, Problem> {
-    caller.must(Permission::ReadNotifications)?;
     let patient_id = patient_id(page.patient_id.as_deref())?;
     must_see(caller, patient_id, &database).await?;
 

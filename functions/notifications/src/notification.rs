@@ -13,6 +13,23 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::message::Message;
+use store::{MissingSetting, Table};
+
+/// The table of the notifications.
+#[derive(Debug)]
+pub struct NotificationsTable(pub Table);
+
+impl NotificationsTable {
+    /// The table that `NOTIFICATIONS_TABLE` names. Nothing is read yet.
+    ///
+    /// # Errors
+    /// If the setting is missing.
+    pub fn from_env() -> Result<Self, MissingSetting> {
+        Ok(Self(Table::from_env("NOTIFICATIONS_TABLE")?))
+    }
+}
+
+store::from_environment!(NotificationsTable);
 
 /// What a notification is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -1,13 +1,17 @@
 //! `POST /api/patients`: registers a patient, and has a billing account opened for them.
 
-use api::{ClinicTimeZone, InputAndQuery, OnConstraint as _, ProblemDocument};
+use api::{
+    ClinicTimeZone, InputAndQuery, OnConstraint as _, ProblemDocument, State,
+    layers::{Once, Permitted, Recorded},
+};
 use audit_trail::{Action, Subject, Trail};
-use axum::{Json, Router, extract::State, response::Response, routing::post};
+use axum::{Json, Router, response::Response};
 use chrono::Utc;
 use events::Change;
 use http::{StatusCode, header};
 use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
+use route::Route;
 use serde::Deserialize;
 use sqlx::PgPool;
 use utoipa::IntoParams;
@@ -21,12 +25,15 @@ use crate::{
 };
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Once> = Route::post("/api/patients")
+    .function("create-patient")
+    .requires(Permission::CreatePatient)
+    .records(Action::CreatePatient)
+    .once_in(SCHEMA);
+
+/// Serves the route.
 pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    let routes = Router::new()
-        .route("/api/patients", post(create_patient))
-        .with_state((database.clone(), delivery));
-    let routes = idempotency::layer(database.clone(), SCHEMA, routes);
-    audit_trail::layer(database, Action::CreatePatient, routes)
+    ROUTE.served_by(create_patient, (database.clone(), delivery), database)
 }
 
 /// What follows from the registration.
@@ -54,7 +61,7 @@ enum Welcome {
 /// The answer comes as soon as the patient is stored. Their billing account, the event
 /// and everything that follows from it are certain from then on.
 #[utoipa::path(
-    post, path = "/api/patients", tag = "patients", operation_id = "createPatient",
+    post, path = ROUTE.path(), tag = "patients",
     params(Consequences, IdempotencyKey),
     request_body = PatientInput,
     responses(
@@ -64,9 +71,7 @@ enum Welcome {
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not register patients, or not without a welcome", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "The Idempotency-Key stands for another request", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn create_patient(
     caller: Caller,
@@ -76,7 +81,6 @@ pub(crate) async fn create_patient(
     work: UnitOfWork,
     InputAndQuery(input, Consequences { welcome }): InputAndQuery<PatientInput, Consequences>,
 ) -> Result<Response, Interrupted> {
-    caller.must(Permission::CreatePatient)?;
     if welcome == Welcome::NotSent {
         caller.must(Permission::RegisterWithoutWelcome)?;
     }
@@ -117,7 +121,7 @@ pub(crate) async fn create_patient(
     let location = [(header::LOCATION, format!("patients/{id}"))];
     let entity_tag = patient.entity_tag();
     let answer = (StatusCode::CREATED, location, entity_tag, Json(patient));
-    let answer = transaction.commit(answer).await?;
+    let answer = transaction.commit(id, answer).await?;
 
     delivery.deliver_now(&database, id).await;
     Ok(answer)

@@ -1,13 +1,17 @@
 //! `DELETE /api/patients/{id}`: removes a patient, and has their billing account closed.
 
-use api::{IfMatch, PathId, ProblemDocument};
-use audit_trail::{Action, Subject, Trail};
-use axum::{Router, extract::State, response::Response, routing::delete};
+use api::{
+    IfMatch, PathId, ProblemDocument, State,
+    layers::{Once, Permitted, Recorded},
+};
+use audit_trail::{About, Action, Subject, Trail};
+use axum::{Router, response::Response};
 use events::Change;
 use http::StatusCode;
 use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
 use patient_access::must_see_if;
+use route::Route;
 use sqlx::PgPool;
 
 use crate::{
@@ -18,12 +22,16 @@ use crate::{
 };
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Once> = Route::delete("/api/patients/{id}")
+    .function("delete-patient")
+    .requires(Permission::DeletePatient)
+    .records(Action::DeletePatient)
+    .about(About::PatientInPath)
+    .once_in(SCHEMA);
+
+/// Serves the route.
 pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    let routes = Router::new()
-        .route("/api/patients/{id}", delete(delete_patient))
-        .with_state((database.clone(), delivery));
-    let routes = idempotency::layer(database.clone(), SCHEMA, routes);
-    audit_trail::layer(database, Action::DeletePatient, routes)
+    ROUTE.served_by(delete_patient, (database.clone(), delivery), database)
 }
 
 /// Delete a patient
@@ -31,7 +39,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 /// Removes their data. Their billing account is closed, and can still be read. What was done with
 /// it stays on record.
 #[utoipa::path(
-    delete, path = "/api/patients/{id}", tag = "patients", operation_id = "deletePatient",
+    delete, path = ROUTE.path(), tag = "patients",
     params(
         ("id" = uuid::Uuid, Path, description = "The patient's id"),
         IfMatch,
@@ -42,12 +50,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
         (status = 400, description = "The id or a header is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not delete patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "The Idempotency-Key stands for another request", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 428, description = "There is no If-Match, and the deployment asks for one", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn delete_patient(
     caller: Caller,
@@ -57,8 +60,6 @@ pub(crate) async fn delete_patient(
     trail: Trail,
     work: UnitOfWork,
 ) -> Result<Response, Interrupted> {
-    caller.must(Permission::DeletePatient)?;
-
     let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
     // The deletion is the last version, and happens now. With it, a trigger of the schema writes
     // to the outbox that the billing account is to be closed.
@@ -79,7 +80,7 @@ pub(crate) async fn delete_patient(
     trail
         .succeeded(&mut *transaction, Subject::Patient(id))
         .await?;
-    let answer = transaction.commit(StatusCode::NO_CONTENT).await?;
+    let answer = transaction.commit(id, StatusCode::NO_CONTENT).await?;
 
     delivery.deliver_now(&database, id).await;
     Ok(answer)

@@ -1,35 +1,42 @@
 //! `GET /api/patients/{id}`: one patient.
 
-use api::{EntityTag, PathId, Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::get};
+use api::{
+    EntityTag, PathId, Problem, ProblemDocument, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{About, Action, Subject, Trail};
+use axum::{Json, Router};
 use identity::{Caller, Permission};
 use patient_access::must_see_if;
+use route::Route;
 use sqlx::PgPool;
 
 use crate::patient::{Patient, not_found};
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patients/{id}")
+    .function("get-patient")
+    .requires(Permission::ReadPatient)
+    .records(Action::ReadPatient)
+    .about(About::PatientInPath);
+
+/// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    let routes = Router::new()
-        .route("/api/patients/{id}", get(get_patient))
-        .with_state(database.clone());
-    layer(database, Action::ReadPatient, routes)
+    ROUTE.served_by(get_patient, database.clone(), database)
 }
 
 /// Get a patient
 ///
 /// Their data as it is now, and its version. On record, as every look at a patient is.
 #[utoipa::path(
-    get, path = "/api/patients/{id}", tag = "patients", operation_id = "getPatient",
+    get, path = ROUTE.path(), tag = "patients",
     params(("id" = uuid::Uuid, Path, description = "The patient's id")),
     responses(
         (status = 200, description = "The patient", body = Patient,
          headers(("ETag" = String, description = "The version, for If-Match"))),
         (status = 403, description = "The role may not see patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn get_patient(
     caller: Caller,
@@ -37,8 +44,6 @@ pub(crate) async fn get_patient(
     trail: Trail,
     PathId(id): PathId,
 ) -> Result<(EntityTag, Json<Patient>), Problem> {
-    caller.must(Permission::ReadPatient)?;
-
     let patient = sqlx::query_as!(
         Patient,
         "SELECT id, version, name, email, address, date_of_birth, registered_date,

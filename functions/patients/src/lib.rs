@@ -18,18 +18,13 @@ pub mod update_patient;
 /// The service's schema in the database.
 const SCHEMA: &str = "patients";
 
-/// The service's part of the API's documentation.
-#[derive(Debug, utoipa::OpenApi)]
-#[openapi(
-    paths(
-        list_patients::list_patients,
-        create_patient::create_patient,
-        get_patient::get_patient,
-        update_patient::update_patient,
-        delete_patient::delete_patient,
-        restrict_patient::restrict_patient,
-        open_in_emergency::open_in_emergency,
-    ),
-    tags((name = "patients", description = "Patient records"))
-)]
-pub struct Documentation;
+route::service! {
+    tags("patients" = "Patient records"),
+    list_patients::ROUTE => list_patients,
+    create_patient::ROUTE => create_patient,
+    get_patient::ROUTE => get_patient,
+    update_patient::ROUTE => update_patient,
+    delete_patient::ROUTE => delete_patient,
+    restrict_patient::ROUTE => restrict_patient,
+    open_in_emergency::ROUTE => open_in_emergency,
+}

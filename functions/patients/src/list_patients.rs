@@ -1,9 +1,13 @@
 //! `GET /api/patients`: the list of patients, oldest record first, a page at a time.
 
-use api::{Cursor, Id, Limit, Problem, ProblemDocument, QueryInput};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::get};
+use api::{
+    Cursor, Id, Limit, Problem, ProblemDocument, QueryInput, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{Action, Subject, Trail};
+use axum::{Json, Router};
 use identity::{Caller, Permission};
+use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
@@ -12,11 +16,14 @@ use uuid::Uuid;
 use crate::patient::Patient;
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patients")
+    .function("list-patients")
+    .requires(Permission::ListPatients)
+    .records(Action::ListPatients);
+
+/// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    let routes = Router::new()
-        .route("/api/patients", get(list_patients))
-        .with_state(database.clone());
-    layer(database, Action::ListPatients, routes)
+    ROUTE.served_by(list_patients, database.clone(), database)
 }
 
 /// Which page.
@@ -46,13 +53,12 @@ pub(crate) struct PatientList {
 ///
 /// Without those whose record is restricted, for whoever may not see them.
 #[utoipa::path(
-    get, path = "/api/patients", tag = "patients", operation_id = "listPatients",
+    get, path = ROUTE.path(), tag = "patients",
     params(Page),
     responses(
         (status = 200, description = "A page of patients", body = PatientList),
         (status = 400, description = "The cursor or the limit is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn list_patients(
     caller: Caller,
@@ -60,8 +66,6 @@ pub(crate) async fn list_patients(
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<PatientList>, Problem> {
-    caller.must(Permission::ListPatients)?;
-
     let after = page.cursor.map_or(Uuid::nil(), |Cursor(Id(id))| id);
     let mut patients = sqlx::query_as!(
         Patient,

@@ -3,11 +3,15 @@
 //!
 //! It opens the record once. Who needs it again says again why.
 
-use api::{EntityTag, Input, InputErrors, PathId, Problem, ProblemDocument, RequestId};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Extension, Json, Router, extract::State, routing::post};
+use api::{
+    EntityTag, Input, InputErrors, PathId, Problem, ProblemDocument, RequestId, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{About, Action, Subject, Trail};
+use axum::{Extension, Json, Router};
 use fields::Lines;
 use identity::{Caller, Permission};
+use route::Route;
 use serde::Deserialize;
 use sqlx::PgPool;
 use store::Transaction;
@@ -20,14 +24,16 @@ use crate::patient::{Patient, not_found};
 const REASON_CHARACTERS: std::ops::RangeInclusive<usize> = 10..=500;
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> =
+    Route::post("/api/patients/{id}/emergency-access")
+        .function("open-in-emergency")
+        .requires(Permission::OpenInEmergency)
+        .records(Action::EmergencyAccess)
+        .about(About::PatientInPath);
+
+/// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    let routes = Router::new()
-        .route(
-            "/api/patients/{id}/emergency-access",
-            post(open_in_emergency),
-        )
-        .with_state(database.clone());
-    layer(database, Action::EmergencyAccess, routes)
+    ROUTE.served_by(open_in_emergency, database.clone(), database)
 }
 
 /// Why it cannot wait. Any other field is refused.
@@ -46,7 +52,7 @@ pub(crate) struct Emergency {
 /// Answers the patient, once. The access is marked in the audit trail, with the reason, and every
 /// administrator gets a message.
 #[utoipa::path(
-    post, path = "/api/patients/{id}/emergency-access", tag = "patients", operation_id = "openInEmergency",
+    post, path = ROUTE.path(), tag = "patients",
     params(("id" = uuid::Uuid, Path, description = "The patient's id")),
     request_body = Emergency,
     responses(
@@ -54,8 +60,7 @@ pub(crate) struct Emergency {
          headers(("ETag" = String, description = "The version"))),
         (status = 400, description = "The reason is missing, too short or too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn open_in_emergency(
     caller: Caller,
@@ -65,7 +70,6 @@ pub(crate) async fn open_in_emergency(
     PathId(id): PathId,
     Input(emergency): Input<Emergency>,
 ) -> Result<(EntityTag, Json<Patient>), Problem> {
-    caller.must(Permission::OpenInEmergency)?;
     let reason = emergency.parse()?;
 
     let mut transaction = Transaction::begin(&database).await?;

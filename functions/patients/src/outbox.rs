@@ -265,6 +265,8 @@ struct Turn {
     is_cut_short: bool,
 }
 
+store::from_environment!(Delivery);
+
 impl Delivery {
     /// Delivers to `BILLING_URL` and `KAFKA_BOOTSTRAP_SERVERS`.
     ///

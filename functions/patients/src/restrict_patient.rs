@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
-use api::{EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument};
-use audit_trail::{Action, Subject, Trail, layer};
-use axum::{Json, Router, extract::State, routing::put};
+use api::{
+    EntityTag, IfMatch, Input, PathId, Problem, ProblemDocument, State,
+    layers::{Permitted, Recorded, Repeatable},
+};
+use audit_trail::{About, Action, Subject, Trail};
+use axum::{Json, Router};
 use identity::{Caller, Permission};
+use route::Route;
 use serde::Deserialize;
 use sessions::Sessions;
 use sqlx::PgPool;
@@ -16,11 +20,20 @@ use utoipa::ToSchema;
 use crate::patient::{Patient, not_found};
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Repeatable> =
+    Route::put("/api/patients/{id}/restriction")
+        .function("restrict-patient")
+        .requires(Permission::RestrictPatient)
+        .records(Action::RestrictPatient)
+        .about(About::PatientInPath);
+
+/// Serves the route.
 pub fn routes(database: PgPool, sessions: Sessions) -> Router {
-    let routes = Router::new()
-        .route("/api/patients/{id}/restriction", put(restrict_patient))
-        .with_state((database.clone(), Arc::new(sessions)));
-    layer(database, Action::RestrictPatient, routes)
+    ROUTE.served_by(
+        restrict_patient,
+        (database.clone(), Arc::new(sessions)),
+        database,
+    )
 }
 
 /// Whether a patient's record is restricted. Any other field is refused.
@@ -36,7 +49,7 @@ pub(crate) struct Restriction {
 /// A restricted record, with the notifications and the billing account that belong to it, is for
 /// administrators and auditors alone. A clinician may open it in an emergency.
 #[utoipa::path(
-    put, path = "/api/patients/{id}/restriction", tag = "patients", operation_id = "restrictPatient",
+    put, path = ROUTE.path(), tag = "patients",
     params(
         ("id" = uuid::Uuid, Path, description = "The patient's id"),
         IfMatch,
@@ -47,10 +60,7 @@ pub(crate) struct Restriction {
          headers(("ETag" = String, description = "The new version"))),
         (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 428, description = "There is no If-Match, and the deployment asks for one", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn restrict_patient(
     caller: Caller,
@@ -60,8 +70,6 @@ pub(crate) async fn restrict_patient(
     if_match: IfMatch,
     Input(restriction): Input<Restriction>,
 ) -> Result<(EntityTag, Json<Patient>), Problem> {
-    caller.must(Permission::RestrictPatient)?;
-
     let mut transaction = Transaction::begin(&database).await?;
     sessions
         .must_still(&mut transaction, caller, Permission::RestrictPatient)

@@ -20,13 +20,12 @@ pub(crate) async fn begin(
     patient: Option<Uuid>,
 ) -> Result<Transaction, Interrupted> {
     let begun = work.begin().await;
-    if let Err(Interrupted::Answered(answer)) = &begun {
-        let registered = || answer.location()?.rsplit('/').next()?.parse().ok();
-        if let Some(patient) = patient.or_else(registered) {
-            // The path of a registration does not name them.
-            trail.about(Subject::Patient(patient));
-            must_see(caller, patient, database).await?;
-        }
+    if let Err(Interrupted::Answered(answer)) = &begun
+        && let Some(patient) = patient.or(answer.subject())
+    {
+        // The path of a registration does not name them.
+        trail.about(Subject::Patient(patient));
+        must_see(caller, patient, database).await?;
     }
     begun
 }

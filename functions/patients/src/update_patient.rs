@@ -1,13 +1,17 @@
 //! `PUT /api/patients/{id}`: replaces a patient's data.
 
-use api::{ClinicTimeZone, IfMatch, Input, OnConstraint as _, PathId, ProblemDocument};
-use audit_trail::{Action, Subject, Trail};
-use axum::{Json, Router, extract::State, response::Response, routing::put};
+use api::{
+    ClinicTimeZone, IfMatch, Input, OnConstraint as _, PathId, ProblemDocument, State,
+    layers::{Once, Permitted, Recorded},
+};
+use audit_trail::{About, Action, Subject, Trail};
+use axum::{Json, Router, response::Response};
 use chrono::Utc;
 use events::Change;
 use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
 use patient_access::must_see_if;
+use route::Route;
 use sqlx::PgPool;
 
 use crate::{
@@ -20,12 +24,16 @@ use crate::{
 };
 
 /// The route.
+pub const ROUTE: Route<Permitted, Recorded, Once> = Route::put("/api/patients/{id}")
+    .function("update-patient")
+    .requires(Permission::UpdatePatient)
+    .records(Action::UpdatePatient)
+    .about(About::PatientInPath)
+    .once_in(SCHEMA);
+
+/// Serves the route.
 pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    let routes = Router::new()
-        .route("/api/patients/{id}", put(update_patient))
-        .with_state((database.clone(), delivery));
-    let routes = idempotency::layer(database.clone(), SCHEMA, routes);
-    audit_trail::layer(database, Action::UpdatePatient, routes)
+    ROUTE.served_by(update_patient, (database.clone(), delivery), database)
 }
 
 /// Update a patient
@@ -33,7 +41,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 /// Replaces their data. Send a patient that you have read back with what is to change: what is not for you
 /// to set is ignored.
 #[utoipa::path(
-    put, path = "/api/patients/{id}", tag = "patients", operation_id = "updatePatient",
+    put, path = ROUTE.path(), tag = "patients",
     params(
         ("id" = uuid::Uuid, Path, description = "The patient's id"),
         IfMatch,
@@ -47,11 +55,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
         (status = 403, description = "The role may not change patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "Somebody changed the patient meanwhile", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "The Idempotency-Key stands for another request", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 428, description = "There is no If-Match, and the deployment asks for one", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = []))
+    )
 )]
 pub(crate) async fn update_patient(
     caller: Caller,
@@ -63,7 +67,6 @@ pub(crate) async fn update_patient(
     work: UnitOfWork,
     Input(input): Input<PatientInput>,
 ) -> Result<Response, Interrupted> {
-    caller.must(Permission::UpdatePatient)?;
     let details = input.parse(Utc::now(), clinic)?;
 
     let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
@@ -107,7 +110,7 @@ pub(crate) async fn update_patient(
         .succeeded(&mut *transaction, Subject::Patient(id))
         .await?;
     let answer = (patient.entity_tag(), Json(patient));
-    let answer = transaction.commit(answer).await?;
+    let answer = transaction.commit(id, answer).await?;
 
     delivery.deliver_now(&database, id).await;
     Ok(answer)

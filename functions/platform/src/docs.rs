@@ -8,15 +8,18 @@ use axum::{
     Extension, Router,
     extract::Path,
     response::{IntoResponse as _, Response},
-    routing::get,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use api::{AskedPath, Problem};
+use api::{
+    AskedPath, Problem,
+    layers::{Open, Repeatable, Unrecorded},
+};
+use route::Route;
 
 use crate::static_file::{IfNoneMatch, StaticFile};
 
-const PAGE: StaticFile = StaticFile {
+const PAGE_FILE: StaticFile = StaticFile {
     content_type: "text/html; charset=utf-8",
     cache_control: "no-cache",
     content: include_str!("docs/page.html"),
@@ -70,11 +73,16 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
     style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
-/// The routes.
+/// The route of the page.
+pub const PAGE: Route<Open, Unrecorded, Repeatable> = Route::get("/docs").function("docs");
+
+/// The route of what it loads.
+pub const ASSET: Route<Open, Unrecorded, Repeatable> = Route::get("/docs/{file+}").function("docs");
+
+/// Serves both routes.
 pub fn routes() -> Router {
-    Router::new()
-        .route("/docs", get(get_page))
-        .route("/docs/{file}", get(get_asset))
+    PAGE.served_by(get_page, ())
+        .merge(ASSET.served_by(get_asset, ()))
 }
 
 /// The API's description, to read and to try
@@ -82,7 +90,7 @@ pub fn routes() -> Router {
 /// A page for people: log in, and call every route from the browser.
 #[utoipa::path(
     get,
-    path = "/docs",
+    path = PAGE.path(),
     tag = "platform",
     operation_id = "getDocumentationPage",
     params(IfNoneMatch),
@@ -100,7 +108,7 @@ pub(crate) async fn get_page(
     if asked.ends_with('/') {
         return without_slash();
     }
-    secured(PAGE.answer(&headers))
+    secured(PAGE_FILE.answer(&headers))
 }
 
 /// A file of the page
@@ -108,7 +116,7 @@ pub(crate) async fn get_page(
 /// Its script, its style, its icon.
 #[utoipa::path(
     get,
-    path = "/docs/{file}",
+    path = ASSET.path(),
     tag = "platform",
     operation_id = "getDocumentationAsset",
     params(("file" = String, Path, description = "Its name", example = "page.css"), IfNoneMatch),

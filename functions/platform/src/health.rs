@@ -9,12 +9,18 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum::{Json, Router, extract::State, routing::get};
+use api::{
+    State,
+    layers::{Open, Repeatable, Unrecorded},
+};
+use axum::{Json, Router};
 use billing_client::BillingClient;
 use contracts::PATIENT_EVENTS_TOPIC;
 use http::StatusCode;
+use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgPool};
+use store::{FromEnvironment, setting};
 use utoipa::ToSchema;
 
 use crate::kafka::Kafka;
@@ -33,11 +39,24 @@ pub struct Dependencies {
     pub kafka: String,
 }
 
+impl FromEnvironment for Dependencies {
+    fn from_environment(
+        function: &'static str,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self {
+            database: PgPool::from_environment(function)?,
+            billing: BillingClient::from_env()?,
+            kafka: setting("KAFKA_BOOTSTRAP_SERVERS")?,
+        })
+    }
+}
+
 /// The route.
+pub const ROUTE: Route<Open, Unrecorded, Repeatable> = Route::get("/health").function("health");
+
+/// Serves the route.
 pub fn routes(dependencies: Dependencies) -> Router {
-    Router::new()
-        .route("/health", get(check_health))
-        .with_state(dependencies)
+    ROUTE.served_by(check_health, dependencies)
 }
 
 /// The health of the system
@@ -45,9 +64,8 @@ pub fn routes(dependencies: Dependencies) -> Router {
 /// Asks what the system depends on for a sign of life. No access token is needed.
 #[utoipa::path(
     get,
-    path = "/health",
+    path = ROUTE.path(),
     tag = "platform",
-    operation_id = "checkHealth",
     responses(
         (status = 200, description = "Everything works", body = Health),
         (status = 503, description = "Something that the system depends on is down", body = Health),

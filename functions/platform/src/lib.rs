@@ -12,10 +12,10 @@ pub mod redrive_dead_letters;
 mod static_file;
 pub mod unrouted;
 
-/// The platform's part of the OpenAPI document.
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    tags((name = "platform", description = "Health and documentation of the system")),
-    paths(health::check_health, openapi::get_document, docs::get_page, docs::get_asset)
-)]
-pub struct Documentation;
+route::service! {
+    tags("platform" = "Health and documentation of the system"),
+    health::ROUTE => check_health,
+    openapi::ROUTE => get_document,
+    docs::PAGE => get_page,
+    docs::ASSET => get_asset,
+}

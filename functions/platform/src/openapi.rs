@@ -1,7 +1,7 @@
 //! The API as an OpenAPI document, for people's tools and for `/docs`.
 //!
 //! The document is made from the handlers of all services when the code changes, not
-//! when somebody asks for it: `cargo run -p system-tests --bin openapi-document` writes it, and a
+//! when somebody asks for it: `make generate` writes it, and a
 //! test holds it against the code and the template. The committed one has a server that is
 //! relative to the document's own address. Collections and generated clients forget that
 //! address, so who is served the document is told the whole one.
@@ -9,15 +9,16 @@
 use std::borrow::Cow;
 
 use api::request_context;
-use axum::{
-    Router,
-    extract::{Request, State},
-    response::Response,
-    routing::get,
+use api::{
+    State,
+    layers::{Open, Repeatable, Unrecorded},
 };
+use axum::{Router, extract::Request, response::Response};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
+use route::Route;
 
 use crate::static_file::{IfNoneMatch, StaticFile};
+use store::FromEnvironment;
 
 /// The document as it is committed.
 pub(crate) const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
@@ -35,6 +36,12 @@ const RELATIVE: &str = r#""url": ".""#;
 /// called by, and `{api}` for the API's id.
 #[derive(Debug, Clone)]
 pub struct AddressFormat(String);
+
+impl FromEnvironment for AddressFormat {
+    fn from_environment(_: &'static str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self::from_env())
+    }
+}
 
 impl AddressFormat {
     /// Reads `API_ADDRESS`. Where it is not set each API has a domain, as on AWS.
@@ -68,10 +75,12 @@ impl AddressFormat {
 }
 
 /// The route.
+pub const ROUTE: Route<Open, Unrecorded, Repeatable> =
+    Route::get("/openapi.json").function("openapi");
+
+/// Serves the route.
 pub fn routes(addresses: AddressFormat) -> Router {
-    Router::new()
-        .route("/openapi.json", get(get_document))
-        .with_state(addresses)
+    ROUTE.served_by(get_document, addresses)
 }
 
 /// The API's description
@@ -79,7 +88,7 @@ pub fn routes(addresses: AddressFormat) -> Router {
 /// This document. It answers with an `ETag`, so that tools fetch it only when it changed.
 #[utoipa::path(
     get,
-    path = "/openapi.json",
+    path = ROUTE.path(),
     tag = "platform",
     operation_id = "getOpenApiDocument",
     params(IfNoneMatch),

@@ -34,7 +34,7 @@ fn billing(address: &str) -> BillingClient {
 
 async fn health(dependencies: Dependencies) -> (StatusCode, String, Health) {
     let request = Request::get("/health").body(Body::empty()).unwrap();
-    let response = api::layers(
+    let response = api::around(
         "health",
         api::AllowedOrigins::default(),
         routes(dependencies),

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 async fn call(routes: Router, request: Request<Body>) -> Response<Body> {
-    api::layers("test", AllowedOrigins::default(), routes)
+    api::around("test", AllowedOrigins::default(), routes)
         .oneshot(request)
         .await
         .unwrap()
@@ -246,7 +246,7 @@ async fn a_method_that_a_route_lacks_is_told_which_it_has() {
         ),
         ("GET", "/auth/login", "OPTIONS, POST"),
         ("HEAD", "/auth/login", "OPTIONS, POST"),
-        ("PUT", "/docs/{proxy+}", "GET, HEAD, OPTIONS"),
+        ("PUT", "/docs/{file+}", "GET, HEAD, OPTIONS"),
     ] {
         let routes = || platform::unrouted::routes(AllowedOrigins::default());
         let response = call(routes(), unrouted(method, route)).await;

@@ -26,6 +26,7 @@ mod outdated;
 mod problem;
 mod serve;
 mod time;
+mod within;
 
 #[cfg(feature = "postgres")]
 pub use database::OnConstraint;
@@ -46,7 +47,8 @@ pub use json::ReadOnly;
 pub use observe::RequestId;
 pub use origins::AllowedOrigins;
 pub use problem::{FieldErrors, Problem, ProblemDocument, ProblemType};
-pub use serve::{layers, serve};
+pub use serve::{around, serve};
 pub use time::{
     ClinicTimeZone, DayOrTime, InvalidDay, InvalidTime, Time, UnknownTimeZone, day, latest_day,
 };
+pub use within::{State, Within, layers};

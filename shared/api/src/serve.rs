@@ -27,7 +27,7 @@ pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The router with everything that each route of ours has in common, for browsers that
 /// show pages of these origins.
-pub fn layers(function: &'static str, origins: AllowedOrigins, routes: Router) -> Router {
+pub fn around(function: &'static str, origins: AllowedOrigins, routes: Router) -> Router {
     let routes = routes
         .fallback(|| async { Problem::not_found("There is no such route") })
         .method_not_allowed_fallback(|| async {
@@ -72,7 +72,7 @@ pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_
         .layer(Extension(ClinicTimeZone::from_env()?))
         .layer(Extension(TrustedProxies::from_env()?))
         .layer(Extension(IfMatchRule::from_env()?));
-    let service = Adapter::from(layers(function, origins, routes));
+    let service = Adapter::from(around(function, origins, routes));
     lambda_runtime::run(MapRequest::new(service, as_sent)).await
 }
 
@@ -90,7 +90,7 @@ mod tests {
             request = request.header(header::CONTENT_ENCODING, *encoding);
         }
         let routes = Router::new().route("/", post(|| async {}));
-        let routes = layers("test", AllowedOrigins::default(), routes);
+        let routes = around("test", AllowedOrigins::default(), routes);
         let request = request.body(Body::from(body)).unwrap();
         routes.oneshot(request).await.unwrap()
     }

@@ -4,9 +4,6 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
-
-use crate::Subject;
 
 /// What was done, or was to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -115,61 +112,6 @@ impl Action {
             Self::RequestsWithoutToken => "REQUESTS_WITHOUT_TOKEN",
         }
     }
-
-    /// What a request of this route does, for the routes behind the authorizer. The path is
-    /// as in the template, parameters in braces.
-    #[must_use]
-    pub fn of_route(method: &str, path: &str) -> Option<Self> {
-        // A HEAD does all that a GET does, and keeps the body back.
-        let method = if method == "HEAD" { "GET" } else { method };
-        Some(match (method, path) {
-            ("POST", "/auth/logout" | "/auth/logout-all") => Self::LogOut,
-            ("POST", "/auth/change-password") => Self::ChangePassword,
-            ("GET", "/api/me" | "/api/accounts" | "/api/accounts/{id}") => Self::ReadAccounts,
-            ("POST", "/api/accounts") => Self::CreateAccount,
-            ("PUT", "/api/accounts/{id}") => Self::UpdateAccount,
-            ("GET", "/api/patients") => Self::ListPatients,
-            ("POST", "/api/patients") => Self::CreatePatient,
-            ("GET", "/api/patients/{id}") => Self::ReadPatient,
-            ("PUT", "/api/patients/{id}") => Self::UpdatePatient,
-            ("DELETE", "/api/patients/{id}") => Self::DeletePatient,
-            ("PUT", "/api/patients/{id}/restriction") => Self::RestrictPatient,
-            ("POST", "/api/patients/{id}/emergency-access") => Self::EmergencyAccess,
-            ("GET", "/api/patients/{id}/billing-account") => Self::ReadBillingAccount,
-            ("GET", "/api/notifications") => Self::ReadNotifications,
-            ("GET", "/api/analytics/patients") => Self::ReadAnalytics,
-            ("GET", "/api/audit") => Self::ReadAuditTrail,
-            _ => return None,
-        })
-    }
-
-    /// Whose data it is about, if the path of a route of this action names this id.
-    #[must_use]
-    pub const fn subject_in_path(self, id: Uuid) -> Subject<'static> {
-        match self {
-            Self::UpdateAccount | Self::ReadAccounts => Subject::Account(id),
-            Self::ReadPatient
-            | Self::UpdatePatient
-            | Self::DeletePatient
-            | Self::RestrictPatient
-            | Self::EmergencyAccess
-            | Self::ReadBillingAccount => Subject::Patient(id),
-            // No path of theirs has an id.
-            Self::LogIn
-            | Self::RefreshSession
-            | Self::LogOut
-            | Self::RequestPassword
-            | Self::ChangePassword
-            | Self::SetPassword
-            | Self::CreateAccount
-            | Self::ListPatients
-            | Self::CreatePatient
-            | Self::ReadNotifications
-            | Self::ReadAnalytics
-            | Self::ReadAuditTrail
-            | Self::RequestsWithoutToken => Subject::Nobody,
-        }
-    }
 }
 
 impl fmt::Display for Action {
@@ -199,35 +141,6 @@ mod tests {
             assert_eq!(action.name().parse(), Ok(action));
             let json = format!("\"{}\"", action.name());
             assert_eq!(serde_json::from_str::<Action>(&json).unwrap(), action);
-        }
-    }
-
-    #[test]
-    fn an_id_in_a_path_is_a_patients_or_an_accounts() {
-        let id = Uuid::from_u128(7);
-        for route in identity::ROUTES {
-            let action = Action::of_route(route.method, route.path).unwrap();
-            let subject = if route.path.starts_with("/api/accounts/{id}") {
-                Subject::Account(id)
-            } else if route.path.starts_with("/api/patients/{id}") {
-                Subject::Patient(id)
-            } else {
-                assert!(!route.path.contains("{id}"), "{}", route.path);
-                continue;
-            };
-            assert_eq!(action.subject_in_path(id), subject, "{}", route.path);
-        }
-        assert_eq!(Action::LogIn.subject_in_path(id), Subject::Nobody);
-    }
-
-    #[test]
-    fn every_route_behind_the_authorizer_is_an_action() {
-        for route in identity::ROUTES {
-            let action = Action::of_route(route.method, route.path);
-            assert!(action.is_some(), "{} {}", route.method, route.path);
-            if route.method == "GET" {
-                assert_eq!(Action::of_route("HEAD", route.path), action);
-            }
         }
     }
 }

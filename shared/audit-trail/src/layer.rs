@@ -11,25 +11,25 @@ use http::request::Parts;
 use idempotency::IDEMPOTENCY_REPLAYED;
 use sqlx::PgPool;
 
-use crate::{Action, Outcome, Subject, Trail};
+use crate::{About, Action, Outcome, Subject, Trail};
 
-/// The routes, whose requests are this action. Their handlers take a [`Trail`], and write
-/// to it what they do; what they refuse is written here.
-pub fn layer(database: PgPool, action: Action, routes: Router) -> Router {
+/// The routes, whose requests are this action and name the subject there. Their handlers take a
+/// [`Trail`], and write to it what they do; what they refuse is written here.
+pub fn layer(database: PgPool, action: Action, about: About, routes: Router) -> Router {
     routes.route_layer(middleware::from_fn_with_state(
-        (database, action),
+        (database, action, about),
         on_record,
     ))
 }
 
 async fn on_record(
-    State((database, action)): State<(PgPool, Action)>,
+    State((database, action, about)): State<(PgPool, Action, About)>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let trail = Trail::of(action, &mut parts).await;
-    let named = named(action, &mut parts).await;
+    let trail = Trail::of(action, &parts);
+    let named = named(about, &mut parts).await;
     parts.extensions.insert(trail.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
 
@@ -110,15 +110,18 @@ const fn outcome_of(problem: ProblemType) -> Option<(ProblemType, Outcome)> {
     }
 }
 
-/// The patient or the account that the request names, in its path or in its query.
-async fn named(action: Action, parts: &mut Parts) -> Option<Subject<'static>> {
-    let path = RawPathParams::from_request_parts(parts, &()).await.ok();
-    let mut ids = path.iter().flatten().filter(|(name, _)| *name == "id");
-    if let Some((_, id)) = ids.next() {
-        let Id(id) = id.parse().ok()?;
-        return Some(action.subject_in_path(id));
-    }
-    id_in_query(&parts.uri, "patientId").map(Subject::Patient)
+/// Whom the request names, where its route says that it does.
+async fn named(about: About, parts: &mut Parts) -> Option<Subject<'static>> {
+    let id = match about {
+        About::Nobody => None,
+        About::PatientInQuery => id_in_query(&parts.uri, "patientId"),
+        About::PatientInPath | About::AccountInPath => {
+            let path = RawPathParams::from_request_parts(parts, &()).await.ok()?;
+            let (_, id) = path.iter().find(|(name, _)| *name == "id")?;
+            id.parse().ok().map(|Id(id)| id)
+        }
+    };
+    Some(about.whoever_is(id?))
 }
 
 #[cfg(test)]
@@ -127,7 +130,7 @@ mod tests {
 
     async fn named_by(uri: &str) -> Option<Subject<'static>> {
         let request = http::Request::get(uri).body(()).unwrap();
-        named(Action::ReadNotifications, &mut request.into_parts().0).await
+        named(About::PatientInQuery, &mut request.into_parts().0).await
     }
 
     #[tokio::test]

@@ -10,11 +10,13 @@
 //! The schema belongs to `functions/audit`. Its function `audit.append` is all that other
 //! services know of it; records are final and chained by hash.
 
+mod about;
 mod action;
 mod layer;
 mod record;
 mod trail;
 
+pub use about::About;
 pub use action::{Action, UnknownAction};
 pub use layer::layer;
 pub use record::{OfNobody, Outcome, Record, Subject, UnknownOutcome};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use api::{ClientAddress, Problem, RequestId};
+use api::{ClientAddress, Problem, RequestId, Within, layers::Recorded};
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use identity::{Caller, Role};
@@ -29,8 +29,8 @@ struct Facts {
 }
 
 impl Trail {
-    pub(crate) async fn of(action: Action, parts: &mut Parts) -> Self {
-        let caller = Caller::from_request_parts(parts, &()).await.ok();
+    pub(crate) fn of(action: Action, parts: &Parts) -> Self {
+        let caller = Caller::of(&parts.extensions).ok();
         let ClientAddress(source) = ClientAddress::of(parts);
         let request_id = parts.extensions.get::<RequestId>();
         let facts = Facts {
@@ -153,10 +153,17 @@ impl Trail {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Trail {
+/// Within the routes of the [`layer`](crate::layer) alone.
+impl<S, A, I> FromRequestParts<Within<S, (A, Recorded, I)>> for Trail
+where
+    S: Send + Sync,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &Within<S, (A, Recorded, I)>,
+    ) -> Result<Self, Problem> {
         let trail = parts.extensions.get::<Self>().cloned();
         trail.ok_or_else(|| Problem::internal("the route is not in the layer of the audit trail"))
     }

@@ -50,6 +50,8 @@ pub struct BillingClient {
     authorization: MetadataValue<Ascii>,
 }
 
+store::from_environment!(BillingClient);
+
 impl BillingClient {
     /// The client of the service at `BILLING_URL`, with the token `BILLING_TOKEN`.
     /// To be called inside a Tokio runtime. Nothing is connected yet.

@@ -60,8 +60,7 @@ async fn once(
 /// the handler's to refuse.
 async fn identify(request: Request) -> Result<(Request, Option<RequestIdentity>), Problem> {
     let (mut parts, body) = request.into_parts();
-    let caller = Caller::from_request_parts(&mut parts, &()).await;
-    let Ok(caller) = caller else {
+    let Ok(caller) = Caller::of(&parts.extensions) else {
         return Ok((Request::from_parts(parts, body), None));
     };
     let Some(key) = Key::of(&parts.headers)? else {

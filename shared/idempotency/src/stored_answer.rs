@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 use sqlx::{AssertSqlSafe, PgExecutor, Row as _, postgres::PgRow};
 use store::Transaction;
+use uuid::Uuid;
 
 use crate::{IDEMPOTENCY_REPLAYED, request_identity::RequestIdentity};
 
@@ -29,11 +30,12 @@ pub struct StoredAnswer {
     entity_tag: Option<HeaderValue>,
     location: Option<HeaderValue>,
     body: Bytes,
+    subject: Option<Uuid>,
 }
 
 impl StoredAnswer {
     /// What of this response is stored, and the response itself.
-    pub(crate) async fn of(response: Response) -> Result<(Self, Response), Problem> {
+    pub(crate) async fn of(response: Response, subject: Uuid) -> Result<(Self, Response), Problem> {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(Problem::internal)?.to_bytes();
         let header = |name: HeaderName| parts.headers.get(name).cloned();
@@ -43,14 +45,16 @@ impl StoredAnswer {
             entity_tag: header(header::ETAG),
             location: header(header::LOCATION),
             body: body.clone(),
+            subject: Some(subject),
         };
         Ok((stored, Response::from_parts(parts, Body::from(body))))
     }
 
-    /// Where what was made is found, if something was.
+    /// Whose data it holds. Answers of before this was stored do not say so where the path of
+    /// their request does.
     #[must_use]
-    pub fn location(&self) -> Option<&str> {
-        self.location.as_ref()?.to_str().ok()
+    pub const fn subject(&self) -> Option<Uuid> {
+        self.subject
     }
 
     /// The response that a request gets whose effect it already had.
@@ -85,6 +89,7 @@ impl StoredAnswer {
             entity_tag: header("entity_tag")?,
             location: header("location")?,
             body: row.try_get::<Vec<u8>, _>("body")?.into(),
+            subject: row.try_get("subject")?,
         })
     }
 }
@@ -117,7 +122,7 @@ impl StoredAnswers {
     pub(crate) fn in_schema(schema: &'static str) -> Self {
         Self {
             select: format!(
-                "SELECT fingerprint, status, content_type, entity_tag, location, body
+                "SELECT fingerprint, status, content_type, entity_tag, location, body, subject
                  FROM {schema}.idempotency_key
                  WHERE id = $1 AND created_at > now() - {KEPT} AND status < 300"
             )
@@ -126,12 +131,13 @@ impl StoredAnswers {
             // refusal, which was kept once.
             insert: format!(
                 "INSERT INTO {schema}.idempotency_key AS kept
-                     (id, fingerprint, status, content_type, entity_tag, location, body)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)
+                     (id, fingerprint, status, content_type, entity_tag, location, body, subject)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
                  ON CONFLICT (id) DO UPDATE
                  SET fingerprint = excluded.fingerprint, status = excluded.status,
                      content_type = excluded.content_type, entity_tag = excluded.entity_tag,
-                     location = excluded.location, body = excluded.body, created_at = now()
+                     location = excluded.location, body = excluded.body,
+                     subject = excluded.subject, created_at = now()
                  WHERE kept.created_at <= now() - {KEPT} OR kept.status >= 300"
             )
             .into(),
@@ -178,6 +184,7 @@ impl StoredAnswers {
             .bind(text(&answer.entity_tag))
             .bind(text(&answer.location))
             .bind(answer.body.as_ref())
+            .bind(answer.subject)
             .execute(database)
             .await?;
         Ok(())

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use api::{Problem, ProblemType};
+use api::{Problem, ProblemType, Within, layers::Once};
 use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
@@ -13,6 +13,7 @@ use axum::{
 use http::request::Parts;
 use sqlx::PgPool;
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
+use uuid::Uuid;
 
 use crate::{
     request_identity::RequestIdentity,
@@ -99,11 +100,15 @@ pub struct Transaction {
 
 impl Transaction {
     /// Makes it all true, and the answer with it: who sends the request again gets the
-    /// same.
+    /// same. The answer holds the data of this subject: [`StoredAnswer::subject`].
     ///
     /// # Errors
     /// If the database fails. Whether it has committed may be unknown then.
-    pub async fn commit(self, answer: impl IntoResponse) -> Result<Response, Problem> {
+    pub async fn commit(
+        self,
+        subject: Uuid,
+        answer: impl IntoResponse,
+    ) -> Result<Response, Problem> {
         let Self {
             mut connection,
             work,
@@ -111,7 +116,7 @@ impl Transaction {
         let mut answer = answer.into_response();
         if let Some(request) = &work.request {
             let stored;
-            (stored, answer) = StoredAnswer::of(answer).await?;
+            (stored, answer) = StoredAnswer::of(answer, subject).await?;
             work.answers
                 .keep(&mut *connection, request, &stored)
                 .await?;
@@ -138,10 +143,17 @@ impl DerefMut for Transaction {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for UnitOfWork {
+/// Within the routes of the [`layer`](crate::layer) alone.
+impl<S, A, R> FromRequestParts<Within<S, (A, R, Once)>> for UnitOfWork
+where
+    S: Send + Sync,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &Within<S, (A, R, Once)>,
+    ) -> Result<Self, Problem> {
         let work = parts.extensions.remove::<Self>();
         work.ok_or_else(|| Problem::internal("the route is not in the layer of idempotency"))
     }

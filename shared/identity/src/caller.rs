@@ -1,8 +1,8 @@
 //! The caller of a request, as the authorizer found them.
 
-use api::{Problem, request_context};
+use api::{Problem, Within, layers::Permitted, request_context};
 use axum::extract::FromRequestParts;
-use http::request::Parts;
+use http::{Extensions, request::Parts};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -24,33 +24,12 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The session that the caller is in.
+    /// Whoever the authorizer has found to be calling.
     ///
     /// # Errors
-    /// 401 if the authorizer named none.
-    pub fn session(self) -> Result<Uuid, Problem> {
-        self.session.ok_or_else(Problem::unauthorized)
-    }
-
-    /// Lets only callers with this permission on.
-    ///
-    /// # Errors
-    /// 403 for everybody else. The authorizer's policy has already said so to callers
-    /// that come through the gateway; this holds for those that do not.
-    pub fn must(self, permission: Permission) -> Result<(), Problem> {
-        if self.role.may(permission) {
-            Ok(())
-        } else {
-            Err(Problem::forbidden())
-        }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let authorizer = request_context(&parts.extensions).map(|context| &context.authorizer);
+    /// 401 if it has found nobody, or was not asked.
+    pub fn of(request: &Extensions) -> Result<Self, Problem> {
+        let authorizer = request_context(request).map(|context| &context.authorizer);
         let field = |name: &str| authorizer?.fields.get(name).and_then(Value::as_str);
         let caller = || {
             Some(Self {
@@ -60,5 +39,41 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             })
         };
         caller().ok_or_else(Problem::unauthorized)
+    }
+
+    /// The session that the caller is in.
+    ///
+    /// # Errors
+    /// 401 if the authorizer named none.
+    pub fn session(self) -> Result<Uuid, Problem> {
+        self.session.ok_or_else(Problem::unauthorized)
+    }
+
+    /// Rejects callers without this permission.
+    ///
+    /// # Errors
+    /// 403 for them. The authorizer's policy has already rejected those that came through the
+    /// gateway; this is for those that did not.
+    pub fn must(self, permission: Permission) -> Result<(), Problem> {
+        if self.role.may(permission) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden())
+        }
+    }
+}
+
+/// Within the routes behind the authorizer alone.
+impl<S, R, I> FromRequestParts<Within<S, (Permitted, R, I)>> for Caller
+where
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &Within<S, (Permitted, R, I)>,
+    ) -> Result<Self, Self::Rejection> {
+        Self::of(&parts.extensions)
     }
 }

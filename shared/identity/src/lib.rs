@@ -16,5 +16,5 @@ pub mod testing;
 pub use access_token::{AccessTokens, Claims, ISSUER, InvalidToken, LIFETIME_SECONDS, verify};
 pub use caller::Caller;
 pub use keys::{KeyError, PublicKeys, SigningKey};
-pub use permission::{Permission, ROUTES, Role, Route, UnknownRole};
+pub use permission::{Permission, Role, UnknownRole};
 pub use published_keys::PublishedKeys;

@@ -93,20 +93,18 @@ pub fn in_session<B>(mut request: Request<B>, user: Uuid, role: Role, session: U
 
 #[cfg(test)]
 mod tests {
-    use axum::extract::FromRequestParts as _;
-
     use super::*;
     use crate::Caller;
 
-    #[tokio::test]
-    async fn the_caller_is_who_the_authorizer_found() {
+    #[test]
+    fn the_caller_is_who_the_authorizer_found() {
         let request = as_caller(Request::new(()), Role::Clinician);
-        let (mut parts, ()) = request.into_parts();
-        let caller = Caller::from_request_parts(&mut parts, &()).await.unwrap();
+        let (parts, ()) = request.into_parts();
+        let caller = Caller::of(&parts.extensions).unwrap();
         assert_eq!((caller.user, caller.role), (CALLER, Role::Clinician));
         assert_eq!(caller.session().unwrap(), SESSION);
 
-        let (mut parts, ()) = Request::new(()).into_parts();
-        assert!(Caller::from_request_parts(&mut parts, &()).await.is_err());
+        let (parts, ()) = Request::new(()).into_parts();
+        assert!(Caller::of(&parts.extensions).is_err());
     }
 }

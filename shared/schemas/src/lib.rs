@@ -5,45 +5,8 @@
 
 use sqlx::migrate::Migrator;
 
-/// A service that has a schema of its own, which is named like it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
-    /// Accounts, and what is due to be told them.
-    Auth,
-    /// Patients, and what others are to hear of them.
-    Patients,
-    /// Billing accounts.
-    Billing,
-    /// Who did what.
-    Audit,
-}
-
-impl Service {
-    /// All of them. None depends on another, so neither does the order matter.
-    pub const ALL: [Self; 4] = [Self::Auth, Self::Patients, Self::Billing, Self::Audit];
-
-    /// What the service and its schema are called.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auth => "auth",
-            Self::Patients => "patients",
-            Self::Billing => "billing",
-            Self::Audit => "audit",
-        }
-    }
-
-    /// The steps from nothing to the schema of now.
-    #[must_use]
-    pub fn migrations(self) -> Migrator {
-        match self {
-            Self::Auth => sqlx::migrate!("../../functions/auth/migrations"),
-            Self::Patients => sqlx::migrate!("../../functions/patients/migrations"),
-            Self::Billing => sqlx::migrate!("../../functions/billing/migrations"),
-            Self::Audit => sqlx::migrate!("../../functions/audit/migrations"),
-        }
-    }
-}
+// Every folder of `functions/` that has migrations.
+include!(concat!(env!("OUT_DIR"), "/services.rs"));
 
 /// The migrations of several services as if they were those of one, in this order: for a
 /// test's database.

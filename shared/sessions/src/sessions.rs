@@ -125,6 +125,8 @@ pub struct Sessions {
     table: Table,
 }
 
+store::from_environment!(Sessions);
+
 impl Sessions {
     /// The table that `SESSIONS_TABLE` names. Nothing is read yet.
     ///

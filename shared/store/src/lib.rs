@@ -15,5 +15,5 @@ pub use dynamodb::{Table, TransactionError};
 pub use postgres::{
     PoolError, TRUSTED_FOR, connect_options, connect_options_of, pool, pool_of, pool_with,
 };
-pub use setting::{MissingSetting, setting};
+pub use setting::{FromEnvironment, MissingSetting, setting};
 pub use transaction::Transaction;

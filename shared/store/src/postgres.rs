@@ -8,7 +8,7 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use crate::{MissingSetting, setting};
+use crate::{FromEnvironment, MissingSetting, setting};
 
 /// A function serves one request at a time; the second connection is for work that the
 /// request does beside its own transaction.
@@ -40,6 +40,14 @@ pub enum PoolError {
 /// If the setting is missing or cannot be read.
 pub fn pool(application: &str) -> Result<PgPool, PoolError> {
     Ok(pool_of(connect_options(application)?))
+}
+
+impl FromEnvironment for PgPool {
+    fn from_environment(
+        function: &'static str,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(pool(function)?)
+    }
 }
 
 /// The pool of the database that is reached like this, for a function. Nothing is connected

@@ -15,3 +15,28 @@ pub fn setting(name: &'static str) -> Result<String, MissingSetting> {
         .filter(|value| !value.is_empty())
         .ok_or(MissingSetting(name))
 }
+
+/// Something that a function uses, found where the deployment says that it is.
+pub trait FromEnvironment: Sized {
+    /// Finds it, for the function of this name. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// If a setting is missing or cannot be used.
+    fn from_environment(
+        function: &'static str,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// Implements [`FromEnvironment`] for types that have a fallible `from_env()`.
+#[macro_export]
+macro_rules! from_environment {
+    ($type:ty) => {
+        impl $crate::FromEnvironment for $type {
+            fn from_environment(
+                _: &'static str,
+            ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+                Self::from_env().map_err(Into::into)
+            }
+        }
+    };
+}

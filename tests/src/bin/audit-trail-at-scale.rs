@@ -278,7 +278,7 @@ async fn lists(database: &PgPool) -> anyhow::Result<String> {
         queries.extend(longer.collect::<Vec<_>>());
     }
     let routes = audit::list_audit_records::routes(database.clone());
-    let routes = api::layers("list-audit-records", api::AllowedOrigins::default(), routes);
+    let routes = api::around("list-audit-records", api::AllowedOrigins::default(), routes);
     let mut times = Vec::new();
     for query in &queries {
         let request = axum::http::Request::get(format!("/api/audit?limit=20{query}"));

@@ -1,6 +1,6 @@
 //! What the system says about itself to anybody.
 
-use system_tests::Clinic;
+use system_tests::{Clinic, generated::openapi_document};
 
 #[tokio::test]
 async fn the_api_is_described() {
@@ -9,8 +9,9 @@ async fn the_api_is_described() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let document = answer.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
-    for route in identity::ROUTES {
-        let operation = &document["paths"][route.path][route.method.to_lowercase()];
+    for route in route::table() {
+        let path = openapi_document::path_of(route);
+        let operation = &document["paths"][path][route.method.name().to_lowercase()];
         assert!(
             operation["operationId"].is_string(),
             "{} {}",

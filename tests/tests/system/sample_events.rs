@@ -43,12 +43,13 @@ fn functions() -> BTreeMap<String, Triggers> {
         let program = resource["Metadata"]["BuildProperties"]["Binary"]
             .as_str()
             .unwrap();
-        let mut triggers = Triggers::default();
+        let mut triggers = Triggers {
+            routes: routes_of(program),
+            ..Triggers::default()
+        };
         let events = resource["Properties"]["Events"].as_mapping();
         for (_, event) in events.into_iter().flatten() {
-            let property = |name: &str| event["Properties"][name].as_str().unwrap().to_owned();
             match event["Type"].as_str().unwrap() {
-                "Api" => triggers.routes.push((property("Method"), property("Path"))),
                 "Schedule" => triggers.schedule = true,
                 other => panic!("{program}: what calls it with {other}?"),
             }
@@ -67,6 +68,20 @@ fn functions() -> BTreeMap<String, Triggers> {
         functions.insert(program.to_owned(), triggers);
     }
     functions
+}
+
+/// Method and path of the routes that a function serves. One answers for all that are none.
+fn routes_of(program: &str) -> Vec<(String, String)> {
+    let routes = route::table().iter();
+    if program == "unrouted" {
+        return routes
+            .map(|row| ("ANY".to_owned(), row.path.to_owned()))
+            .collect();
+    }
+    routes
+        .filter(|row| row.function == program)
+        .map(|row| (row.method.name().to_owned(), row.path.to_owned()))
+        .collect()
 }
 
 /// `!Ref Name` or `!GetAtt Name.Arn`.
@@ -146,9 +161,9 @@ fn is_a_request(function: &str, sample: &str, routes: &[(String, String)]) {
         path = path.replace(&format!("{{{name}+}}"), value);
     }
     assert_eq!(request.path.as_deref(), Some(path.as_str()), "{function}");
-    if identity::ROUTES
+    if route::table()
         .iter()
-        .any(|route| route.path == resource && route.method == method)
+        .any(|row| row.path == resource && row.method.name() == method && row.permission.is_some())
     {
         let caller = &request.request_context.authorizer.fields;
         assert!(

@@ -1,6 +1,6 @@
 //! Events, and the route as a client sees it.
 
-use analytics::{count_patient_events::count, query_patient_analytics};
+use analytics::{count_patient_events::count, counters::AnalyticsTable, query_patient_analytics};
 use axum::body::Body;
 use chrono::{DateTime, Utc};
 use events::{Change, Effect, Patient, PatientEvent};
@@ -48,8 +48,8 @@ pub(crate) async fn get(table: Table, query: &str) -> (StatusCode, Value) {
 }
 
 pub(crate) async fn answer(table: Table, request: Request<Body>) -> (StatusCode, Value) {
-    let routes = query_patient_analytics::routes(table);
-    let response = api::layers(
+    let routes = query_patient_analytics::routes(AnalyticsTable(table));
+    let response = api::around(
         "query-patient-analytics",
         api::AllowedOrigins::default(),
         routes,

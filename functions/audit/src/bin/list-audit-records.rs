@@ -1,9 +1,8 @@
-//! `GET /api/audit`
+//! `GET /api/audit`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("list-audit-records")?;
-    let routes = audit::list_audit_records::routes(database);
-    api::serve("list-audit-records", routes).await
+    let routes = audit::list_audit_records::routes;
+    route::serve("list-audit-records", routes).await
 }

@@ -18,7 +18,7 @@ async fn get_as(database: &PgPool, role: Role, query: &str) -> (StatusCode, Valu
     let request = Request::get(format!("/api/audit{query}"))
         .body(Body::empty())
         .unwrap();
-    let function = api::layers(
+    let function = api::around(
         "list-audit-records",
         api::AllowedOrigins::default(),
         audit::list_audit_records::routes(database.clone()),

@@ -1,11 +1,8 @@
-//! `POST /auth/change-password`
+//! `POST /auth/change-password`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("change-password")?;
-    let sessions = sessions::Sessions::from_env()?;
-    let attempts = auth::attempts::Attempts::from_env()?;
-    let routes = auth::change_password::routes(database, sessions, attempts);
-    api::serve("change-password", routes).await
+    let routes = auth::change_password::routes;
+    route::serve("change-password", routes).await
 }

@@ -1,8 +1,8 @@
-//! `GET /api/accounts/{id}`
+//! `GET /api/accounts/{id}`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("get-account")?;
-    api::serve("get-account", auth::get_account::routes(database)).await
+    let routes = auth::get_account::routes;
+    route::serve("get-account", routes).await
 }

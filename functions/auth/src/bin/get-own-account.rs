@@ -1,8 +1,8 @@
-//! `GET /api/me`
+//! `GET /api/me`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("get-own-account")?;
-    api::serve("get-own-account", auth::get_own_account::routes(database)).await
+    let routes = auth::get_own_account::routes;
+    route::serve("get-own-account", routes).await
 }

@@ -1,8 +1,8 @@
-//! `GET /api/accounts`
+//! `GET /api/accounts`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("list-accounts")?;
-    api::serve("list-accounts", auth::list_accounts::routes(database)).await
+    let routes = auth::list_accounts::routes;
+    route::serve("list-accounts", routes).await
 }

@@ -1,10 +1,8 @@
-//! `POST /auth/login`
+//! `POST /auth/login`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("login")?;
-    let access = auth::access::Access::from_env()?;
-    let attempts = auth::attempts::Attempts::from_env()?;
-    api::serve("login", auth::login::routes(database, access, attempts)).await
+    let routes = auth::login::routes;
+    route::serve("login", routes).await
 }

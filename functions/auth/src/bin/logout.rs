@@ -1,9 +1,8 @@
-//! `POST /auth/logout`
+//! `POST /auth/logout`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("logout")?;
-    let sessions = sessions::Sessions::from_env()?;
-    api::serve("logout", auth::logout::routes(database, sessions)).await
+    let routes = auth::logout::routes;
+    route::serve("logout", routes).await
 }

@@ -1,9 +1,8 @@
-//! `POST /auth/refresh`
+//! `POST /auth/refresh`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("refresh")?;
-    let access = auth::access::Access::from_env()?;
-    api::serve("refresh", auth::refresh::routes(database, access)).await
+    let routes = auth::refresh::routes;
+    route::serve("refresh", routes).await
 }

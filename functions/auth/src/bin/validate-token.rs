@@ -1,8 +1,8 @@
-//! `GET /auth/validate`
+//! `GET /auth/validate`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let gate = auth::bearer_token::Gate::from_env()?;
-    api::serve("validate-token", auth::validate_token::routes(gate)).await
+    let routes = auth::validate_token::routes;
+    route::serve("validate-token", routes).await
 }

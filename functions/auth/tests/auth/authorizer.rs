@@ -36,20 +36,10 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
     let gate = deployment.gate().await;
     let response = authorize(&request(&format!("Bearer {token}"), METHOD), &gate).await;
     let response: Value = serde_json::to_value(response.unwrap()).unwrap();
-    // A GET brings its HEAD, and a path that does not end in a parameter the same with a slash.
-    let arns = |routes: &[&str]| -> Vec<String> {
-        let with_heads = routes.iter().flat_map(|route| {
-            let head = route.strip_prefix("GET").map(|path| format!("HEAD{path}"));
-            [Some((*route).to_owned()), head].into_iter().flatten()
-        });
-        let with_slashes = with_heads.flat_map(|route| {
-            let slash = (!route.ends_with('*')).then(|| format!("{route}/"));
-            [Some(route), slash].into_iter().flatten()
-        });
+    let arns = |requests: &[&str]| -> Vec<String> {
         let stage = "arn:aws:execute-api:us-east-1:000000000000:a1b2c3/local";
-        with_slashes
-            .map(|route| format!("{stage}/{route}"))
-            .collect()
+        let arn = |request: &&str| format!("{stage}/{request}");
+        requests.iter().map(arn).collect()
     };
     assert_eq!(
         response,
@@ -62,24 +52,35 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
                         "Action": ["execute-api:Invoke"],
                         "Effect": "Allow",
                         "Resource": arns(&[
-                            "POST/auth/logout",
-                            "POST/auth/logout-all",
-                            "POST/auth/change-password",
-                            "GET/api/me",
+                            "*/api/analytics",
+                            "*/api/analytics/*",
+                            "*/api/me",
+                            "*/api/me/*",
                             "GET/api/patients",
+                            "GET/api/patients/",
+                            "HEAD/api/patients",
+                            "HEAD/api/patients/",
                             "POST/api/patients",
+                            "POST/api/patients/",
+                            "*/api/patients/*/emergency-access",
+                            "*/api/patients/*/emergency-access/*",
                             "GET/api/patients/*",
+                            "HEAD/api/patients/*",
                             "PUT/api/patients/*",
-                            "POST/api/patients/*/emergency-access",
-                            "GET/api/analytics/patients",
+                            "*/auth",
+                            "*/auth/*",
                         ]),
                     },
                     {
                         "Action": ["execute-api:Invoke"],
                         "Effect": "Deny",
                         "Resource": arns(&[
-                            "PUT/api/patients/*/restriction",
                             "GET/api/patients/*/billing-account",
+                            "GET/api/patients/*/billing-account/",
+                            "HEAD/api/patients/*/billing-account",
+                            "HEAD/api/patients/*/billing-account/",
+                            "PUT/api/patients/*/restriction",
+                            "PUT/api/patients/*/restriction/",
                         ]),
                     },
                 ],

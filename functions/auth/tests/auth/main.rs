@@ -43,7 +43,7 @@ use tower::ServiceExt as _;
 
 /// Sends the request to the function that serves these routes.
 async fn send(routes: &Router, request: Request<Body>) -> Response {
-    let function = api::layers("test", api::AllowedOrigins::default(), routes.clone());
+    let function = api::around("test", api::AllowedOrigins::default(), routes.clone());
     function.oneshot(request).await.unwrap()
 }
 

@@ -23,7 +23,7 @@ fn request(patient: &str) -> Request<Body> {
 }
 
 async fn answer(database: &PgPool, billing: BillingClient, request: Request<Body>) -> Response {
-    api::layers(
+    api::around(
         "get-billing-account",
         api::AllowedOrigins::default(),
         routes(database.clone(), billing),

@@ -8,6 +8,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
 use mail::testing::Ses;
+use notifications::notification::NotificationsTable;
 use notifications::{
     list_notifications,
     message::Clinic,
@@ -111,8 +112,8 @@ pub(crate) async fn answer(
     table: Table,
     request: Request<Body>,
 ) -> (StatusCode, Value) {
-    let routes = list_notifications::routes(database.clone(), table);
-    let response = api::layers("list-notifications", api::AllowedOrigins::default(), routes)
+    let routes = list_notifications::routes(database.clone(), NotificationsTable(table));
+    let response = api::around("list-notifications", api::AllowedOrigins::default(), routes)
         .oneshot(request)
         .await
         .unwrap();

@@ -1,8 +1,8 @@
-//! `GET /api/patients/{id}`
+//! `GET /api/patients/{id}`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("get-patient")?;
-    api::serve("get-patient", patients::get_patient::routes(database)).await
+    let routes = patients::get_patient::routes;
+    route::serve("get-patient", routes).await
 }

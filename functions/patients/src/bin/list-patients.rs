@@ -1,8 +1,8 @@
-//! `GET /api/patients`
+//! `GET /api/patients`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("list-patients")?;
-    api::serve("list-patients", patients::list_patients::routes(database)).await
+    let routes = patients::list_patients::routes;
+    route::serve("list-patients", routes).await
 }

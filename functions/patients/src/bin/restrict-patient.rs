@@ -1,13 +1,8 @@
-//! `PUT /api/patients/{id}/restriction`
+//! `PUT /api/patients/{id}/restriction`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let database = store::pool("restrict-patient")?;
-    let sessions = sessions::Sessions::from_env()?;
-    api::serve(
-        "restrict-patient",
-        patients::restrict_patient::routes(database, sessions),
-    )
-    .await
+    let routes = patients::restrict_patient::routes;
+    route::serve("restrict-patient", routes).await
 }

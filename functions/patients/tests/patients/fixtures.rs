@@ -1,7 +1,7 @@
 //! The service as tests call it. Billing and Kafka are down here: no answer may depend on
 //! them, and nothing that they must hear of may be lost.
 
-use api::{AllowedOrigins, IfMatchRule, layers};
+use api::{AllowedOrigins, IfMatchRule, around};
 use axum::{
     Extension, Router,
     body::{Body, Bytes},
@@ -53,7 +53,7 @@ pub(crate) fn routes(database: &PgPool) -> Router {
 
 pub(crate) fn routes_with(database: &PgPool, delivery: &Delivery) -> Router {
     let (database, delivery) = (|| database.clone(), || delivery.clone());
-    layers(
+    around(
         "patients",
         AllowedOrigins::default(),
         Router::new()

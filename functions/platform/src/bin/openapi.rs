@@ -1,8 +1,8 @@
-//! `GET /openapi.json`
+//! `GET /openapi.json`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
-    let addresses = platform::openapi::AddressFormat::from_env();
-    api::serve("openapi", platform::openapi::routes(addresses)).await
+    let routes = platform::openapi::routes;
+    route::serve("openapi", routes).await
 }

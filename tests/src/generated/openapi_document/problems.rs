@@ -2,6 +2,7 @@
 //! its own, and named by every operation that it can come from.
 
 use api::{Problem, ProblemDocument, ProblemType};
+use route::Row;
 use serde_json::Value;
 use utoipa::{
     ToSchema as _,
@@ -11,7 +12,7 @@ use utoipa::{
     },
 };
 
-use super::headers;
+use super::{has_parameter, headers};
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -23,16 +24,21 @@ const PLATFORM: &str = "platform";
 pub(super) fn complete(
     operation: &mut Operation,
     components: &mut Components,
+    row: &Row,
     asks_for_token: bool,
-    needs_permission: bool,
 ) {
+    let is_conditional = has_parameter(operation, "If-Match");
     let has_body = operation.request_body.is_some();
     let has_input = has_body || operation.parameters.is_some();
     let of_platform = operation.tags.iter().flatten().any(|tag| tag == PLATFORM);
     let around = [
         (has_input && !of_platform, ProblemType::InvalidInput),
         (asks_for_token, ProblemType::Unauthorized),
-        (needs_permission, ProblemType::Forbidden),
+        (row.permission.is_some(), ProblemType::Forbidden),
+        (row.once, ProblemType::RequestInProgress),
+        (row.once, ProblemType::IdempotencyKeyReused),
+        (is_conditional, ProblemType::PreconditionFailed),
+        (is_conditional, ProblemType::PreconditionRequired),
         (has_body, ProblemType::BodyTooLarge),
         (has_body, ProblemType::UnsupportedMediaType),
         (true, ProblemType::TooManyRequests),

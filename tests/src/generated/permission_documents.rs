@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use identity::{Permission, ROUTES, Role};
+use identity::{Permission, Role};
+use local_functions::SERVICES;
 use serde_yaml_ng::Value;
 
 /// `docs/permissions.md`: which role may call which route.
@@ -14,31 +15,27 @@ use serde_yaml_ng::Value;
 pub fn of_roles() -> Result<String> {
     let mut page = String::from(
         "# Who may call what\n\n\
-         Made from `shared/identity/src/permission.rs`; \
-         `cargo run --bin permission-documents` writes it anew. Routes that are not here are \
+         Made from the routes and `shared/identity/src/permission.rs` by `make generate`. Routes that are not here are \
          open to everybody: login, refresh, forgotten password, set password (who calls them \
          shows a secret), token validation, public keys, health, and the API's description.\n\n",
     );
     let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
     writeln!(page, "| route | permission | {} |", names.join(" | "))?;
     writeln!(page, "|---|---|{}", "---|".repeat(names.len()))?;
-    for route in ROUTES {
+    for route in SERVICES.iter().flat_map(|service| service.routes) {
+        let Some(permission) = route.permission else {
+            continue;
+        };
         let marks: Vec<_> = Role::ALL
             .iter()
-            .map(|role| {
-                if role.may(route.permission) {
-                    "yes"
-                } else {
-                    "–"
-                }
-            })
+            .map(|role| if role.may(permission) { "yes" } else { "–" })
             .collect();
         writeln!(
             page,
             "| `{} {}` | {:?} | {} |",
             route.method,
             route.path,
-            route.permission,
+            permission,
             marks.join(" | ")
         )?;
     }
@@ -46,7 +43,7 @@ pub fn of_roles() -> Result<String> {
 }
 
 /// What stands in README.md around [`in_words`].
-const BEGIN: &str = "<!-- Made from shared/identity/src/permission.rs: `cargo run --bin permission-documents` -->\n";
+const BEGIN: &str = "<!-- Made from shared/identity/src/permission.rs: `make generate` -->\n";
 const END: &str = "<!-- The end of what is made. -->\n";
 
 /// `README.md` with what each role may do, in words.
@@ -113,7 +110,7 @@ pub fn of_functions(template: &str) -> Result<String> {
         .context("the template has no resources")?;
     let mut page = String::from(
         "# What each function may do\n\n\
-         Made from `template.yaml`; `cargo run --bin permission-documents` writes it anew. A \
+         Made from `template.yaml` by `make generate`. A \
          change here is a change of who can reach what: look twice. Every function may write \
          its own log, and nothing else that is not here.\n\n\
          | function | may | with | if |\n|---|---|---|---|\n",

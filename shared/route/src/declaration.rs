@@ -1,0 +1,224 @@
+//! How a route is declared.
+
+use std::{fmt, marker::PhantomData};
+
+use api::layers::{Once, Open, Permitted, Recorded, Repeatable, Unrecorded};
+use audit_trail::{About, Action};
+use identity::Permission;
+use serde::{Deserialize, Serialize};
+
+/// The method of a route. A `GET` answers `HEAD` too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates, or does something.
+    Post,
+    /// Replaces.
+    Put,
+    /// Changes a part.
+    Patch,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// The name in HTTP.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A route, without the types that tell its layers apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Row {
+    /// The method.
+    pub method: Method,
+    /// The path, parameters in braces: `{id}` for a segment, `{file+}` for all that follows.
+    pub path: &'static str,
+    /// The Lambda function that serves it: `create-patient`.
+    pub function: &'static str,
+    /// What callers need; nothing where anybody may call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<Permission>,
+    /// What a request is, in the audit trail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// Where a request says whose data it is about.
+    #[serde(default, skip_serializing_if = "is_nobody")]
+    pub about: About,
+    /// Whether a request that comes again with its key has one effect and one answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
+    /// Whether the route answers nothing that is not in the audit trail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recorded: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_nobody(about: &About) -> bool {
+    *about == About::Nobody
+}
+
+/// Nothing is stored of them, so that they are `Send` and `Sync` whatever they are.
+type Layers<Access, Record, Repetition> = fn() -> (Access, Record, Repetition);
+
+/// A route, and in its type the layers that it is behind: see [`api::layers`].
+pub struct Route<Access, Record, Repetition> {
+    pub(crate) row: Row,
+    /// The schema that answers are stored in, for requests that come again.
+    pub(crate) schema: Option<&'static str>,
+    layers: PhantomData<Layers<Access, Record, Repetition>>,
+}
+
+impl<A, R, I> Clone for Route<A, R, I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A, R, I> Copy for Route<A, R, I> {}
+
+impl<A, R, I> fmt::Debug for Route<A, R, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.row.fmt(f)
+    }
+}
+
+/// Anybody may call it, and it leaves no record, as long as nothing else is said.
+impl Route<Open, Unrecorded, Repeatable> {
+    /// Reads what is at this path.
+    #[must_use]
+    pub const fn get(path: &'static str) -> Self {
+        Self::at(Method::Get, path)
+    }
+
+    /// Creates something at this path, or does it.
+    #[must_use]
+    pub const fn post(path: &'static str) -> Self {
+        Self::at(Method::Post, path)
+    }
+
+    /// Replaces what is at this path.
+    #[must_use]
+    pub const fn put(path: &'static str) -> Self {
+        Self::at(Method::Put, path)
+    }
+
+    /// Changes a part of what is at this path.
+    #[must_use]
+    pub const fn patch(path: &'static str) -> Self {
+        Self::at(Method::Patch, path)
+    }
+
+    /// Removes what is at this path.
+    #[must_use]
+    pub const fn delete(path: &'static str) -> Self {
+        Self::at(Method::Delete, path)
+    }
+
+    const fn at(method: Method, path: &'static str) -> Self {
+        let row = Row {
+            method,
+            path,
+            function: "",
+            permission: None,
+            action: None,
+            about: About::Nobody,
+            once: false,
+            recorded: false,
+        };
+        Self::of(row, None)
+    }
+}
+
+impl<A, R, I> Route<A, R, I> {
+    const fn of(row: Row, schema: Option<&'static str>) -> Self {
+        Self {
+            row,
+            schema,
+            layers: PhantomData,
+        }
+    }
+
+    /// The Lambda function that serves it. It has a role and a program of this name.
+    #[must_use]
+    pub const fn function(mut self, name: &'static str) -> Self {
+        self.row.function = name;
+        self
+    }
+
+    /// Where a request says whose data it is about.
+    #[must_use]
+    pub const fn about(mut self, about: About) -> Self {
+        self.row.about = about;
+        self
+    }
+
+    /// The path as the API's document has it.
+    #[must_use]
+    pub const fn path(&self) -> &'static str {
+        self.row.path
+    }
+
+    /// The route as an entry of a table.
+    #[must_use]
+    pub const fn row(&self) -> Row {
+        self.row
+    }
+}
+
+impl<R, I> Route<Open, R, I> {
+    /// Rejects callers without this permission: at the gateway, and once more in the function.
+    #[must_use]
+    pub const fn requires(mut self, permission: Permission) -> Route<Permitted, R, I> {
+        self.row.permission = Some(permission);
+        Route::of(self.row, self.schema)
+    }
+}
+
+impl<A, I> Route<A, Unrecorded, I> {
+    /// Answers nothing that is not in the audit trail, as this action.
+    #[must_use]
+    pub const fn records(mut self, action: Action) -> Route<A, Recorded, I> {
+        self.row.action = Some(action);
+        self.row.recorded = true;
+        Route::of(self.row, self.schema)
+    }
+
+    /// What the gateway refuses is in the audit trail as this action. What the route answers is
+    /// not, because it says nothing about anybody.
+    #[must_use]
+    pub const fn refusals_are(mut self, action: Action) -> Self {
+        self.row.action = Some(action);
+        self
+    }
+}
+
+impl<R> Route<Permitted, R, Repeatable> {
+    /// A request that comes again with its `Idempotency-Key` has one effect and one answer, which
+    /// is stored in this schema.
+    #[must_use]
+    pub const fn once_in(mut self, schema: &'static str) -> Route<Permitted, R, Once> {
+        self.row.once = true;
+        Route::of(self.row, Some(schema))
+    }
+}

@@ -1,0 +1,149 @@
+//! From a route and its handler to a router, within all layers that the route has.
+
+use api::{
+    Problem, Within,
+    layers::{Recorded, Repeatable, Unrecorded},
+};
+use audit_trail::Action;
+use axum::{
+    Router,
+    extract::{Request, State},
+    handler::Handler,
+    middleware::{self, Next},
+    response::Response,
+    routing::{MethodFilter, on},
+};
+use identity::{Caller, Permission};
+use sqlx::PgPool;
+
+use crate::{Method, Route};
+
+impl<A: 'static, I: 'static> Route<A, Recorded, I> {
+    /// Serves the route with this handler, which finds `state` in [`api::State`]. Its records go
+    /// to this database.
+    pub fn served_by<H, T, S>(self, handler: H, state: S, database: PgPool) -> Router
+    where
+        H: Handler<T, Within<S, (A, Recorded, I)>>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        let mut routes = self.router(handler, state);
+        if let Some(schema) = self.schema {
+            routes = idempotency::layer(database.clone(), schema, routes);
+        }
+        let routes = self.permitted(routes);
+        match self.row.action {
+            Some(action) => self.on_record(database, action, routes),
+            None => routes,
+        }
+    }
+
+    fn on_record(self, database: PgPool, action: Action, routes: Router) -> Router {
+        audit_trail::layer(database, action, self.row.about, routes)
+    }
+}
+
+impl<A: 'static> Route<A, Unrecorded, Repeatable> {
+    /// Serves the route with this handler, which finds `state` in [`api::State`].
+    pub fn served_by<H, T, S>(self, handler: H, state: S) -> Router
+    where
+        H: Handler<T, Within<S, (A, Unrecorded, Repeatable)>>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        self.permitted(self.router(handler, state))
+    }
+}
+
+impl<A: 'static, R: 'static, I: 'static> Route<A, R, I> {
+    fn router<H, T, S>(self, handler: H, state: S) -> Router
+    where
+        H: Handler<T, Within<S, (A, R, I)>>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        Router::new()
+            .route(
+                &axum_path(self.row.path),
+                on(filter(self.row.method), handler),
+            )
+            .with_state(Within::new(state))
+    }
+
+    /// Within the check of the permission, if the route requires one.
+    fn permitted(self, routes: Router) -> Router {
+        match self.row.permission {
+            Some(permission) => {
+                routes.route_layer(middleware::from_fn_with_state(permission, permit))
+            }
+            None => routes,
+        }
+    }
+}
+
+async fn permit(
+    State(permission): State<Permission>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    Caller::of(request.extensions())?.must(permission)?;
+    Ok(next.run(request).await)
+}
+
+const fn filter(method: Method) -> MethodFilter {
+    match method {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
+        Method::Patch => MethodFilter::PATCH,
+        Method::Delete => MethodFilter::DELETE,
+    }
+}
+
+/// The gateway's `{file+}` is `{*file}` here.
+fn axum_path(path: &str) -> String {
+    match path.rsplit_once('{') {
+        Some((before, name)) if name.ends_with("+}") => {
+            format!("{before}{{*{}}}", name.trim_end_matches("+}"))
+        }
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::StatusCode;
+    use identity::{Role, testing::as_caller};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_caller_without_the_permission_is_rejected_before_the_handler_runs() {
+        let routes = Route::get("/things/{id}")
+            .function("get-thing")
+            .requires(Permission::ReadAuditTrail)
+            .served_by(async || "the thing", ());
+        let request = || Request::get("/things/7").body(Body::empty()).unwrap();
+        for (request, status) in [
+            (request(), StatusCode::UNAUTHORIZED),
+            (as_caller(request(), Role::Clinician), StatusCode::FORBIDDEN),
+            (as_caller(request(), Role::Auditor), StatusCode::OK),
+        ] {
+            let answer = routes.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_parameter_may_be_all_that_follows() {
+        let routes = Route::get("/files/{file+}")
+            .function("get-file")
+            .served_by(async |path: axum::extract::Path<String>| path.0, ());
+        let request = Request::get("/files/a/b.js").body(Body::empty()).unwrap();
+        let answer = routes.oneshot(request).await.unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+        assert_eq!(body, "a/b.js");
+    }
+}

@@ -1,0 +1,189 @@
+//! The OpenAPI document of the whole system, put together from what each service says
+//! about its routes.
+
+mod headers;
+mod numbers;
+mod problems;
+
+use anyhow::{Context as _, Result, ensure};
+use local_functions::SERVICES;
+use route::{Method, Row};
+use utoipa::{
+    Modify, OpenApi as _,
+    openapi::{
+        Components, OpenApi, PathItem, RefOr,
+        path::Operation,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+
+const BEARER: &str = "bearer";
+
+/// What no single service says.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Patient Management API",
+        description = include_str!("openapi_document.md"),
+        contact(name = "Whoever runs this system for your clinic"),
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    // Relative to the document's own address: right for every stage, host and base path.
+    servers((url = ".")),
+    components(schemas(api::ProblemDocument, api::ProblemType)),
+    modifiers(&AccessToken)
+)]
+struct System;
+
+struct AccessToken;
+
+impl Modify for AccessToken {
+    fn modify(&self, document: &mut OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("The `token` that `POST /auth/login` answers"))
+            .build();
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+        // Where an operation says nothing else.
+        document.security = Some(vec![SecurityRequirement::new::<_, [_; 0], String>(
+            BEARER,
+            [],
+        )]);
+    }
+}
+
+/// The document as it is published in `docs/openapi.json`.
+///
+/// # Errors
+/// If it cannot be written as JSON.
+pub fn json(document: &OpenApi) -> Result<String> {
+    let mut json = document.to_pretty_json()?;
+    json.push('\n');
+    Ok(json)
+}
+
+/// The document, put together.
+///
+/// # Errors
+/// If a handler describes another method or path than its route has.
+pub fn document() -> Result<OpenApi> {
+    let mut document = System::openapi();
+    let mut services: Vec<_> = SERVICES.iter().collect();
+    // On the page, what everybody does first stands first.
+    services.sort_by_key(|service| match service.name {
+        "auth" => 0,
+        "patients" => 1,
+        _ => 2,
+    });
+    for service in services {
+        let mut part = (service.document)();
+        for row in service.routes {
+            let item = part.paths.paths.remove(row.path);
+            let mut item = item.with_context(|| format!("{row:?} is not described"))?;
+            let operation = operation(&mut item, row.method);
+            let operation = operation.take();
+            let operation = operation
+                .with_context(|| format!("the description of {row:?} has another method"))?;
+            if operations(&mut item).next().is_some() {
+                part.paths.paths.insert(row.path.to_owned(), item);
+            }
+            insert(&mut document, row, operation);
+        }
+        ensure!(part.paths.paths.is_empty(), "{}: no route", service.name);
+        document.merge(part);
+    }
+    let components = document.components.get_or_insert_default();
+    headers::share(components);
+    components.schemas.values_mut().for_each(numbers::plain);
+    Ok(document)
+}
+
+/// The path of a route as the document has it: OpenAPI knows no parameter that is all that follows.
+#[must_use]
+pub fn path_of(row: &Row) -> String {
+    row.path.replace("+}", "}")
+}
+
+/// Whether a route takes a header or a parameter of this name.
+#[must_use]
+pub fn takes(document: &OpenApi, row: &Row, name: &str) -> bool {
+    let item = document.paths.paths.get(&path_of(row));
+    let operation = item.and_then(|item| match row.method {
+        Method::Get => item.get.as_ref(),
+        Method::Post => item.post.as_ref(),
+        Method::Put => item.put.as_ref(),
+        Method::Patch => item.patch.as_ref(),
+        Method::Delete => item.delete.as_ref(),
+    });
+    operation.is_some_and(|operation| has_parameter(operation, name))
+}
+
+fn insert(document: &mut OpenApi, row: &Row, mut described: Operation) {
+    complete(
+        &mut described,
+        document.components.get_or_insert_default(),
+        row,
+    );
+    let item = document.paths.paths.entry(path_of(row)).or_default();
+    *operation(item, row.method) = Some(described);
+}
+
+const fn operation(item: &mut PathItem, method: Method) -> &mut Option<Operation> {
+    match method {
+        Method::Get => &mut item.get,
+        Method::Post => &mut item.post,
+        Method::Put => &mut item.put,
+        Method::Patch => &mut item.patch,
+        Method::Delete => &mut item.delete,
+    }
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut path.get,
+        &mut path.put,
+        &mut path.post,
+        &mut path.delete,
+        &mut path.patch,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn has_parameter(operation: &Operation, name: &str) -> bool {
+    let mut parameters = operation.parameters.iter().flatten();
+    parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == name))
+}
+
+/// `createPatient`, where a handler is called `create_patient`.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(word.len().min(1));
+        camel.push_str(&first.to_uppercase());
+        camel.push_str(rest);
+    }
+    camel
+}
+
+/// What a handler does not say, because its route says it, or because it comes about around it.
+fn complete(operation: &mut Operation, components: &mut Components, row: &Row) {
+    let name = operation.operation_id.as_deref().map(camel_case);
+    operation.operation_id = name;
+    // The document asks for a token, and an operation that does not says so. A route that is open
+    // at the gateway may read a token by itself.
+    let asks_for_token = row.permission.is_some() || operation.security.is_some();
+    operation.security = (!asks_for_token).then(Vec::new);
+
+    problems::complete(operation, components, row, asks_for_token);
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            headers::complete(response, row.once);
+        }
+    }
+}

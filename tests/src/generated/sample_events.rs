@@ -1,0 +1,97 @@
+//! A sample event for each function that serves routes and has none yet. People improve them, so
+//! those that are there stay as they are.
+
+use std::{collections::BTreeSet, path::Path};
+
+use anyhow::Result;
+use identity::Role;
+use local_functions::SERVICES;
+use route::Row;
+use serde_json::{Value, json};
+use utoipa::openapi::OpenApi;
+
+use super::{File, openapi_document};
+
+/// Somebody who calls, and something that there is not.
+const CALLER: &str = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa";
+const SOMETHING: &str = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ab";
+
+pub(super) fn missing(repository: &Path, document: &OpenApi) -> Result<Vec<File>> {
+    let document = serde_json::to_value(document)?;
+    let mut files = Vec::new();
+    let mut known = BTreeSet::new();
+    for row in SERVICES.iter().flat_map(|service| service.routes) {
+        let path = format!("events/{}.json", row.function);
+        if known.insert(row.function) && !repository.join(&path).exists() {
+            let mut json = serde_json::to_string_pretty(&event(row, &document))?;
+            json.push('\n');
+            files.push(File::new(path, json));
+        }
+    }
+    Ok(files)
+}
+
+/// The event of API Gateway: format version 1.0 of a proxy integration.
+fn event(row: &Row, document: &Value) -> Value {
+    let mut path = row.path.to_owned();
+    let mut parameters = serde_json::Map::new();
+    for segment in row.path.split('/').filter(|part| part.starts_with('{')) {
+        let name = segment.trim_matches(['{', '}', '+']);
+        path = path.replace(segment, SOMETHING);
+        parameters.insert(name.to_owned(), SOMETHING.into());
+    }
+    let body = example_body(row, document).map(|body| body.to_string());
+    let mut headers = json!({ "Accept": "application/json", "Host": "localhost:4566" });
+    if body.is_some() {
+        headers["Content-Type"] = "application/json".into();
+    }
+    let several: serde_json::Map<_, _> = headers
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), json!([value])))
+        .collect();
+    let mut context = json!({
+        "accountId": "000000000000",
+        "apiId": "local",
+        "httpMethod": row.method,
+        "identity": { "sourceIp": "127.0.0.1", "userAgent": "cargo-lambda" },
+        "path": path,
+        "protocol": "HTTP/1.1",
+        "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+        "requestTime": "15/Jan/2026:09:30:00 +0000",
+        "requestTimeEpoch": 1_768_469_400_125_u64,
+        "resourceId": "local",
+        "resourcePath": row.path,
+    });
+    let role = row
+        .permission
+        .and_then(|permission| Role::ALL.into_iter().find(|role| role.may(permission)));
+    if let Some(role) = role {
+        context["authorizer"] = json!({ "principalId": CALLER, "sub": CALLER, "role": role });
+    }
+    json!({
+        "resource": row.path,
+        "path": path,
+        "httpMethod": row.method,
+        "headers": headers,
+        "multiValueHeaders": several,
+        "queryStringParameters": null,
+        "multiValueQueryStringParameters": null,
+        "pathParameters": if parameters.is_empty() { Value::Null } else { parameters.into() },
+        "stageVariables": null,
+        "requestContext": context,
+        "body": body,
+        "isBase64Encoded": false,
+    })
+}
+
+/// The example of the body's schema in the API's document.
+fn example_body(row: &Row, document: &Value) -> Option<Value> {
+    let path = openapi_document::path_of(row);
+    let operation = &document["paths"][path][row.method.name().to_lowercase()];
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let schema = document.pointer(schema["$ref"].as_str()?.strip_prefix('#')?)?;
+    let example = &schema["example"];
+    (!example.is_null()).then(|| example.clone())
+}

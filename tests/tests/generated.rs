@@ -1,0 +1,128 @@
+//! What is made from the routes is what they say now, and the template is what the gateway takes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may end here"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use local_functions::SERVICES;
+use route::{Method, Row};
+use serde_yaml_ng::Value as Yaml;
+use system_tests::generated;
+
+fn repository() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn everything_that_is_made_is_up_to_date() {
+    let repository = repository();
+    let outdated: Vec<_> = generated::files(&repository)
+        .unwrap()
+        .into_iter()
+        .filter(|file| !file.is_up_to_date(&repository).unwrap())
+        .map(|file| file.path)
+        .collect();
+    assert!(
+        outdated.is_empty(),
+        "`make generate` writes anew: {outdated:?}"
+    );
+}
+
+/// One that was there before a route was renamed would be deployed by nobody, and still compiled.
+#[test]
+fn every_program_of_a_route_has_its_route() {
+    for service in SERVICES {
+        let programs = repository().join(format!("functions/{}/src/bin", service.name));
+        for program in fs::read_dir(programs).unwrap() {
+            let program = program.unwrap().path();
+            let made = fs::read_to_string(&program)
+                .unwrap()
+                .contains("`make generate`");
+            let name = program.file_stem().unwrap().to_str().unwrap().to_owned();
+            let served = service.routes.iter().any(|row| row.function == name);
+            assert_eq!(made, served, "{}", program.display());
+        }
+    }
+}
+
+#[test]
+fn every_function_is_of_one_service() {
+    let mut services = BTreeMap::new();
+    for service in SERVICES {
+        for row in service.routes {
+            let known = services.insert(row.function, service.name);
+            assert!(known.is_none_or(|known| known == service.name), "{row:?}");
+        }
+    }
+}
+
+/// What the gateway answers for a path and a method: the function, and whether anybody may call.
+fn operations() -> BTreeMap<(String, String), (String, bool)> {
+    let template = fs::read_to_string(repository().join("template.yaml")).unwrap();
+    let template: Yaml = serde_yaml_ng::from_str(&template).unwrap();
+    let paths = &template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"];
+    let mut operations = BTreeMap::new();
+    for (path, item) in paths.as_mapping().unwrap() {
+        for (method, operation) in item.as_mapping().unwrap() {
+            let Yaml::Tagged(uri) = &operation["x-amazon-apigateway-integration"]["uri"] else {
+                panic!("{path:?} {method:?}");
+            };
+            let uri = uri.value.as_str().unwrap();
+            let (_, function) = uri.split_once("functions/${").unwrap();
+            let (function, _) = function.split_once(".Arn}").unwrap();
+            let is_open = !operation["security"][0]["NONE"].is_null();
+            let place = (
+                path.as_str().unwrap().to_owned(),
+                method.as_str().unwrap().to_owned(),
+            );
+            operations.insert(place, (function.to_owned(), is_open));
+        }
+    }
+    operations
+}
+
+/// The gateway itself says no HEAD of a GET, and to a method that a path lacks it says that
+/// a token is missing.
+#[test]
+fn the_gateway_has_every_route_and_an_answer_to_all_that_is_none() {
+    let mut expected = BTreeMap::new();
+    let mut put = |path: &str, method: &str, function: &str, is_open: bool| {
+        let place = (path.to_owned(), method.to_owned());
+        expected.insert(place, (function.to_owned(), is_open));
+    };
+    let rows: Vec<Row> = SERVICES
+        .iter()
+        .flat_map(|service| service.routes)
+        .copied()
+        .collect();
+    let paths: BTreeSet<_> = rows.iter().map(|row| row.path).collect();
+    for path in paths.into_iter().chain(["/", "/{proxy+}"]) {
+        put(
+            path,
+            "x-amazon-apigateway-any-method",
+            "UnroutedFunction",
+            true,
+        );
+    }
+    for row in rows {
+        let function = generated::resource_name(row.function);
+        let is_open = row.permission.is_none();
+        put(
+            row.path,
+            &row.method.name().to_lowercase(),
+            &function,
+            is_open,
+        );
+        if row.method == Method::Get {
+            put(row.path, "head", &function, is_open);
+        }
+    }
+    assert_eq!(operations(), expected);
+}

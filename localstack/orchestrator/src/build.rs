@@ -13,7 +13,7 @@ use anyhow::Result;
 
 use crate::files;
 use crate::progress::Step;
-use crate::services::Service;
+use crate::service::Service;
 use crate::settings::Settings;
 use crate::template::Function;
 

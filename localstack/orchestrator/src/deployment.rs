@@ -4,37 +4,22 @@
 mod aws;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 
 use self::aws::Delivery;
 pub use self::aws::{Aws, REGION, environment};
 use crate::build::Built;
+use crate::deployed::{self, Deployed};
+use crate::endpoints::Endpoints;
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
-use crate::services::{Service, localstack};
+use crate::service::Service;
+use crate::services::localstack;
 use crate::settings::Settings;
-use crate::stack::Endpoints;
 use crate::template::{Function, Template};
 use crate::tool::Tool;
-
-/// What is deployed right now, as far as this program knows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deployed {
-    /// The LocalStack it was deployed to. It forgets everything when it ends.
-    session: String,
-    /// The template and its parameters.
-    template: String,
-    /// The code of each function, by program.
-    functions: BTreeMap<String, String>,
-    /// Where the API is.
-    pub api_url: String,
-    /// What the stack was provisioned with, once it has been.
-    pub provisioned: Option<String>,
-}
 
 /// What has to be done to get from what is deployed to what should be.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,11 +82,8 @@ impl<'a> Deployment<'a> {
     /// If LocalStack does not answer.
     pub fn replaces_another(&self) -> Result<bool> {
         let wanted = self.wanted()?;
-        let before = files::read_json::<Deployed>(&state_file(self.settings))?;
-        let is_there = before
-            .as_ref()
-            .is_some_and(|before| before.session == wanted.session);
-        Ok(is_there && plan(before, &wanted) == Plan::Deploy)
+        let before = Deployed::read(self.settings, &wanted.session)?;
+        Ok(before.is_some() && plan(before, &wanted) == Plan::Deploy)
     }
 
     /// Deploys what is different from what is deployed.
@@ -110,7 +92,7 @@ impl<'a> Deployment<'a> {
     /// If SAM or LocalStack refuses.
     pub fn deploy(&self, step: &Step<'_>, aws: &Aws<'_>) -> Result<Deployed> {
         let wanted = self.wanted()?;
-        match plan(files::read_json(&state_file(self.settings))?, &wanted) {
+        match plan(Deployed::read(self.settings, &wanted.session)?, &wanted) {
             Plan::Keep(deployed) => {
                 step.result("nothing has changed");
                 Ok(deployed)
@@ -157,7 +139,7 @@ impl<'a> Deployment<'a> {
                 .functions
                 .insert(binary.clone(), code.fingerprint.clone());
         }
-        files::replace_json(&state_file(self.settings), &deployed)?;
+        deployed.remember(self.settings)?;
         self.built.remove_earlier()?;
         Ok(deployed)
     }
@@ -168,7 +150,7 @@ impl<'a> Deployment<'a> {
         aws: &Aws<'_>,
         wanted: Deployed,
     ) -> Result<Deployed> {
-        discard(self.settings)?;
+        deployed::discard(self.settings)?;
         let template = self.settings.directory.join("deploy/template.json");
         files::replace(&template, self.template.as_bytes())?;
         let tool = Tool::new(step, &self.settings.log("deploy"))?;
@@ -187,8 +169,7 @@ impl<'a> Deployment<'a> {
             api_url: api_url_on(&self.endpoints.localstack_url, api_url),
             ..wanted
         };
-        files::replace_json(&state_file(self.settings), &deployed)?;
-        files::remove(&unfinished_file(self.settings))?;
+        deployed.remember(self.settings)?;
         self.built.remove_earlier()?;
         Ok(deployed)
     }
@@ -213,57 +194,9 @@ impl<'a> Deployment<'a> {
     }
 }
 
-/// Remembers that the stack was provisioned.
-///
-/// # Errors
-/// If that cannot be written down.
-pub fn remember_provisioning(
-    settings: &Settings,
-    deployed: &mut Deployed,
-    with: String,
-) -> Result<()> {
-    deployed.provisioned = Some(with);
-    files::replace_json(&state_file(settings), deployed)
-}
-
-/// Whether LocalStack has something that is not a whole deployment, or not the wanted
-/// one. There is nothing to go on from then: it has to begin anew.
-#[must_use]
-pub fn is_discarded(settings: &Settings) -> bool {
-    unfinished_file(settings).exists()
-}
-
-/// Gives up what LocalStack has.
-///
-/// # Errors
-/// If that cannot be written down.
-pub fn discard(settings: &Settings) -> Result<()> {
-    files::remove(&state_file(settings))?;
-    files::replace(&unfinished_file(settings), b"")
-}
-
-/// To be called when LocalStack has nothing.
-///
-/// # Errors
-/// If what is remembered cannot be removed.
-pub fn forget(settings: &Settings) -> Result<()> {
-    files::remove(&state_file(settings))?;
-    files::remove(&unfinished_file(settings))
-}
-
-impl Deployed {
-    /// Changes with the code of a program.
-    #[must_use]
-    pub fn code_of(&self, binary: &str) -> Option<&str> {
-        self.functions.get(binary).map(String::as_str)
-    }
-}
-
 fn plan(deployed: Option<Deployed>, wanted: &Deployed) -> Plan {
     match deployed {
-        Some(deployed)
-            if deployed.session == wanted.session && deployed.template == wanted.template =>
-        {
+        Some(deployed) if deployed.template == wanted.template => {
             let changed: Vec<String> = wanted
                 .functions
                 .iter()
@@ -330,21 +263,13 @@ fn parameters(
         .collect()
 }
 
-fn state_file(settings: &Settings) -> PathBuf {
-    settings.directory.join("deploy/deployed.json")
-}
-
-fn unfinished_file(settings: &Settings) -> PathBuf {
-    settings.directory.join("deploy/unfinished")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn deployed(session: &str, template: &str, functions: &[(&str, &str)]) -> Deployed {
+    fn deployed(template: &str, functions: &[(&str, &str)]) -> Deployed {
         Deployed {
-            session: session.to_owned(),
+            session: String::new(),
             template: template.to_owned(),
             functions: functions
                 .iter()
@@ -357,7 +282,7 @@ mod tests {
 
     #[test]
     fn nothing_is_done_when_nothing_has_changed() {
-        let now = deployed("a", "t", &[("login", "1"), ("get-patient", "1")]);
+        let now = deployed("t", &[("login", "1"), ("get-patient", "1")]);
         assert_eq!(plan(Some(now.clone()), &now.clone()), Plan::Keep(now));
     }
 
@@ -378,20 +303,16 @@ mod tests {
 
     #[test]
     fn only_changed_functions_are_updated() {
-        let before = deployed("a", "t", &[("login", "1"), ("get-patient", "1")]);
-        let wanted = deployed("a", "t", &[("login", "1"), ("get-patient", "2")]);
+        let before = deployed("t", &[("login", "1"), ("get-patient", "1")]);
+        let wanted = deployed("t", &[("login", "1"), ("get-patient", "2")]);
         let expected = Plan::Update(before.clone(), vec!["get-patient".to_owned()]);
         assert_eq!(plan(Some(before), &wanted), expected);
     }
 
     #[test]
-    fn a_new_template_or_a_new_localstack_needs_everything() {
-        let wanted = deployed("a", "t", &[("login", "1")]);
-        for before in [
-            None,
-            Some(deployed("b", "t", &[("login", "1")])),
-            Some(deployed("a", "u", &[("login", "1")])),
-        ] {
+    fn a_new_template_needs_everything_and_so_does_a_localstack_that_has_nothing() {
+        let wanted = deployed("t", &[("login", "1")]);
+        for before in [None, Some(deployed("u", &[("login", "1")]))] {
             assert_eq!(plan(before, &wanted), Plan::Deploy);
         }
     }

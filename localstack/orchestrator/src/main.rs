@@ -13,12 +13,13 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use local_stack::cancellation::{Cancellation, Cancelled};
+use local_stack::context::Context;
 use local_stack::durations::Durations;
 use local_stack::processes::{Supervisor, launch};
 use local_stack::progress::{Progress, Shown};
-use local_stack::services::Service;
+use local_stack::service::Service;
 use local_stack::settings::Settings;
-use local_stack::stack::{self, Context, Scope};
+use local_stack::stack::{self, Scope};
 use local_stack::stack_file::StackFile;
 
 use crate::operations::Operation;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::files;
 use crate::processes::Supervisor;
-use crate::services::Service;
+use crate::service::Service;
 use crate::settings::Settings;
 
 /// The port of every service of a stack, all on 127.0.0.1.

@@ -1,8 +1,6 @@
 //! The background processes of a stack: started apart from the terminal, recorded, and
 //! stopped only if they are still the ones that were started.
 
-mod identity;
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -16,10 +14,10 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 
-pub use self::identity::Identity;
 use crate::files;
 use crate::fingerprint::Fingerprint;
-use crate::services::Service;
+use crate::identity::Identity;
+use crate::service::Service;
 use crate::settings::Settings;
 use crate::tool::LoggedFailure;
 

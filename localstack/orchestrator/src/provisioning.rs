@@ -5,7 +5,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::deployment::{self, Aws, Deployed};
+use crate::deployed::Deployed;
+use crate::deployment::Aws;
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
@@ -94,5 +95,5 @@ pub fn provision(
         DEMO_USERS.len(),
         tool.log().display()
     ));
-    deployment::remember_provisioning(settings, deployed, with)
+    deployed.remember_provisioning(settings, with)
 }

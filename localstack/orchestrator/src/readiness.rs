@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::processes::{ServiceCommand, Started, Supervisor, ended_while_starting};
 use crate::progress::Step;
-use crate::services::Service;
+use crate::service::Service;
 use crate::tool::LoggedFailure;
 
 const POLL: Duration = Duration::from_millis(50);

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::cache::{Cache, python_command};
+use crate::context::Context;
 use crate::progress::{Progress, Step};
-use crate::stack::Context;
 use crate::tool::Tool;
 
 /// Says what is going to happen, and what takes longest.

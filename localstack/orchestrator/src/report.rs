@@ -9,10 +9,10 @@ use std::{fmt::Write as _, fs};
 
 use anyhow::{Context as _, Result, bail};
 use console::{Term, style};
+use local_stack::context::Context;
 use local_stack::readiness;
-use local_stack::services::Service;
+use local_stack::service::Service;
 use local_stack::settings::{SETTINGS, Settings};
-use local_stack::stack::Context;
 use local_stack::stack_file::StackFile;
 use local_stack::tool::last_lines;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::services::Service;
+use crate::service::Service;
 
 /// One environment variable, for the help text and the documentation.
 pub struct Setting {

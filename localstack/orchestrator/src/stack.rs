@@ -11,47 +11,23 @@ use self::lock::Lock;
 use crate::build::{self, Built};
 use crate::cache::{Cache, Environment, PythonEnvironment};
 use crate::cancellation::Cancelled;
-use crate::deployment::{self, Aws, Deployment};
+use crate::context::Context;
+use crate::deployed;
+use crate::deployment::{Aws, Deployment};
 use crate::durations::Durations;
+use crate::endpoints::{Endpoints, host_and_port};
 use crate::files;
 use crate::ports::Ports;
-use crate::processes::Supervisor;
-use crate::progress::Progress;
 use crate::provisioning;
 use crate::readiness;
 use crate::reading;
+use crate::service::Service;
 use crate::services::localstack::{self, Extension};
 use crate::services::postgres::application_role;
-use crate::services::{Service, billing, dynamodb, kafka, postgres};
+use crate::services::{billing, dynamodb, kafka, postgres};
 use crate::settings::Settings;
 use crate::stack_file::StackFile;
 use crate::template::{Function, Template};
-
-/// What every part of a run needs.
-pub struct Context {
-    /// What was set from outside.
-    pub settings: Settings,
-    /// The background processes.
-    pub supervisor: Supervisor,
-    /// What is shown.
-    pub progress: Progress,
-}
-
-/// Where the parts of the stack are, whoever started them.
-pub struct Endpoints {
-    /// The database, as the role that owns it, with its password.
-    pub database_url: String,
-    /// The same database, as the role that the functions and the billing service have.
-    pub application_database_url: String,
-    /// The brokers, separated by commas.
-    pub kafka_bootstrap_servers: String,
-    /// The gRPC service.
-    pub billing_url: String,
-    /// The token that it wants.
-    pub billing_token: String,
-    /// AWS.
-    pub localstack_url: String,
-}
 
 /// How much of a deployment to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,12 +67,12 @@ pub fn up(context: &Context, scope: Scope) -> Result<StackFile> {
 fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
     let settings = &context.settings;
     let ports = Ports::choose(settings, &context.supervisor)?;
-    let endpoints = Endpoints::new(settings, &ports)?;
+    let endpoints = endpoints(settings, &ports)?;
     let template = Template::read(&settings.repository.join("template.yaml"))?;
     let functions = template.functions(&settings.stack_name)?;
 
     if scope == Scope::Everything {
-        deployment::discard(settings)?;
+        deployed::discard(settings)?;
     }
     let prepared = prepare(context, &ports, &functions)?;
     let progress = &context.progress;
@@ -117,7 +93,7 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
     };
     let deployment = Deployment::new(settings, &endpoints, &template, &functions, &prepared.built);
     if settings.starts(Service::Localstack) && deployment.replaces_another()? {
-        deployment::discard(settings)?;
+        deployed::discard(settings)?;
         start_localstack(context, &ports, &prepared.localstack, &prepared.extension)?;
     }
     let mut deployed = progress.step("Deployment", |step| deployment.deploy(step, &aws))?;
@@ -131,6 +107,28 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
         progress.line(format!("  how long it took is not remembered: {error:#}"));
     }
     Ok(stack)
+}
+
+/// Where the parts are, given the ports of those that this program starts.
+fn endpoints(settings: &Settings, ports: &Ports) -> Result<Endpoints> {
+    let database_url = match &settings.database_url {
+        Some(url) => url.clone(),
+        None => postgres::url(settings, ports)?,
+    };
+    Ok(Endpoints {
+        application_database_url: application_role::url(settings, &database_url)?,
+        database_url,
+        kafka_bootstrap_servers: settings
+            .kafka_bootstrap_servers
+            .clone()
+            .unwrap_or_else(|| ports.address_of(Service::Kafka)),
+        billing_url: format!("http://{}", ports.address_of(Service::Billing)),
+        billing_token: files::secret(&settings.secret("billing-token"))?,
+        localstack_url: settings
+            .localstack_endpoint
+            .clone()
+            .unwrap_or_else(|| localstack::url(ports)),
+    })
 }
 
 fn write_stack_file(context: &Context, endpoints: &Endpoints, api_url: &str) -> Result<StackFile> {
@@ -166,7 +164,7 @@ pub fn restart(context: &Context, service: Service) -> Result<StackFile> {
     context.supervisor.stop(service)?;
 
     let ports = Ports::choose(settings, &context.supervisor)?;
-    let endpoints = Endpoints::new(settings, &ports)?;
+    let endpoints = endpoints(settings, &ports)?;
     match service {
         Service::Postgres => start_postgres(context, &ports)?,
         Service::Kafka => start_kafka(context, &ports)?,
@@ -387,56 +385,4 @@ pub fn clean(context: &Context) -> Result<()> {
         files::remove(&context.settings.directory.join(name))?;
     }
     Ok(())
-}
-
-impl Endpoints {
-    fn new(settings: &Settings, ports: &Ports) -> Result<Self> {
-        let database_url = match &settings.database_url {
-            Some(url) => url.clone(),
-            None => postgres::url(settings, ports)?,
-        };
-        Ok(Self {
-            application_database_url: application_role::url(settings, &database_url)?,
-            database_url,
-            kafka_bootstrap_servers: settings
-                .kafka_bootstrap_servers
-                .clone()
-                .unwrap_or_else(|| ports.address_of(Service::Kafka)),
-            billing_url: format!("http://{}", ports.address_of(Service::Billing)),
-            billing_token: files::secret(&settings.secret("billing-token"))?,
-            localstack_url: settings
-                .localstack_endpoint
-                .clone()
-                .unwrap_or_else(|| localstack::url(ports)),
-        })
-    }
-}
-
-fn host_and_port(url: &str, default_port: u16) -> Option<String> {
-    let url: ureq::http::Uri = url.parse().ok()?;
-    url.scheme()?;
-    Some(format!(
-        "{}:{}",
-        url.host()?,
-        url.port_u16().unwrap_or(default_port)
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_url_is_checked_at_its_host_and_port() {
-        let address = |url| host_and_port(url, 5432);
-        assert_eq!(
-            address("postgres://me:secret@db.example:6000/patients?sslmode=require").as_deref(),
-            Some("db.example:6000")
-        );
-        assert_eq!(
-            address("postgresql://db.example/patients").as_deref(),
-            Some("db.example:5432")
-        );
-        assert_eq!(address("patients"), None);
-    }
 }

@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::REGION;
+use crate::endpoints::Endpoints;
 use crate::files;
 use crate::provisioning::DEMO_USERS;
-use crate::services::Service;
+use crate::service::Service;
 use crate::settings::Settings;
-use crate::stack::Endpoints;
 
 /// A stack that is up.
 #[derive(Debug, Serialize, Deserialize)]

@@ -384,9 +384,9 @@ mod tests {
         assert!(result.unwrap_err().is::<Cancelled>());
         let child: u32 = last_lines(&log, 1)[0].parse().unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
-        while crate::processes::Identity::of(child).is_some() && Instant::now() < deadline {
+        while crate::identity::Identity::of(child).is_some() && Instant::now() < deadline {
             thread::yield_now();
         }
-        assert_eq!(crate::processes::Identity::of(child), None);
+        assert_eq!(crate::identity::Identity::of(child), None);
     }
 }

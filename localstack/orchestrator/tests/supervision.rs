@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use local_stack::cancellation::Cancellation;
-use local_stack::processes::{Identity, ServiceCommand, Supervisor};
+use local_stack::identity::Identity;
+use local_stack::processes::{ServiceCommand, Supervisor};
 use local_stack::progress::Progress;
 use local_stack::readiness::{self, Wanted};
-use local_stack::services::Service;
+use local_stack::service::Service;
 use local_stack::settings::Settings;
 
 struct Stack {

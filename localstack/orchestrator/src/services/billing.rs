@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Service;
+use crate::context::Context;
+use crate::endpoints::Endpoints;
 use crate::fingerprint::Fingerprint;
 use crate::ports::Ports;
 use crate::processes::ServiceCommand;
 use crate::progress::Step;
 use crate::readiness::{self, Wanted};
-use crate::stack::{Context, Endpoints};
+use crate::service::Service;
 
 /// Starts the service, again if it has been built anew.
 ///

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Service;
+use crate::context::Context;
 use crate::files;
 use crate::ports::Ports;
 use crate::processes::ServiceCommand;
 use crate::progress::Step;
 use crate::readiness::{self, Wanted};
-use crate::stack::Context;
+use crate::service::Service;
 
 /// Starts the server.
 ///

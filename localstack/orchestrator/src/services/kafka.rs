@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::Service;
 use crate::cache::{Cache, Environment, Java};
+use crate::context::Context;
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::ports::Ports;
 use crate::processes::ServiceCommand;
 use crate::progress::Step;
 use crate::readiness::{self, Wanted};
+use crate::service::Service;
 use crate::settings::Settings;
-use crate::stack::Context;
 
 /// Where an earlier version of this program had its broker keep the records.
 const RECORDS_OF_EARLIER_BROKER: &str = "kafka.db";

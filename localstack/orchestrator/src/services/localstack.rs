@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{Service, dynamodb};
+use super::dynamodb;
 use crate::cache::{Cache, PythonEnvironment};
-use crate::deployment;
+use crate::context::Context;
+use crate::deployed;
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::ports::Ports;
 use crate::processes::ServiceCommand;
 use crate::progress::Step;
 use crate::readiness::{self, Wanted};
+use crate::service::Service;
 use crate::settings::Settings;
-use crate::stack::Context;
 use crate::tool::Tool;
 
 /// The extension as installed for one stack.
@@ -117,11 +118,11 @@ pub fn start(
     let running = context
         .supervisor
         .running_as(Service::Localstack, &command)?;
-    if running.is_none() || deployment::is_discarded(&context.settings) {
+    if running.is_none() || deployed::is_discarded(&context.settings) {
         context.supervisor.stop(Service::Localstack)?;
         // It forgets everything when it ends, so what it has written is of no use.
         files::remove(&folder)?;
-        deployment::forget(&context.settings)?;
+        deployed::forget(&context.settings)?;
     }
     for part in ["filesystem", "volume", "cache", "tmp"] {
         files::create_folder(&folder.join(part))?;

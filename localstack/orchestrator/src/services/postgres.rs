@@ -13,15 +13,16 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, test_kill_process};
 
 use self::account::Account;
-use super::Service;
 use crate::cache::{Cache, Environment};
+use crate::context::Context;
 use crate::files;
+use crate::identity::Identity;
 use crate::ports::Ports;
-use crate::processes::{Identity, ServiceCommand};
+use crate::processes::ServiceCommand;
 use crate::progress::Step;
 use crate::readiness::{self, Wanted};
+use crate::service::Service;
 use crate::settings::Settings;
-use crate::stack::Context;
 use crate::tool::Tool;
 
 const DATABASE: &str = "patient_management";

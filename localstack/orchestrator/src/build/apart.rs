@@ -8,7 +8,8 @@ use std::{env, fs, io, iter};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{BILLING_SERVICE, Built, Code, cargo};
+use super::built::{BILLING_SERVICE, Built, Code};
+use super::cargo::cargo;
 use crate::cache::{Cache, Environment};
 use crate::files;
 use crate::fingerprint::Fingerprint;

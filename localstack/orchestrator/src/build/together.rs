@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::{BILLING_SERVICE, Built, Code, cargo};
+use super::built::{BILLING_SERVICE, Built, Code};
+use super::cargo::cargo;
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::progress::Step;

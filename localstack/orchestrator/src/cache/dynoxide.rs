@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result};
 
-use super::Cache;
+use super::folder::{COMPLETE, Cache};
 use crate::cancellation::Cancelled;
 use crate::files;
 use crate::progress::Step;
@@ -58,7 +58,7 @@ impl Cache<'_> {
         ]
         .into_iter()
         .zip([fetched, compiled])
-        .find(|(program, folder)| folder.join(super::COMPLETE).exists() && program.exists())
+        .find(|(program, folder)| folder.join(COMPLETE).exists() && program.exists())
         .map(|(program, _)| program)
     }
 

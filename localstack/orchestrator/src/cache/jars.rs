@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Cache, Environment, python_command};
+use super::folder::Cache;
+use super::python::{Environment, python_command};
 use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
 

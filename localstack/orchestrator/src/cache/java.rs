@@ -7,7 +7,8 @@ use std::{env, fs};
 
 use anyhow::{Result, bail};
 
-use super::{Cache, Environment};
+use super::folder::Cache;
+use super::python::Environment;
 use crate::progress::Step;
 
 /// What Apache Kafka 4 needs: <https://kafka.apache.org/43/getting-started/compatibility/>.

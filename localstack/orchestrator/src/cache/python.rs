@@ -13,7 +13,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use super::Cache;
+use super::folder::{COMPLETE, Cache};
 use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
@@ -210,8 +210,7 @@ impl Cache<'_> {
     pub fn installed(&self, environment: Environment) -> Result<Option<PythonEnvironment>> {
         let (installed, _) = self.environment(environment)?;
         // The Python that it was made with may be gone: then its own one leads nowhere.
-        let is_there =
-            installed.folder.join(super::COMPLETE).exists() && installed.python().exists();
+        let is_there = installed.folder.join(COMPLETE).exists() && installed.python().exists();
         Ok(is_there.then_some(installed))
     }
 

@@ -12,6 +12,7 @@ mod client_address;
 mod cursor;
 #[cfg(feature = "postgres")]
 mod database;
+mod deadline;
 mod entity_tag;
 mod event;
 mod gateway;

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
-    AllowedOrigins, Problem, gateway::request_context, only_header, serve::REQUEST_DEADLINE,
+    AllowedOrigins, Problem, deadline::REQUEST_DEADLINE, gateway::request_context, only_header,
 };
 
 /// For two years browsers come back over TLS alone (RFC 6797). They do not heed it where they

@@ -1,7 +1,5 @@
 //! From a router to a Lambda function.
 
-use std::time::Duration;
-
 use axum::{
     Extension, Router,
     body::HttpBody as _,
@@ -19,11 +17,6 @@ use crate::{
     gateway::as_matched,
     observe::{Observed, observe},
 };
-
-/// How long a request may take before the client is told to try again. Below the 29
-/// seconds after which API Gateway gives up with an answer of its own, and below the
-/// functions' own time-out.
-pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The router with everything that each route of ours has in common, for browsers that
 /// show pages of these origins.

@@ -36,11 +36,10 @@ use aws_sdk_dynamodb::{
 use axum::extract::FromRequestParts;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use fields::EmailAddress;
 use http::request::Parts;
 use sha2::{Digest as _, Sha256};
 use store::{MissingSetting, Table, failure_code};
-
-use crate::EmailAddress;
 
 /// Failures are counted in windows of so many seconds.
 const WINDOW: i64 = 15 * 60;

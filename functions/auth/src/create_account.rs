@@ -8,6 +8,7 @@ use api::{
 };
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router};
+use fields::EmailAddress;
 use http::{StatusCode, header};
 use identity::{Caller, Permission, Role};
 use route::Route;
@@ -18,10 +19,7 @@ use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
-    EmailAddress,
-    account::{Account, AccountRow},
-};
+use crate::account::{Account, AccountRow};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::post("/api/accounts")

@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 
 use audit_trail::{Action, Outcome, Record, Subject};
+use fields::EmailAddress;
 use identity::Role;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use secrecy::SecretString;
@@ -18,7 +19,7 @@ use sqlx::PgPool;
 use store::Transaction;
 use uuid::Uuid;
 
-use crate::{EmailAddress, HashingFailed, InvalidPassword, Password, PasswordHash};
+use crate::{HashingFailed, InvalidPassword, Password, PasswordHash};
 
 /// How many users one call may bring: each costs a password hash.
 const MAX_USERS: usize = 50;

@@ -12,6 +12,7 @@ use api::{
 };
 use audit_trail::{Action, Subject, Trail};
 use axum::Router;
+use fields::EmailAddress;
 use http::StatusCode;
 use route::Route;
 use serde::Deserialize;
@@ -20,10 +21,7 @@ use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
-    EmailAddress,
-    attempts::{Attempts, Source},
-};
+use crate::attempts::{Attempts, Source};
 
 /// The route.
 pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::post("/auth/forgotten-password")

@@ -13,6 +13,7 @@ use api::{
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router};
 use chrono::Utc;
+use fields::EmailAddress;
 use identity::Role;
 use route::Route;
 use secrecy::SecretString;
@@ -22,7 +23,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    EmailAddress, HashingFailed, Password, PasswordHash,
+    HashingFailed, Password, PasswordHash,
     access::{Access, AccessResponse},
     attempts::{Attempts, Source},
 };

@@ -9,6 +9,7 @@ use api::{
 };
 use audit_trail::{Action, Subject, Trail};
 use axum::Router;
+use fields::EmailAddress;
 use http::StatusCode;
 use route::Route;
 use secrecy::SecretString;
@@ -19,7 +20,7 @@ use store::Transaction;
 use utoipa::ToSchema;
 
 use crate::{
-    EmailAddress, Password, PasswordHash,
+    Password, PasswordHash,
     attempts::{Attempts, Source},
 };
 

@@ -14,12 +14,13 @@ mod deadline;
 mod get_account;
 mod health;
 mod observe;
+mod refusal;
 mod service_token;
 mod settings;
 
 use std::{future::Future, time::Duration};
 
-use axum::{Router, middleware, response::Response};
+use axum::{Router, middleware};
 use contracts::billing::v1::{
     CloseBillingAccountRequest, CloseBillingAccountResponse, CreateBillingAccountRequest,
     CreateBillingAccountResponse, GetBillingAccountRequest, GetBillingAccountResponse,
@@ -42,6 +43,7 @@ use close_account::close_account;
 use create_account::create_account;
 use database::once_more_if_outdated;
 use get_account::get_account;
+use refusal::refusal;
 
 pub use capacity::Capacity;
 pub use service_token::{ServiceToken, WeakToken};
@@ -260,9 +262,4 @@ where
 /// The paths of a service's methods.
 fn paths_of<S: NamedService>() -> String {
     format!("/{}/{{method}}", S::NAME)
-}
-
-/// A status as an answer without a message.
-fn refusal(status: Status) -> Response {
-    status.into_http()
 }

@@ -18,9 +18,9 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::{
-    SCHEMA,
     outbox::{self, Delivery},
     patient::{EMAIL_UNIQUE, Patient, PatientInput, email_taken},
+    schema::SCHEMA,
     stored_answer::begin,
 };
 

@@ -15,9 +15,9 @@ use route::Route;
 use sqlx::PgPool;
 
 use crate::{
-    SCHEMA,
     outbox::{self, Delivery},
     patient::{Patient, not_found},
+    schema::SCHEMA,
     stored_answer::begin,
 };
 

@@ -12,6 +12,7 @@ pub mod outbox;
 pub mod patient;
 pub mod relay_outbox;
 pub mod restrict_patient;
+mod schema;
 mod stored_answer;
 pub mod update_patient;
 

@@ -17,8 +17,8 @@ use telemetry::{Metrics, Unit};
 use uuid::Uuid;
 
 use crate::{
-    SCHEMA,
     outbox::{Delivery, DeliveryError, Receiver, put_off},
+    schema::SCHEMA,
 };
 
 /// How many patients are looked up at a time.

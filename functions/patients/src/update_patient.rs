@@ -15,11 +15,11 @@ use route::Route;
 use sqlx::PgPool;
 
 use crate::{
-    SCHEMA,
     outbox::{self, Delivery},
     patient::{
         EMAIL_UNIQUE, Patient, PatientInput, born_before_registered, email_taken, not_found,
     },
+    schema::SCHEMA,
     stored_answer::begin,
 };
 

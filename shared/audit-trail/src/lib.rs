@@ -14,10 +14,12 @@ mod about;
 mod action;
 mod layer;
 mod record;
+mod subject;
 mod trail;
 
 pub use about::About;
 pub use action::{Action, UnknownAction};
 pub use layer::layer;
-pub use record::{OfNobody, Outcome, Record, Subject, UnknownOutcome};
+pub use record::{OfNobody, Outcome, Record, UnknownOutcome};
+pub use subject::Subject;
 pub use trail::Trail;

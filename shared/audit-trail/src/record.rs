@@ -9,7 +9,7 @@ use sqlx::PgExecutor;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::Action;
+use crate::{Action, Subject};
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -58,36 +58,6 @@ impl FromStr for Outcome {
             .into_iter()
             .find(|outcome| outcome.name() == name)
             .ok_or(UnknownOutcome)
-    }
-}
-
-/// Whose data it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject<'a> {
-    /// Nobody's, or nobody knows whose.
-    Nobody,
-    /// One patient's.
-    Patient(Uuid),
-    /// These patients', 100 at most: all on a page of a list.
-    Patients(&'a [Uuid]),
-    /// That of whoever has this account.
-    Account(Uuid),
-}
-
-impl Subject<'_> {
-    fn patients(&self) -> &[Uuid] {
-        match self {
-            Self::Patient(id) => std::slice::from_ref(id),
-            Self::Patients(ids) => ids,
-            Self::Nobody | Self::Account(_) => &[],
-        }
-    }
-
-    const fn account(&self) -> Option<Uuid> {
-        match self {
-            Self::Account(id) => Some(*id),
-            Self::Nobody | Self::Patient(_) | Self::Patients(_) => None,
-        }
     }
 }
 

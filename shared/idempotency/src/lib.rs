@@ -30,21 +30,15 @@
 //! CREATE INDEX ON <schema>.idempotency_key (created_at);
 //! ```
 
+mod headers;
 mod key;
 mod layer;
 mod request_identity;
 mod stored_answer;
 mod unit_of_work;
 
+pub use headers::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
 pub use key::IdempotencyKey;
 pub use layer::layer;
 pub use stored_answer::{StoredAnswer, prune};
 pub use unit_of_work::{Interrupted, Transaction, UnitOfWork};
-
-/// The request header.
-pub const IDEMPOTENCY_KEY: http::HeaderName = http::HeaderName::from_static("idempotency-key");
-
-/// The response header that says that the answer was stored: the request had its effect
-/// when it came before.
-pub const IDEMPOTENCY_REPLAYED: http::HeaderName =
-    http::HeaderName::from_static("idempotency-replayed");

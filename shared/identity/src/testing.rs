@@ -1,6 +1,7 @@
 //! Requests as they arrive in tests: with what API Gateway and the authorizer put there.
 
 mod forged_tokens;
+mod key;
 
 use http::Request;
 use lambda_http::{
@@ -8,49 +9,11 @@ use lambda_http::{
 };
 use uuid::Uuid;
 
-use crate::{AccessTokens, KeyError, PublicKeys, Role, SigningKey};
+use crate::Role;
 
 pub use crate::signature::{with_lower_s, with_other_s};
 pub use forged_tokens::{Forged, Forger};
-
-/// A key that is in use: both halves, and what it signs.
-#[derive(Debug)]
-pub struct Key {
-    /// The private half, as PKCS#8 PEM.
-    pub pem: String,
-    /// What tokens name it by.
-    pub id: String,
-    /// The public half, alone in a set.
-    pub public: PublicKeys,
-    /// Signed with it.
-    pub tokens: AccessTokens,
-}
-
-impl Key {
-    /// A new key.
-    ///
-    /// # Panics
-    /// If there is no randomness for it.
-    #[must_use]
-    pub fn generate() -> Self {
-        let made = SigningKey::generate().and_then(|(_, pem)| Self::from_pem(pem));
-        made.unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// The key of this PEM.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn from_pem(pem: String) -> Result<Self, KeyError> {
-        let key = SigningKey::from_pem(&pem)?;
-        Ok(Self {
-            pem,
-            id: key.id().to_owned(),
-            public: key.public_keys(),
-            tokens: AccessTokens::new(key),
-        })
-    }
-}
+pub use key::Key;
 
 /// The user that [`as_caller`] lets call.
 pub const CALLER: Uuid = Uuid::from_u128(0x0199_f7a2_6c1e_7c35_9b6c_0d2a_54f3_c1aa);

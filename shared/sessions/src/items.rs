@@ -12,7 +12,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{NoSession, lifetimes::LONGEST, opaque_token::SuccessorKey, sessions::RefreshToken};
+use crate::{
+    NoSession, lifetimes::LONGEST, opaque_token::SuccessorKey, refresh_token::RefreshToken,
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -19,12 +19,15 @@
 
 mod items;
 mod lifetimes;
+mod no_session;
 mod opaque_token;
+mod refresh_token;
 mod sessions;
 mod standing;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use lifetimes::{InvalidLifetimes, Lifetimes};
+pub use no_session::NoSession;
 pub use opaque_token::{NoRandomness, OpaqueToken};
-pub use sessions::{NoSession, Presented, Running, Sessions, SessionsUnavailable};
+pub use sessions::{Presented, Running, Sessions, SessionsUnavailable};

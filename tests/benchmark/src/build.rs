@@ -3,24 +3,18 @@
 use std::{
     env::consts,
     os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{Options, say, subject};
+use crate::{Options, chosen, repository::repository, say};
 
 /// The program that the functions' starts are compared with.
 pub(crate) const BARE_FUNCTION: &str = "bare-function";
 /// This program.
 const BENCHMARK: &str = "benchmark";
-
-/// The repository.
-pub(crate) fn repository() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.ancestors().nth(2).unwrap_or(package)
-}
 
 /// Where everything goes that a benchmark leaves behind.
 pub(crate) fn folder() -> PathBuf {
@@ -78,7 +72,7 @@ fn build(options: &Options) -> Result<()> {
         // As the local stack builds: what has been compiled for it is used again.
         build.args(["--compiler", "cargo"]);
     }
-    for binary in subject::binaries(options)? {
+    for binary in chosen::binaries(options)? {
         build.args(["--bin", &binary]);
     }
     build.args(["--bin", BARE_FUNCTION, "--bin", BENCHMARK]);

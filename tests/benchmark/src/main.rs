@@ -10,6 +10,7 @@
 
 mod bare_sql;
 mod build;
+mod chosen;
 mod deployed;
 mod environment;
 mod figures;
@@ -18,6 +19,7 @@ mod memory;
 mod package;
 mod patients;
 mod report;
+mod repository;
 mod runtime_api;
 mod start;
 mod statistics;

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 
-use crate::{build, environment::Environment, subject::Subject};
+use crate::{environment::Environment, repository::repository, subject::Subject};
 
 /// Enough for buffers and pools to have got as large as they will.
 const INVOCATIONS: u32 = 20;
@@ -31,7 +31,7 @@ pub(crate) async fn measure(function: &Subject, event: Bytes) -> Result<u64> {
 /// # Errors
 /// If there is none for this function.
 pub(crate) fn sample_event(binary: &str) -> Result<Vec<u8>> {
-    let path = build::repository()
+    let path = repository()
         .join("events")
         .join(binary)
         .with_extension("json");

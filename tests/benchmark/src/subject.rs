@@ -1,14 +1,13 @@
 //! What is measured: the programs, and the environment that each of them runs in.
 
-use std::{collections::BTreeMap, env, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-use local_stack::template::{Function, Template};
+use anyhow::{Result, bail};
 
 use crate::{
     Options,
     build::{self, BARE_FUNCTION},
-    deployed,
+    chosen, deployed,
 };
 
 /// A program that Lambda would run.
@@ -39,7 +38,7 @@ impl Subjects {
     /// If one has not been built, or the stack is not up.
     pub(crate) fn find(options: &Options) -> Result<Self> {
         let mut functions = Vec::new();
-        for function in chosen(options)? {
+        for function in chosen::functions(options)? {
             let settings = deployed::settings(&function.name)?;
             functions.push(Subject::built(options, &function.binary, settings)?);
         }
@@ -67,28 +66,4 @@ impl Subject {
             settings,
         })
     }
-}
-
-/// The names of the chosen functions' programs.
-///
-/// # Errors
-/// If the template cannot be read or has no such function.
-pub(crate) fn binaries(options: &Options) -> Result<Vec<String>> {
-    let functions = chosen(options)?.into_iter();
-    Ok(functions.map(|function| function.binary).collect())
-}
-
-fn chosen(options: &Options) -> Result<Vec<Function>> {
-    let stack = env::var("STACK_NAME").context("STACK_NAME is not set: use `make bench`")?;
-    let template = Template::read(&build::repository().join("template.yaml"))?;
-    let mut functions = template.functions(&stack)?;
-    for name in &options.functions {
-        if functions.iter().all(|function| function.binary != *name) {
-            bail!("the template has no function {name}");
-        }
-    }
-    if !options.functions.is_empty() {
-        functions.retain(|function| options.functions.contains(&function.binary));
-    }
-    Ok(functions)
 }

@@ -11,7 +11,7 @@ use axum::{
 use tokio::sync::Semaphore;
 use tonic::Status;
 
-use crate::service::refusal;
+use super::refusal::refusal;
 
 /// Room for calls that run at the same time.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use axum::{
 use http::HeaderMap;
 use tonic::Status;
 
-use crate::service::refusal;
+use super::refusal::refusal;
 
 /// The answer leaves this long before the caller stops waiting, so that it hears
 /// `DEADLINE_EXCEEDED`. Without it, tonic's own timer would answer `CANCELLED`.

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tonic::Status;
 
-use crate::service::refusal;
+use super::refusal::refusal;
 
 /// Shorter tokens can be guessed, in bytes.
 const MIN_BYTES: usize = 16;

@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Key;
+use super::key::Key;
 use crate::{
     Role,
     signature::{with_lower_s, with_other_s},

@@ -22,7 +22,7 @@ use sqlx::PgPool;
 use system_tests::{Clinic, Process, Restart, Stack};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::{between, clients::Load, progress::say};
+use crate::{between, clients::Load, say::say};
 
 pub(crate) use billing::heal;
 pub(crate) use consumers::CONSUMERS;

@@ -11,6 +11,7 @@ mod observation;
 mod progress;
 mod report;
 mod requests;
+mod say;
 
 use std::{
     num::NonZeroUsize,
@@ -31,8 +32,8 @@ use crate::{
     drain::Drain,
     faults::{FaultKind, Stage},
     observation::{Baseline, Observation},
-    progress::say,
     report::Report,
+    say::say,
 };
 
 /// What a shell reports for a program that Ctrl-C has ended.

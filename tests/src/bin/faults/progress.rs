@@ -5,19 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use console::Term;
 use tokio::task::AbortHandle;
 
-use crate::{clients::Load, faults::Stage};
+use crate::{clients::Load, faults::Stage, say::say};
 
 /// How often there is a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
-
-/// Says something.
-pub(crate) fn say(line: &str) {
-    // Where nobody can be told, there is nobody to tell that.
-    let _ = Term::stderr().write_line(line);
-}
 
 /// Tells now and then how it goes, until it is stopped.
 pub(crate) fn watch(load: Arc<Load>, stage: Arc<Stage>, begun: Instant) -> AbortHandle {

@@ -1,0 +1,9 @@
+//! Where this program's sources are.
+
+use std::path::Path;
+
+/// The repository.
+pub(crate) fn repository() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package)
+}

@@ -95,7 +95,9 @@ def format_storage(java: list[str], listen: str) -> None:
     elsewhere = SETTINGS.with_suffix(".new")
     elsewhere.write_text(settings(fresh, listen))
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(elsewhere)]
+    # In one word, because an id may begin with a hyphen.
+    made = ["format", f"--cluster-id={cluster}", "--config", str(elsewhere)]
+    tool = [*java, "kafka.tools.StorageTool", *made]
     subprocess.run(tool, check=True)
     elsewhere.unlink()
     fresh.rename(RECORDS)

@@ -44,6 +44,8 @@ def test_a_changed_api_is_served(localstack: LocalStack) -> None:
             gone = api.get(path, allow())
             assert (gone.status_code, gone.json()) == (404, {"missing": number})
         served = paths
+    authorizers = localstack.client("apigateway").get_authorizers(restApiId=name)["items"]
+    assert [authorizer["name"] for authorizer in authorizers] == ["Token"]
     for path in served:
         assert api.get(path, allow()).status_code == 200
 

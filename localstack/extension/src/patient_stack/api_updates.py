@@ -108,12 +108,17 @@ def _put_definition(request: Any) -> None:
     body = api.get("Body")
     if not body:
         return
-    request.aws_client_factory.apigateway.put_rest_api(
-        restApiId=request.previous_state["RestApiId"],
+    gateway, api_id = request.aws_client_factory.apigateway, request.previous_state["RestApiId"]
+    before = gateway.get_authorizers(restApiId=api_id, limit=500)["items"]
+    gateway.put_rest_api(
+        restApiId=api_id,
         mode="overwrite",
         body=(json.dumps(body) if isinstance(body, dict) else body).encode(),
         parameters={"basepath": "ignore", **api.get("Parameters", {})},
     )
+    # The new definition has brought its own.
+    for authorizer in before:
+        gateway.delete_authorizer(restApiId=api_id, authorizerId=authorizer["id"])
 
 
 def _move_to_deployment(request: Any) -> None:

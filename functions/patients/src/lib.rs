@@ -16,9 +16,6 @@ mod schema;
 mod stored_answer;
 pub mod update_patient;
 
-/// The service's schema in the database.
-const SCHEMA: &str = "patients";
-
 route::service! {
     tags("patients" = "Patient records"),
     list_patients::ROUTE => list_patients,

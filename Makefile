@@ -1,14 +1,14 @@
-# The whole system on this machine. Settings: see the table in README.md, or `make help`.
+# Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx generate rustdoc front-end
 
-# Compiled at the first call; cargo says so while it takes time. Not named LOCAL_STACK: that
-# is what the orchestrator calls itself for the commands that it runs, make among them.
+# Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
+# orchestrator passes its own path under that name to the commands it runs, including make.
 ORCHESTRATOR = cargo run --quiet --package local-stack --
 
-# The groups are the lines that begin with `##@`.
-help: orchestrator ## Show what can be done
+# Lines that begin with `##@` are group headings.
+help: orchestrator ## Show this help
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
@@ -24,31 +24,31 @@ orchestrator:
 up: orchestrator ## Set everything up, deploy, and print the API's URL
 	@$(ORCHESTRATOR) up
 
-down: orchestrator ## Stop everything; the data stays
+down: orchestrator ## Stop everything, keep the data
 	@$(ORCHESTRATOR) down
 
-status: orchestrator ## Show what is running, where, and how it is
+status: orchestrator ## Show what is running, where, and whether it is healthy
 	@$(ORCHESTRATOR) status || true
 
-logs: orchestrator ## List the logs; with NAME=kafka (or a function's name) follow one
+logs: orchestrator ## List the logs; NAME=kafka (or the name of a function) follows one
 	@$(ORCHESTRATOR) logs $(if $(NAME),--follow $(NAME))
 
-mail: orchestrator ## List the mail that was sent; with TO=zoe@clinic.example show theirs
+mail: orchestrator ## List the mail that was sent; TO=zoe@clinic.example shows the messages to one address
 	@$(ORCHESTRATOR) mail $(TO)
 
-import: orchestrator ## Create the patients of data/synthea/patients.csv; again to go on; ARGS="--limit 50" for some
+import: orchestrator ## Create the patients in data/synthea/patients.csv, or resume; ARGS="--limit 50" for the next 50
 	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin import-patients -- \
 	  --report $${STACK_DIR:-.local}/import/report.json $(ARGS)
 
-clean: orchestrator ## Stop everything and remove the data
+clean: orchestrator ## Stop everything and delete the data
 	@$(ORCHESTRATOR) clean
 
-deploy: orchestrator ## Deploy everything again with SAM
+deploy: orchestrator ## Redeploy everything with SAM
 	@$(ORCHESTRATOR) deploy
 
 ##@ Tests
 
-# On a stack of its own, which is stopped afterwards.
+# On a separate stack, which is stopped afterwards.
 test: orchestrator ## Run every test
 	cargo fmt --all --check
 	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
@@ -56,7 +56,7 @@ test: orchestrator ## Run every test
 	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- $(MAKE) --no-print-directory test-on-stack
 
-# What `make test` runs once the stack is up.
+# Run by `make test` once the stack is up.
 test-on-stack:
 	cargo test --workspace
 	cargo run --bin faults -- --short
@@ -70,56 +70,56 @@ test-on-stack:
 	cd tests/schemathesis && $$LOCAL_STACK tool schemathesis run ../../docs/openapi.json --url $$API_URL
 .PHONY: test-on-stack
 
-# Needs node 20.19 or later with npm.
-front-end: tests/front-end/node_modules/.package-lock.json ## Lint the API document, and compile a TypeScript client from it
+# Requires node 20.19 or later with npm.
+front-end: tests/front-end/node_modules/.package-lock.json ## Lint the API document and compile a TypeScript client generated from it
 	cd tests/front-end && npm test --silent
 
 tests/front-end/node_modules/.package-lock.json: tests/front-end/package-lock.json
 	cd tests/front-end && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-rustdoc: ## Build the code's documentation; warnings are errors
+rustdoc: ## Build the API documentation of the code; warnings are errors
 	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps --lib
 
-# The macros look at the database while they are compiled, so everything is compiled anew.
-sqlx: orchestrator ## Write the data of the checked queries anew, from the running stack's database
+# The query macros read the database at compile time, so everything is recompiled.
+sqlx: orchestrator ## Regenerate the data for checked queries from the running stack's database
 	@rm -rf .sqlx && mkdir .sqlx && find functions -path '*/src/*.rs' -exec touch {} +
 	@$(ORCHESTRATOR) exec env SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx cargo check --workspace --all-targets
 
-# From the routes and the parts of the template: the programs of the functions, template.yaml, the
-# API's document, and the tables in docs/. A test holds them.
-generate: ## Write anew what is made from the routes
+# Generates the function binaries' sources, template.yaml, the API document and the tables in docs/
+# from the routes and the parts of the template. A test checks that they are up to date.
+generate: ## Regenerate everything that is derived from the routes
 	@SQLX_OFFLINE=true cargo run --quiet --bin generate
 
 ##@ Measurements
 
-# Of what is committed, from an empty home folder. REVISIONS="HEAD~20 HEAD" compares.
-first-run: ## Measure the first `make up` of a newcomer, step by step
+# Measures the committed state, from an empty home folder. REVISIONS="HEAD~20 HEAD" compares two.
+first-run: ## Measure the first `make up` on a new machine, step by step
 	@python3 localstack/first-run.py $(REVISIONS)
 
-# On a stack of its own: it writes patients and has every function do something.
-bench: orchestrator ## Measure starts, latency, memory and size; ARGS="--starts 5" changes the defaults
+# On a separate stack, because it writes patients and invokes every function.
+bench: orchestrator ## Measure start-up, latency, memory and size; ARGS="--starts 5" changes the defaults
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin benchmark -- $(ARGS)
 
-# On a stack of its own: it kills and freezes one part of it after the other.
-faults: orchestrator ## Break everything under load and check that nothing is lost; with ARGS="--changes 5000"
+# On a separate stack, because it kills and freezes one part after another.
+faults: orchestrator ## Break everything under load and check that nothing is lost; ARGS="--changes 5000" for a longer run
 	@STACK_DIR=$${STACK_DIR:-.local/faults} STACK_NAME=$${STACK_NAME:-faults} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin faults -- $(ARGS)
 
-# In a database of its own, which is gone afterwards.
-trail-at-scale: orchestrator ## Measure the audit trail with 5,000,000 records; ARGS="--records 1000000" changes that
+# In a separate database, which is dropped afterwards.
+trail-at-scale: orchestrator ## Measure the audit trail with 5,000,000 records; ARGS="--records 1000000" changes the number
 	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin audit-trail-at-scale -- $(ARGS)
 
-##@ What an operator does
+##@ Operations
 
-# The answer is JSON on the standard output; what it means stands on the standard error.
-# On AWS it is `aws lambda invoke`: see README.md.
+# The result is JSON on standard output, with an explanation on standard error. On AWS, use
+# `aws lambda invoke` instead: see docs/operations.md.
 verify-audit: orchestrator ## Verify that no record of the audit trail is missing or was changed
 	@$(ORCHESTRATOR) verify-audit
 
-rotate-key: orchestrator ## Sign access tokens with a new key; the old one retires in 21 minutes
+rotate-key: orchestrator ## Sign access tokens with a new key; the old key retires after 21 minutes
 	@$(ORCHESTRATOR) rotate-key
 
-redrive: orchestrator ## Put the records of the dead-letter queue back on Kafka
+redrive: orchestrator ## Put the records in the dead-letter queue back on Kafka
 	@$(ORCHESTRATOR) redrive

@@ -1,15 +1,27 @@
-//! Deploying to LocalStack: everything with SAM where it has to be, otherwise only the
-//! functions that have changed.
+//! Deploying to LocalStack: what has changed where LocalStack changes it reliably, otherwise
+//! everything, with SAM.
 
 mod aws;
+mod change;
+mod change_set;
+mod endpoint;
+mod verification;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 use self::aws::Delivery;
 pub use self::aws::{Aws, REGION, environment};
+use self::change::{FUNCTION, objection};
+use self::change_set::ChangeSet;
+use self::endpoint::{Endpoint, members};
+use self::verification::verify;
 use crate::build::Built;
+use crate::cancellation::Cancelled;
 use crate::deployed::{self, Deployed};
 use crate::endpoints::Endpoints;
 use crate::files;
@@ -18,8 +30,11 @@ use crate::progress::Step;
 use crate::service::Service;
 use crate::services::localstack;
 use crate::settings::Settings;
-use crate::template::{Function, Template};
+use crate::template::{Function, Template, keep_code};
 use crate::tool::Tool;
+
+/// The output of the template that says where the API is.
+const API_URL: &str = "ApiUrl";
 
 /// What has to be done to get from what is deployed to what should be.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +43,8 @@ enum Plan {
     Keep(Deployed),
     /// New code for some functions, by program.
     Update(Deployed, Vec<String>),
+    /// Another template.
+    Change(Deployed),
     /// All of it.
     Deploy,
 }
@@ -74,16 +91,127 @@ impl<'a> Deployment<'a> {
         }
     }
 
-    /// Whether LocalStack has an earlier deployment that this one would have to change.
-    /// LocalStack is better at creating than at changing, and beginning anew costs it
-    /// two seconds.
+    /// What LocalStack has of an earlier template, if it has one.
     ///
     /// # Errors
     /// If LocalStack does not answer.
-    pub fn replaces_another(&self) -> Result<bool> {
+    pub fn of_another_template(&self) -> Result<Option<Deployed>> {
         let wanted = self.wanted()?;
         let before = Deployed::read(self.settings, &wanted.session)?;
-        Ok(before.is_some() && plan(before, &wanted) == Plan::Deploy)
+        Ok(match plan(before, &wanted) {
+            Plan::Change(before) => Some(before),
+            Plan::Keep(_) | Plan::Update(..) | Plan::Deploy => None,
+        })
+    }
+
+    /// Changes what is deployed to what the template says now: all but the code of functions
+    /// that are otherwise as they were. Returns whether it has. If not, LocalStack has to
+    /// begin anew.
+    ///
+    /// # Errors
+    /// If it was cancelled, or cannot be remembered.
+    pub fn change(&self, step: &Step<'_>, before: &Deployed) -> Result<bool> {
+        match self.try_to_change(step, before) {
+            Ok(changes) => {
+                step.result(match changes {
+                    1 => "1 change".to_owned(),
+                    changes => format!("{changes} changes"),
+                });
+                Ok(true)
+            }
+            Err(error) if error.is::<Cancelled>() => Err(error),
+            Err(reason) => {
+                step.result(format!("LocalStack begins anew: {reason:#}"));
+                deployed::discard(self.settings)?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn try_to_change(&self, step: &Step<'_>, before: &Deployed) -> Result<usize> {
+        let tool = Tool::new(step, &self.settings.log("deploy"))?;
+        step.doing("looking at what changes");
+        let (template, programs) = self.with_code_as_before()?;
+        let endpoint = Endpoint::new(&self.endpoints.localstack_url);
+        let stack_name = &self.settings.stack_name;
+        let set = ChangeSet::create(step, &endpoint, stack_name, &template, &self.parameters)?;
+        for change in &set.changes {
+            tool.note(&change.to_string())?;
+        }
+        if let Some(objection) = objection(&set.changes) {
+            bail!(objection);
+        }
+        let changed = |function: &&Function| {
+            let mut changes = set.changes.iter();
+            changes.any(|change| change.modifies(FUNCTION, &function.logical_id))
+        };
+        let changed: Vec<&Function> = self.functions.iter().filter(changed).collect();
+        if changed.len() * 2 > self.functions.len() {
+            bail!("most functions change, which takes longer than to begin anew");
+        }
+        if let Some(other) = changed
+            .iter()
+            .find(|function| !programs.contains(&function.binary))
+        {
+            bail!(
+                "{} changes, and the template says the same of it",
+                other.logical_id
+            );
+        }
+
+        step.doing(format!("making {} changes", set.changes.len()));
+        deployed::discard(self.settings)?;
+        let stack = set.execute(step)?;
+        verify(&endpoint, self.functions, &set.changes)?;
+        self.remember_change(before, &template, &programs, &stack)?;
+        Ok(set.changes.len())
+    }
+
+    /// The template with new code for new functions, and for those of which it says something
+    /// new, and the programs of these. A change of code alone is made later, and quicker.
+    fn with_code_as_before(&self) -> Result<(String, BTreeSet<String>)> {
+        let earlier = |path: PathBuf| {
+            fs::read_to_string(path).context("it is not known what was deployed before")
+        };
+        let parameters: BTreeMap<String, String> =
+            serde_json::from_str(&earlier(self.parameters_file())?)?;
+        let is_same = |(name, value): &(&str, String)| parameters.get(*name) == Some(value);
+        if parameters.len() == self.parameters.len() && self.parameters.iter().all(is_same) {
+            keep_code(&self.template, &earlier(self.template_file())?)
+        } else {
+            let all = self.functions.iter();
+            let all = all.map(|function| function.binary.clone()).collect();
+            Ok((self.template.clone(), all))
+        }
+    }
+
+    fn remember_change(
+        &self,
+        before: &Deployed,
+        template: &str,
+        programs: &BTreeSet<String>,
+        stack: &Value,
+    ) -> Result<()> {
+        files::replace(&self.template_file(), template.as_bytes())?;
+        self.write_parameters()?;
+        let outputs = members(&stack["Outputs"]).into_iter();
+        let mut urls = outputs.filter(|output| output["OutputKey"] == API_URL);
+        let api_url = urls
+            .next()
+            .and_then(|output| output["OutputValue"].as_str());
+        let mut deployed = Deployed {
+            api_url: self.own_api_url(api_url)?,
+            // As after each deployment.
+            provisioned: None,
+            ..self.wanted()?
+        };
+        for (program, code) in &mut deployed.functions {
+            if !programs.contains(program) {
+                // That of before, or none that anybody has.
+                code.clone_from(before.functions.get(program).unwrap_or(&String::new()));
+            }
+        }
+        deployed.remember(self.settings)
     }
 
     /// Deploys what is different from what is deployed.
@@ -106,7 +234,7 @@ impl<'a> Deployment<'a> {
                 });
                 Ok(deployed)
             }
-            Plan::Deploy => {
+            Plan::Change(_) | Plan::Deploy => {
                 let deployed = self.deploy_everything(step, aws, wanted)?;
                 step.result(format!("{} functions", self.functions.len()));
                 Ok(deployed)
@@ -151,27 +279,40 @@ impl<'a> Deployment<'a> {
         wanted: Deployed,
     ) -> Result<Deployed> {
         deployed::discard(self.settings)?;
-        let template = self.settings.directory.join("deploy/template.json");
+        let template = self.template_file();
         files::replace(&template, self.template.as_bytes())?;
         let tool = Tool::new(step, &self.settings.log("deploy"))?;
         let stack_name = &self.settings.stack_name;
-        // A file, because `sam deploy --config-env localstack` takes them from there too,
-        // and because a command line shows its secrets to everybody on the machine.
-        let parameters = self.settings.directory.join("deploy/parameters.yaml");
-        let by_name: BTreeMap<_, _> = self.parameters.iter().cloned().collect();
-        files::replace_json(&parameters, &by_name)?;
-        aws.sam_deploy(&tool, &template, stack_name, &parameters)?;
+        self.write_parameters()?;
+        aws.sam_deploy(&tool, &template, stack_name, &self.parameters_file())?;
         let outputs = aws.stack_outputs(&tool, stack_name)?;
-        let api_url = outputs
-            .get("ApiUrl")
-            .context("the template has no output ApiUrl")?;
         let deployed = Deployed {
-            api_url: api_url_on(&self.endpoints.localstack_url, api_url),
+            api_url: self.own_api_url(outputs.get(API_URL).map(String::as_str))?,
             ..wanted
         };
         deployed.remember(self.settings)?;
         self.built.remove_earlier()?;
         Ok(deployed)
+    }
+
+    fn template_file(&self) -> PathBuf {
+        self.settings.directory.join("deploy/template.json")
+    }
+
+    fn parameters_file(&self) -> PathBuf {
+        self.settings.directory.join("deploy/parameters.yaml")
+    }
+
+    /// In a file, because `sam deploy --config-env localstack` takes them from there too,
+    /// and because a command line shows its secrets to everybody on the machine.
+    fn write_parameters(&self) -> Result<()> {
+        let by_name: BTreeMap<_, _> = self.parameters.iter().cloned().collect();
+        files::replace_json(&self.parameters_file(), &by_name)
+    }
+
+    fn own_api_url(&self, output: Option<&str>) -> Result<String> {
+        let output = output.with_context(|| format!("the template has no output {API_URL}"))?;
+        Ok(api_url_on(&self.endpoints.localstack_url, output))
     }
 
     fn wanted(&self) -> Result<Deployed> {
@@ -209,7 +350,8 @@ fn plan(deployed: Option<Deployed>, wanted: &Deployed) -> Plan {
                 Plan::Update(deployed, changed)
             }
         }
-        _ => Plan::Deploy,
+        Some(deployed) => Plan::Change(deployed),
+        None => Plan::Deploy,
     }
 }
 
@@ -310,10 +452,15 @@ mod tests {
     }
 
     #[test]
-    fn a_new_template_needs_everything_and_so_does_a_localstack_that_has_nothing() {
+    fn a_new_template_is_a_change() {
+        let before = deployed("u", &[("login", "1")]);
+        let wanted = deployed("t", &[("login", "2")]);
+        assert_eq!(plan(Some(before.clone()), &wanted), Plan::Change(before));
+    }
+
+    #[test]
+    fn a_localstack_that_has_nothing_needs_everything() {
         let wanted = deployed("t", &[("login", "1")]);
-        for before in [None, Some(deployed("u", &[("login", "1")]))] {
-            assert_eq!(plan(before, &wanted), Plan::Deploy);
-        }
+        assert_eq!(plan(None, &wanted), Plan::Deploy);
     }
 }

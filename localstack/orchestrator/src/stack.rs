@@ -92,8 +92,10 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
         sam: &prepared.sam,
     };
     let deployment = Deployment::new(settings, &endpoints, &template, &functions, &prepared.built);
-    if settings.starts(Service::Localstack) && deployment.replaces_another()? {
-        deployed::discard(settings)?;
+    if settings.starts(Service::Localstack)
+        && let Some(before) = deployment.of_another_template()?
+        && !progress.step("Template", |step| deployment.change(step, &before))?
+    {
         start_localstack(context, &ports, &prepared.localstack, &prepared.extension)?;
     }
     let mut deployed = progress.step("Deployment", |step| deployment.deploy(step, &aws))?;

@@ -1,10 +1,14 @@
 //! The SAM template: which functions there are, and how it looks with their built code.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
+
+/// Where a function says what its code is.
+const CODE: &str = "CodeUri";
 
 /// The template of the whole deployment.
 pub struct Template {
@@ -50,11 +54,9 @@ impl Template {
         resources
             .filter(|(_, resource)| is_function(resource))
             .map(|(logical_id, resource)| {
-                let binary = resource["Metadata"]["BuildProperties"]["Binary"]
-                    .as_str()
-                    .with_context(|| {
-                        format!("{logical_id} has no Metadata.BuildProperties.Binary")
-                    })?;
+                let binary = binary_of(resource).with_context(|| {
+                    format!("{logical_id} has no Metadata.BuildProperties.Binary")
+                })?;
                 let name = &resource["Properties"]["FunctionName"];
                 let name = name
                     .as_str()
@@ -86,16 +88,54 @@ impl Template {
             .into_iter()
             .flat_map(Map::values_mut)
         {
-            if is_function(resource) {
-                let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
-                if let Some(code) = binary.and_then(&code_of) {
-                    resource["Properties"]["CodeUri"] = code;
-                }
+            if is_function(resource)
+                && let Some(code) = binary_of(resource).and_then(&code_of)
+            {
+                resource["Properties"][CODE] = code;
             }
         }
         make_absolute(&mut document, folder);
         document.to_string()
     }
+}
+
+/// Gives each function that is as it was in an earlier document, and means the same, the code
+/// that it had there. Returns the programs of all others.
+///
+/// # Errors
+/// If one of them is no template.
+pub fn keep_code(document: &str, before: &str) -> Result<(String, BTreeSet<String>)> {
+    let mut document: Value = serde_json::from_str(document)?;
+    let before: Value = serde_json::from_str(before)?;
+    let means_the_same = [
+        "Conditions",
+        "Globals",
+        "Mappings",
+        "Parameters",
+        "Transform",
+    ]
+    .iter()
+    .all(|section| document[*section] == before[*section]);
+    let mut others = BTreeSet::new();
+    let resources = document["Resources"].as_object_mut().into_iter().flatten();
+    for (logical_id, resource) in resources {
+        if !is_function(resource) {
+            continue;
+        }
+        let mut kept = resource.clone();
+        let before = &before["Resources"][logical_id];
+        kept["Properties"][CODE] = before["Properties"][CODE].clone();
+        if means_the_same && kept == *before {
+            *resource = kept;
+        } else if let Some(binary) = binary_of(resource) {
+            others.insert(binary.to_owned());
+        }
+    }
+    Ok((document.to_string(), others))
+}
+
+fn binary_of(function: &Value) -> Option<&str> {
+    function["Metadata"]["BuildProperties"]["Binary"].as_str()
 }
 
 fn is_function(resource: &Value) -> bool {
@@ -261,6 +301,48 @@ Resources:
         );
         assert!(text.contains(r#""Version":"2012-10-17""#), "{text}");
         assert!(text.contains(r#""Enabled":"yes""#), "{text}");
+    }
+
+    fn built_into(text: &str, folder: &str) -> String {
+        let template = Template::parse(text).unwrap();
+        template.deployable(Path::new("/nowhere"), |binary| {
+            Some(json!(format!("/{folder}/{binary}")))
+        })
+    }
+
+    fn code_kept(text: &str) -> (Value, BTreeSet<String>) {
+        let before = built_into(TEMPLATE, "before");
+        let (document, others) = keep_code(&built_into(text, "now"), &before).unwrap();
+        (serde_json::from_str(&document).unwrap(), others)
+    }
+
+    #[test]
+    fn only_functions_that_have_changed_get_their_new_code_with_the_template() {
+        let changed = TEMPLATE.replace("TABLE:", "RENAMED:");
+        let (document, others) = code_kept(&changed);
+        let code = |function: &str| document["Resources"][function]["Properties"][CODE].clone();
+        assert_eq!(code("LoginFunction"), "/now/login");
+        assert_eq!(code("CreatePatientFunction"), "/before/create-patient");
+        assert_eq!(others, BTreeSet::from(["login".to_owned()]));
+    }
+
+    #[test]
+    fn new_functions_get_their_code() {
+        let added = format!(
+            "{TEMPLATE}  NewFunction:\n    Type: AWS::Serverless::Function\n    \
+             Metadata: {{ BuildProperties: {{ Binary: new }} }}\n    \
+             Properties: {{ FunctionName: new }}\n"
+        );
+        let (document, others) = code_kept(&added);
+        let function = &document["Resources"]["NewFunction"]["Properties"];
+        assert_eq!(function[CODE], "/now/new");
+        assert_eq!(others, BTreeSet::from(["new".to_owned()]));
+    }
+
+    #[test]
+    fn what_holds_for_all_functions_changes_all() {
+        let changed = TEMPLATE.replace("NoEcho: true", "Default: none");
+        assert_eq!(code_kept(&changed).1.len(), 2);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub const REGION: &str = "us-east-1";
 const POLL: Duration = Duration::from_millis(20);
 
 /// Where SAM puts the code and the template for `CloudFormation`.
-const BUCKET: &str = "deployments";
+pub(super) const BUCKET: &str = "deployments";
 
 /// The name of the bucket that stands for the disk that LocalStack and this program share:
 /// <https://docs.localstack.cloud/aws/tooling/lambda-tools/hot-reloading/>.

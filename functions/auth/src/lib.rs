@@ -1,44 +1,24 @@
 //! Who may come in: login, the sessions that it begins, the access tokens of the
 //! sessions, and the API Gateway authorizer that reads them.
 //!
-//! One file per use case: [`login`], [`refresh`], [`logout`], [`logout_all`],
-//! [`validate_token`], [`json_web_keys`] and [`authorizer`]; [`change_password`],
-//! [`forgotten_password`], [`set_password`] and [`send_account_messages`];
-//! [`create_account`], [`list_accounts`], [`get_account`], [`get_own_account`],
-//! [`update_account`] and
-//! [`create_users`].
+//! A room for each subject, and in it a file for each use case.
 
-pub mod access;
-mod account;
-pub mod attempts;
-pub mod authorizer;
-pub mod bearer_token;
-mod cached;
-pub mod change_password;
-pub mod create_account;
-pub mod create_users;
-mod due_messages;
-pub mod forgotten_password;
-pub mod get_account;
-pub mod get_own_account;
-pub mod json_web_keys;
-pub mod keys_in_aws;
-pub mod list_accounts;
-pub mod login;
-pub mod logout;
-pub mod logout_all;
-mod password;
-mod password_rules;
-mod policy;
-pub mod refresh;
-pub mod send_account_messages;
-pub mod set_password;
-pub mod tell_administrators;
-pub mod update_account;
-pub mod validate_token;
+mod accounts;
+mod messages;
+mod passwords;
+mod sessions;
+mod tokens;
 
-pub use fields::{EmailAddress, InvalidEmailAddress};
-pub use password::{HashingFailed, InvalidPassword, Password, PasswordHash};
+pub use accounts::{
+    create_account, create_users, get_account, get_own_account, list_accounts, update_account,
+};
+pub use messages::{send_account_messages, tell_administrators};
+pub use passwords::{
+    HashingFailed, InvalidPassword, Password, PasswordHash, attempts, change_password,
+    forgotten_password, set_password,
+};
+pub use sessions::{access, login, logout, logout_all, refresh};
+pub use tokens::{authorizer, bearer_token, json_web_keys, keys_in_aws, validate_token};
 
 route::service! {
     tags(

@@ -10,8 +10,9 @@ use uuid::Uuid;
 const TOO_LARGE: usize = 1_200_000;
 
 fn brokers() -> String {
-    env::var("KAFKA_BOOTSTRAP_SERVERS")
-        .unwrap_or_else(|_| panic!("KAFKA_BOOTSTRAP_SERVERS is not set: the stack sets it, see Tests in README.md"))
+    env::var("KAFKA_BOOTSTRAP_SERVERS").unwrap_or_else(|_| {
+        panic!("KAFKA_BOOTSTRAP_SERVERS is not set: the stack sets it, see Tests in README.md")
+    })
 }
 
 async fn send(topic: &'static str, size: usize) -> Result<(), ProducerError> {

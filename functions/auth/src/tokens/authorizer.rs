@@ -23,7 +23,7 @@ use serde_json::json;
 use telemetry::{Metrics, TraceContext, Unit};
 use tracing::Instrument as _;
 
-use crate::{
+use super::{
     bearer_token::{Gate, Refusal},
     policy::{StageArn, policy_for},
 };

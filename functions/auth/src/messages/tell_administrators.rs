@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use store::Transaction;
 use uuid::Uuid;
 
-use crate::due_messages::{Outcome, Report, SendError, Waiting, send_due};
+use super::due_messages::{Outcome, Report, SendError, Waiting, send_due};
 
 /// How long it matters that a notice is sent which the mail service refuses, in days. The
 /// audit trail has it for ever.
@@ -71,7 +71,7 @@ pub async fn tell_administrators(
 impl Notice {
     fn text(&self) -> String {
         let actor_id = self.actor_id.to_string();
-        include_str!("../templates/emergency-access.txt")
+        include_str!("../../templates/emergency-access.txt")
             .replace("{actor}", self.actor.as_deref().unwrap_or(&actor_id))
             .replace(
                 "{time}",

@@ -19,9 +19,9 @@ use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
 
-use crate::{
-    Password, PasswordHash,
+use super::{
     attempts::{Attempts, Source},
+    password::{Password, PasswordHash},
 };
 
 /// Good for setting one password, within a short time.

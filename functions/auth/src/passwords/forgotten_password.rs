@@ -21,7 +21,7 @@ use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::attempts::{Attempts, Source};
+use super::attempts::{Attempts, Source};
 
 /// The route.
 pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::post("/auth/forgotten-password")

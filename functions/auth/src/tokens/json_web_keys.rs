@@ -12,7 +12,7 @@ use http::{HeaderName, header};
 use identity::PublicKeys;
 use route::Route;
 
-use crate::keys_in_aws::PublicKeysTable;
+use super::keys_in_aws::PublicKeysTable;
 
 /// How long this function keeps the keys: who comes for a key that is new should find it.
 pub const KEPT_FOR: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use identity::{Claims, InvalidToken};
 use sessions::{NoSession, Sessions, SessionsUnavailable};
 use store::MissingSetting;
 
-use crate::keys_in_aws::{KeysUnavailable, PublicKeysTable};
+use super::keys_in_aws::{KeysUnavailable, PublicKeysTable};
 
 /// Why a token is not accepted.
 #[derive(Debug, thiserror::Error)]

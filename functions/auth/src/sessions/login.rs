@@ -2,7 +2,7 @@
 //!
 //! Whether the address is unknown, the password wrong or the account disabled: the
 //! answer is the same, and so is the time it takes, because every attempt checks the
-//! password against some hash, and counts (see [`attempts`](crate::attempts)).
+//! password against some hash, and counts (see [`attempts`](crate::passwords::attempts)).
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
+use super::access::{Access, AccessResponse};
+use crate::passwords::{
     HashingFailed, Password, PasswordHash,
-    access::{Access, AccessResponse},
     attempts::{Attempts, Source},
 };
 

@@ -10,7 +10,7 @@ use identity::Permission;
 use route::Route;
 use sqlx::PgPool;
 
-use crate::account::{Account, AccountRow, not_found};
+use super::account::{Account, AccountRow, not_found};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/accounts/{id}")

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::account::{AccountRow, not_found};
+use super::account::{AccountRow, not_found};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/me")

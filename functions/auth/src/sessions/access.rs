@@ -11,7 +11,7 @@ use sessions::{Lifetimes, NoSession, Presented, Running, Sessions, SessionsUnava
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::keys_in_aws::{KeysUnavailable, SigningKeySecret};
+use crate::tokens::keys_in_aws::{KeysUnavailable, SigningKeySecret};
 
 /// What gives access: the key that signs access tokens, and the sessions that they
 /// belong to.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::bearer_token::Gate;
+use super::bearer_token::Gate;
 
 /// The route.
 pub const ROUTE: Route<Open, Unrecorded, Repeatable> =

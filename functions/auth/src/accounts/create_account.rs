@@ -19,7 +19,7 @@ use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::account::{Account, AccountRow};
+use super::account::{Account, AccountRow};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::post("/api/accounts")

@@ -20,12 +20,12 @@ use store::{MissingSetting, Transaction, setting};
 use telemetry::{Metrics, Unit};
 use uuid::Uuid;
 
-pub use crate::due_messages::{Report, SendError};
-use crate::{
+pub use super::due_messages::{Report, SendError};
+use super::{
     due_messages::{Outcome, Waiting, count_overdue, send_due},
-    set_password::OneTimeToken,
     tell_administrators::tell_administrators,
 };
+use crate::passwords::set_password::OneTimeToken;
 
 /// How long a token is good that somebody has asked for just now.
 const FORGOTTEN_PASSWORD_LIFETIME: Duration = Duration::from_mins(30);
@@ -71,7 +71,7 @@ impl Mail {
     }
 
     async fn send(&self, due: &Due, token: &SecretString) -> Result<(), MailError> {
-        let text = include_str!("../templates/set-password.txt")
+        let text = include_str!("../../templates/set-password.txt")
             .replace("{clinic}", &self.clinic)
             .replace("{reason}", due.reason())
             .replace("{token}", token.expose_secret())

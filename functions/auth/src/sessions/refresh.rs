@@ -22,7 +22,7 @@ use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::access::{Access, AccessResponse};
+use super::access::{Access, AccessResponse};
 
 /// The route.
 pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::post("/auth/refresh")

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::task::spawn_blocking;
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::password_rules::is_too_common;
+use super::password_rules::is_too_common;
 
 /// The longest password, in characters: enough for any pass phrase, and too little to
 /// keep us busy with.

@@ -12,7 +12,7 @@ use identity::{AccessTokens, PublicKeys, PublishedKeys, SigningKey};
 use store::{MissingSetting, Table, aws_config, setting};
 use tokio::sync::OnceCell;
 
-use crate::cached::Cached;
+use super::cached::Cached;
 
 /// How long a key is used before it is read again.
 pub const KEPT_FOR: Duration = Duration::from_mins(5);

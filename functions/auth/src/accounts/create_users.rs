@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use store::Transaction;
 use uuid::Uuid;
 
-use crate::{HashingFailed, InvalidPassword, Password, PasswordHash};
+use crate::passwords::{HashingFailed, InvalidPassword, Password, PasswordHash};
 
 /// How many users one call may bring: each costs a password hash.
 const MAX_USERS: usize = 50;

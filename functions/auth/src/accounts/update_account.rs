@@ -21,7 +21,7 @@ use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::account::{Account, AccountRow, not_found};
+use super::account::{Account, AccountRow, not_found};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::put("/api/accounts/{id}")

@@ -1,0 +1,5 @@
+//! What users are told by e-mail.
+
+mod due_messages;
+pub mod send_account_messages;
+pub mod tell_administrators;

@@ -1,0 +1,9 @@
+//! Access tokens: who they let in, and what they are verified with.
+
+pub mod authorizer;
+pub mod bearer_token;
+mod cached;
+pub mod json_web_keys;
+pub mod keys_in_aws;
+mod policy;
+pub mod validate_token;

@@ -5,23 +5,17 @@ mod aws;
 mod change;
 mod change_set;
 mod endpoint;
+mod in_place;
 mod verification;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
+use anyhow::{Context as _, Result};
 
 use self::aws::Delivery;
 pub use self::aws::{Aws, REGION, environment};
-use self::change::{FUNCTION, objection};
-use self::change_set::ChangeSet;
-use self::endpoint::{Endpoint, members};
-use self::verification::verify;
 use crate::build::Built;
-use crate::cancellation::Cancelled;
 use crate::deployed::{self, Deployed};
 use crate::endpoints::Endpoints;
 use crate::files;
@@ -30,7 +24,7 @@ use crate::progress::Step;
 use crate::service::Service;
 use crate::services::localstack;
 use crate::settings::Settings;
-use crate::template::{Function, Template, keep_code};
+use crate::template::{Function, Template};
 use crate::tool::Tool;
 
 /// The output of the template that says where the API is.
@@ -102,116 +96,6 @@ impl<'a> Deployment<'a> {
             Plan::Change(before) => Some(before),
             Plan::Keep(_) | Plan::Update(..) | Plan::Deploy => None,
         })
-    }
-
-    /// Changes what is deployed to what the template says now: all but the code of functions
-    /// that are otherwise as they were. Returns whether it has. If not, LocalStack has to
-    /// begin anew.
-    ///
-    /// # Errors
-    /// If it was cancelled, or cannot be remembered.
-    pub fn change(&self, step: &Step<'_>, before: &Deployed) -> Result<bool> {
-        match self.try_to_change(step, before) {
-            Ok(changes) => {
-                step.result(match changes {
-                    1 => "1 change".to_owned(),
-                    changes => format!("{changes} changes"),
-                });
-                Ok(true)
-            }
-            Err(error) if error.is::<Cancelled>() => Err(error),
-            Err(reason) => {
-                step.result(format!("LocalStack begins anew: {reason:#}"));
-                deployed::discard(self.settings)?;
-                Ok(false)
-            }
-        }
-    }
-
-    fn try_to_change(&self, step: &Step<'_>, before: &Deployed) -> Result<usize> {
-        let tool = Tool::new(step, &self.settings.log("deploy"))?;
-        step.doing("looking at what changes");
-        let (template, programs) = self.with_code_as_before()?;
-        let endpoint = Endpoint::new(&self.endpoints.localstack_url);
-        let stack_name = &self.settings.stack_name;
-        let set = ChangeSet::create(step, &endpoint, stack_name, &template, &self.parameters)?;
-        for change in &set.changes {
-            tool.note(&change.to_string())?;
-        }
-        if let Some(objection) = objection(&set.changes) {
-            bail!(objection);
-        }
-        let changed = |function: &&Function| {
-            let mut changes = set.changes.iter();
-            changes.any(|change| change.modifies(FUNCTION, &function.logical_id))
-        };
-        let changed: Vec<&Function> = self.functions.iter().filter(changed).collect();
-        if changed.len() * 2 > self.functions.len() {
-            bail!("most functions change, which takes longer than to begin anew");
-        }
-        if let Some(other) = changed
-            .iter()
-            .find(|function| !programs.contains(&function.binary))
-        {
-            bail!(
-                "{} changes, and the template says the same of it",
-                other.logical_id
-            );
-        }
-
-        step.doing(format!("making {} changes", set.changes.len()));
-        deployed::discard(self.settings)?;
-        let stack = set.execute(step)?;
-        verify(&endpoint, self.functions, &set.changes)?;
-        self.remember_change(before, &template, &programs, &stack)?;
-        Ok(set.changes.len())
-    }
-
-    /// The template with new code for new functions, and for those of which it says something
-    /// new, and the programs of these. A change of code alone is made later, and quicker.
-    fn with_code_as_before(&self) -> Result<(String, BTreeSet<String>)> {
-        let earlier = |path: PathBuf| {
-            fs::read_to_string(path).context("it is not known what was deployed before")
-        };
-        let parameters: BTreeMap<String, String> =
-            serde_json::from_str(&earlier(self.parameters_file())?)?;
-        let is_same = |(name, value): &(&str, String)| parameters.get(*name) == Some(value);
-        if parameters.len() == self.parameters.len() && self.parameters.iter().all(is_same) {
-            keep_code(&self.template, &earlier(self.template_file())?)
-        } else {
-            let all = self.functions.iter();
-            let all = all.map(|function| function.binary.clone()).collect();
-            Ok((self.template.clone(), all))
-        }
-    }
-
-    fn remember_change(
-        &self,
-        before: &Deployed,
-        template: &str,
-        programs: &BTreeSet<String>,
-        stack: &Value,
-    ) -> Result<()> {
-        files::replace(&self.template_file(), template.as_bytes())?;
-        self.write_parameters()?;
-        let outputs = members(&stack["Outputs"]).into_iter();
-        let mut urls = outputs.filter(|output| output["OutputKey"] == API_URL);
-        let api_url = urls
-            .next()
-            .and_then(|output| output["OutputValue"].as_str());
-        let mut deployed = Deployed {
-            api_url: self.own_api_url(api_url)?,
-            // As after each deployment.
-            provisioned: None,
-            ..self.wanted()?
-        };
-        for (program, code) in &mut deployed.functions {
-            if !programs.contains(program) {
-                // That of before, or none that anybody has.
-                code.clone_from(before.functions.get(program).unwrap_or(&String::new()));
-            }
-        }
-        deployed.remember(self.settings)
     }
 
     /// Deploys what is different from what is deployed.

@@ -16,7 +16,7 @@ use crate::tool::Tool;
 
 /// The programs of the functions that do it, in this order. Both get the same payload,
 /// and doing it again changes nothing.
-const PROGRAMS: [&str; 2] = ["provision", "create-users"];
+pub const PROGRAMS: [&str; 2] = ["provision", "create-users"];
 
 /// Somebody who may log in to a local stack. The passwords are no secrets: they are in
 /// the repository, and the stack is on this machine only.

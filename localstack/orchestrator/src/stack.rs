@@ -94,7 +94,9 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
     let deployment = Deployment::new(settings, &endpoints, &template, &functions, &prepared.built);
     if settings.starts(Service::Localstack)
         && let Some(before) = deployment.of_another_template()?
-        && !progress.step("Template", |step| deployment.change(step, &before))?
+        && !progress.step("Template", |step| {
+            deployment.change(step, &before, &provisioning::PROGRAMS)
+        })?
     {
         start_localstack(context, &ports, &prepared.localstack, &prepared.extension)?;
     }

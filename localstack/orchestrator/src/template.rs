@@ -134,6 +134,16 @@ pub fn keep_code(document: &str, before: &str) -> Result<(String, BTreeSet<Strin
     Ok((document.to_string(), others))
 }
 
+/// Whether two documents say something else in a section.
+///
+/// # Errors
+/// If one of them is no template.
+pub fn differ(document: &str, other: &str, section: &str) -> Result<bool> {
+    let documents = [document, other].map(serde_json::from_str::<Value>);
+    let [document, other] = documents;
+    Ok(document?[section] != other?[section])
+}
+
 fn binary_of(function: &Value) -> Option<&str> {
     function["Metadata"]["BuildProperties"]["Binary"].as_str()
 }

@@ -1,5 +1,6 @@
 //! LocalStack's own answers, asked for without a start of `aws`, which takes a second.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -15,6 +16,22 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// How much of an error is shown. LocalStack repeats what it does not like, which may be the
 /// whole template.
 const SHOWN: usize = 300;
+
+/// What LocalStack's refusals of what is asked begin with, where it is the template that is wrong.
+const MISTAKES: [&str; 2] = ["Template", "Parameters"];
+
+/// What is wrong with a template. Beginning anew would not help.
+#[derive(Debug)]
+pub(super) struct Mistake(pub(super) String);
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(reason) = self;
+        write!(formatter, "template.yaml is refused: {reason}")
+    }
+}
+
+impl std::error::Error for Mistake {}
 
 /// One LocalStack, as a client of AWS sees it.
 pub(super) struct Endpoint<'a> {
@@ -83,18 +100,21 @@ impl<'a> Endpoint<'a> {
 }
 
 fn successful(action: &str, mut answer: Response<Body>) -> Result<Value> {
-    let is_success = answer.status().is_success();
+    let status = answer.status();
     let document = answer
         .body_mut()
         .with_config()
         .limit(u64::MAX)
         .read_json::<Value>()
         .with_context(|| format!("CloudFormation does not answer JSON to {action}"))?;
-    if is_success {
+    if status.is_success() {
         return Ok(document);
     }
     let message = document["ErrorResponse"]["Error"]["Message"].as_str();
     let message: String = message.unwrap_or("no reason").chars().take(SHOWN).collect();
+    if status.is_client_error() && MISTAKES.iter().any(|words| message.starts_with(words)) {
+        return Err(Mistake(message).into());
+    }
     Err(anyhow!("{action} is refused: {message}"))
 }
 

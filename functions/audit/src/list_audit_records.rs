@@ -61,6 +61,16 @@ pub(crate) struct Page {
     limit: Limit,
 }
 
+/// What a filter goes after.
+const RECORDS: &str = "
+    SELECT id, occurred_at, actor_id, actor_role, action, outcome, problem, patient_ids,
+           account_id, reason, source, request_id
+    FROM audit.record
+    WHERE true";
+
+/// How many of the newest records are looked through for each one of a patient's.
+const LOOKED_THROUGH: i64 = 50;
+
 /// Where a page ends: the time and the id of its last record.
 type Position = (Time, Id);
 
@@ -140,14 +150,7 @@ pub(crate) async fn list_audit_records(
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<AuditRecordList>, Problem> {
     page.must_have_a_period(clinic)?;
-    let mut query = page.query(clinic);
-    let rows: Vec<Row> = query
-        .build_query_as()
-        // Planned with what is asked for: of an action that is rare and one that is not, PostgreSQL
-        // reads different indexes.
-        .persistent(false)
-        .fetch_all(&database)
-        .await?;
+    let rows = page.read(&database, clinic).await?;
     let records: Result<Vec<_>, _> = rows.into_iter().map(Row::read).collect();
     let mut records = records?;
     let next_cursor = page
@@ -175,18 +178,65 @@ impl Page {
         Ok(())
     }
 
-    /// The page's records and one more, by those filters alone that are given: one statement for
-    /// all of them would read every record for most.
-    fn query(&self, clinic: ClinicTimeZone) -> QueryBuilder<Postgres> {
-        let mut query = QueryBuilder::new(
-            "SELECT id, occurred_at, actor_id, actor_role, action, outcome, problem, patient_ids,
-                    account_id, reason, source, request_id
-             FROM audit.record
-             WHERE true",
-        );
-        if let Some(Id(patient)) = self.patient_id {
-            query.push(" AND patient_ids @> ").push_bind([patient]);
+    /// The page's records and one more.
+    async fn read(&self, database: &PgPool, clinic: ClinicTimeZone) -> Result<Vec<Row>, Problem> {
+        let limit = self.limit.and_one_more();
+        let Some(Id(patient)) = self.patient_id else {
+            return fetch(self.newest(clinic, limit), database).await;
+        };
+        // Who is on the first page of a list is in so many records that it would take long to read
+        // them all, and in so many of the newest ones that it is not necessary.
+        let rows = fetch(self.newest_of(patient, clinic, limit), database).await?;
+        if i64::try_from(rows.len()).is_ok_and(|found| found == limit) {
+            return Ok(rows);
         }
+        fetch(self.all_of(patient, clinic, limit), database).await
+    }
+
+    /// The newest records that fit, whosever data it was.
+    fn newest(&self, clinic: ClinicTimeZone, limit: i64) -> QueryBuilder<Postgres> {
+        let mut query = QueryBuilder::new(RECORDS);
+        self.push_filters(&mut query);
+        self.push_time(&mut query, clinic);
+        push_order(&mut query, limit);
+        query
+    }
+
+    /// What fits and is the patient's of some of the newest records.
+    fn newest_of(
+        &self,
+        patient: Uuid,
+        clinic: ClinicTimeZone,
+        limit: i64,
+    ) -> QueryBuilder<Postgres> {
+        let mut query = QueryBuilder::new("SELECT * FROM (");
+        query.push(RECORDS);
+        self.push_time(&mut query, clinic);
+        push_order(&mut query, LOOKED_THROUGH * limit);
+        query.push(") AS newest WHERE patient_ids @> ");
+        query.push_bind([patient]);
+        self.push_filters(&mut query);
+        push_order(&mut query, limit);
+        query
+    }
+
+    /// What fits of all that is the patient's. It is collected before it is put in order:
+    /// PostgreSQL, which may know how frequent a patient is and not when they were, would look for
+    /// them from the newest record on, through all the years before it comes to one.
+    fn all_of(&self, patient: Uuid, clinic: ClinicTimeZone, limit: i64) -> QueryBuilder<Postgres> {
+        let mut query = QueryBuilder::new("WITH of_patient AS MATERIALIZED (");
+        query.push(RECORDS).push(" AND patient_ids @> ");
+        query.push_bind([patient]);
+        self.push_filters(&mut query);
+        self.push_time(&mut query, clinic);
+        query.push(") SELECT * FROM of_patient");
+        push_order(&mut query, limit);
+        query
+    }
+
+    /// Those filters alone that are given: one statement for all of them would read every record
+    /// for most.
+    fn push_filters(&self, query: &mut QueryBuilder<Postgres>) {
         if let Some(Id(actor)) = self.actor_id {
             query.push(" AND actor_id = ").push_bind(actor);
         }
@@ -199,6 +249,10 @@ impl Page {
         if let Some(outcome) = self.outcome {
             query.push(" AND outcome = ").push_bind(outcome.name());
         }
+    }
+
+    /// From when to when, and what comes after the page before.
+    fn push_time(&self, query: &mut QueryBuilder<Postgres>, clinic: ClinicTimeZone) {
         if let Some(from) = self.from {
             let from = from.first(clinic);
             query.push(" AND occurred_at >= ").push_bind(from);
@@ -212,12 +266,20 @@ impl Page {
                 .push_bind(occurred_at);
             query.push(", ").push_bind(id).push(")");
         }
-        let limit = self.limit.and_one_more();
-        query
-            .push(" ORDER BY occurred_at DESC, id DESC LIMIT ")
-            .push_bind(limit);
-        query
     }
+}
+
+fn push_order(query: &mut QueryBuilder<Postgres>, limit: i64) {
+    query
+        .push(" ORDER BY occurred_at DESC, id DESC LIMIT ")
+        .push_bind(limit);
+}
+
+/// Planned with what is asked for: of an action that is rare and one that is not, PostgreSQL reads
+/// different indexes.
+async fn fetch(mut query: QueryBuilder<Postgres>, database: &PgPool) -> Result<Vec<Row>, Problem> {
+    let query = query.build_query_as().persistent(false);
+    Ok(query.fetch_all(database).await?)
 }
 
 /// A record as it is stored.

@@ -137,6 +137,44 @@ async fn pages_go_from_new_to_old_without_gap_or_repetition(database: PgPool) {
     assert_eq!(seen, written);
 }
 
+/// The first pages are among the newest records, the others behind many of somebody else's.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn pages_of_a_patient_go_on_behind_records_of_others(database: PgPool) {
+    let patient = Uuid::now_v7();
+    let mut written = Vec::new();
+    for others in [0, 300, 0] {
+        for _ in 0..5 {
+            let record = record(patient);
+            append(&database, record).await;
+            written.insert(0, record.id);
+        }
+        sqlx::query(
+            "SELECT audit.append(gen_random_uuid(), $2, 'CLINICIAN', 'READ_PATIENT', 'SUCCEEDED',
+                 NULL, ARRAY[gen_random_uuid()], NULL, NULL, NULL, NULL)
+             FROM generate_series(1, $1)",
+        )
+        .bind(others)
+        .bind(Uuid::from_u128(2))
+        .execute(&database)
+        .await
+        .unwrap();
+    }
+    for filter in ["", "&actorId=00000000-0000-0000-0000-000000000001"] {
+        let path = format!("?limit=3&action=READ_PATIENT&patientId={patient}{filter}");
+        let mut seen = Vec::new();
+        let mut query = path.clone();
+        while seen.len() <= written.len() {
+            let page = get(&database, &query).await;
+            seen.extend(ids(&page));
+            let Some(cursor) = page["nextCursor"].as_str() else {
+                break;
+            };
+            query = format!("{path}&cursor={cursor}");
+        }
+        assert_eq!(seen, written, "{filter}");
+    }
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn it_is_for_auditors_and_administrators(database: PgPool) {
     for role in Role::ALL {

@@ -2,6 +2,8 @@
 //!
 //! Who looks at the trail leaves a record in it, too.
 
+use std::collections::{HashMap, HashSet};
+
 use api::{
     ClinicTimeZone, Cursor, DayOrTime, Id, Limit, Problem, ProblemDocument, QueryInput, State,
     Time,
@@ -91,6 +93,7 @@ pub(crate) struct AuditRecordList {
     "id": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3e2",
     "occurredAt": "2026-01-15T09:30:00.223456Z",
     "actorId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
+    "actorName": "Zoe Kiefer",
     "actorRole": "CLINICIAN",
     "action": "EMERGENCY_ACCESS",
     "outcome": "SUCCEEDED",
@@ -107,6 +110,9 @@ pub(crate) struct AuditRecord {
     /// Who did it; null where nobody was logged in.
     #[schema(required)]
     actor_id: Option<Uuid>,
+    /// What they are called now, if their account has a name.
+    #[schema(required)]
+    actor_name: Option<String>,
     /// What they were then.
     #[schema(required)]
     actor_role: Option<Role>,
@@ -151,7 +157,8 @@ pub(crate) async fn list_audit_records(
 ) -> Result<Json<AuditRecordList>, Problem> {
     page.must_have_a_period(clinic)?;
     let rows = page.read(&database, clinic).await?;
-    let records: Result<Vec<_>, _> = rows.into_iter().map(Row::read).collect();
+    let names = names_of(&rows, &database).await?;
+    let records: Result<Vec<_>, _> = rows.into_iter().map(|row| row.read(&names)).collect();
     let mut records = records?;
     let next_cursor = page
         .limit
@@ -282,6 +289,19 @@ async fn fetch(mut query: QueryBuilder<Postgres>, database: &PgPool) -> Result<V
     Ok(query.fetch_all(database).await?)
 }
 
+/// What those are called who did all this. A name is no part of the trail: who has another one by
+/// now is shown with that.
+async fn names_of(rows: &[Row], database: &PgPool) -> Result<HashMap<Uuid, String>, Problem> {
+    let actors: HashSet<Uuid> = rows.iter().filter_map(|row| row.actor_id).collect();
+    let names = sqlx::query!(
+        r#"SELECT user_id AS "user!", name AS "name!" FROM auth.names_of($1)"#,
+        &Vec::from_iter(actors),
+    )
+    .fetch_all(database)
+    .await?;
+    Ok(names.into_iter().map(|row| (row.user, row.name)).collect())
+}
+
 /// A record as it is stored.
 #[derive(FromRow)]
 struct Row {
@@ -301,12 +321,14 @@ struct Row {
 
 impl Row {
     /// The record; 500 for a role, an action or an outcome that there is none of.
-    fn read(self) -> Result<AuditRecord, Problem> {
+    fn read(self, names: &HashMap<Uuid, String>) -> Result<AuditRecord, Problem> {
+        let name = self.actor_id.and_then(|actor| names.get(&actor));
         let role = self.actor_role.map(|role| role.parse()).transpose();
         Ok(AuditRecord {
             id: self.id,
             occurred_at: self.occurred_at,
             actor_id: self.actor_id,
+            actor_name: name.cloned(),
             actor_role: role.map_err(Problem::internal)?,
             action: self.action.parse().map_err(Problem::internal)?,
             outcome: self.outcome.parse().map_err(Problem::internal)?,

@@ -28,6 +28,8 @@ pub struct DemoUser {
     pub password: &'static str,
     /// What they may do.
     pub role: &'static str,
+    /// What they are called.
+    pub name: &'static str,
 }
 
 /// One for every role; the first is the one that is shown.
@@ -36,21 +38,25 @@ pub const DEMO_USERS: [DemoUser; 4] = [
         email: "testuser@test.com",
         password: "password123",
         role: "ADMIN",
+        name: "Tessa Usher",
     },
     DemoUser {
         email: "clinician@clinic.example",
         password: "clinician-demo-password",
         role: "CLINICIAN",
+        name: "Clara Heath",
     },
     DemoUser {
         email: "receptionist@clinic.example",
         password: "receptionist-demo-password",
         role: "RECEPTIONIST",
+        name: "Rufus Bell",
     },
     DemoUser {
         email: "auditor@clinic.example",
         password: "auditor-demo-password",
         role: "AUDITOR",
+        name: "Aubrey Marsh",
     },
 ];
 

@@ -17,7 +17,7 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use console::Term;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use identity::{Role, testing::as_caller};
-use schemas::Service;
+use schemas::{Service, together};
 use sqlx::{
     AssertSqlSafe, Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -132,7 +132,9 @@ async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), sqlx:
 async fn measure(options: PgConnectOptions, records: i64) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new().max_connections(4);
     let database = pool.connect_with(options).await?;
-    Service::Audit.migrations().run(&database).await?;
+    // The list asks for names, too.
+    let schemas = together([Service::Audit, Service::Auth]);
+    schemas.run(&database).await?;
     let begun = Instant::now();
     fill(&database, records).await?;
     say(&format!(

@@ -29,9 +29,12 @@ async fn mailed_token(clinic: &Clinic, email: &str, messages: usize) -> String {
     .await
 }
 
+/// What everybody is called who is invited.
+const NAME: &str = "Zoe Kiefer";
+
 async fn invite(clinic: &Clinic, administrator: &Visitor, role: Role) -> Value {
     let email = format!("{}@clinic.example", Uuid::new_v4());
-    let body = json!({ "email": email, "role": role });
+    let body = json!({ "email": email, "name": NAME, "role": role });
     let answer = administrator
         .post("/api/accounts")
         .json(&body)
@@ -74,6 +77,8 @@ async fn somebody_is_invited_promoted_and_kept_out() {
     let clinician = clinic.bearer(welcome["token"].as_str().unwrap());
     clinician.get("/api/notifications").answers(403).await;
     clinician.get("/api/patients").answers(200).await;
+    let me = clinician.get("/api/me").answers(200).await.json();
+    assert_eq!(me["name"], NAME);
 
     let answer = administrator.get(&path).answers(200).await;
     assert_eq!(answer.json()["hasPassword"], true);
@@ -83,7 +88,7 @@ async fn somebody_is_invited_promoted_and_kept_out() {
         .put(&path)
         .header("If-Match", &tag)
         .json(&change);
-    put.answers(200).await;
+    assert_eq!(put.answers(200).await.json()["name"], NAME);
     let put = administrator
         .put(&path)
         .header("If-Match", &tag)
@@ -271,6 +276,8 @@ async fn everybody_sees_their_own_account_and_what_they_may_do() {
         let records = clinic.administrator().await.get(&path);
         let records = records.answers(200).await.json();
         assert_eq!(records["records"][0]["outcome"], "SUCCEEDED", "{records}");
+        assert_eq!(records["records"][0]["actorName"], me["name"], "{records}");
+        assert!(me["name"].is_string(), "{me}");
     }
     clinic.stranger().get("/api/me").answers(401).await;
 }

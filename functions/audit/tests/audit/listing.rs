@@ -59,6 +59,7 @@ async fn a_record_is_shown_as_it_was_written(database: PgPool) {
             "id": written.id,
             "occurredAt": null,
             "actorId": Uuid::from_u128(1),
+            "actorName": null,
             "actorRole": "CLINICIAN",
             "action": "EMERGENCY_ACCESS",
             "outcome": "SUCCEEDED",
@@ -72,6 +73,46 @@ async fn a_record_is_shown_as_it_was_written(database: PgPool) {
     );
     let own = get(&database, "?action=READ_AUDIT_TRAIL").await;
     assert_eq!(ids(&own).len(), 1, "who looks is on record too");
+}
+
+/// The accounts with these ids; a name is what theirs is called.
+async fn accounts(database: &PgPool, accounts: &[(u128, Option<&str>)]) {
+    for (id, name) in accounts {
+        sqlx::query(
+            "INSERT INTO auth.user_account (id, email, role, name)
+             VALUES ($1, $1::text || '@clinic.example', 'CLINICIAN', $2)",
+        )
+        .bind(Uuid::from_u128(*id))
+        .bind(name)
+        .execute(database)
+        .await
+        .unwrap();
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_actor_is_named_as_their_account_is(database: PgPool) {
+    accounts(&database, &[(1, Some("Zoe Kiefer")), (2, None)]).await;
+    let mut written = Vec::new();
+    for (actor, name) in [
+        (Some(1), json!("Zoe Kiefer")),
+        (None, json!(null)),
+        (Some(2), json!(null)),
+        (Some(1), json!("Zoe Kiefer")),
+        // Nobody's any more.
+        (Some(3), json!(null)),
+    ] {
+        let record = Record {
+            actor: actor.map(|actor| (Uuid::from_u128(actor), Role::Clinician)),
+            ..record(Uuid::nil())
+        };
+        append(&database, record).await;
+        written.insert(0, name);
+    }
+    let page = get(&database, "?action=READ_PATIENT").await;
+    let names = page["records"].as_array().unwrap().iter();
+    let names: Vec<_> = names.map(|record| record["actorName"].clone()).collect();
+    assert_eq!(names, written);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

@@ -16,12 +16,12 @@ use std::sync::LazyLock;
 
 use audit_trail::{Action, Outcome, Record, Subject};
 use identity::Role;
-use schemas::Service;
+use schemas::{Service, together};
 use sqlx::{PgPool, migrate::Migrator};
 use uuid::Uuid;
 
-/// The service's schema.
-static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| Service::Audit.migrations());
+/// The service's schema, and that of the service which knows names.
+static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| together([Service::Audit, Service::Auth]));
 
 /// Somebody read a patient's record.
 fn record(patient: Uuid) -> Record<'static> {

@@ -2,6 +2,7 @@
 
 use api::{EntityTag, Problem};
 use chrono::{DateTime, Utc};
+use fields::{InvalidText, Line};
 use identity::Role;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,6 +15,7 @@ use uuid::Uuid;
     "id": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
     "version": 1,
     "email": "zoe@clinic.example",
+    "name": "Zoe Kiefer",
     "role": "CLINICIAN",
     "disabled": false,
     "hasPassword": true,
@@ -27,6 +29,9 @@ pub(crate) struct Account {
     pub(crate) version: i64,
     /// What they log in with.
     pub(crate) email: String,
+    /// Full name, if an administrator has said it.
+    #[schema(required)]
+    pub(crate) name: Option<String>,
     /// What they may do.
     pub(crate) role: Role,
     /// Whether they are kept out.
@@ -42,6 +47,7 @@ pub(crate) struct AccountRow {
     pub(crate) id: Uuid,
     pub(crate) version: i64,
     pub(crate) email: String,
+    pub(crate) name: Option<String>,
     pub(crate) role: String,
     pub(crate) disabled: bool,
     pub(crate) has_password: bool,
@@ -56,6 +62,7 @@ impl AccountRow {
             id,
             version,
             email,
+            name,
             role,
             disabled,
             has_password,
@@ -66,6 +73,7 @@ impl AccountRow {
             id,
             version,
             email,
+            name,
             role: role.parse().map_err(Problem::internal)?,
             disabled,
             has_password,
@@ -81,6 +89,46 @@ impl Account {
     }
 }
 
+/// What is wrong with a name, in the words that clients know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("Name {0}")]
+pub(crate) struct InvalidName(InvalidText);
+
+/// A full name of at most 100 characters; none where there is nothing to be seen.
+pub(crate) fn full_name(name: Option<&str>) -> Result<Option<Line>, InvalidName> {
+    match Line::parse(name.unwrap_or_default(), &(1..=100)) {
+        Ok(name) => Ok(Some(name)),
+        Err(InvalidText::Missing) => Ok(None),
+        Err(error) => Err(InvalidName(error)),
+    }
+}
+
 pub(crate) fn not_found() -> Problem {
     Problem::not_found("Account not found")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_a_name_has_one_that_can_be_seen() {
+        let read = |name: Option<&str>| {
+            let name = full_name(name).map_err(|error| error.to_string());
+            name.map(|name| name.map(|name| name.as_str().to_owned()))
+        };
+        for nothing in [None, Some(""), Some(" \u{3000}\n"), Some("\u{200b}")] {
+            assert_eq!(read(nothing), Ok(None), "{nothing:?}");
+        }
+        let stored = Ok(Some("Zoë Kiefer".to_owned()));
+        assert_eq!(read(Some(" Zoe\u{308}  Kiefer ")), stored);
+        assert!(read(Some(&"é".repeat(100))).is_ok());
+        for (name, refusal) in [
+            ("é".repeat(101), "Name cannot exceed 100 characters"),
+            ("a\0b".to_owned(), "Name cannot contain control characters"),
+            ("…".to_owned(), "Name must have a letter or a digit"),
+        ] {
+            assert_eq!(read(Some(&name)), Err(refusal.to_owned()));
+        }
+    }
 }

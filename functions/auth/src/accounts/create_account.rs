@@ -8,7 +8,7 @@ use api::{
 };
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router};
-use fields::EmailAddress;
+use fields::{EmailAddress, Line};
 use http::{StatusCode, header};
 use identity::{Caller, Permission, Role};
 use route::Route;
@@ -19,7 +19,7 @@ use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::account::{Account, AccountRow};
+use super::account::{Account, AccountRow, full_name};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::post("/api/accounts")
@@ -40,12 +40,15 @@ pub fn routes(database: PgPool, sessions: Sessions) -> Router {
 /// to say: any other field is refused.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({ "email": "zoe@clinic.example", "role": "CLINICIAN" }))]
+#[schema(example = json!({ "email": "zoe@clinic.example", "name": "Zoe Kiefer", "role": "CLINICIAN" }))]
 pub(crate) struct NewAccount {
     /// E-mail address; no two accounts have the same.
     #[serde(default)]
     #[schema(required = true, format = Email, max_length = 254)]
     email: String,
+    /// Full name, at most 100 characters: whom their id means, where somebody reads what they did.
+    #[schema(max_length = 100)]
+    name: Option<String>,
     /// What they may do.
     role: Role,
 }
@@ -80,7 +83,9 @@ pub(crate) async fn create_account(
     Problem,
 > {
     let mut errors = InputErrors::default();
-    let Some(email) = errors.field("email", EmailAddress::parse(&input.email)) else {
+    let email = errors.field("email", EmailAddress::parse(&input.email));
+    let name = errors.field("name", full_name(input.name.as_deref()));
+    let (Some(email), Some(name)) = (email, name) else {
         return Err(errors.into_problem());
     };
 
@@ -90,12 +95,13 @@ pub(crate) async fn create_account(
         .await?;
     let account = sqlx::query_as!(
         AccountRow,
-        r#"INSERT INTO auth.user_account (id, email, role)
-           VALUES ($1, $2, $3)
-           RETURNING id, version, email, role, disabled,
+        r#"INSERT INTO auth.user_account (id, email, name, role)
+           VALUES ($1, $2, $3, $4)
+           RETURNING id, version, email, name, role, disabled,
                      password_hash IS NOT NULL AS "has_password!", created_at, updated_at"#,
         Uuid::now_v7(),
         email.as_str(),
+        name.as_ref().map(Line::as_str),
         input.role.name(),
     )
     .fetch_one(&mut transaction)

@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 
 use audit_trail::{Action, Outcome, Record, Subject};
-use fields::EmailAddress;
+use fields::{EmailAddress, Line};
 use identity::Role;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use secrecy::SecretString;
@@ -19,6 +19,7 @@ use sqlx::PgPool;
 use store::Transaction;
 use uuid::Uuid;
 
+use super::account::full_name;
 use crate::passwords::{HashingFailed, InvalidPassword, Password, PasswordHash};
 
 /// How many users one call may bring: each costs a password hash.
@@ -37,12 +38,14 @@ struct UserInput {
     email: String,
     password: SecretString,
     role: Role,
+    name: Option<String>,
 }
 
 struct NewUser {
     email: EmailAddress,
     password: Password,
     role: Role,
+    name: Option<Line>,
 }
 
 /// Which passwords the users may be given.
@@ -119,7 +122,8 @@ pub async fn serve(database: PgPool, rules: PasswordRules) -> Result<(), lambda_
 }
 
 /// Gives every user of `input` an account who has none:
-/// `{"users": [{"email": …, "password": …, "role": …}]}`.
+/// `{"users": [{"email": …, "password": …, "role": …}]}`, with a
+/// `"name"` if they are to have one.
 ///
 /// # Errors
 /// If anything is wrong with any of them; then nobody gets an account.
@@ -147,7 +151,7 @@ pub async fn create_users(
     for user in users {
         if !existing.contains(user.email.as_str()) {
             let hash = PasswordHash::of(user.password).await?;
-            accounts.push((user.email, hash, user.role));
+            accounts.push((user.email, hash, user.role, user.name));
         }
     }
 
@@ -156,16 +160,17 @@ pub async fn create_users(
 
     let mut created = Vec::new();
     let mut transaction = Transaction::begin(database).await?;
-    for (email, hash, role) in accounts {
+    for (email, hash, role, name) in accounts {
         let id = Uuid::now_v7();
         let inserted = sqlx::query!(
-            "INSERT INTO auth.user_account (id, email, password_hash, role)
-             VALUES ($1, $2, $3, $4)
+            "INSERT INTO auth.user_account (id, email, password_hash, role, name)
+             VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT ON CONSTRAINT user_account_email_unique DO NOTHING",
             id,
             email.as_str(),
             hash.as_str(),
             role.name(),
+            name.as_ref().map(Line::as_str),
         )
         .execute(&mut transaction)
         .await?;
@@ -217,10 +222,13 @@ fn parse(rules: PasswordRules, input: Value) -> Result<Vec<NewUser>, CreateUsers
         let password = rules
             .read(&user.password, email.as_str())
             .map_err(|error| invalid("password", error.to_string()))?;
+        let name =
+            full_name(user.name.as_deref()).map_err(|error| invalid("name", error.to_string()))?;
         Ok(NewUser {
             email,
             password,
             role: user.role,
+            name,
         })
     });
     users.collect()

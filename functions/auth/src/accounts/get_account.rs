@@ -44,7 +44,7 @@ pub(crate) async fn get_account(
 ) -> Result<(EntityTag, Json<Account>), Problem> {
     let account = sqlx::query_as!(
         AccountRow,
-        r#"SELECT id, version, email, role, disabled,
+        r#"SELECT id, version, email, name, role, disabled,
                   password_hash IS NOT NULL AS "has_password!", created_at, updated_at
            FROM auth.user_account
            WHERE id = $1"#,

@@ -32,6 +32,7 @@ pub fn routes(database: PgPool) -> Router {
 #[schema(example = json!({
     "id": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
     "email": "zoe@clinic.example",
+    "name": "Zoe Kiefer",
     "role": "AUDITOR",
     "permissions": ["END_OWN_SESSIONS", "READ_OWN_ACCOUNT", "LIST_PATIENTS", "READ_AUDIT_TRAIL"]
 }))]
@@ -40,6 +41,9 @@ pub(crate) struct OwnAccount {
     id: Uuid,
     /// What they log in with.
     email: String,
+    /// Full name, if an administrator has said it.
+    #[schema(required)]
+    name: Option<String>,
     /// What they work as.
     role: Role,
     /// What they may do, thereby: a page shows what is for them.
@@ -64,7 +68,7 @@ pub(crate) async fn get_own_account(
 ) -> Result<Json<OwnAccount>, Problem> {
     let account = sqlx::query_as!(
         AccountRow,
-        r#"SELECT id, version, email, role, disabled,
+        r#"SELECT id, version, email, name, role, disabled,
                   password_hash IS NOT NULL AS "has_password!", created_at, updated_at
            FROM auth.user_account
            WHERE id = $1"#,
@@ -80,6 +84,7 @@ pub(crate) async fn get_own_account(
     Ok(Json(OwnAccount {
         id: account.id,
         email: account.email,
+        name: account.name,
         role: account.role,
         permissions: account.role.permissions().to_vec(),
     }))

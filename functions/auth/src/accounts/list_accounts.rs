@@ -68,7 +68,7 @@ pub(crate) async fn list_accounts(
     let after = page.cursor.map_or(Uuid::nil(), |Cursor(Id(id))| id);
     let rows = sqlx::query_as!(
         AccountRow,
-        r#"SELECT id, version, email, role, disabled,
+        r#"SELECT id, version, email, name, role, disabled,
                   password_hash IS NOT NULL AS "has_password!", created_at, updated_at
            FROM auth.user_account
            WHERE id > $1

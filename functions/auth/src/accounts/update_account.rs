@@ -12,16 +12,17 @@ use api::{
 };
 use audit_trail::{About, Action, Subject, Trail};
 use axum::{Json, Router};
+use fields::Line;
 use identity::{Caller, Permission, Role};
 use route::Route;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sessions::Sessions;
 use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::account::{Account, AccountRow, not_found};
+use super::account::{Account, AccountRow, full_name, not_found};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::put("/api/accounts/{id}")
@@ -49,6 +50,11 @@ pub(crate) struct AccountChange {
     role: Role,
     /// Whether they are kept out.
     disabled: bool,
+    /// Full name, at most 100 characters. It stays where the field is missing, and is removed
+    /// with null or an empty text.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 100)]
+    name: NewName,
     #[serde(default, rename = "id")]
     #[schema(read_only, value_type = Option<Uuid>)]
     _id: ReadOnly,
@@ -69,9 +75,26 @@ pub(crate) struct AccountChange {
     _updated_at: ReadOnly,
 }
 
+/// A name that may be missing, which is not the same as none.
+#[derive(Default)]
+struct NewName {
+    is_given: bool,
+    name: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for NewName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Option::deserialize(deserializer)?;
+        Ok(Self {
+            is_given: true,
+            name,
+        })
+    }
+}
+
 /// Update an account
 ///
-/// Changes the role, disables or enables. The sessions of somebody whose role has changed or who was
+/// Changes the role and the name, disables or enables. The sessions of somebody whose role has changed or who was
 /// disabled end within 30 seconds. The last administrator who can log in stays one.
 #[utoipa::path(
     put, path = ROUTE.path(), tag = "accounts",
@@ -96,6 +119,9 @@ pub(crate) async fn update_account(
     if_match: IfMatch,
     Input(change): Input<AccountChange>,
 ) -> Result<(EntityTag, Json<Account>), Problem> {
+    let name = full_name(change.name.name.as_deref())
+        .map_err(|error| Problem::invalid_field("name", error.to_string()))?;
+
     let mut transaction = Transaction::begin(&database).await?;
     one_at_a_time(&mut transaction).await?;
     sessions
@@ -103,7 +129,7 @@ pub(crate) async fn update_account(
         .await?;
     let before = sqlx::query_as!(
         AccountRow,
-        r#"SELECT id, version, email, role, disabled,
+        r#"SELECT id, version, email, name, role, disabled,
                   password_hash IS NOT NULL AS "has_password!", created_at, updated_at
            FROM auth.user_account
            WHERE id = $1
@@ -122,13 +148,16 @@ pub(crate) async fn update_account(
     let account = sqlx::query_as!(
         AccountRow,
         r#"UPDATE auth.user_account
-           SET role = $2, disabled = $3, version = version + 1, updated_at = GREATEST(updated_at, clock_timestamp())
+           SET role = $2, disabled = $3, name = CASE WHEN $4 THEN $5 ELSE name END, version = version + 1,
+               updated_at = GREATEST(updated_at, clock_timestamp())
            WHERE id = $1
-           RETURNING id, version, email, role, disabled,
+           RETURNING id, version, email, name, role, disabled,
                      password_hash IS NOT NULL AS "has_password!", created_at, updated_at"#,
         id,
         change.role.name(),
         change.disabled,
+        change.name.is_given,
+        name.as_ref().map(Line::as_str),
     )
     .fetch_one(&mut transaction)
     .await?

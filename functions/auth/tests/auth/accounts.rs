@@ -1,4 +1,4 @@
-use auth::{create_account, get_account, list_accounts, update_account};
+use auth::{create_account, get_account, get_own_account, list_accounts, update_account};
 use axum::{Router, body::Body, response::Response};
 use http::{Method, Request, StatusCode, header};
 use identity::{
@@ -117,6 +117,89 @@ async fn an_account_is_created_read_and_listed(database: PgPool) {
             "u3@clinic.example"
         )
     );
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_account_has_the_name_that_it_was_given_last(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    let routes = routes.merge(get_own_account::routes(database.clone()));
+    let body =
+        json!({ "email": "zoe@clinic.example", "role": "AUDITOR", "name": " Zoe\u{308}  K. " });
+    let created = request(Method::POST, "/api/accounts", Some(body), Role::Admin);
+    let created = json(send(&routes, created).await).await;
+    assert_eq!(created["name"], "Zoë K.");
+    let path = format!("/api/accounts/{}", created["id"].as_str().unwrap());
+
+    for (sent, name) in [
+        (json!({}), json!("Zoë K.")),
+        (json!({ "name": "Zoë Kiefer" }), json!("Zoë Kiefer")),
+        (json!({ "name": null }), json!(null)),
+        (json!({}), json!(null)),
+        (json!({ "name": "Zoe" }), json!("Zoe")),
+        (json!({ "name": "" }), json!(null)),
+    ] {
+        let mut body = json!({ "role": "AUDITOR", "disabled": false });
+        body.as_object_mut()
+            .unwrap()
+            .extend(sent.as_object().unwrap().clone());
+        let put = request(Method::PUT, &path, Some(body), Role::Admin);
+        let changed = json(send(&routes, put).await).await;
+        assert_eq!(changed["name"], name, "{sent}: {changed}");
+        let read = json(send(&routes, request(Method::GET, &path, None, Role::Admin)).await).await;
+        assert_eq!(read, changed);
+        let list = request(Method::GET, "/api/accounts", None, Role::Admin);
+        let list = json(send(&routes, list).await).await;
+        assert_eq!(list["accounts"][1], changed);
+        let me = request(Method::GET, "/api/me", None, Role::Auditor);
+        let user = created["id"].as_str().unwrap().parse().unwrap();
+        let me = in_session(me, user, Role::Auditor, Uuid::nil());
+        let me = json(send(&routes, me).await).await;
+        assert_eq!((&me["id"], &me["name"]), (&created["id"], &name));
+    }
+
+    let nameless = json(create(&routes, "max@clinic.example", "AUDITOR").await).await;
+    assert_eq!(nameless["name"], json!(null));
+    for (name, message) in [
+        (json!("é".repeat(101)), "Name cannot exceed 100 characters"),
+        (json!("a\0b"), "Name cannot contain control characters"),
+        (json!(42), "Must be a string"),
+    ] {
+        let body = json!({ "email": "eva@clinic.example", "role": "AUDITOR", "name": name });
+        let post = request(Method::POST, "/api/accounts", Some(body), Role::Admin);
+        let body = json!({ "role": "AUDITOR", "disabled": true, "name": name });
+        let put = request(Method::PUT, &path, Some(body), Role::Admin);
+        for request in [post, put] {
+            let response = send(&routes, request).await;
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{name}");
+            assert_eq!(json(response).await["errors"]["name"], message);
+        }
+    }
+    let read = json(send(&routes, request(Method::GET, &path, None, Role::Admin)).await).await;
+    assert_eq!(read["disabled"], false);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn other_services_ask_for_names_by_their_ids(database: PgPool) {
+    let deployment = Deployment::new().await;
+    let routes = routes(&database, &deployment).await;
+    let mut ids = Vec::new();
+    for (email, name) in [
+        ("zoe@clinic.example", json!("Zoe Kiefer")),
+        ("max@clinic.example", json!(null)),
+        ("eva@clinic.example", json!("Eva Stein")),
+    ] {
+        let body = json!({ "email": email, "role": "AUDITOR", "name": name });
+        let post = request(Method::POST, "/api/accounts", Some(body), Role::Admin);
+        let account = json(send(&routes, post).await).await;
+        ids.push(account["id"].as_str().unwrap().parse::<Uuid>().unwrap());
+    }
+    let names: Vec<(Uuid, String)> = sqlx::query_as("SELECT * FROM auth.names_of($1)")
+        .bind([ids[0], ids[1], Uuid::nil()])
+        .fetch_all(&database)
+        .await
+        .unwrap();
+    assert_eq!(names, [(ids[0], "Zoe Kiefer".to_owned())]);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

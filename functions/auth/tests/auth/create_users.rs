@@ -52,6 +52,23 @@ async fn who_has_an_account_keeps_it_as_it_is(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_is_said_to_have_a_name_has_it(database: PgPool) {
+    let mut zoe = user("zoe@clinic.example");
+    zoe["name"] = json!(" Zoe  Kiefer");
+    let users = json!({ "users": [zoe, user("max@clinic.example")] });
+    create_users(&database, PasswordRules::Full, users)
+        .await
+        .unwrap();
+    let names: Vec<(String, Option<String>)> =
+        sqlx::query_as("SELECT email, name FROM auth.user_account ORDER BY email DESC")
+            .fetch_all(&database)
+            .await
+            .unwrap();
+    let names: Vec<_> = names.iter().map(|(_, name)| name.as_deref()).collect();
+    assert_eq!(names, [Some("Zoe Kiefer"), None]);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn several_calls_at_once_create_each_user_once(database: PgPool) {
     let emails: Vec<String> = (0..4).map(|n| format!("user{n}@clinic.example")).collect();
     let forwards: Vec<Value> = emails.iter().map(|email| user(email)).collect();
@@ -115,6 +132,10 @@ async fn bad_input_creates_nobody_and_is_not_repeated(database: PgPool) {
         (
             with("password", json!(["hunter2"])),
             "users[1].password: has a wrong or missing value",
+        ),
+        (
+            with("name", json!("a\0b")),
+            "users[1].name: Name cannot contain control characters",
         ),
         (
             with("role", json!("hunter2")),

@@ -1,4 +1,4 @@
-//! What an AWS service's refusal means to a client of ours.
+//! How an AWS service's error is reported to clients.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::Problem;
 
-/// How AWS services ask a client to slow down; most of them with the status 400
+/// The codes with which AWS services throttle a client; most come with status 400
 /// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>).
 const THROTTLING: [&str; 8] = [
     "Throttling",
@@ -20,8 +20,8 @@ const THROTTLING: [&str; 8] = [
     "TransactionInProgressException",
 ];
 
-/// An AWS service that does not answer, fails, or asks us to slow down, is unavailable for
-/// the moment; the SDK has already retried. Anything else is a fault of ours.
+/// An AWS service that times out, fails or throttles us is temporarily unavailable; the SDK has
+/// already retried. Anything else is our own fault.
 impl<E> From<SdkError<E, HttpResponse>> for Problem
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_is_told_from_what_is_our_fault() {
+    fn throttling_and_outages_are_503_and_everything_else_is_500() {
         for (status, code) in [
             (400, "ThrottlingException"),
             (400, "ProvisionedThroughputExceededException"),
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_may_pass() {
+    fn a_timeout_is_503() {
         let error: SdkError<ErrorMetadata, HttpResponse> = SdkError::timeout_error("slow");
         let status = Problem::from(error).kind().status();
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

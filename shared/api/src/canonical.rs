@@ -1,4 +1,4 @@
-//! One text for all JSON that says the same.
+//! One canonical text for all JSON documents with the same meaning.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 use crate::json::{BYTE_ORDER_MARK, MAX_DEPTH};
 
-/// The JSON without white space, its members in the order of their names and its strings in
-/// one spelling. Numbers stay as they are written. What is no JSON, or is nested deeper than any
-/// that we take, stands for itself.
+/// The JSON without white space, with its members sorted by name and its strings in one spelling.
+/// Numbers stay as they are written. Anything that is not JSON, or is nested deeper than the API
+/// accepts, is returned unchanged.
 #[must_use]
 pub fn canonical_json(body: &[u8]) -> Vec<u8> {
     let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
@@ -33,7 +33,7 @@ fn write(value: &RawValue, levels: usize, text: &mut String) -> Result<(), serde
         Some(b'{') => {
             let below = below()?;
             let Members(mut members) = serde_json::from_str(json)?;
-            // Those of one name stay in their order.
+            // The sort is stable: members with the same name keep their order.
             members.sort_by(|(one, _), (other, _)| one.cmp(other));
             text.push('{');
             for (place, (name, value)) in members.into_iter().enumerate() {
@@ -67,7 +67,7 @@ fn write(value: &RawValue, levels: usize, text: &mut String) -> Result<(), serde
     Ok(())
 }
 
-/// The members of an object, as often as they are there.
+/// The members of an object, including duplicates.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_white_space_say_nothing() {
+    fn member_order_white_space_and_escapes_do_not_matter() {
         let one = r#"{"b":[1,{"d":null,"c":true}],"a":"é\"\n/"}"#;
         for other in [
             one,
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_says_something() {
+    fn every_other_difference_matters() {
         for (one, other) in [
             ("[1]", "[1.0]"),
             ("[1e2]", "[100]"),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_stands_for_itself() {
+    fn unreadable_json_is_returned_unchanged() {
         let deep = |levels: usize| format!("{}{}", "[ ".repeat(levels), "]".repeat(levels));
         for text in [
             "",

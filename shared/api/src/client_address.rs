@@ -1,4 +1,4 @@
-//! Where a request comes from, also behind proxies of the operator's.
+//! Where a request comes from, even behind the operator's own proxies.
 
 use std::{convert::Infallible, net::IpAddr};
 
@@ -8,24 +8,26 @@ use ipnet::IpNet;
 
 use crate::gateway::request_context;
 
-/// The header in which each proxy adds whom it was called by, at the end.
+/// The header to which each proxy appends the address of its caller.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The proxies in front of the API that say whom they were called by. None by default: then
-/// the header is what anybody may have written.
+/// The proxies in front of the API whose `X-Forwarded-For` is trusted. None by default, because
+/// anybody can write the header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// It is no address and no network.
+/// Neither an address nor a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("TRUSTED_PROXIES: {0} is no address and no network, such as 192.0.2.7 or 2001:db8::/32")]
+#[error(
+    "TRUSTED_PROXIES: {0} is neither an address nor a network, such as 192.0.2.7 or 2001:db8::/32"
+)]
 pub struct InvalidProxy(String);
 
 impl TrustedProxies {
-    /// Reads `TRUSTED_PROXIES`; none where it is not set.
+    /// Reads `TRUSTED_PROXIES`; none if it is not set.
     ///
     /// # Errors
-    /// If one of them is no address or network.
+    /// If an entry is neither an address nor a network.
     pub fn from_env() -> Result<Self, InvalidProxy> {
         Self::parse(&std::env::var("TRUSTED_PROXIES").unwrap_or_default())
     }
@@ -33,7 +35,7 @@ impl TrustedProxies {
     /// Reads addresses and networks, separated by commas.
     ///
     /// # Errors
-    /// If one of them is neither.
+    /// If an entry is neither.
     pub fn parse(text: &str) -> Result<Self, InvalidProxy> {
         let parts = text
             .split(',')
@@ -52,7 +54,7 @@ impl TrustedProxies {
         self.0.iter().any(|proxy| proxy.contains(&address))
     }
 
-    /// Who called the outermost of the proxies, if the gateway was called by one of them.
+    /// The caller of the outermost trusted proxy, if the gateway was called by a trusted proxy.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
         let forwarded = headers.get_all(FORWARDED_FOR).iter();
@@ -63,7 +65,7 @@ impl TrustedProxies {
             if !self.contain(client) {
                 break;
             }
-            // What is none, no proxy of ours has written.
+            // Not an address, so not written by one of our proxies.
             let Ok(address) = address.trim().parse::<IpAddr>() else {
                 break;
             };
@@ -73,12 +75,12 @@ impl TrustedProxies {
     }
 }
 
-/// The address that a request comes from, if the gateway has said so.
+/// The address that a request comes from, if the gateway reports one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub Option<IpAddr>);
 
 impl ClientAddress {
-    /// That of a request with these parts.
+    /// The address of the request with these parts.
     #[must_use]
     pub fn of(parts: &Parts) -> Self {
         let context = request_context(&parts.extensions);
@@ -114,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn a_header_counts_as_far_as_proxies_of_ours_have_written_it() {
+    fn the_forwarded_for_header_counts_only_as_far_as_trusted_proxies_wrote_it() {
         let ours = "192.0.2.0/24, 2001:db8:7::/48";
         for (proxies, peer, forwarded, expected) in [
             ("", "192.0.2.1", &["203.0.113.9"][..], "192.0.2.1"),
             (ours, "198.51.100.1", &["203.0.113.9"], "198.51.100.1"),
             (ours, "192.0.2.1", &[], "192.0.2.1"),
             (ours, "192.0.2.1", &["203.0.113.9"], "203.0.113.9"),
-            // What stands before it, the client has written.
+            // Everything before it was written by the client.
             (ours, "192.0.2.1", &["10.0.0.1, 203.0.113.9"], "203.0.113.9"),
             (
                 ours,
@@ -135,7 +137,7 @@ mod tests {
                 &["10.0.0.1", "203.0.113.9"],
                 "203.0.113.9",
             ),
-            // API Gateway adds whom it was called by, and so does a second proxy.
+            // API Gateway appends the address of its caller, and so does a second proxy.
             (
                 ours,
                 "192.0.2.1",
@@ -150,7 +152,7 @@ mod tests {
             ),
             (ours, "2001:db8:7::1", &["2001:db8:9::1"], "2001:db8:9::1"),
             (ours, "192.0.2.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
-            // Nonsense is nobody's address.
+            // Garbage is not an address.
             (ours, "192.0.2.1", &["unknown"], "192.0.2.1"),
             (ours, "192.0.2.1", &["203.0.113.9, "], "192.0.2.1"),
             (

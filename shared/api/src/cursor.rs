@@ -1,15 +1,15 @@
-//! Keyset pages: where the last page ended, as an opaque value, and how much comes next.
+//! Keyset pagination: an opaque cursor for where the last page ended, and the page size.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Error as _};
 
-/// Where the last page ended. Opaque to clients, so that what a page is sorted by can
-/// change without breaking them.
+/// Where the last page ended. Opaque to clients, so that the sort key can change without breaking
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor<K>(pub K);
 
 impl<K: Serialize> Cursor<K> {
-    /// The text that a client hands back for the next page.
+    /// The text that a client sends to get the next page.
     #[must_use]
     pub fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&self.0).unwrap_or_default())
@@ -24,11 +24,11 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok())
             .map(Self)
-            .ok_or_else(|| D::Error::custom("Must be the nextCursor of the page before"))
+            .ok_or_else(|| D::Error::custom("Must be the nextCursor of the previous page"))
     }
 }
 
-/// How many items a page has: 1 to 100, 20 where the client does not say.
+/// The number of items per page: 1 to 100, 20 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(u16);
 
@@ -36,7 +36,7 @@ impl Limit {
     /// The largest page.
     pub const MAX: u16 = 100;
 
-    /// One more than the page has: reading it tells whether there is a next page.
+    /// One more than fits on the page: reading it tells whether there is a next page.
     #[must_use]
     pub fn and_one_more(self) -> i64 {
         i64::from(self.0) + 1
@@ -48,9 +48,9 @@ impl Limit {
         usize::from(self.0)
     }
 
-    /// Cuts what was read, [one more](Self::and_one_more), to the page, and answers the text
-    /// of the cursor of the next page if there is one. It continues behind the last item,
-    /// whose place `place` tells.
+    /// Cuts the items, of which [one more](Self::and_one_more) was read, to the page. Returns the
+    /// cursor of the next page if there is one: it continues after the last item, whose sort key is
+    /// `place`.
     pub fn cut<T, K: Serialize>(
         self,
         items: &mut Vec<T>,
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_up_cursor_is_refused() {
+    fn a_made_up_cursor_is_rejected() {
         for text in ["ü", "e30", "bm90IGpzb24"] {
             assert_eq!(page("cursor", text), None, "{text}");
         }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_cut_where_the_next_one_begins() {
+    fn a_page_ends_where_the_next_one_begins() {
         let mut items = vec![1, 2, 3];
         assert_eq!(
             Limit(2).cut(&mut items, |last| *last),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_bounded() {
+    fn a_page_limit_is_between_1_and_100() {
         let limit = |text| page("limit", text).map(|page| page.limit);
         for text in ["0", "101", "-1", "+1", "01", "1.0", "x"] {
             assert_eq!(limit(text), None, "{text}");

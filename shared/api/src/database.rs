@@ -1,12 +1,12 @@
-//! What PostgreSQL's refusal means to a client of ours.
+//! How a PostgreSQL error is reported to clients.
 
 use sql_state::Meaning;
 use sqlx::Error;
 
 use crate::Problem;
 
-/// A database that is down, starting or saturated is unavailable for the moment.
-/// Anything else is a fault of ours.
+/// A database that is down, starting or saturated is temporarily unavailable. Anything else is our
+/// own fault.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match sql_state::meaning(&error) {
@@ -16,20 +16,20 @@ impl From<Error> for Problem {
     }
 }
 
-/// Whether the request failed only because one of its statements was prepared before a
-/// migration. Nothing of it has happened then.
+/// Whether the request failed only because one of its statements was prepared before a migration.
+/// In that case, it has had no effect.
 pub(crate) fn failed_as_outdated(problem: &Problem) -> bool {
     let cause = problem.cause::<Error>();
     cause.is_some_and(|error| sql_state::meaning(error) == Meaning::Outdated)
 }
 
-/// Lets the database decide: a violated constraint becomes the problem it stands for.
+/// Lets the database decide: a violated constraint becomes the problem that it stands for.
 pub trait OnConstraint<T> {
-    /// The problem for a violation of the constraint of this name; every other error as
-    /// it is.
+    /// Turns a violation of the constraint of this name into this problem. Other errors are
+    /// converted as usual.
     ///
     /// # Errors
-    /// Whatever the statement failed with.
+    /// The problem for whatever the statement failed with.
     fn on_constraint(self, name: &str, problem: impl FnOnce() -> Problem) -> Result<T, Problem>;
 }
 

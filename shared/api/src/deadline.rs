@@ -1,8 +1,6 @@
-//! How long a request may take.
-
 use std::time::Duration;
 
-/// How long a request may take before the client is told to try again. Below the 29
-/// seconds after which API Gateway gives up with an answer of its own, and below the
-/// functions' own time-out.
+/// How long a request may take before the client is told to try again. Shorter than the 29 seconds
+/// after which API Gateway gives up with a response of its own, and than the functions' own
+/// timeout.
 pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);

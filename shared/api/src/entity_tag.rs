@@ -1,5 +1,5 @@
-//! Optimistic concurrency: the version of a resource as `ETag`, and what a client asks
-//! for with `If-Match` (RFC 9110, sections 8.8.3 and 13.1.1).
+//! Optimistic concurrency: the version of a resource as its `ETag`, and the versions that a client
+//! accepts in `If-Match` (RFC 9110, sections 8.8.3 and 13.1.1).
 
 use axum::{
     extract::FromRequestParts,
@@ -16,7 +16,7 @@ use utoipa::{
 
 use crate::{Problem, only_header};
 
-/// The header by the name that clients know it by.
+/// The header's name as clients know it.
 const IF_MATCH: &str = "If-Match";
 
 /// The version of a resource as the client sees it: a strong entity tag.
@@ -34,23 +34,23 @@ impl IntoResponseParts for EntityTag {
     }
 }
 
-/// Whether a change has to name the version that it is made to.
+/// Whether a change has to name the version that it applies to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum IfMatchRule {
-    /// A change without `If-Match` is made to whatever is there.
+    /// A change without `If-Match` applies to the current version, whichever it is.
     #[default]
     Optional,
-    /// A change without `If-Match` is answered 428.
+    /// A change without `If-Match` is rejected with 428.
     Required,
 }
 
-/// The deployment says neither yes nor no.
+/// The setting is neither true nor false.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("REQUIRE_IF_MATCH: {0} is neither true nor false")]
 pub struct UnknownIfMatchRule(String);
 
 impl IfMatchRule {
-    /// Reads `REQUIRE_IF_MATCH`, `true` or `false`; optional where it is not set.
+    /// Reads `REQUIRE_IF_MATCH`, `true` or `false`; optional if it is not set.
     ///
     /// # Errors
     /// If it is neither.
@@ -72,7 +72,7 @@ impl IfMatchRule {
 pub enum IfMatch {
     /// `*`, or no header where none is required: any version.
     Any,
-    /// One of these; an entity tag that we never gave out matches nothing.
+    /// One of these. An entity tag that is not ours matches nothing.
     OneOf(Vec<i64>),
 }
 
@@ -99,7 +99,7 @@ impl IfMatch {
         let mut rest = header;
         loop {
             rest = rest.trim_ascii_start();
-            // Of a list of tags some elements may be empty (RFC 9110, section 5.6.1.2).
+            // A list may contain empty elements (RFC 9110, section 5.6.1.2).
             if let Some(behind) = rest.strip_prefix(b",") {
                 rest = behind;
                 continue;
@@ -118,7 +118,7 @@ impl IfMatch {
     }
 }
 
-/// How the header is described to clients.
+/// How the header appears in the API document.
 impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let form: Object = ObjectBuilder::new()
@@ -130,18 +130,18 @@ impl IntoParams for IfMatch {
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
             .description(Some(
-                "The `ETag` that was read: what was changed since then is left as it is, and the answer is 412",
+                "The `ETag` of the version that was read. If the resource has changed since, the response is 412 and nothing is changed",
             ))
             .schema(Some(form));
         vec![parameter.build()]
     }
 }
 
-/// What is between the quotation marks of the first entity tag, and what is behind it.
+/// The content of the first entity tag, and the rest of the text.
 ///
-/// A weak tag is read like a strong one. `If-Match` is to compare strongly, but we give out no
-/// weak tags: one with a version of ours is our own tag after a proxy has compressed the answer
-/// that it came with, and says which version the client has read.
+/// A weak tag is read like a strong one. `If-Match` requires a strong comparison, but we issue no
+/// weak tags: a weak tag with one of our versions is our own tag after a proxy has compressed the
+/// response, and still says which version the client has read.
 fn tag(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.strip_prefix(b"W/").unwrap_or(text);
     let text = text.strip_prefix(b"\"")?;
@@ -151,7 +151,7 @@ fn tag(text: &[u8]) -> Option<(&[u8], &[u8])> {
     opaque.iter().all(allowed).then_some((opaque, behind))
 }
 
-/// The version that we give out this tag for, if there is one: in the form that we write it.
+/// The version that this tag was issued for, if it is exactly as we write it.
 fn version(opaque: &[u8]) -> Option<i64> {
     let text = str::from_utf8(opaque).ok()?;
     let version: i64 = text.parse().ok()?;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_the_standard_allows() {
+    fn if_match_is_read_as_the_standard_allows() {
         assert_eq!(parse("*"), Some(IfMatch::Any));
         assert_eq!(parse(" *\t"), Some(IfMatch::Any));
         for (header, of_ours) in [
@@ -201,7 +201,7 @@ mod tests {
             ("W/\"3\"", &[3]),
             ("\"3\", W/\"4\",\"abc\"", &[3, 4]),
             (" ,\"3\" , ,\"4\",", &[3, 4]),
-            // Not ours, whatever is in it.
+            // Not our tags.
             ("\"\"", &[]),
             ("\"a,b\\\", \"3\"", &[3]),
             ("\"\u{e9}\"", &[]),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_has_one_form() {
+    fn a_version_has_exactly_one_spelling() {
         for other in ["03", "+3", "-0", "3.0", "0x3", "9223372036854775808", "٣"] {
             assert_eq!(versions(&format!("\"{other}\"")), Some(vec![]), "{other}");
         }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entity_tag_is_told_from_one_that_does_not_match() {
+    fn a_malformed_if_match_is_not_a_mismatch() {
         for header in [
             "",
             " ",
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deployment_says_yes_or_no() {
+    fn require_if_match_is_true_or_false() {
         assert_eq!(IfMatchRule::parse(""), Ok(IfMatchRule::Optional));
         assert_eq!(IfMatchRule::parse("false"), Ok(IfMatchRule::Optional));
         assert_eq!(IfMatchRule::parse("true"), Ok(IfMatchRule::Required));

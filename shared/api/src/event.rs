@@ -1,11 +1,11 @@
-//! What API Gateway calls a function with.
+//! The event with which API Gateway invokes a function.
 
 use http::HeaderName;
 use lambda_http::{
     LambdaEvent, aws_lambda_events::apigw::ApiGatewayProxyRequest, request::LambdaRequest,
 };
 
-/// The request with its headers as they were sent.
+/// The request with all of its headers.
 pub(crate) fn as_sent(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
     if let LambdaRequest::ApiGatewayV1(request) = &mut event.payload {
         keep_every_value(request);
@@ -13,8 +13,8 @@ pub(crate) fn as_sent(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<Lamb
     event
 }
 
-/// API Gateway hands the headers over twice: all of their values, and each with its last value.
-/// Of a header that is in both, `lambda_http` would leave the last value alone, and nobody could
+/// API Gateway passes the headers twice: once with all values, once with only the last value of
+/// each. For a header that is in both, `lambda_http` keeps only the last value, and nobody could
 /// tell that there were more.
 fn keep_every_value(request: &mut ApiGatewayProxyRequest) {
     let all = &request.multi_value_headers;

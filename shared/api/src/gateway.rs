@@ -1,4 +1,4 @@
-//! What API Gateway says about a request, beside the request itself.
+//! What API Gateway knows about a request besides the request itself.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,7 @@ use lambda_http::{
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// API Gateway's context of the request; `None` where the request did not come through
-/// API Gateway.
+/// API Gateway's context of the request; `None` if it did not come through API Gateway.
 #[must_use]
 pub fn request_context(extensions: &Extensions) -> Option<&ApiGatewayProxyRequestContext> {
     match extensions.get::<RequestContext>() {
@@ -23,8 +22,8 @@ pub fn request_context(extensions: &Extensions) -> Option<&ApiGatewayProxyReques
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedPath(pub String);
 
-/// What does not stand in a segment of a path as it is. A percent sign does: it may be the
-/// beginning of a character that is encoded already.
+/// Characters that must be escaped in a path segment. The percent sign is not among them: it may be
+/// the start of a character that is already escaped.
 const NOT_IN_A_SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -42,9 +41,8 @@ const NOT_IN_A_SEGMENT: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The request with the path of the route that the gateway matched, whatever stands before it
-/// (a custom domain's base path) or behind it (a slash). What was asked for stays as
-/// [`AskedPath`].
+/// The request with the path of the route that the gateway matched, without a prefix (a custom
+/// domain's base path) or a trailing slash. The requested path is kept as [`AskedPath`].
 pub(crate) fn as_matched<B>(mut request: Request<B>) -> Request<B> {
     let asked = request.uri().path().to_owned();
     let path = matched_path(&request).unwrap_or_else(|| asked.clone());
@@ -61,7 +59,7 @@ pub(crate) fn as_matched<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// The gateway's path of the route with what stood in the place of its parameters.
+/// The path of the gateway's route, with the parameters filled in.
 fn matched_path<B>(request: &Request<B>) -> Option<String> {
     let route = request_context(request.extensions())?
         .resource_path
@@ -106,8 +104,8 @@ mod tests {
 
     use super::*;
 
-    /// The path that the router sees of a request for `asked`, which the gateway has matched
-    /// with this route and these parameters.
+    /// The path that the router sees for a request to `asked` that the gateway has matched with
+    /// this route and these parameters.
     fn seen(asked: &str, route: Option<&str>, values: &[(&str, &str)]) -> String {
         let mut request = Request::get(asked).body(()).unwrap();
         if let Some(route) = route {
@@ -128,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_route_is_the_one_that_the_gateway_matched() {
+    fn the_path_is_that_of_the_route_that_the_gateway_matched() {
         let patient = Some("/api/patients/{id}");
         for (asked, route, values, path) in [
             (
@@ -168,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_stays_in_its_place() {
+    fn a_path_parameter_stays_within_its_segment() {
         for (value, path) in [
             ("..%2Fpage.css", "/api/patients/..%2Fpage.css"),
             ("../page.css", "/api/patients/..%2Fpage.css"),
@@ -181,11 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_gateway_the_path_counts() {
+    fn without_a_gateway_the_requested_path_counts() {
         assert_eq!(seen("/health", None, &[]), "/health");
         assert_eq!(seen("/health/?a=b", None, &[]), "/health?a=b");
         assert_eq!(seen("/", None, &[]), "/");
-        // A parameter without a value is nothing that a gateway sends.
+        // No gateway sends a parameter without a value.
         let missing = seen("/api/patients/7", Some("/api/patients/{id}"), &[]);
         assert_eq!(missing, "/api/patients/7");
     }

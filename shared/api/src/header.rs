@@ -1,4 +1,4 @@
-//! Headers that say something once.
+//! Headers that may be sent only once.
 
 use http::{HeaderMap, HeaderValue};
 
@@ -7,7 +7,7 @@ use crate::Problem;
 /// The value of the header of this name, if there is one.
 ///
 /// # Errors
-/// 400 if it is there more than once: of two, nobody can say which one counts.
+/// 400 if it is there more than once, since it would be unclear which one counts.
 pub fn only_header<'a>(
     headers: &'a HeaderMap,
     name: &'static str,

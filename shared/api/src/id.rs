@@ -1,18 +1,18 @@
-//! Ids as they come in, in one form.
+//! Ids in requests.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use uuid::{Uuid, fmt::Hyphenated};
 
-/// The id of whatever there is, as clients write it: 36 characters with hyphens, in upper or
-/// lower case (RFC 9562, section 4). Of the other forms that a UUID may have (`urn:uuid:…`,
-/// `{…}`, 32 digits) none is taken, so that whoever reads an id reads the same one.
+/// An id as clients write it: 36 characters with hyphens, in upper or lower case (RFC 9562, section
+/// 4). The other spellings of a UUID (`urn:uuid:…`, `{…}`, 32 digits) are rejected, so that every
+/// reader sees the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Id(pub Uuid);
 
-/// It is no id.
+/// Not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Must be a UUID such as 0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa")]
 pub struct InvalidId;
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_has_one_form() {
+    fn an_id_has_exactly_one_spelling() {
         let text = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa";
         let id = Id(Uuid::from_u128(0x0199_f7a2_6c1e_7c35_9b6c_0d2a_54f3_c1aa));
         assert_eq!(text.parse(), Ok(id));
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_it_as_text() {
+    fn an_id_is_a_json_string() {
         let id = Id(Uuid::from_u128(7));
         let json = serde_json::to_string(&id).unwrap();
         assert_eq!(json, format!("\"{}\"", id.0));

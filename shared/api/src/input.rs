@@ -1,4 +1,4 @@
-//! What comes in from a client, parsed at the edge and bounded in size.
+//! Input from clients: parsed at the edge and bounded in size.
 
 use axum::{
     body::Body,
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{FieldErrors, Id, Problem, ProblemType, json::Json};
 
-/// The largest body that the API takes, in bytes. No resource comes near it.
+/// The largest body that the API accepts, in bytes. No resource comes near it.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A JSON body.
@@ -27,7 +27,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
     }
 }
 
-/// A JSON body, and the parameters behind the question mark.
+/// A JSON body and the query parameters.
 #[derive(Debug)]
 pub struct InputAndQuery<T, Q>(pub T, pub Q);
 
@@ -51,8 +51,8 @@ impl<T: DeserializeOwned, Q: DeserializeOwned + Send, S: Sync> FromRequest<S>
     }
 }
 
-/// Whether it says so, once, with no parameter but the `charset` that JSON has anyway
-/// (RFC 8259, sections 8.1 and 11). Formats that are written in JSON are others.
+/// Whether the headers say so: exactly once, and with no parameter other than the `charset` that
+/// JSON has anyway (RFC 8259, sections 8.1 and 11). Formats based on JSON do not count.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(Ok(value)), None) = (values.next().map(HeaderValue::to_str), values.next()) else {
@@ -68,10 +68,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The whole of a body.
+/// The complete body.
 ///
 /// # Errors
-/// 413 if it is larger than [`MAX_BODY_BYTES`], 400 if it does not arrive whole.
+/// 413 if it is larger than [`MAX_BODY_BYTES`], 400 if it does not arrive completely.
 pub async fn read_body(body: Body) -> Result<bytes::Bytes, Problem> {
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
@@ -79,14 +79,15 @@ pub async fn read_body(body: Body) -> Result<bytes::Bytes, Problem> {
             ProblemType::BodyTooLarge,
             "The body must not be larger than 64 KiB",
         )),
-        Err(error) => Err(
-            Problem::new(ProblemType::InvalidInput, "The body did not arrive whole")
-                .caused_by(error),
-        ),
+        Err(error) => Err(Problem::new(
+            ProblemType::InvalidInput,
+            "The body did not arrive completely",
+        )
+        .caused_by(error)),
     }
 }
 
-/// The parameters behind the question mark.
+/// The query parameters.
 #[derive(Debug)]
 pub struct QueryInput<T>(pub T);
 
@@ -109,15 +110,15 @@ fn parameters(uri: &Uri) -> form_urlencoded::Parse<'_> {
     form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
 }
 
-/// The id in a parameter of this name, as a route that takes the parameter reads it.
+/// The id in the query parameter of this name, read as the route itself reads it.
 #[must_use]
 pub fn id_in_query(uri: &Uri, name: &str) -> Option<Uuid> {
     let (_, value) = parameters(uri).find(|(parameter, _)| parameter == name)?;
     value.parse().ok().map(|Id(id)| id)
 }
 
-/// Refuses a query where there is nothing to ask for: in requests with a body, and for what
-/// has an id.
+/// Rejects query parameters on routes that take none: those with a body, and those of a single
+/// resource.
 fn no_parameters(uri: &Uri) -> Result<(), Problem> {
     read_query(uri).map(|NoParameters {}| ())
 }
@@ -141,8 +142,8 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
-/// Collects what is wrong with the fields of an input, so that a client is told of all
-/// of it at once.
+/// Collects what is wrong with the fields of an input, so that a client learns of all of it at
+/// once.
 #[derive(Debug, Default)]
 pub struct InputErrors(FieldErrors);
 
@@ -162,7 +163,7 @@ impl InputErrors {
         }
     }
 
-    /// The problem that lists everything noted.
+    /// The problem that lists everything collected.
     #[must_use]
     pub fn into_problem(self) -> Problem {
         Problem::invalid_input(self.0)
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_field_of_the_wrong_type_is_named_and_not_repeated() {
+    async fn a_field_of_the_wrong_type_is_named_without_its_value() {
         let refusal = refusal("application/json", r#"{"name": 424242}"#).await;
         assert!(
             refusal.contains(r#""name":"Must be a string""#),
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_json_is_refused() {
+    async fn a_body_that_is_not_json_is_rejected() {
         for body in ["", "[1", "\u{1}", "nope", r#"{"name":"a"} more"#] {
             let refusal = refusal("application/json", body).await;
             assert!(refusal.contains("invalid-input"), "{body}: {refusal}");
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_bounded() {
+    async fn bodies_larger_than_64_kib_are_rejected() {
         let huge = format!(r#"{{"name":"{}"}}"#, "x".repeat(MAX_BODY_BYTES));
         assert!(
             refusal("application/json", huge)
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn json_with_parameters_is_json() {
+    async fn json_with_a_charset_is_accepted() {
         assert!(input("application/json; charset=utf-8", "{}").await.is_ok());
     }
 }

@@ -1,9 +1,9 @@
-//! JSON as clients send it, read into the types of the routes.
+//! JSON from clients, read into the types of the routes.
 //!
-//! serde's own readers are lenient where a client's mistake should be told: they take a list
-//! for a struct, pass over fields that they do not know, and explain themselves in the terms
-//! of Rust. This one takes objects alone, names every field that is too much, missing or
-//! there twice, and says what a value must be.
+//! serde's own deserializers are lenient where a client should be told of a mistake: they accept a
+//! list for a struct, ignore unknown fields, and explain errors in terms of Rust. This one accepts
+//! only objects, names every field that is unknown, missing or given twice, and says what a value
+//! must be.
 
 use std::fmt;
 
@@ -19,19 +19,19 @@ use serde::{
 
 use crate::{FieldErrors, Problem};
 
-/// How deep objects and lists may be nested. No resource comes near it.
+/// How deeply objects and lists may be nested. No resource comes near it.
 pub(crate) const MAX_DEPTH: usize = 32;
 
-/// What some editors and languages put before UTF-8. Whoever parses JSON may skip it
-/// (RFC 8259, section 8.1).
+/// What some editors and languages put before UTF-8. A JSON parser may skip it (RFC 8259, section
+/// 8.1).
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How many characters of a name that a client made up are repeated to it, and how many of
-/// such names.
+/// How many characters of an unknown field name are repeated to the client, and how many such
+/// names.
 const MAX_REPEATED: usize = 64;
 const MAX_UNKNOWN: usize = 20;
 
-/// A value, with the members of an object in their order and as often as they are there.
+/// A value; the members of an object are in their original order, including duplicates.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Json {
     Null,
@@ -42,14 +42,14 @@ pub(crate) enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// Why there is no value.
+/// Why a body cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("The body must be a JSON object in UTF-8")]
     NotJson,
     #[error("The body must not be nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
-    #[error("There is something behind the JSON object")]
+    #[error("There must be nothing after the JSON object")]
     More,
 }
 
@@ -58,7 +58,7 @@ impl Json {
         let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
         let mut reader = serde_json::Deserializer::from_slice(body);
         let json = Levels(MAX_DEPTH).deserialize(&mut reader);
-        // Everything else that is wrong with the data is wrong with the syntax.
+        // Any other error is a syntax error.
         let json = json.map_err(|error| {
             if error.is_data() {
                 Unreadable::TooDeep
@@ -70,7 +70,7 @@ impl Json {
         Ok(json)
     }
 
-    /// The input of a route. `noun` is what its members are called.
+    /// Reads the input of a route. `noun` is what its members are called.
     pub(crate) fn read<T: DeserializeOwned>(self, noun: &'static str) -> Result<T, Problem> {
         serde_path_to_error::deserialize(self).map_err(|error| {
             let path = error.path().to_string();
@@ -80,7 +80,7 @@ impl Json {
     }
 }
 
-/// Reads a value of so many levels.
+/// Reads a value with at most this many levels.
 struct Levels(usize);
 
 impl Levels {
@@ -169,7 +169,8 @@ impl<'de> Deserializer<'de> for Json {
         }
     }
 
-    /// Forms send what was not filled in as an empty text: an optional value is absent then.
+    /// Forms send a field that was not filled in as an empty string: an optional value is then
+    /// absent.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         match self {
             Self::Null => visitor.visit_none(),
@@ -244,7 +245,7 @@ impl IntoDeserializer<'_, Refused> for Json {
     }
 }
 
-/// What is wrong with which members of a value; with itself where the name is empty.
+/// What is wrong with which members of a value; an empty name stands for the value itself.
 #[derive(Debug)]
 pub(crate) struct Refused(Vec<(String, Wrong)>);
 
@@ -266,19 +267,19 @@ impl Wrong {
         match self {
             Self::Missing => "Is required".to_owned(),
             Self::Unknown => format!("There is no such {noun}"),
-            Self::Twice => "Must be there once".to_owned(),
+            Self::Twice => "Must be given only once".to_owned(),
             Self::Type(message) | Self::Value(message) => message.clone(),
         }
     }
 
-    /// In a sentence of its own, without the value, which may be a patient's.
+    /// As a sentence of its own, without the value, which may be patient data.
     fn detail(&self, noun: &str, name: &str) -> String {
         match self {
             Self::Missing => format!("The {noun} {name} is required"),
             Self::Unknown => format!("There is no {noun} {name}"),
-            Self::Twice => format!("The {noun} {name} is there more than once"),
+            Self::Twice => format!("The {noun} {name} is given more than once"),
             Self::Type(_) => format!("The {noun} {name} has a value of the wrong type"),
-            Self::Value(_) => format!("The {noun} {name} has a wrong value"),
+            Self::Value(_) => format!("The {noun} {name} has an invalid value"),
         }
     }
 }
@@ -320,7 +321,7 @@ fn one_of(names: &[&str]) -> String {
 }
 
 impl serde::de::Error for Refused {
-    /// Types of ours say what they must be in words for clients.
+    /// Our own types already say what they must be, in words for clients.
     fn custom<T: fmt::Display>(message: T) -> Self {
         Wrong::Value(message.to_string()).into()
     }
@@ -356,14 +357,14 @@ impl serde::de::Error for Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the input breaks a rule")
+        f.write_str("the input is invalid")
     }
 }
 
 impl std::error::Error for Refused {}
 
-/// A field of a resource that is not for clients to set. Who reads a resource, edits it and
-/// writes it back sends it along: it is taken, and ignored.
+/// A field of a resource that clients cannot set. A client that reads a resource, edits it and
+/// writes it back sends it along: it is accepted and ignored.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReadOnly;
 
@@ -408,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_wherever_it_is() {
+    fn every_invalid_field_is_named_with_its_path() {
         use serde_json::json;
         for (body, errors) in [
             ("{}", json!({ "inner": "Is required" })),
@@ -421,7 +422,7 @@ mod tests {
             ),
             (
                 r#"{"inner":{"number":1,"number":1}}"#,
-                json!({ "inner.number": "Must be there once" }),
+                json!({ "inner.number": "Must be given only once" }),
             ),
             (
                 r#"{"inner":{"number":"1"}}"#,
@@ -441,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_optional_is_an_absent_one() {
+    fn an_empty_optional_field_is_an_absent_one() {
         for optional in [
             "",
             r#","optional":"""#,
@@ -456,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_up_is_not_repeated_at_length() {
+    fn unknown_field_names_are_repeated_only_in_part() {
         let names: Vec<String> = (0..1000)
             .map(|n| format!(r#""{n}{}":1"#, "x".repeat(99)))
             .collect();
@@ -467,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_an_end() {
+    fn nesting_is_limited() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(Json::parse(nested(MAX_DEPTH).as_bytes()).is_ok());
         for depth in [MAX_DEPTH + 1, 128, 30_000] {

@@ -1,9 +1,9 @@
 //! What every HTTP route shares.
 //!
-//! [`Problem`] is the one shape of an error for clients, [`Input`] the one way a body
-//! comes in, [`EntityTag`] and [`Cursor`] the two opaque values that clients hand back,
-//! and [`serve`] what turns a router into a Lambda function: request id, trace, log
-//! line, metrics, deadline and the headers that every answer carries.
+//! [`Problem`] is the only form in which clients get errors, [`Input`] the only way to receive a
+//! body. [`EntityTag`] and [`Cursor`] are the two opaque values that clients send back. [`serve`]
+//! turns a router into a Lambda function: request id, trace, log line, metrics, deadline and the
+//! headers that every response carries.
 
 #[cfg(feature = "aws")]
 mod aws;

@@ -1,5 +1,5 @@
-//! One log line and one set of metrics per request, and the ids that everything else
-//! about the request is found by.
+//! One log line and one set of metrics per request, and the ids by which everything else about the
+//! request is found.
 
 use std::{sync::OnceLock, time::Instant};
 
@@ -18,7 +18,7 @@ use crate::{
     AllowedOrigins, Problem, deadline::REQUEST_DEADLINE, gateway::request_context, only_header,
 };
 
-/// For two years browsers come back over TLS alone (RFC 6797). They do not heed it where they
+/// For two years, browsers come back over TLS only (RFC 6797). They ignore it on a response that
 /// came without TLS, as on a developer's machine.
 const ONLY_ENCRYPTED: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
@@ -29,18 +29,18 @@ pub(crate) struct Observed {
     pub(crate) origins: AllowedOrigins,
 }
 
-/// Names a request in the logs, in problem documents and in the audit trail. In the
+/// Identifies a request in the logs, in problem documents and in the audit trail. It is in the
 /// extensions of every request that is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(String);
 
-/// The longest id. Those of API Gateway have 36 characters; clients may send their own
-/// (`x-amzn-requestid`), and some gateways take them over.
+/// The longest id. API Gateway's have 36 characters; clients may send their own
+/// (`x-amzn-requestid`), and some gateways adopt them.
 const MAX_REQUEST_ID: usize = 128;
 
 impl RequestId {
-    /// Whether a text is one: 1 to 128 visible ASCII characters. A hyphen alone is what API
-    /// Gateway writes for what it does not know.
+    /// Whether a text is a request id: 1 to 128 visible ASCII characters. API Gateway writes a
+    /// single hyphen for an unknown value.
     #[must_use]
     pub fn is_one(text: &str) -> bool {
         let fits = (1..=MAX_REQUEST_ID).contains(&text.len()) && text != "-";
@@ -61,9 +61,8 @@ impl RequestId {
 /// Whether this is the first request of the process: a cold start.
 static STARTED: OnceLock<()> = OnceLock::new();
 
-/// Runs the request in its trace and under its deadline, answers problems with the
-/// request id, sets the headers that every answer carries, and writes the request's log
-/// line and metrics.
+/// Runs the request in its trace and under its deadline, adds the request id to problem documents,
+/// sets the headers that every response carries, and writes the request's log line and metrics.
 pub(crate) async fn observe(
     State(observed): State<Observed>,
     mut request: Request,
@@ -142,12 +141,12 @@ pub(crate) async fn observe(
     response
 }
 
-/// The answer of the work, or what is said in its place at the deadline.
+/// The response to the work, or a problem if it misses the deadline.
 ///
-/// The work is a task of its own, and goes on when nobody waits for it any more: one that is
-/// given up between a message to the database and the answer to it leaves in doubt what became
-/// of its transaction. It is bounded all the same, by what a connection without another end
-/// would cost the requests that follow.
+/// The work is a task of its own and continues when nobody waits for it any more: abandoning it
+/// between a message to the database and the reply would leave it open what became of its
+/// transaction. It has a limit all the same, because a connection to a dead peer would delay the
+/// requests that follow.
 async fn within_deadline(
     work: impl Future<Output = Response> + Send + 'static,
 ) -> Result<Response, Problem> {
@@ -176,8 +175,8 @@ fn log_cause(span: &tracing::Span, problem: &Problem) {
     });
 }
 
-/// API Gateway's id of the request, which its access log has too; Lambda's where there
-/// is no gateway, or none that can be used.
+/// API Gateway's id of the request, which is also in its access log; Lambda's id if there is no
+/// gateway, or none with a valid id.
 fn request_id(request: &Request) -> RequestId {
     let extensions = request.extensions();
     let from_gateway = |context: &ApiGatewayProxyRequestContext| {
@@ -189,8 +188,8 @@ fn request_id(request: &Request) -> RequestId {
         .unwrap_or_else(|| RequestId(Uuid::now_v7().to_string()))
 }
 
-/// The caller's trace, else the one that API Gateway started, else a new one. Of two traces,
-/// nobody can say which one it is.
+/// The caller's trace, else the one that API Gateway started, else a new one. A header that is sent
+/// twice is ignored.
 fn trace(request: &Request) -> TraceContext {
     let header = |name| only_header(request.headers(), name).ok()??.to_str().ok();
     header(contracts::TRACEPARENT)
@@ -204,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_bounded_and_visible() {
+    fn a_request_id_is_bounded_and_visible() {
         for id in [
             "r",
             "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",

@@ -5,11 +5,11 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::only_header;
 
-/// The origins that browsers are told may call the API, such as
-/// `https://clinic.example`.
+/// The origins whose pages may call the API from a browser, such as `https://clinic.example`. None
+/// by default.
 ///
-/// Tokens travel in a header that scripts set themselves, never in cookies, so
-/// credentials are not allowed for any origin. By default, there are none.
+/// Tokens are sent in a header that scripts set themselves, never in cookies, so credentials are
+/// not allowed for any origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins {
     any: bool,
@@ -17,16 +17,15 @@ pub struct AllowedOrigins {
 }
 
 impl AllowedOrigins {
-    /// Reads `ALLOWED_ORIGINS`: origins separated by commas, or `*` for any. None where
-    /// it is not set.
+    /// Reads `ALLOWED_ORIGINS`: origins separated by commas, or `*` for any. None if it is not set.
     #[must_use]
     pub fn from_env() -> Self {
         Self::parse(&std::env::var("ALLOWED_ORIGINS").unwrap_or_default())
     }
 
-    /// Reads origins separated by commas; what cannot be a header value is left out. People
-    /// copy them from an address bar: browsers send them in lower case and without a slash at
-    /// the end (<https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin>).
+    /// Reads origins separated by commas and ignores those that cannot be header values. People
+    /// copy origins from an address bar, but browsers send them in lower case and without a
+    /// trailing slash (<https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin>).
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let origins: Vec<String> = text
@@ -49,7 +48,7 @@ impl AllowedOrigins {
         origin(request).is_some_and(|origin| self.any || self.origins.contains(origin))
     }
 
-    /// Tells the browser on the answer to this request whether the page may read it.
+    /// Tells the browser in the response to this request whether the page may read it.
     pub fn allow(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if self.any {
             response.insert(
@@ -76,7 +75,7 @@ impl AllowedOrigins {
     }
 }
 
-/// Browsers send one. Of two, none is where the page is from.
+/// Browsers send exactly one. With two, there is no telling which is the page's.
 fn origin(request: &HeaderMap) -> Option<&HeaderValue> {
     only_header(request, "Origin").ok()?
 }
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_found_however_it_was_written_down() {
+    fn an_origin_is_recognised_however_it_is_configured() {
         for written in [
             "https://Clinic.Example/",
             " HTTPS://clinic.example",
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_origins_none_is_allowed() {
+    fn a_request_with_two_origins_is_not_allowed() {
         let mut request = HeaderMap::new();
         for origin in ["https://clinic.example", "https://evil.example"] {
             request.append(header::ORIGIN, HeaderValue::from_static(origin));
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_listed_origin_is_allowed() {
+    fn only_listed_origins_are_allowed() {
         let list = "https://clinic.example, http://localhost:3000";
         assert_eq!(
             allowed(list, "http://localhost:3000").unwrap(),

@@ -1,5 +1,5 @@
-//! What a client is told when something is wrong: one problem document
-//! (RFC 9457) for every route, with a stable type.
+//! What a client is told when something is wrong: one problem document (RFC 9457) with a stable
+//! type, on every route.
 
 use std::{collections::BTreeMap, error::Error, sync::Arc};
 
@@ -14,8 +14,7 @@ use utoipa::{
 /// What is wrong with which field of the input; the key is the field's name in the API.
 pub type FieldErrors = BTreeMap<String, String>;
 
-/// Every kind of problem that a client can be told of. The name is stable: clients may
-/// branch on it.
+/// Every kind of problem that a client can get. The names are stable: clients may branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemType {
     /// The input breaks a rule; `errors` says which field breaks which.
@@ -24,35 +23,34 @@ pub enum ProblemType {
     Unauthorized,
     /// The caller's role does not allow this.
     Forbidden,
-    /// There is no such thing.
+    /// There is no such resource.
     NotFound,
     /// The route exists, but not with this method.
     MethodNotAllowed,
-    /// The change collides with something that is already there.
+    /// The change conflicts with existing data.
     Conflict,
     /// The same request is being processed.
     RequestInProgress,
-    /// The thing was changed since the client read it.
+    /// The resource was changed since the client read it.
     PreconditionFailed,
-    /// The change has to name the version that it is made to.
+    /// The change has to name the version that it applies to.
     PreconditionRequired,
-    /// The body is larger than the API takes.
+    /// The body is larger than the API accepts.
     BodyTooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
-    /// The `Idempotency-Key` stands for another request.
+    /// The `Idempotency-Key` belongs to another request.
     IdempotencyKeyReused,
-    /// Too many attempts; the answer says when the next one may be made.
+    /// Too many attempts; the response says when the next one may be made.
     TooManyRequests,
-    /// The system cannot answer right now; trying again later helps.
+    /// The system cannot respond right now; trying again later helps.
     Unavailable,
-    /// A fault of ours.
+    /// An error on our side.
     Internal,
 }
 
 impl ProblemType {
-    /// Every type; of those with the same status, the one that is meant without more words
-    /// comes first.
+    /// Every type. Among those with the same status, the default comes first.
     pub const ALL: [Self; 15] = [
         Self::InvalidInput,
         Self::Unauthorized,
@@ -150,7 +148,7 @@ impl ProblemType {
     }
 }
 
-/// In the API's description: the identifiers, by which clients tell problems apart.
+/// In the API document: the identifiers by which clients tell problems apart.
 impl PartialSchema for ProblemType {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
@@ -167,8 +165,8 @@ impl ToSchema for ProblemType {}
 
 /// An error on its way to the client.
 ///
-/// What the client reads and why it happened are two things from the first line: the
-/// [`source`](Self::caused_by) goes to the log, never into the answer.
+/// What the client reads and why it happened are kept apart: the [`source`](Self::caused_by) goes
+/// to the log, never into the response.
 #[derive(Debug, Clone)]
 pub struct Problem {
     kind: ProblemType,
@@ -180,7 +178,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of this type, said in one sentence to the reader.
+    /// A problem of this type, explained to the reader in one sentence.
     pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -234,7 +232,7 @@ impl Problem {
         Self::new(ProblemType::NotFound, detail)
     }
 
-    /// 405, with the methods that there are: a list as in `Allow`.
+    /// 405, with the supported methods: a list as in `Allow`.
     #[must_use]
     pub fn method_not_allowed(methods: &str) -> Self {
         Self {
@@ -243,12 +241,12 @@ impl Problem {
                 .map(|methods| Box::new((header::ALLOW, methods))),
             ..Self::new(
                 ProblemType::MethodNotAllowed,
-                format!("This route has the methods {methods}"),
+                format!("This route supports the methods {methods}"),
             )
         }
     }
 
-    /// 415 for a body in an encoding: nothing here decodes any (RFC 9110, section 15.5.16).
+    /// 415 for a body with a content coding: nothing here decodes any (RFC 9110, section 15.5.16).
     #[must_use]
     pub fn encoded_body() -> Self {
         Self {
@@ -263,7 +261,7 @@ impl Problem {
         }
     }
 
-    /// 409, with the field that collides.
+    /// 409, with the field that conflicts.
     #[must_use]
     pub fn conflict(field: &str, message: &str) -> Self {
         Self {
@@ -272,7 +270,7 @@ impl Problem {
         }
     }
 
-    /// 412: the entity tag of `If-Match` is not the current one.
+    /// 412: the entity tag in `If-Match` is not the current one.
     #[must_use]
     pub fn precondition_failed() -> Self {
         Self::new(
@@ -281,16 +279,16 @@ impl Problem {
         )
     }
 
-    /// 428: there is no `If-Match`, and the deployment asks for one.
+    /// 428: there is no `If-Match`, but the deployment requires one.
     #[must_use]
     pub fn precondition_required() -> Self {
         Self::new(
             ProblemType::PreconditionRequired,
-            "A change needs If-Match, with the ETag of what you have read, or * for whatever is there",
+            "A change requires If-Match, with the ETag of the version that you have read, or * for any version",
         )
     }
 
-    /// 429: the next attempt may be made in so many seconds.
+    /// 429: the next attempt may be made after this many seconds.
     #[must_use]
     pub fn too_many_requests(retry_after_seconds: u32) -> Self {
         Self {
@@ -302,7 +300,7 @@ impl Problem {
         }
     }
 
-    /// 503: a dependency is down, slow or saturated. Clients are asked to come back in
+    /// 503: a dependency is down, slow or saturated. Clients are asked to retry after
     /// `retry_after_seconds`.
     pub fn unavailable(
         retry_after_seconds: u32,
@@ -316,7 +314,7 @@ impl Problem {
         .caused_by(source)
     }
 
-    /// 500. The client learns nothing but the request id.
+    /// 500. The client learns only the request id.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(
             ProblemType::Internal,
@@ -325,15 +323,14 @@ impl Problem {
         .caused_by(source)
     }
 
-    /// Says it in another sentence, where the message of the one invalid field does not
-    /// speak for itself.
+    /// Replaces the detail, for when the message of a single invalid field does not suffice.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
     }
 
-    /// Asks the client to come back in so many seconds.
+    /// Asks the client to retry after this many seconds.
     #[must_use]
     pub const fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_seconds = Some(seconds);
@@ -353,7 +350,7 @@ impl Problem {
         self.kind
     }
 
-    /// Whether this field of the input is invalid, or collides.
+    /// Whether this field of the input is invalid or conflicts.
     #[must_use]
     pub fn concerns(&self, field: &str) -> bool {
         self.errors.contains_key(field)
@@ -371,7 +368,7 @@ impl Problem {
         self.source.as_deref()?.downcast_ref()
     }
 
-    /// The cause and its own causes in one line, for the log.
+    /// The cause and its own causes on one line, for the log.
     #[must_use]
     pub fn causes(&self) -> Option<String> {
         let source = self.source.as_deref()?;
@@ -385,7 +382,7 @@ impl Problem {
         Some(line)
     }
 
-    /// What the client reads, about the request with this id.
+    /// What the client reads, for the request with this id.
     #[must_use]
     pub fn document(&self, request_id: Option<&str>) -> ProblemDocument {
         let (status, _, title) = self.kind.parts();
@@ -399,7 +396,7 @@ impl Problem {
         }
     }
 
-    /// The answer, for the request with this id.
+    /// The response to the request with this id.
     #[must_use]
     pub fn to_response(&self, request_id: Option<&str>) -> Response {
         let document = axum::Json(self.document(request_id));
@@ -422,8 +419,8 @@ impl Problem {
     }
 }
 
-/// Answers the document, and hands the problem on to the layer that logs it and knows
-/// the request id.
+/// Responds with the document, and passes the problem on to the layer that logs it and knows the
+/// request id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.to_response(None);
@@ -450,7 +447,7 @@ pub struct ProblemDocument {
     pub kind: String,
     /// The kind of problem in words.
     pub title: String,
-    /// The HTTP status; missing in some of the gateway's own answers.
+    /// The HTTP status. Some of the gateway's own responses lack it.
     #[schema(required = false)]
     pub status: u16,
     /// What is wrong with this request.
@@ -459,7 +456,7 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "FieldErrors::is_empty")]
     #[schema(required = false, value_type = BTreeMap<String, String>)]
     pub errors: FieldErrors,
-    /// Names this request in the logs; quote it when you ask for help.
+    /// Identifies this request in the logs; quote it when you ask for help.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub request_id: Option<String>,
@@ -470,14 +467,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cause_is_for_the_log_alone() {
+    fn the_cause_is_only_for_the_log() {
         let problem = Problem::internal("password of the database is hunter2");
         assert!(problem.causes().unwrap().contains("hunter2"));
         assert!(!problem.detail.contains("hunter2"));
     }
 
     #[test]
-    fn one_invalid_field_is_said_in_the_detail() {
+    fn a_single_invalid_field_is_explained_in_the_detail() {
         let problem = Problem::invalid_field("name", "Name is required");
         assert_eq!(problem.detail, "Name is required");
     }

@@ -18,8 +18,8 @@ use crate::{
     observe::{Observed, observe},
 };
 
-/// The router with everything that each route of ours has in common, for browsers that
-/// show pages of these origins.
+/// The router within everything that our routes have in common. Pages of these origins may call it
+/// from browsers.
 pub fn around(function: &'static str, origins: AllowedOrigins, routes: Router) -> Router {
     let routes = routes
         .fallback(|| async { Problem::not_found("There is no such route") })
@@ -37,12 +37,12 @@ pub fn around(function: &'static str, origins: AllowedOrigins, routes: Router) -
             Observed { function, origins },
             observe,
         ));
-    // Around the router, because it is about the path that the router goes by.
+    // Outside the router, because it changes the path that the router matches.
     let as_matched: fn(Request) -> Request = as_matched;
     Router::new().fallback_service(MapRequest::new(routes, as_matched))
 }
 
-/// What is compressed is not looked at: it would be no JSON for a reason that nobody guesses.
+/// Compressed bodies are rejected at once: "not JSON" would be a misleading error for them.
 async fn refuse_encoded_body(request: Request, next: Next) -> Result<Response, Problem> {
     let encodings = request.headers().get_all(header::CONTENT_ENCODING);
     let is_plain = encodings.iter().all(|encoding| {
@@ -55,10 +55,10 @@ async fn refuse_encoded_body(request: Request, next: Next) -> Result<Response, P
     Err(Problem::encoded_body())
 }
 
-/// Serves the routes as the Lambda function of this name, until Lambda stops it.
+/// Serves the routes as the Lambda function of this name until Lambda stops it.
 ///
 /// # Errors
-/// If the deployment says what cannot be, or the Lambda runtime API cannot be reached.
+/// If a setting is invalid, or the Lambda runtime API cannot be reached.
 pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_http::Error> {
     let origins = AllowedOrigins::from_env();
     let routes = routes
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_plain_or_refused() {
+    async fn compressed_bodies_are_rejected() {
         for plain in [&[][..], &["identity"], &["Identity"], &[""]] {
             let answer = answer_to(plain, "{}").await;
             assert_eq!(answer.status(), StatusCode::OK, "{plain:?}");
@@ -106,7 +106,7 @@ mod tests {
             let answer = answer_to(encoded, "{}").await;
             assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
             assert_eq!(answer.headers()[header::ACCEPT_ENCODING], "identity");
-            // Nothing is nothing in every encoding.
+            // An empty body is the same in every coding.
             assert_eq!(answer_to(encoded, "").await.status(), StatusCode::OK);
         }
     }

@@ -1,4 +1,4 @@
-//! Days and times as they come in: in one form each, in years that a clinic can mean.
+//! Days and times in requests: one format each, in years that a clinic can mean.
 
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -14,25 +14,25 @@ use utoipa::{
     },
 };
 
-/// The years that there are four digits for. The database knows others, not all of which
-/// the code does.
+/// The years with four digits. The database accepts others, not all of which the code can
+/// represent.
 const YEARS: std::ops::RangeInclusive<i32> = 1..=9999;
 
-/// The zones of the earth go this far to the east (Line Islands, Pacific/Kiritimati).
+/// The easternmost time zone is this far ahead of UTC (Line Islands, Pacific/Kiritimati).
 const EASTERNMOST: TimeDelta = TimeDelta::hours(14);
 
-/// It is no day in the form of RFC 3339.
+/// Not a date in the format of RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Must be a date in the form YYYY-MM-DD")]
 pub struct InvalidDay;
 
-/// It is no time in the form of RFC 3339.
+/// Not a time in the format of RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
-    /// It has another form, or another year.
+    /// The format or the year is invalid.
     #[error("Must be a date such as 2026-05-31, or a time such as 2026-05-31T09:30:00Z")]
     Form,
-    /// In a query a plus is a space.
+    /// In a query, a plus means a space.
     #[error("The + of a time zone must be sent as %2B in a query")]
     SpaceForPlus,
 }
@@ -40,15 +40,15 @@ pub enum InvalidTime {
 /// A day, `YYYY-MM-DD` (RFC 3339, `full-date`).
 ///
 /// # Errors
-/// If it has any other form, or there is no such day.
+/// If it has any other format, or there is no such day.
 pub fn day(text: &str) -> Result<NaiveDate, InvalidDay> {
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    // chrono takes signs, spaces and single digits, too.
+    // chrono also accepts signs, spaces and single digits.
     day.filter(|day| YEARS.contains(&day.year()) && day.format("%Y-%m-%d").to_string() == text)
         .ok_or(InvalidDay)
 }
 
-/// A time (RFC 3339, `date-time`), upper case.
+/// A time (RFC 3339, `date-time`), in upper case.
 fn time(text: &str) -> Result<DateTime<Utc>, InvalidTime> {
     let (date, rest) = text.split_once('T').ok_or(InvalidTime::Form)?;
     day(date).map_err(|_| InvalidTime::Form)?;
@@ -77,12 +77,12 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// What a period begins or ends with: `from` and `to` of a query.
+/// The start or end of a period: `from` and `to` in a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DayOrTime {
-    /// A whole day: a period from it has all of it, and so has one to it.
+    /// A whole day, which belongs to the period whether it is the start or the end.
     Day(NaiveDate),
-    /// A moment: a period from it includes it, and one to it ends before it.
+    /// A moment. A period that starts with it includes it; a period that ends with it does not.
     Time(DateTime<Utc>),
 }
 
@@ -98,7 +98,7 @@ impl DayOrTime {
         }
     }
 
-    /// The first moment of a period from it.
+    /// The first moment of a period that starts here.
     #[must_use]
     pub fn first(self, zone: ClinicTimeZone) -> DateTime<Utc> {
         match self {
@@ -107,7 +107,7 @@ impl DayOrTime {
         }
     }
 
-    /// The first moment that is not in a period to it any more.
+    /// The first moment after a period that ends here.
     #[must_use]
     pub fn end(self, zone: ClinicTimeZone) -> DateTime<Utc> {
         match self {
@@ -124,7 +124,7 @@ impl<'de> Deserialize<'de> for DayOrTime {
     }
 }
 
-/// As it is described to clients.
+/// How it appears in the API document.
 impl PartialSchema for DayOrTime {
     fn schema() -> RefOr<Schema> {
         let text = |format| {
@@ -141,20 +141,20 @@ impl PartialSchema for DayOrTime {
 
 impl ToSchema for DayOrTime {}
 
-/// Where the clinic is, in time. UTC where the deployment does not say.
+/// The clinic's time zone. UTC by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClinicTimeZone(Tz);
 
 /// There is no time zone of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("CLINIC_TIME_ZONE: {0} is no time zone of the IANA database, such as Europe/Berlin")]
+#[error("CLINIC_TIME_ZONE: {0} is not a time zone of the IANA database, such as Europe/Berlin")]
 pub struct UnknownTimeZone(String);
 
 impl ClinicTimeZone {
     /// Universal time.
     pub const UTC: Self = Self(Tz::UTC);
 
-    /// Reads `CLINIC_TIME_ZONE`; UTC where it is not set.
+    /// Reads `CLINIC_TIME_ZONE`; UTC if it is not set.
     ///
     /// # Errors
     /// If there is no such zone.
@@ -166,7 +166,7 @@ impl ClinicTimeZone {
         Self::parse(&name)
     }
 
-    /// Reads a name of the IANA database, such as `Europe/Berlin`.
+    /// Reads a name from the IANA database, such as `Europe/Berlin`.
     ///
     /// # Errors
     /// If there is no such zone.
@@ -175,13 +175,13 @@ impl ClinicTimeZone {
         zone.map_err(|_| UnknownTimeZone(name.to_owned()))
     }
 
-    /// The day that it is there at this moment.
+    /// The current day in this zone.
     #[must_use]
     pub fn day(self, now: DateTime<Utc>) -> NaiveDate {
         now.with_timezone(&self.0).date_naive()
     }
 
-    /// The first moment of a day. Where clocks are put forward at midnight it is an hour later.
+    /// The first moment of a day: an hour after midnight if the clocks are put forward at midnight.
     fn begin(self, day: NaiveDate) -> DateTime<Utc> {
         let midnight = day.and_time(NaiveTime::MIN);
         let local = |time| self.0.from_local_datetime(&time).earliest();
@@ -190,13 +190,13 @@ impl ClinicTimeZone {
     }
 }
 
-/// The last day that it is anywhere at this moment.
+/// The latest day that it currently is anywhere on earth.
 #[must_use]
 pub fn latest_day(now: DateTime<Utc>) -> NaiveDate {
     (now + EASTERNMOST).date_naive()
 }
 
-/// As the deployment says.
+/// The zone that is configured.
 impl<S: Sync> FromRequestParts<S> for ClinicTimeZone {
     type Rejection = Infallible;
 
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_has_one_form() {
+    fn a_day_has_exactly_one_spelling() {
         assert!(day("2024-02-29").is_ok());
         for text in [
             "",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_has_one_form() {
+    fn a_time_has_exactly_one_format() {
         let utc = time("2026-05-31T09:30:00.25Z").unwrap();
         assert_eq!(time("2026-05-31T11:30:00.25+02:00"), Ok(utc));
         assert_eq!(
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_the_clinics() {
+    fn days_are_those_of_the_clinics_time_zone() {
         let zone = |name: &str| ClinicTimeZone::parse(name).unwrap();
         let moment = time("2026-03-28T23:30:00Z").unwrap();
         assert_eq!(zone("UTC").day(moment).to_string(), "2026-03-28");
@@ -270,7 +270,7 @@ mod tests {
         );
         assert_eq!(latest_day(moment).to_string(), "2026-03-29");
 
-        // A day of 23 hours, and one that begins at one o'clock.
+        // A day of 23 hours, and a day that begins at one o'clock.
         let berlin = DayOrTime::parse("2026-03-29").unwrap();
         let length = berlin.end(zone("Europe/Berlin")) - berlin.first(zone("Europe/Berlin"));
         assert_eq!(length, TimeDelta::hours(23));

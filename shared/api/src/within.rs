@@ -1,21 +1,22 @@
-//! What a route gives its handler, and what it is behind.
+//! What a route gives its handler, and the layers that it is behind.
 
 use std::{convert::Infallible, fmt, marker::PhantomData};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-/// The state of a route: what its handler uses, and in its type the layers that it is behind.
+/// The state of a route: what its handler uses and, in the type, the layers that the route is
+/// behind.
 ///
-/// What only a layer can provide (the caller, the audit trail, the unit of work) can be extracted
-/// within that layer alone: a handler that asks for more than its route has does not compile.
+/// What only a layer can provide (the caller, the audit trail, the unit of work) can only be
+/// extracted within that layer: a handler that asks for more than its route has does not compile.
 pub struct Within<S, Layers> {
     state: S,
     layers: PhantomData<fn() -> Layers>,
 }
 
 impl<S, Layers> Within<S, Layers> {
-    /// This state, behind these layers.
+    /// This state behind these layers.
     pub const fn new(state: S) -> Self {
         Self {
             state,
@@ -36,7 +37,7 @@ impl<S: fmt::Debug, Layers> fmt::Debug for Within<S, Layers> {
     }
 }
 
-/// What the handler of a route uses: its database, the tables, the services that it calls.
+/// What the handler of a route uses: its database, tables, and the services that it calls.
 #[derive(Debug, Clone, Copy)]
 pub struct State<S>(pub S);
 
@@ -51,30 +52,30 @@ impl<S: Clone + Send + Sync, Layers> FromRequestParts<Within<S, Layers>> for Sta
     }
 }
 
-/// The layers that a route can be behind: one of the first two, one of the second, one of the
-/// third.
+/// The layers that a route can be behind: one of the first two, one of the next two, and one of the
+/// last two.
 pub mod layers {
     /// Anybody may call the route.
     #[derive(Debug, Clone, Copy)]
     pub enum Open {}
 
-    /// The authorizer lets only callers with a permission through.
+    /// The authorizer only lets callers with a permission through.
     #[derive(Debug, Clone, Copy)]
     pub enum Permitted {}
 
-    /// Nothing of the route is in the audit trail.
+    /// The route leaves no records in the audit trail.
     #[derive(Debug, Clone, Copy)]
     pub enum Unrecorded {}
 
-    /// The route answers nothing that is not in the audit trail.
+    /// The route returns nothing that is not in the audit trail.
     #[derive(Debug, Clone, Copy)]
     pub enum Recorded {}
 
-    /// A request that comes again is a new one.
+    /// A repeated request is a new one.
     #[derive(Debug, Clone, Copy)]
     pub enum Repeatable {}
 
-    /// A request that comes again with its `Idempotency-Key` has one effect and one answer.
+    /// A request that is repeated with its `Idempotency-Key` has one effect and one response.
     #[derive(Debug, Clone, Copy)]
     pub enum Once {}
 }

@@ -7,13 +7,13 @@ use audit_trail::{About, Action};
 use identity::Permission;
 use serde::{Deserialize, Serialize};
 
-/// The method of a route. A `GET` answers `HEAD` too.
+/// The method of a route. `GET` also serves `HEAD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     /// Reads.
     Get,
-    /// Creates, or does something.
+    /// Creates, or triggers an operation.
     Post,
     /// Replaces.
     Put,
@@ -43,29 +43,29 @@ impl fmt::Display for Method {
     }
 }
 
-/// A route, without the types that tell its layers apart.
+/// A route without the types that describe its layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Row {
     /// The method.
     pub method: Method,
-    /// The path, parameters in braces: `{id}` for a segment, `{file+}` for all that follows.
+    /// The path, with parameters in braces: `{id}` for a segment, `{file+}` for the whole rest.
     pub path: &'static str,
     /// The Lambda function that serves it: `create-patient`.
     pub function: &'static str,
-    /// What callers need; nothing where anybody may call.
+    /// The permission that callers need; none if anybody may call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission: Option<Permission>,
-    /// What a request is, in the audit trail.
+    /// How a request is named in the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
-    /// Where a request says whose data it is about.
+    /// How to tell from a request whose data it is about.
     #[serde(default, skip_serializing_if = "is_nobody")]
     pub about: About,
-    /// Whether a request that comes again with its key has one effect and one answer.
+    /// Whether a request that is repeated with its key has one effect and one response.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub once: bool,
-    /// Whether the route answers nothing that is not in the audit trail.
+    /// Whether the route returns nothing that is not in the audit trail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recorded: bool,
 }
@@ -78,13 +78,13 @@ fn is_nobody(about: &About) -> bool {
     *about == About::Nobody
 }
 
-/// Nothing is stored of them, so that they are `Send` and `Sync` whatever they are.
+/// A function type stores none of them, so it is `Send` and `Sync` whatever they are.
 type Layers<Access, Record, Repetition> = fn() -> (Access, Record, Repetition);
 
-/// A route, and in its type the layers that it is behind: see [`api::layers`].
+/// A route and, in its type, the layers that it is behind: see [`api::layers`].
 pub struct Route<Access, Record, Repetition> {
     pub(crate) row: Row,
-    /// The schema that answers are stored in, for requests that come again.
+    /// The schema in which responses are stored for repeated requests.
     pub(crate) schema: Option<&'static str>,
     layers: PhantomData<Layers<Access, Record, Repetition>>,
 }
@@ -103,7 +103,7 @@ impl<A, R, I> fmt::Debug for Route<A, R, I> {
     }
 }
 
-/// Anybody may call it, and it leaves no record, as long as nothing else is said.
+/// By default, anybody may call a route, and it leaves no records.
 impl Route<Open, Unrecorded, Repeatable> {
     /// Reads what is at this path.
     #[must_use]
@@ -111,7 +111,7 @@ impl Route<Open, Unrecorded, Repeatable> {
         Self::at(Method::Get, path)
     }
 
-    /// Creates something at this path, or does it.
+    /// Creates something at this path, or triggers an operation.
     #[must_use]
     pub const fn post(path: &'static str) -> Self {
         Self::at(Method::Post, path)
@@ -159,21 +159,21 @@ impl<A, R, I> Route<A, R, I> {
         }
     }
 
-    /// The Lambda function that serves it. It has a role and a program of this name.
+    /// The Lambda function that serves it. Its role and its binary have the same name.
     #[must_use]
     pub const fn function(mut self, name: &'static str) -> Self {
         self.row.function = name;
         self
     }
 
-    /// Where a request says whose data it is about.
+    /// How to tell from a request whose data it is about.
     #[must_use]
     pub const fn about(mut self, about: About) -> Self {
         self.row.about = about;
         self
     }
 
-    /// The path as the API's document has it.
+    /// The path as in the API document.
     #[must_use]
     pub const fn path(&self) -> &'static str {
         self.row.path
@@ -196,7 +196,7 @@ impl<R, I> Route<Open, R, I> {
 }
 
 impl<A, I> Route<A, Unrecorded, I> {
-    /// Answers nothing that is not in the audit trail, as this action.
+    /// Returns nothing that is not in the audit trail, where it is recorded as this action.
     #[must_use]
     pub const fn records(mut self, action: Action) -> Route<A, Recorded, I> {
         self.row.action = Some(action);
@@ -204,8 +204,8 @@ impl<A, I> Route<A, Unrecorded, I> {
         Route::of(self.row, self.schema)
     }
 
-    /// What the gateway refuses is in the audit trail as this action. What the route answers is
-    /// not, because it says nothing about anybody.
+    /// Records what the gateway rejects as this action. The route's own responses are not recorded,
+    /// because they reveal nothing about anybody.
     #[must_use]
     pub const fn refusals_are(mut self, action: Action) -> Self {
         self.row.action = Some(action);
@@ -214,7 +214,7 @@ impl<A, I> Route<A, Unrecorded, I> {
 }
 
 impl<R> Route<Permitted, R, Repeatable> {
-    /// A request that comes again with its `Idempotency-Key` has one effect and one answer, which
+    /// A request that is repeated with its `Idempotency-Key` has one effect and one response, which
     /// is stored in this schema.
     #[must_use]
     pub const fn once_in(mut self, schema: &'static str) -> Route<Permitted, R, Once> {

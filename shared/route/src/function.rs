@@ -1,15 +1,15 @@
-//! From the routes of a function to its program.
+//! From the routes of a function to its binary.
 
 use axum::Router;
 use store::FromEnvironment;
 
-/// What makes the routes of a function out of what they use: a function of up to three things,
-/// each of which the deployment says where to find.
+/// Builds the routes of a function from up to three things that they use, each of which is found
+/// with the settings of the deployment.
 pub trait Build<Uses> {
     /// The routes of the Lambda function of this name.
     ///
     /// # Errors
-    /// If the deployment does not say where something is.
+    /// If a setting is missing or cannot be used.
     fn build(self, function: &'static str) -> Result<Router, api::Error>;
 }
 
@@ -55,10 +55,10 @@ where
     }
 }
 
-/// Serves these routes as the Lambda function of this name, until Lambda stops it.
+/// Serves these routes as the Lambda function of this name until Lambda stops it.
 ///
 /// # Errors
-/// If the deployment lacks a setting, or the Lambda runtime API cannot be reached.
+/// If a setting is missing or cannot be used, or the Lambda runtime API cannot be reached.
 pub async fn serve<Uses>(
     function: &'static str,
     routes: impl Build<Uses>,

@@ -1,10 +1,10 @@
-//! What a route is, said once.
+//! What a route is, declared once.
 //!
-//! A [`Route`] stands as a constant beside its handler. All else that has to know of it is made
-//! from that: the layers that it is served within, the permission that it checks, what it leaves
-//! in the audit trail, and, by `make generate`, the API's methods and the function in
-//! `template.yaml`, the function's program, its sample event, the API's document, and the
-//! [`table`] that the authorizer makes its policies from.
+//! A [`Route`] is a constant beside its handler. Everything else that depends on it is derived from
+//! that: the layers that serve it, the permission that it checks, the records that it leaves in the
+//! audit trail and, by `make generate`, the API's methods and the function in `template.yaml`, the
+//! function's binary, its sample event, the API document, and the [`table`] from which the
+//! authorizer builds its policies.
 //!
 //! ```
 //! use api::{Problem, State, layers::{Permitted, Recorded, Repeatable}};
@@ -34,8 +34,8 @@
 //! }
 //! ```
 //!
-//! A handler that asks for what its route does not have does not compile. Here it wants to write
-//! to the audit trail, and the route leaves nothing there:
+//! A handler that asks for what its route does not have does not compile. This one wants to write
+//! to the audit trail, but its route leaves no records:
 //!
 //! ```compile_fail,E0277
 //! use audit_trail::Trail;
@@ -45,7 +45,7 @@
 //! Route::get("/health").function("health").served_by(check_health, ());
 //! ```
 //!
-//! Here it wants to know who calls, and anybody may:
+//! This one wants to know the caller, but anybody may call its route:
 //!
 //! ```compile_fail,E0277
 //! use identity::Caller;
@@ -55,7 +55,7 @@
 //! Route::get("/health").function("health").served_by(check_health, ());
 //! ```
 //!
-//! The same route, with a handler that takes what there is:
+//! The same route with a handler that compiles:
 //!
 //! ```
 //! use route::Route;

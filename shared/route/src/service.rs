@@ -1,7 +1,7 @@
 //! The table of contents of a service.
 
-/// Lists the routes of a service, each with its handler: `ROUTES`, and the `Documentation` that
-/// its part of the API's document is made from.
+/// Lists the routes of a service, each with its handler. Defines `ROUTES`, and `Documentation`, the
+/// service's part of the API document.
 ///
 /// ```ignore
 /// route::service! {
@@ -19,7 +19,7 @@ macro_rules! service {
         /// The routes of the service.
         pub const ROUTES: &[$crate::Row] = &[$($module::$route.row()),*];
 
-        /// The service's part of the API's document.
+        /// The service's part of the API document.
         #[derive(Debug, utoipa::OpenApi)]
         #[openapi(
             paths($($module::$handler),*),

@@ -1,4 +1,4 @@
-//! From a route and its handler to a router, within all layers that the route has.
+//! From a route and its handler to a router within all layers of the route.
 
 use api::{
     Problem, Within,
@@ -19,8 +19,8 @@ use sqlx::PgPool;
 use crate::{Method, Route};
 
 impl<A: 'static, I: 'static> Route<A, Recorded, I> {
-    /// Serves the route with this handler, which finds `state` in [`api::State`]. Its records go
-    /// to this database.
+    /// Serves the route with this handler, which gets `state` as [`api::State`]. Records go to this
+    /// database.
     pub fn served_by<H, T, S>(self, handler: H, state: S, database: PgPool) -> Router
     where
         H: Handler<T, Within<S, (A, Recorded, I)>>,
@@ -44,7 +44,7 @@ impl<A: 'static, I: 'static> Route<A, Recorded, I> {
 }
 
 impl<A: 'static> Route<A, Unrecorded, Repeatable> {
-    /// Serves the route with this handler, which finds `state` in [`api::State`].
+    /// Serves the route with this handler, which gets `state` as [`api::State`].
     pub fn served_by<H, T, S>(self, handler: H, state: S) -> Router
     where
         H: Handler<T, Within<S, (A, Unrecorded, Repeatable)>>,
@@ -70,7 +70,7 @@ impl<A: 'static, R: 'static, I: 'static> Route<A, R, I> {
             .with_state(Within::new(state))
     }
 
-    /// Within the check of the permission, if the route requires one.
+    /// Adds the permission check, if the route requires one.
     fn permitted(self, routes: Router) -> Router {
         match self.row.permission {
             Some(permission) => {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_parameter_may_be_all_that_follows() {
+    async fn a_parameter_may_span_the_whole_rest_of_the_path() {
         let routes = Route::get("/files/{file+}")
             .function("get-file")
             .served_by(async |path: axum::extract::Path<String>| path.0, ());

@@ -1,21 +1,21 @@
-//! All routes of the system, for the functions that have to know them without knowing the
-//! services: the authorizer, what records refusals, and what answers for a route's other methods.
+//! All routes of the system, for the functions that must know them without depending on the
+//! services: the authorizer, the recording of refusals, and the responses to unsupported methods.
 
 use std::sync::LazyLock;
 
 use crate::Row;
 
-/// Written by `make generate`, and held by a test against what the services declare.
+/// Written by `make generate`. A test compares it with what the services declare.
 static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../docs/routes.json")).unwrap_or_else(|error| {
-        tracing::error!(cause = %error, "the table of the routes cannot be read");
+        tracing::error!(cause = %error, "the table of routes cannot be read");
         Vec::new()
     })
 });
 
-/// Every route, in the order of the services. Read with the first call.
+/// Every route, in the order of the services. Read on the first call.
 ///
-/// An empty one, of a system that was built from a broken file, opens nothing.
+/// A system built from a broken file has an empty table, which grants nothing.
 #[must_use]
 pub fn table() -> &'static [Row] {
     &TABLE
@@ -40,14 +40,14 @@ mod tests {
     }
 
     #[test]
-    fn every_route_behind_the_authorizer_is_an_action() {
+    fn every_route_behind_the_authorizer_has_an_action() {
         for row in table().iter().filter(|row| row.permission.is_some()) {
             assert!(row.action.is_some(), "{row:?}");
         }
     }
 
     #[test]
-    fn whoever_is_named_in_a_path_is_named_on_record() {
+    fn every_route_with_an_id_in_its_path_records_whose_it_is() {
         use audit_trail::About;
         for row in table().iter().filter(|row| row.path.contains("{id}")) {
             assert_ne!(row.about, About::Nobody, "{row:?}");
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn an_auditor_changes_nothing_but_what_is_their_own() {
+    fn auditors_may_change_only_their_own_sessions_and_password() {
         use identity::{Permission, Role};
         let own = [Permission::EndOwnSessions, Permission::ChangeOwnPassword];
         for row in table() {

@@ -1,4 +1,4 @@
-//! How AWS services are called: with time-outs, and retries within them.
+//! How AWS services are called: with timeouts, and retries within them.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use tokio::sync::OnceCell;
 
 static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
 
-/// Region, credentials and time-outs for the clients of AWS services, loaded once per
-/// process. `AWS_ENDPOINT_URL` leads them to LocalStack.
+/// Region, credentials and timeouts for the clients of AWS services, loaded once per process.
+/// `AWS_ENDPOINT_URL` points them to LocalStack.
 pub async fn aws_config() -> &'static SdkConfig {
     CONFIG
         .get_or_init(|| {
@@ -35,8 +35,8 @@ pub async fn aws_config() -> &'static SdkConfig {
         .await
 }
 
-/// What calls of AWS services go through. Its cryptography is that of the connections to
-/// PostgreSQL and to the billing service: one library for it in a function, not two.
+/// The HTTP client for AWS services. It uses the same cryptography library as the connections to
+/// PostgreSQL and to the billing service, so that a function contains only one.
 #[must_use]
 pub fn http_client() -> SharedHttpClient {
     Builder::new()
@@ -44,8 +44,8 @@ pub fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// What a call of an AWS service failed with, for the log: the service's own code, or how
-/// its answer stayed away. Never its message, which may repeat what was sent.
+/// Why a call to an AWS service failed, for the log: the service's error code, or why there was no
+/// response. Never its message, which may repeat what was sent.
 pub fn failure_code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     let code = error.as_service_error().map(ProvideErrorMetadata::code);
     match code {

@@ -13,23 +13,23 @@ use tokio::sync::OnceCell;
 
 use crate::{MissingSetting, aws_config, failure_code, setting};
 
-/// A table, connected to with the first request that needs it.
+/// A table, connected on the first request that needs it.
 #[derive(Debug)]
 pub struct Table {
     name: String,
     client: OnceCell<Client>,
 }
 
-/// Why a transaction changed nothing. Shows nothing of what the items hold.
+/// Why a transaction changed nothing. Reveals nothing of what the items contain.
 #[derive(thiserror::Error)]
 pub enum TransactionError {
-    /// Conditions did not hold: a reason for each item, in the order of the items.
+    /// A condition did not hold. There is one reason per item, in the order of the items.
     #[error("a condition of the transaction does not hold")]
     Refused(Vec<CancellationReason>),
-    /// Others kept changing the same items.
+    /// Other writers kept changing the same items.
     #[error("the items stayed in use by others")]
     Conflict,
-    /// The table refused, or did not answer: with the codes of its reasons.
+    /// The table rejected the transaction, or did not respond: with the codes of the reasons.
     #[error("{0}")]
     Failed(String),
 }
@@ -43,7 +43,7 @@ impl std::fmt::Debug for TransactionError {
 }
 
 impl Table {
-    /// The table whose name this setting holds.
+    /// The table whose name is in this setting.
     ///
     /// # Errors
     /// If the setting is missing.
@@ -54,7 +54,7 @@ impl Table {
         })
     }
 
-    /// The table of this name, reached with this client.
+    /// The table of this name, called with this client.
     #[must_use]
     pub fn with_client(name: String, client: Client) -> Self {
         Self {
@@ -79,10 +79,10 @@ impl Table {
     /// Writes all of these items, or none.
     ///
     /// # Errors
-    /// If the table did not take them; a collision with others is one after a few attempts.
+    /// If the items were not written; a conflict with other writers only after a few attempts.
     pub async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), TransactionError> {
-        // Two functions at the same item collide in DynamoDB, and one of them has to try
-        // again; with jitter they do not meet again.
+        // Functions that write the same item at the same time collide, and one of them has to
+        // retry; with jitter they do not collide again.
         let attempts = ExponentialBuilder::default()
             .with_jitter()
             .with_min_delay(Duration::from_millis(10))

@@ -1,5 +1,5 @@
-//! How a function reaches what is stored: opened lazily, so that a cold start pays for
-//! nothing that the first request does not need.
+//! How a function reaches stored data: opened lazily, so that a cold start only pays for what the
+//! first request needs.
 
 mod aws;
 mod dynamodb;

@@ -1,4 +1,4 @@
-//! A pool of connections to PostgreSQL, bounded in number and in patience.
+//! A pool of connections to PostgreSQL, limited in size and in waiting time.
 
 use std::time::Duration;
 
@@ -10,17 +10,16 @@ use tokio::time::timeout;
 
 use crate::{FromEnvironment, MissingSetting, setting};
 
-/// A function serves one request at a time; the second connection is for work that the
-/// request does beside its own transaction.
+/// A function serves one request at a time; the second connection is for work that the request does
+/// besides its own transaction.
 const CONNECTIONS: u32 = 2;
 
-/// How long a request waits for a connection before it is told to come back later.
+/// How long a request waits for a connection before the client is asked to retry.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// After this long without use a connection is tried before it is trusted: Lambda may
-/// have frozen the process, and the server or a proxy may have closed the connection. A
-/// request after a pause pays for it with one round trip; one that follows another at
-/// once does not.
+/// A connection that has been idle for longer is tested before it is used: Lambda may have frozen
+/// the process, and the server or a proxy may have closed the connection. The test costs the first
+/// request after a pause one round trip; requests in quick succession do not pay for it.
 pub const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
 /// The setting is missing, or is not the URL of a PostgreSQL database.
@@ -29,7 +28,7 @@ pub enum PoolError {
     /// It is missing.
     #[error(transparent)]
     Missing(#[from] MissingSetting),
-    /// It cannot be read. The value holds a password, so it is not repeated.
+    /// It cannot be parsed. It contains a password, so it is not repeated.
     #[error("{0} is not the URL of a PostgreSQL database")]
     Invalid(&'static str),
 }
@@ -37,7 +36,7 @@ pub enum PoolError {
 /// The pool of the database at `DATABASE_URL`. Nothing is connected yet.
 ///
 /// # Errors
-/// If the setting is missing or cannot be read.
+/// If the setting is missing or cannot be parsed.
 pub fn pool(application: &str) -> Result<PgPool, PoolError> {
     Ok(pool_of(connect_options(application)?))
 }
@@ -50,20 +49,20 @@ impl FromEnvironment for PgPool {
     }
 }
 
-/// The pool of the database that is reached like this, for a function. Nothing is connected
-/// yet.
+/// A pool for a function, with these connection options. Nothing is connected yet.
 #[must_use]
 pub fn pool_of(options: PgConnectOptions) -> PgPool {
     pool_with(options, CONNECTIONS, PATIENCE)
 }
 
-/// A pool of so many connections, for which a request waits so long. Nothing is connected yet.
+/// A pool of at most this many connections, for which a request waits at most this long. Nothing is
+/// connected yet.
 ///
-/// How long a statement may take and wait is said by the role that logs in, and not by the
-/// connection: poolers such as Amazon RDS Proxy refuse connections with options.
+/// The limits on statements and lock waits are settings of the database role, not of the
+/// connection: poolers such as Amazon RDS Proxy reject connections with options.
 #[must_use]
 pub fn pool_with(options: PgConnectOptions, connections: u32, patience: Duration) -> PgPool {
-    // What is left of the patience is for a new connection.
+    // The rest of the waiting time is for opening a new connection.
     let sign_of_life = patience / 3;
     PgPoolOptions::new()
         .max_connections(connections)
@@ -77,7 +76,7 @@ pub fn pool_with(options: PgConnectOptions, connections: u32, patience: Duration
                 if state.idle_for <= TRUSTED_FOR {
                     return Ok(true);
                 }
-                // One whose other end is gone without a word answers never, not with an error.
+                // A connection whose peer has vanished never responds, not even with an error.
                 let alive = timeout(sign_of_life, connection.ping()).await;
                 Ok(matches!(alive, Ok(Ok(()))))
             })
@@ -88,23 +87,22 @@ pub fn pool_with(options: PgConnectOptions, connections: u32, patience: Duration
                     return Ok(false);
                 }
                 let clean = timeout(sign_of_life, clean_up(connection)).await;
-                // As an error: whoever does not answer is not told goodbye.
+                // As an error, so that the pool drops the connection without waiting for a graceful
+                // close.
                 clean.map_err(|_| sqlx::Error::PoolTimedOut)?
             })
         })
         .connect_lazy_with(options)
 }
 
-/// Leaves nothing on the connection of who used it before. Answers whether anybody may use it
-/// again.
+/// Removes what the previous user left on the connection. Returns whether it may be used again.
 ///
-/// `sqlx` 0.9.0 does not know of a transaction whose BEGIN was given up before its answer
-/// came, and hands the connection on with it open: what is done next on it seems to be done,
-/// and is lost (<https://github.com/launchbadge/sqlx/issues/4385>). And a server that has become
-/// a standby takes no change any more: the next connection may lead to its successor.
+/// `sqlx` 0.9.0 does not notice a transaction whose BEGIN was abandoned before the reply, and
+/// returns the connection with the transaction open: whatever is done on it next seems to succeed,
+/// and is lost (<https://github.com/launchbadge/sqlx/issues/4385>). A server that has become a
+/// standby accepts no more changes; a new connection may lead to its successor.
 async fn clean_up(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // BEGIN says something only where there is a transaction, ROLLBACK only where there is
-    // none.
+    // BEGIN only complains inside a transaction, ROLLBACK only outside one.
     let read_only = sqlx::raw_sql("BEGIN; SHOW transaction_read_only; ROLLBACK")
         .fetch_one(&mut *connection)
         .await?;
@@ -115,7 +113,7 @@ async fn clean_up(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 /// How to connect to the database at `DATABASE_URL`, without the pool's time limits.
 ///
 /// # Errors
-/// If the setting is missing or cannot be read.
+/// If the setting is missing or cannot be parsed.
 pub fn connect_options(application: &str) -> Result<PgConnectOptions, PoolError> {
     connect_options_of("DATABASE_URL", application)
 }
@@ -124,7 +122,7 @@ pub fn connect_options(application: &str) -> Result<PgConnectOptions, PoolError>
 /// limits.
 ///
 /// # Errors
-/// If the setting is missing or cannot be read.
+/// If the setting is missing or cannot be parsed.
 pub fn connect_options_of(
     name: &'static str,
     application: &str,

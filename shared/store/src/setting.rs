@@ -1,4 +1,4 @@
-//! What the deployment tells a function, by environment variables.
+//! Settings of the deployment: environment variables.
 
 /// An environment variable that the template should have set is missing.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +16,9 @@ pub fn setting(name: &'static str) -> Result<String, MissingSetting> {
         .ok_or(MissingSetting(name))
 }
 
-/// Something that a function uses, found where the deployment says that it is.
+/// Something that a function uses, found through the settings of the deployment.
 pub trait FromEnvironment: Sized {
-    /// Finds it, for the function of this name. Nothing is connected yet.
+    /// Sets it up for the function of this name. Nothing is connected yet.
     ///
     /// # Errors
     /// If a setting is missing or cannot be used.

@@ -1,5 +1,4 @@
-//! DynamoDB tables for tests: a real one for each test, at whatever serves the DynamoDB
-//! API there.
+//! DynamoDB tables for tests: a real table for each test, on any server of the DynamoDB API.
 
 use aws_sdk_dynamodb::{
     Client, Config,
@@ -13,21 +12,22 @@ use uuid::Uuid;
 
 use crate::{Table, http_client};
 
-/// Where the DynamoDB API is served. It must be said: no test goes to AWS by accident.
+/// Where the DynamoDB API is served. It must be set, so that no test reaches AWS by accident.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 
-/// A new, empty table with the key that most of our tables have: `pk` and `sk`, both text.
+/// A new, empty table with the key that most of our tables have: `pk` and `sk`, both strings.
 ///
 /// # Panics
-/// If `AWS_ENDPOINT_URL_DYNAMODB` is not set, or nobody serves the DynamoDB API there.
+/// If `AWS_ENDPOINT_URL_DYNAMODB` is not set, or does not serve the DynamoDB API.
 pub async fn table() -> Table {
     table_with_key(&["pk", "sk"]).await
 }
 
-/// A new, empty table with this key, of text: a partition key, or that and a sort key.
+/// A new, empty table with these key attributes, all strings: a partition key, and optionally a
+/// sort key.
 ///
 /// # Panics
-/// If `AWS_ENDPOINT_URL_DYNAMODB` is not set, or nobody serves the DynamoDB API there.
+/// If `AWS_ENDPOINT_URL_DYNAMODB` is not set, or does not serve the DynamoDB API.
 pub async fn table_with_key(key: &[&str]) -> Table {
     let endpoint = endpoint();
     let client = client(&endpoint);
@@ -38,7 +38,7 @@ pub async fn table_with_key(key: &[&str]) -> Table {
     Table::with_client(name, client)
 }
 
-/// The table of this name, of a test that has made it before.
+/// The table of this name, which the test has created before.
 ///
 /// # Panics
 /// If `AWS_ENDPOINT_URL_DYNAMODB` is not set.

@@ -1,4 +1,4 @@
-//! A transaction that is not committed after something went wrong in it.
+//! A transaction that cannot be committed after a statement has failed.
 
 use std::task::Poll;
 
@@ -13,35 +13,34 @@ use sqlx::{
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-/// A transaction of which every statement has to succeed.
+/// A transaction in which every statement has to succeed.
 ///
-/// PostgreSQL rolls back at COMMIT what saw an error, and says so only in the tag of its
-/// answer, which `sqlx` does not read: its own `commit` is `Ok`. So a mistake that is
-/// overlooked would become a change that was acknowledged and never made. This type does not
-/// hand out the connection, so that no statement goes past it.
+/// At COMMIT, PostgreSQL rolls back a transaction in which a statement has failed, and says so only
+/// in the command tag, which `sqlx` does not read: its `commit` returns `Ok`. An overlooked error
+/// would become a change that was acknowledged but never made. This type does not expose the
+/// connection, so no statement can bypass it.
 #[derive(Debug)]
 pub struct Transaction {
     inner: sqlx::Transaction<'static, Postgres>,
-    /// Whether each statement so far was seen to succeed. One that was given up half-way was
-    /// not.
+    /// Whether every statement so far is known to have succeeded. An abandoned one is not.
     sound: bool,
 }
 
 impl Transaction {
-    /// Begins one.
+    /// Begins a transaction.
     ///
     /// # Errors
-    /// If the database does not answer.
+    /// If the database does not respond.
     pub async fn begin(database: &PgPool) -> Result<Self, Error> {
         let inner = database.begin().await?;
         Ok(Self { inner, sound: true })
     }
 
-    /// Makes true what its statements did.
+    /// Commits the changes.
     ///
     /// # Errors
-    /// If a statement has failed, or was not waited for: then nothing is true. If the database
-    /// fails: whether it has committed may be unknown then.
+    /// If a statement has failed or was abandoned: then nothing is committed. If the database
+    /// fails: then it may be unknown whether it has committed.
     pub async fn commit(self) -> Result<(), Error> {
         if self.sound {
             return self.inner.commit().await;
@@ -51,16 +50,16 @@ impl Transaction {
         Err(Error::Protocol(refusal.to_owned()))
     }
 
-    /// Undoes what its statements did, before anything else happens. Dropped, it is undone as
+    /// Rolls the changes back before anything else happens. A dropped transaction is rolled back as
     /// well, a moment later.
     ///
     /// # Errors
-    /// If the database fails. It undoes it by itself then.
+    /// If the database fails. It then rolls back by itself.
     pub async fn rollback(self) -> Result<(), Error> {
         self.inner.rollback().await
     }
 
-    /// The connection, and where to say that the next statement has succeeded.
+    /// The connection, and the means to report that the next statement has succeeded.
     fn doubt(&mut self) -> (&mut PgConnection, Doubt<'_>) {
         let was_sound = std::mem::replace(&mut self.sound, false);
         let doubt = Doubt {
@@ -71,15 +70,15 @@ impl Transaction {
     }
 }
 
-/// Whoever tries the transaction again does so on a connection that prepares its statements
-/// anew.
+/// Makes sure that a retry of the transaction runs on a connection that prepares its statements
+/// again.
 fn forget_if_outdated(error: &Error) {
     if sql_state::meaning(error) == Meaning::Outdated {
         sql_state::forget_statements();
     }
 }
 
-/// A transaction while one of its statements is under way.
+/// A transaction while one of its statements is running.
 struct Doubt<'c> {
     sound: &'c mut bool,
     was_sound: bool,

@@ -1,4 +1,4 @@
-//! `POST /api/patients`: registers a patient, and has a billing account opened for them.
+//! `POST /api/patients`: registers a patient and has a billing account opened for them.
 
 use api::{
     ClinicTimeZone, InputAndQuery, OnConstraint as _, ProblemDocument, State,
@@ -36,12 +36,12 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     ROUTE.served_by(create_patient, (database.clone(), delivery), database)
 }
 
-/// What follows from the registration.
+/// What the registration leads to.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Consequences {
-    /// Whether the patient gets a welcome message. Only an administrator may say `false`: of
-    /// patients whom the clinic has known before, such as those of another system.
+    /// Whether the patient gets a welcome message. Only administrators may set `false`, for
+    /// patients who are already known to the clinic, such as those imported from another system.
     #[serde(default)]
     #[param(value_type = Option<bool>, default = true)]
     welcome: Welcome,
@@ -58,8 +58,8 @@ enum Welcome {
 
 /// Register a patient
 ///
-/// The answer comes as soon as the patient is stored. Their billing account, the event
-/// and everything that follows from it are certain from then on.
+/// The response is sent as soon as the patient is stored. From then on, their billing account, the
+/// event and everything that follows from it are certain.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "patients",
     params(Consequences, IdempotencyKey),
@@ -68,7 +68,7 @@ enum Welcome {
         (status = 201, description = "The patient is registered", body = Patient,
          headers(("ETag" = String, description = "The version, for If-Match"),
                  ("Location" = String, description = "Where the patient is"))),
-        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not register patients, or not without a welcome", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -86,7 +86,7 @@ pub(crate) async fn create_patient(
     }
     let now = Utc::now();
     let details = input.parse(now, clinic)?;
-    // Whoever was born where it is tomorrow is not registered before that.
+    // A newborn whose date of birth is still tomorrow here is registered on that date.
     let today = clinic.day(now).max(details.date_of_birth);
 
     let mut transaction = begin(work, caller, &database, &trail, None).await?;
@@ -117,7 +117,7 @@ pub(crate) async fn create_patient(
     trail
         .succeeded(&mut *transaction, Subject::Patient(id))
         .await?;
-    // Relative to the request's own URL, so that it is right behind any stage or domain.
+    // Relative to the request's own URL, so that it is correct behind any stage or domain.
     let location = [(header::LOCATION, format!("patients/{id}"))];
     let entity_tag = patient.entity_tag();
     let answer = (StatusCode::CREATED, location, entity_tag, Json(patient));

@@ -1,4 +1,4 @@
-//! `DELETE /api/patients/{id}`: removes a patient, and has their billing account closed.
+//! `DELETE /api/patients/{id}`: deletes a patient and has their billing account closed.
 
 use api::{
     IfMatch, PathId, ProblemDocument, State,
@@ -36,8 +36,8 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// Delete a patient
 ///
-/// Removes their data. Their billing account is closed, and can still be read. What was done with
-/// it stays on record.
+/// Removes their data. Their billing account is closed, but can still be read. The audit trail of
+/// their record is kept.
 #[utoipa::path(
     delete, path = ROUTE.path(), tag = "patients",
     params(
@@ -61,8 +61,8 @@ pub(crate) async fn delete_patient(
     work: UnitOfWork,
 ) -> Result<Response, Interrupted> {
     let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
-    // The deletion is the last version, and happens now. With it, a trigger of the schema writes
-    // to the outbox that the billing account is to be closed.
+    // The deletion is the last version, and happens now. Along with it, a trigger in the schema
+    // writes a message to the outbox that closes the billing account.
     let patient = sqlx::query_as!(
         Patient,
         r#"DELETE FROM patients.patient

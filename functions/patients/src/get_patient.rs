@@ -27,7 +27,7 @@ pub fn routes(database: PgPool) -> Router {
 
 /// Get a patient
 ///
-/// Their data as it is now, and its version. On record, as every look at a patient is.
+/// Their current data and version. Every read of a patient is recorded in the audit trail.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "patients",
     params(("id" = uuid::Uuid, Path, description = "The patient's id")),

@@ -1,7 +1,7 @@
-//! Patient records: the routes, and how the rest of the system hears of every change.
+//! Patient records: the routes, and how the rest of the system learns of every change.
 //!
-//! One file per use case; [`outbox`] is how a change reaches billing and Kafka, and
-//! [`relay_outbox`] what makes up for the deliveries that did not work at once.
+//! One file per use case. [`outbox`] delivers a change to billing and Kafka; [`relay_outbox`] makes
+//! up for deliveries that did not succeed at once.
 
 pub mod create_patient;
 pub mod delete_patient;

@@ -1,7 +1,7 @@
-//! `POST /api/patients/{id}/emergency-access`: one look at a patient whose record is
-//! restricted, for a reason that goes on record and that the administrators hear of.
+//! `POST /api/patients/{id}/emergency-access`: one look at a restricted patient, for a reason that
+//! is recorded and of which the administrators are notified.
 //!
-//! It opens the record once. Who needs it again says again why.
+//! It opens the record once. Anybody who needs it again has to give a reason again.
 
 use api::{
     EntityTag, Input, InputErrors, PathId, Problem, ProblemDocument, RequestId, State,
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::patient::{Patient, not_found};
 
-/// A reason is a sentence: not a letter typed to get on, and not a report.
+/// A reason is a sentence: neither a single key typed to get past the field, nor a report.
 const REASON_CHARACTERS: std::ops::RangeInclusive<usize> = 10..=500;
 
 /// The route.
@@ -36,12 +36,12 @@ pub fn routes(database: PgPool) -> Router {
     ROUTE.served_by(open_in_emergency, database.clone(), database)
 }
 
-/// Why it cannot wait. Any other field is refused.
+/// Why it cannot wait. Any other field is rejected.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "Unconscious in the emergency room, allergies unknown" }))]
 pub(crate) struct Emergency {
-    /// The reason, 10 to 500 characters. It stays on record, and administrators read it.
+    /// The reason, 10 to 500 characters. It is kept on record, and administrators read it.
     #[serde(default)]
     #[schema(required = true, min_length = 10, max_length = 500)]
     reason: String,
@@ -49,7 +49,7 @@ pub(crate) struct Emergency {
 
 /// Open a restricted record in an emergency
 ///
-/// Answers the patient, once. The access is marked in the audit trail, with the reason, and every
+/// Returns the patient, once. The access is marked in the audit trail with the reason, and every
 /// administrator gets a message.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "patients",
@@ -104,8 +104,9 @@ impl Emergency {
     }
 }
 
-/// The auth service knows who they are, and writes to them: this is what it publishes for
-/// that in its schema. There is no access without the message, nor the other way round.
+/// The auth service knows who the administrators are and writes to them: this is the function that
+/// it publishes for that in its schema. There is neither access without the message nor a message
+/// without access.
 async fn tell_administrators(
     transaction: &mut Transaction,
     caller: Caller,
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_a_sentence() {
+    fn an_emergency_reason_is_a_sentence() {
         assert_eq!(
             parse("  Überdosis,\n\nunbekannt ").as_deref(),
             Some("Überdosis,\nunbekannt")

@@ -1,10 +1,10 @@
-//! How the rest of the system hears of a change to a patient.
+//! How the rest of the system learns of a change to a patient.
 //!
-//! What others must hear of is written to the outbox in the transaction that makes it
-//! true. The request then tries to deliver it at once; what that leaves, the relay
-//! delivers. One delivery per patient at a time, in the order of the changes, so that
-//! nobody hears of an update before the creation. A delivery that breaks off between the
-//! call and the row's deletion is repeated: whoever is told has an effect once per id.
+//! Whatever others must learn of is written to the outbox, in the transaction that makes it true.
+//! The request then tries to deliver it at once; the relay delivers what is left. There is one
+//! delivery per patient at a time, in the order of the changes, so that nobody learns of an update
+//! before the creation. A delivery that is interrupted between the call and the deletion of the row
+//! is repeated: receivers act only once on each id.
 
 use std::{
     sync::Arc,
@@ -23,34 +23,34 @@ use uuid::Uuid;
 
 use crate::patient::Patient;
 
-/// How long a request stays to deliver its own changes. Most take milliseconds; a
+/// How long a request takes to deliver its own changes. Most deliveries take milliseconds; a
 /// dependency that is down must not make the clinic wait.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// When a request begins no further call: what it has delivered by then is to be deleted
-/// before [`AT_ONCE`] is over, and not delivered twice.
+/// When a request stops making calls, so that what it has delivered is deleted before [`AT_ONCE`]
+/// is over, and not delivered twice.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// How many messages are sent in one transaction: so many may come twice if it fails.
+/// How many messages are sent in one transaction. If it fails, as many may be sent twice.
 const TURN: usize = 20;
 
-/// For how long a transaction sends. The last call may take two seconds more, and the database
-/// ends a transaction in which nothing happens for 15 seconds.
+/// How long a transaction makes calls. The last call may take two seconds more, and the database
+/// ends a transaction that has been idle for 15 seconds.
 const LONGEST_TURN: Duration = Duration::from_secs(3);
 
-/// After how many seconds a message that was refused is tried again. Every further time
-/// it takes twice as long, up to the longest; and up to half of it less, so that those
-/// who were refused together do not come back together.
+/// How many seconds after a rejection a message is retried. The delay doubles each time, up to the
+/// longest, minus a random part of up to one half, so that messages that were rejected together are
+/// not retried together.
 const REFUSED_FOR: f64 = 60.0;
 
-/// The longest that takes, in seconds: how long after its receiver was put right a message
-/// may be left.
+/// The longest delay, in seconds: how long a message may have to wait after its receiver has been
+/// repaired.
 const REFUSED_FOR_AT_MOST: f64 = 1800.0;
 
-/// For how many seconds a patient is passed over whose delivery failed in the database.
+/// For how many seconds a patient is skipped whose delivery failed in the database.
 const FAILED_FOR: f64 = 60.0;
 
-/// Who gets messages.
+/// Where messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receiver {
     /// The billing service.
@@ -59,12 +59,12 @@ pub enum Receiver {
     Kafka,
 }
 
-/// What a message is, which says who gets it.
+/// The kind of a message, which determines its receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MessageKind {
-    /// A request to the billing service to open an account.
+    /// A request to the billing service to open the account.
     BillingAccount,
-    /// A request to the billing service to close it. The schema's trigger
+    /// A request to the billing service to close the account. The schema's trigger
     /// `billing_account_is_closed` writes it when a patient is deleted.
     BillingClosure,
     /// An event for Kafka.
@@ -100,7 +100,7 @@ impl MessageKind {
 }
 
 impl Receiver {
-    /// The names of the kinds of messages that it gets.
+    /// The names of the kinds of messages that this receiver gets.
     pub(crate) fn kinds(self) -> Vec<String> {
         MessageKind::ALL
             .into_iter()
@@ -134,7 +134,7 @@ pub async fn open_billing_account(
     .await
 }
 
-/// Has the change, which made the patient what they are now, announced on Kafka.
+/// Has the change that led to this state of the patient announced on Kafka.
 ///
 /// # Errors
 /// If the database fails.
@@ -190,25 +190,25 @@ pub enum DeliveryError {
     /// The billing service did not open or close the account.
     #[error("the billing account could not be opened or closed")]
     Billing(#[from] BillingError),
-    /// Kafka did not take the event.
+    /// Kafka did not accept the event.
     #[error("the event could not be sent")]
     Kafka(#[from] ProducerError),
     /// The row is not what this version of the code writes.
     #[error("the message cannot be read")]
     Unreadable,
-    /// Nobody waits for the answer any longer.
-    #[error("there was no answer before the time was up")]
+    /// The time for the delivery was over.
+    #[error("there was no response before the time was up")]
     TimeIsUp,
 }
 
 impl DeliveryError {
-    /// Whether the message itself is to blame.
+    /// Whether the message itself was rejected.
     const fn is_refusal(&self) -> bool {
         !matches!(self, Self::Database(_) | Self::TimeIsUp) && !self.is_outage()
     }
 
-    /// Whether nobody's message can be taken at the moment, whatever it says: the receiver is
-    /// down, too slow, or does not know us.
+    /// Whether the receiver cannot accept any message at the moment, whatever it contains: it is
+    /// down, too slow, or rejects our credentials.
     pub(crate) const fn is_outage(&self) -> bool {
         match self {
             Self::Billing(error) => matches!(
@@ -221,8 +221,8 @@ impl DeliveryError {
     }
 }
 
-/// Delivers what is in the outbox: accounts to the billing service, events to Kafka.
-/// Connects to either with the first message for it.
+/// Delivers what is in the outbox: accounts to the billing service, events to Kafka. Connects to
+/// each on the first message for it.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     billing: BillingClient,
@@ -234,16 +234,17 @@ pub struct Delivery {
 struct Time {
     /// When the last call may begin.
     last_call: Instant,
-    /// When a call is given up, if that is before its own time-out.
+    /// When a call is abandoned, if that is before its own timeout.
     end: Option<Instant>,
 }
 
 /// Who delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
-    /// The request that made the change: everything, and after whoever else is at it.
+    /// The request that made the change: it delivers everything, and waits for any other delivery.
     Request,
-    /// The relay: what is for this receiver, unless somebody else is at it.
+    /// The relay: it delivers only what is for this receiver, and only if no other delivery is in
+    /// progress.
     Relay(Receiver),
 }
 
@@ -261,7 +262,7 @@ impl By {
 /// What one transaction has delivered.
 struct Turn {
     delivered: usize,
-    /// Whether it ended only because it was long enough.
+    /// Whether it ended only because it had reached its limit.
     is_cut_short: bool,
 }
 
@@ -271,13 +272,13 @@ impl Delivery {
     /// Delivers to `BILLING_URL` and `KAFKA_BOOTSTRAP_SERVERS`.
     ///
     /// # Errors
-    /// If a setting is missing or cannot be read.
+    /// If a setting is missing or cannot be parsed.
     pub fn from_env() -> Result<Self, api::Error> {
         let brokers = setting("KAFKA_BOOTSTRAP_SERVERS")?;
         Ok(Self::new(BillingClient::from_env()?, &brokers))
     }
 
-    /// Delivers to these.
+    /// Delivers with this client and to these brokers.
     #[must_use]
     pub fn new(billing: BillingClient, brokers: &str) -> Self {
         Self {
@@ -286,8 +287,8 @@ impl Delivery {
         }
     }
 
-    /// Tries to deliver everything of this patient, for a short time. What it leaves is
-    /// the relay's: the client is not told, because nothing is lost.
+    /// Tries to deliver everything of this patient, for a short time. The rest is left to the
+    /// relay: the client is not told, because nothing is lost.
     pub async fn deliver_now(&self, database: &PgPool, patient_id: Uuid) {
         let now = Instant::now();
         let time = Time {
@@ -295,8 +296,8 @@ impl Delivery {
             end: Some(now + AT_ONCE),
         };
         let (delivery, database) = (self.clone(), database.clone());
-        // A task of its own: a transaction that is given up half-way is in doubt. It ends in
-        // time unless the database is slow, and then without this request.
+        // A task of its own, because the outcome of an abandoned transaction is unknown. It ends in
+        // time unless the database is slow; then it continues without this request.
         let delivery = tokio::spawn(
             async move { Box::pin(delivery.deliver(&database, patient_id, time)).await }
                 .in_current_span(),
@@ -311,18 +312,18 @@ impl Delivery {
                 tracing::error!(cause = "panic", patientId = %patient_id, "left to the relay");
             }
             Err(_) => {
-                tracing::warn!(cause = "time-out", patientId = %patient_id, "left to the relay");
+                tracing::warn!(cause = "timeout", patientId = %patient_id, "left to the relay");
             }
         }
     }
 
-    /// Delivers what is due of this patient to this receiver, up to the first message for
-    /// somebody else, unless another delivery is at it. Begins no call after `until`, and ends
-    /// after a few seconds, so that others get their turn. Answers how many messages it
-    /// delivered.
+    /// Delivers the messages of this patient that are due and for this receiver, up to the first
+    /// one for the other receiver, unless another delivery is in progress. Makes no call after
+    /// `until`, and ends after a few seconds so that other patients get their turn. Returns how
+    /// many messages it delivered.
     ///
     /// # Errors
-    /// With the first message that cannot be delivered. Those before it are.
+    /// The failure of the first message that cannot be delivered. Those before it are delivered.
     pub async fn relay(
         &self,
         database: &PgPool,
@@ -335,7 +336,8 @@ impl Delivery {
             end: None,
         };
         let turn = self.turn(database, patient_id, By::Relay(receiver), time);
-        // Boxed: the clients' futures are too deep for the compiler to lay out in the caller's.
+        // Boxed: the clients' futures are nested too deeply for the compiler to lay them out
+        // inline.
         Ok(Box::pin(turn).await?.delivered)
     }
 
@@ -346,7 +348,7 @@ impl Delivery {
         time: Time,
     ) -> Result<(), DeliveryError> {
         loop {
-            // Whoever adds a message after we looked waits for the lock.
+            // Whoever adds a message after our look at the outbox waits for the lock.
             let turn = self.turn(database, patient_id, By::Request, time).await?;
             if !turn.is_cut_short || Instant::now() >= time.last_call {
                 return Ok(());
@@ -354,8 +356,8 @@ impl Delivery {
         }
     }
 
-    /// One transaction, in which the patient's deliveries are ours: the lock is held until it
-    /// ends, and is gone with the connection if this process dies.
+    /// One transaction with exclusive access to the patient's deliveries: the lock is held until it
+    /// ends, and disappears with the connection if this process dies.
     async fn turn(
         &self,
         database: &PgPool,
@@ -388,8 +390,8 @@ impl Delivery {
         if let (Some(next), By::Relay(_), false) = (next, by, sent.is_empty()) {
             put_last(&mut transaction, next.sequence).await?;
         }
-        // Ended here even where nothing was done: a process that is frozen after its
-        // answer would keep the lock.
+        // Ended here even if nothing was done: a process that is frozen after its response would
+        // keep the lock.
         transaction.commit().await?;
         match failure {
             Some((_, failure)) => Err(failure),
@@ -400,8 +402,8 @@ impl Delivery {
         }
     }
 
-    /// Sends in order: up to the first message that fails or is not ours, as many as go into
-    /// one transaction, or until the time is up.
+    /// Sends in order: up to the first message that fails or is for another receiver, up to the
+    /// limit of a transaction, or until the time is up.
     async fn send_all(
         &self,
         patient_id: Uuid,
@@ -472,8 +474,8 @@ struct Waiting {
     due: bool,
 }
 
-/// The patient's next messages in their order, one more than is sent in a transaction; none
-/// while the first of them waits for another try.
+/// The patient's next messages in order, one more than is sent in a transaction; none while the
+/// first of them waits to be retried.
 async fn due(transaction: &mut Transaction, patient_id: Uuid) -> Result<Vec<Waiting>, sqlx::Error> {
     let messages = sqlx::query_as!(
         Waiting,
@@ -492,7 +494,7 @@ async fn due(transaction: &mut Transaction, patient_id: Uuid) -> Result<Vec<Wait
     Ok(if first_is_due { messages } else { Vec::new() })
 }
 
-/// Has a message that was refused wait for its next try.
+/// Delays the next attempt at a message that was rejected.
 async fn try_later(transaction: &mut Transaction, sequence: i64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE patients.outbox
@@ -510,8 +512,8 @@ async fn try_later(transaction: &mut Transaction, sequence: i64) -> Result<(), s
     Ok(())
 }
 
-/// Has a patient who has had a turn wait for theirs behind everybody who waits now. `sequence`
-/// is their next message.
+/// Moves a patient who has had a turn behind everybody who is waiting now. `sequence` is their next
+/// message.
 async fn put_last(transaction: &mut Transaction, sequence: i64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE patients.outbox SET not_before = clock_timestamp() WHERE sequence = $1",
@@ -522,8 +524,8 @@ async fn put_last(transaction: &mut Transaction, sequence: i64) -> Result<(), sq
     Ok(())
 }
 
-/// Has a patient passed over for a while whose delivery failed in the database, unless
-/// somebody else is at their messages.
+/// Skips a patient whose delivery failed in the database for a while, unless another transaction
+/// has locked their next message.
 pub(crate) async fn put_off(database: &PgPool, patient_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE patients.outbox
@@ -549,7 +551,7 @@ async fn lock(
     patient_id: Uuid,
     by: By,
 ) -> Result<bool, sqlx::Error> {
-    // 64 bits of the id: two patients that share them only wait for each other.
+    // 64 bits of the id: two patients with the same bits only wait for each other.
     let (high, low) = patient_id.as_u64_pair();
     let key = (high ^ low).cast_signed();
     match by {

@@ -1,4 +1,4 @@
-//! A patient: what clients send, the types that cannot be wrong, what clients get.
+//! A patient: what clients send, the validated types, and what clients get.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Nobody alive was born before.
+/// Nobody alive was born earlier.
 const FIRST_YEAR: i32 = 1900;
 
-/// A patient as a client sends them. Every field may be missing or wrong:
-/// [`parse`](Self::parse) tells. Of what is not for clients to set, what is in a patient that
-/// was read is ignored, and any other field is refused.
+/// A patient as a client sends them. Every field may be missing or invalid: [`parse`](Self::parse)
+/// checks them. The read-only fields of a patient are accepted and ignored; any other field is
+/// rejected.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
@@ -28,8 +28,8 @@ pub struct PatientInput {
     /// Full name, at most 100 characters.
     #[schema(required, nullable = false, max_length = 100, pattern = r"\S")]
     name: Option<String>,
-    /// E-mail address; no two patients have the same, in upper or lower case. Before the @ it is
-    /// ASCII; a domain beyond ASCII is answered as it is stored, in Punycode (`xn--…`).
+    /// E-mail address. No two patients have the same, regardless of case. The part before the @ is
+    /// ASCII; an internationalized domain is returned as it is stored, in Punycode (`xn--…`).
     #[schema(required, nullable = false, format = Email, max_length = 254)]
     email: Option<String>,
     /// Postal address, at most 300 characters.
@@ -38,8 +38,8 @@ pub struct PatientInput {
     /// Date of birth, `YYYY-MM-DD`.
     #[schema(required, nullable = false, format = Date)]
     date_of_birth: Option<String>,
-    /// When the clinic registered the patient, `YYYY-MM-DD`. Today on creation where it
-    /// is missing, unchanged on update.
+    /// When the clinic registered the patient, `YYYY-MM-DD`. If it is missing, it is today on
+    /// creation and unchanged on update.
     #[schema(format = Date)]
     registered_date: Option<String>,
     #[serde(default, rename = "id")]
@@ -59,30 +59,30 @@ pub struct PatientInput {
     _updated_at: ReadOnly,
 }
 
-/// What is wrong with a field, in the words that clients know.
+/// What is wrong with a field, in terms that clients know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidField {
     /// It is missing.
     #[error("{0} is required")]
     Required(&'static str),
-    /// It is no such text.
+    /// The text is invalid.
     #[error("{0} {1}")]
     Text(&'static str, InvalidText),
-    /// It is no e-mail address that we write to.
+    /// It is not an e-mail address that we can deliver to.
     #[error(transparent)]
     Email(#[from] InvalidEmailAddress),
-    /// It is no date.
+    /// It is not a date.
     #[error("{0} should be a date in the form YYYY-MM-DD")]
     Date(&'static str),
-    /// It is a date that has not come yet.
+    /// The date is in the future.
     #[error("{0} cannot be in the future")]
     Future(&'static str),
-    /// It is a date before anybody alive was born.
+    /// The date is before anybody alive was born.
     #[error("{0} cannot be before 1900")]
     Past(&'static str),
 }
 
-/// A patient's data, all of it valid.
+/// A patient's validated data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PatientDetails {
     /// Full name.
@@ -93,12 +93,12 @@ pub struct PatientDetails {
     pub address: PostalAddress,
     /// Date of birth.
     pub date_of_birth: NaiveDate,
-    /// When the clinic registered them, if the client said so.
+    /// When the clinic registered them, if the client gave it.
     pub registered_date: Option<NaiveDate>,
 }
 
 impl PatientInput {
-    /// The valid data, at this moment in this clinic.
+    /// The validated data, as of this moment in this clinic.
     ///
     /// # Errors
     /// 400, with everything that is wrong.
@@ -115,7 +115,7 @@ impl PatientInput {
             "dateOfBirth",
             self.date_of_birth
                 .ok_or(InvalidField::Required("Date of birth"))
-                // A newborn may come from where it is tomorrow already.
+                // A newborn may come from where it is already tomorrow.
                 .and_then(|date| past_date("Date of birth", &date, latest_day(now))),
         );
         let registered_date = errors.field(
@@ -148,7 +148,7 @@ impl PatientInput {
     }
 }
 
-/// A full name: 1 to 100 characters in one line.
+/// A full name: 1 to 100 characters on one line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PatientName(Line);
 
@@ -166,7 +166,7 @@ impl PatientName {
     }
 }
 
-/// A postal address: 1 to 300 characters; lines may be broken.
+/// A postal address: 1 to 300 characters, possibly on several lines.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostalAddress(Lines);
 
@@ -203,10 +203,10 @@ fn past_date(
     Ok(date)
 }
 
-/// 400 for who would be registered before they were born.
+/// Checks that nobody is registered before they were born.
 ///
 /// # Errors
-/// If so.
+/// 400 otherwise.
 pub(crate) fn born_before_registered(
     born: NaiveDate,
     registered: NaiveDate,
@@ -236,9 +236,9 @@ pub(crate) fn born_before_registered(
     "updatedAt": "2024-01-10T09:30:00.123456Z"
 }))]
 pub struct Patient {
-    /// Names the patient; never changes.
+    /// Identifies the patient; never changes.
     pub id: Uuid,
-    /// 1 on creation, one more with every change; the number in the `ETag`.
+    /// 1 on creation, incremented with every change; the number in the `ETag`.
     pub version: i64,
     /// Full name.
     pub name: String,
@@ -250,11 +250,11 @@ pub struct Patient {
     pub date_of_birth: NaiveDate,
     /// When the clinic registered the patient.
     pub registered_date: NaiveDate,
-    /// Whether the record is restricted to those who may see such.
+    /// Whether only callers who may see restricted records can see it.
     pub restricted: bool,
-    /// When the record was made.
+    /// When the record was created.
     pub created_at: DateTime<Utc>,
-    /// When the record was changed last.
+    /// When the record was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -266,7 +266,7 @@ impl Patient {
     }
 }
 
-/// What other services hear of the patient.
+/// What other services learn of the patient.
 impl From<&Patient> for events::Patient {
     fn from(patient: &Patient) -> Self {
         Self {
@@ -289,13 +289,13 @@ impl fmt::Debug for Patient {
     }
 }
 
-/// 404.
+/// The 404 for a patient who does not exist.
 #[must_use]
 pub fn not_found() -> Problem {
     Problem::not_found("Patient not found")
 }
 
-/// 409.
+/// The 409 for an e-mail address that another patient has.
 #[must_use]
 pub fn email_taken() -> Problem {
     Problem::conflict("email", "Email address already exists")
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_valid_is_kept_as_it_is() {
+    fn valid_fields_are_kept_unchanged() {
         let details = valid()
             .parse(Utc::now(), ClinicTimeZone::UTC)
             .unwrap_or_else(|_| panic!("is valid"));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_field_says_what_is_wrong() {
+    fn a_text_field_says_what_is_wrong_with_it() {
         let refusal = |name: &str| {
             PatientName::parse(Some(name.to_owned()))
                 .err()
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_email_address_has_to_be_one() {
+    fn an_invalid_email_address_is_rejected_with_the_reason() {
         let refusal = |text: Option<&str>| {
             let refused = email(text.map(ToOwned::to_owned));
             refused.err().unwrap().to_string()
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_has_one_form_and_has_been() {
+    fn a_date_has_exactly_one_format_and_lies_between_1900_and_today() {
         let today = Utc::now().date_naive();
         for text in [
             "",

@@ -1,9 +1,8 @@
-//! On a schedule: delivers what requests left in the outbox, and deletes stored answers that
-//! are too old to count.
+//! On a schedule: delivers what requests left in the outbox, and deletes expired stored responses.
 //!
-//! Patients stand in line, and each has one turn after the other: who has many messages goes
-//! to the end of the line after some of them. There is a line for each receiver, so that no
-//! message waits for the other one's time-outs.
+//! Patients wait in a queue and take turns: a patient with many messages goes to the back of the
+//! queue after some of them. Each receiver has its own queue, so that no message waits for the
+//! other receiver's timeouts.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -21,13 +20,13 @@ use crate::{
     schema::SCHEMA,
 };
 
-/// How many patients are looked up at a time.
+/// How many patients are read at a time.
 const PATIENTS: i64 = 100;
 
-/// Whoever cannot take a message this often in a row is down: the next run tries again.
+/// A receiver that fails this often in a row is down: the next run tries again.
 const FAILURES_IN_A_ROW: u32 = 3;
 
-/// A message that was refused this often does not get through by itself.
+/// A message that was rejected this often will not get through without help.
 const STUCK_AFTER: i32 = 5;
 
 /// What a run did.
@@ -38,7 +37,7 @@ pub struct Relayed {
     pub delivered: usize,
     /// How many are left.
     pub backlog: i64,
-    /// How many of them are refused again and again.
+    /// How many of them have been rejected again and again.
     pub stuck: i64,
     /// Whether some are left only because the time was up.
     pub unfinished: bool,
@@ -46,13 +45,12 @@ pub struct Relayed {
 
 /// Delivers until nothing is left that can be delivered now, or the time is up.
 ///
-/// Whoever is down is left alone for the rest of the run, and so are the patients whose
-/// next message is for them; those whose next message is for somebody else go on. A
-/// message that is refused, and a delivery that fails in the database, hold up their own
-/// patient alone.
+/// A receiver that is down is not called again in this run, so patients whose next message is for
+/// it have to wait; those whose next message is for the other receiver continue. A message that is
+/// rejected and a delivery that fails in the database hold up only their own patient.
 ///
 /// # Errors
-/// If the database fails, and not for one patient alone.
+/// If the database fails, and not just for one patient.
 pub async fn relay_outbox(
     database: &PgPool,
     delivery: &Delivery,
@@ -75,7 +73,7 @@ pub async fn relay_outbox(
             kafka.go(&no_events_left, &no_accounts_left),
         );
         accounts.and(events)?;
-        // A message for one may have kept one for the other waiting.
+        // A message for one receiver may have held up one for the other.
         if billing.delivered + kafka.delivered == before || Instant::now() >= until {
             break;
         }
@@ -86,20 +84,21 @@ pub async fn relay_outbox(
     report(database, billing.delivered + kafka.delivered, unfinished).await
 }
 
-/// The patients whose next message is for one receiver.
+/// The queue of the patients whose next message is for one receiver.
 struct Line<'a> {
     receiver: Receiver,
     database: &'a PgPool,
     delivery: &'a Delivery,
     until: Instant,
     delivered: usize,
-    /// How often in a row the receiver could not take a message.
+    /// How often in a row the receiver could not accept a message.
     failures: u32,
 }
 
 impl Line<'_> {
-    /// Goes along the line, until everybody in it had a turn. If the other line is `done`
-    /// before, those who had a turn here may stand there now: then the end of a page will do.
+    /// Works through the queue until everybody in it has had a turn. If the other queue is `done`
+    /// earlier, patients who had a turn here may be waiting there by now: then it stops at the end
+    /// of a page.
     async fn go(&mut self, is_done: &AtomicBool, other: &AtomicBool) -> Result<(), sqlx::Error> {
         let before = self.delivered;
         let mut place = Place::FIRST;
@@ -137,7 +136,7 @@ impl Line<'_> {
                 if error.is_outage() {
                     self.failures += 1;
                 } else if matches!(error, DeliveryError::Database(_)) {
-                    // An error here as well: the database fails, and not for this patient.
+                    // If this fails as well, the database fails, and not just for this patient.
                     put_off(self.database, patient_id).await?;
                 } else {
                     self.failures = 0;
@@ -155,7 +154,7 @@ impl Line<'_> {
         self.failures >= FAILURES_IN_A_ROW
     }
 
-    /// Whether somebody still waits whose message is worth a try.
+    /// Whether a patient is still waiting whose message is worth an attempt.
     async fn is_left(&self) -> Result<bool, sqlx::Error> {
         Ok(!self.is_down()
             && !due(self.database, self.receiver, Place::FIRST, 1)
@@ -166,7 +165,7 @@ impl Line<'_> {
 
 fn left(patient_id: Uuid, error: &DeliveryError) {
     let cause = error as &dyn std::error::Error;
-    tracing::warn!(cause, patientId = %patient_id, "left to another run");
+    tracing::warn!(cause, patientId = %patient_id, "left to a later run");
 }
 
 /// The first message of a patient.
@@ -176,13 +175,13 @@ struct Head {
     since: DateTime<Utc>,
 }
 
-/// Where in a line somebody stands: since when, and between those of the same moment, the
-/// place in the outbox.
+/// A place in a queue: since when a patient has been waiting and, within the same moment, the
+/// message's sequence number.
 #[derive(Debug, Clone, Copy)]
 struct Place(DateTime<Utc>, i64);
 
 impl Place {
-    /// Before everybody.
+    /// Ahead of everybody.
     const FIRST: Self = Self(DateTime::UNIX_EPOCH, 0);
 }
 
@@ -192,7 +191,7 @@ impl Head {
     }
 }
 
-/// Those behind a place in the line whose first message is for this receiver and may be
+/// The patients behind a place in the queue whose first message is for this receiver and may be
 /// delivered now.
 async fn due(
     database: &PgPool,

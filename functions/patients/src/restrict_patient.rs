@@ -1,5 +1,5 @@
-//! `PUT /api/patients/{id}/restriction`: closes a patient's record to most of the staff, or
-//! opens it again.
+//! `PUT /api/patients/{id}/restriction`: closes a patient's record to most of the staff, or opens
+//! it again.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub fn routes(database: PgPool, sessions: Sessions) -> Router {
     )
 }
 
-/// Whether a patient's record is restricted. Any other field is refused.
+/// Whether a patient's record is restricted. Any other field is rejected.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "restricted": true }))]
@@ -46,8 +46,8 @@ pub(crate) struct Restriction {
 
 /// Restrict a patient's record
 ///
-/// A restricted record, with the notifications and the billing account that belong to it, is for
-/// administrators and auditors alone. A clinician may open it in an emergency.
+/// A restricted record, with its notifications and billing account, can only be seen by
+/// administrators and auditors. Clinicians may open it in an emergency.
 #[utoipa::path(
     put, path = ROUTE.path(), tag = "patients",
     params(
@@ -58,7 +58,7 @@ pub(crate) struct Restriction {
     responses(
         (status = 200, description = "The patient as they are now", body = Patient,
          headers(("ETag" = String, description = "The new version"))),
-        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -82,7 +82,7 @@ pub(crate) async fn restrict_patient(
     .await?
     .ok_or_else(not_found)?;
     if_match.check(version)?;
-    // Nobody outside has to hear of it: what they know of the patient is as it was.
+    // No event: what other services know of the patient has not changed.
     let patient = sqlx::query_as!(
         Patient,
         "UPDATE patients.patient

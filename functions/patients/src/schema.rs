@@ -1,4 +1,4 @@
-//! Where the service keeps what it has.
+//! The service's part of the database.
 
-/// The service's schema in the database.
+/// The service's schema.
 pub(crate) const SCHEMA: &str = "patients";

@@ -1,5 +1,4 @@
-//! An answer that was given before holds a patient's data: it is for those alone who may
-//! see the patient now.
+//! A stored response contains a patient's data, so only callers who may see the patient now get it.
 
 use audit_trail::{Subject, Trail};
 use idempotency::{Interrupted, Transaction, UnitOfWork};
@@ -8,10 +7,11 @@ use patient_access::must_see;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// Begins the work on this patient, or on one who is to be registered.
+/// Begins the work on this patient, or on one who is about to be registered.
 ///
 /// # Errors
-/// As [`UnitOfWork::begin`]; 403 for who may not see the patient in the stored answer.
+/// Those of [`UnitOfWork::begin`]; 403 if the caller may not see the patient in the stored
+/// response.
 pub(crate) async fn begin(
     work: UnitOfWork,
     caller: Caller,
@@ -23,7 +23,7 @@ pub(crate) async fn begin(
     if let Err(Interrupted::Answered(answer)) = &begun
         && let Some(patient) = patient.or(answer.subject())
     {
-        // The path of a registration does not name them.
+        // The path of a registration does not name the patient.
         trail.about(Subject::Patient(patient));
         must_see(caller, patient, database).await?;
     }

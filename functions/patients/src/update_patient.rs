@@ -38,8 +38,8 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// Update a patient
 ///
-/// Replaces their data. Send a patient that you have read back with what is to change: what is not for you
-/// to set is ignored.
+/// Replaces their data. You may send back a patient that you have read, with your changes: fields
+/// that you cannot set are ignored.
 #[utoipa::path(
     put, path = ROUTE.path(), tag = "patients",
     params(
@@ -51,7 +51,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
     responses(
         (status = 200, description = "The patient as they are now", body = Patient,
          headers(("ETag" = String, description = "The new version"))),
-        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not change patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
@@ -98,7 +98,7 @@ pub(crate) async fn update_patient(
     .fetch_one(&mut *transaction)
     .await
     .on_constraint(EMAIL_UNIQUE, email_taken)?;
-    // The date of registration may be the one that was there.
+    // If the client gave none, the date of registration is the one that was stored before.
     born_before_registered(patient.date_of_birth, patient.registered_date)?;
     outbox::announce(
         &mut transaction,

@@ -1,4 +1,5 @@
-//! A mailbox has one form, however its address is written, and whenever it was stored.
+//! A mailbox has one spelling in the database, however its address was written and whenever it was
+//! stored.
 
 use axum::http::{Method, StatusCode};
 use sqlx::PgPool;
@@ -6,7 +7,7 @@ use sqlx::PgPool;
 use crate::fixtures::{Call, with, zoe};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_address_is_stored_as_it_can_be_written_to(database: PgPool) {
+async fn addresses_are_stored_in_a_deliverable_form(database: PgPool) {
     let admin = Call::as_admin(&database);
     for (typed, forms, stored) in [
         (
@@ -33,7 +34,7 @@ async fn an_address_is_stored_as_it_can_be_written_to(database: PgPool) {
             let same = with(zoe(), "email", same);
             let refused = admin.create(&same).await;
             assert_eq!(refused.status, StatusCode::CONFLICT, "{same}");
-            // One's own address is no conflict.
+            // A patient's own address is not a conflict.
             let updated = admin.send(Method::PUT, &path, Some(&same)).await;
             assert_eq!(updated.status, StatusCode::OK, "{same}: {}", updated.body);
         }
@@ -41,7 +42,7 @@ async fn an_address_is_stored_as_it_can_be_written_to(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_address_that_nobody_can_write_to_is_refused(database: PgPool) {
+async fn an_undeliverable_address_is_rejected_on_registration_and_update(database: PgPool) {
     let admin = Call::as_admin(&database);
     let path = format!("/api/patients/{}", admin.created(&zoe()).await);
     for (address, said) in [
@@ -61,9 +62,9 @@ async fn an_address_that_nobody_can_write_to_is_refused(database: PgPool) {
     }
 }
 
-/// As what the migration finds, which can be run again.
+/// The migration can be run again, so it is tested on rows in the old form.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_was_stored_before_gets_the_form_of_today(database: PgPool) {
+async fn the_migration_converts_addresses_that_were_stored_earlier(database: PgPool) {
     let admin = Call::as_admin(&database);
     let mut ids = Vec::new();
     let stored = [
@@ -80,7 +81,7 @@ async fn what_was_stored_before_gets_the_form_of_today(database: PgPool) {
         ("用户@x.example", "用户@x.example"),
         ("\"q\"@x.example", "q@x.example"),
         ("\"q r\"@x.example", "\"q r\"@x.example"),
-        // Already somebody else's.
+        // Already another patient's.
         ("taken@xn--bcher-kva.example", "taken@xn--bcher-kva.example"),
         ("taken@bücher.example", "taken@bücher.example"),
     ];

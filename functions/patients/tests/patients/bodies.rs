@@ -1,4 +1,4 @@
-//! A body is a JSON object that says what it may say, or it is told what is wrong with it.
+//! A body is a JSON object with the expected fields, or the response says what is wrong with it.
 
 use axum::http::{Method, StatusCode};
 use identity::Role;
@@ -27,7 +27,7 @@ fn assert_names(refused: &Answer, field: &str) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn nothing_but_an_object_passes_for_one(database: PgPool) {
+async fn a_body_that_is_not_an_object_is_rejected(database: PgPool) {
     let admin = Call::as_admin(&database);
     let list = json!(["Name", "e@x.example", "addr", "1980-01-01", null]);
     assert_eq!(admin.create(&list).await.status, StatusCode::BAD_REQUEST);
@@ -41,7 +41,7 @@ async fn nothing_but_an_object_passes_for_one(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_body_is_not_nested_without_end(database: PgPool) {
+async fn a_body_nested_deeper_than_32_levels_is_rejected(database: PgPool) {
     for depth in [33, 127, 30_000] {
         let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let refused = post(&database, format!("{{\"id\":{deep}}}")).await;
@@ -52,7 +52,7 @@ async fn a_body_is_not_nested_without_end(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_field_that_there_is_none_of_is_named(database: PgPool) {
+async fn an_unknown_field_is_named(database: PgPool) {
     let admin = Call::as_admin(&database);
     let mistyped = with(with(zoe(), "adress", "1 Main St"), "nam", json!({ "x": 1 }));
     let refused = admin.create(&mistyped).await;
@@ -87,7 +87,7 @@ async fn a_field_that_there_is_none_of_is_named(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_was_read_can_be_edited_and_written_back(database: PgPool) {
+async fn a_patient_that_was_read_can_be_edited_and_written_back(database: PgPool) {
     let admin = Call::as_admin(&database);
     let created = admin.create(&zoe()).await;
     let path = format!("/api/patients/{}", created.body["id"].as_str().unwrap());
@@ -99,7 +99,7 @@ async fn what_was_read_can_be_edited_and_written_back(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_field_that_is_missing_or_there_twice_is_named(database: PgPool) {
+async fn a_missing_or_repeated_field_is_named(database: PgPool) {
     let admin = Call::as_admin(&database);
     let id = admin.created(&zoe()).await;
     let restriction = format!("/api/patients/{id}/restriction");
@@ -117,7 +117,7 @@ async fn a_field_that_is_missing_or_there_twice_is_named(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn no_word_of_the_parser_reaches_a_client(database: PgPool) {
+async fn clients_never_see_messages_of_the_json_parser(database: PgPool) {
     for body in [
         "",
         "{",
@@ -142,7 +142,7 @@ async fn no_word_of_the_parser_reaches_a_client(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn json_is_called_json(database: PgPool) {
+async fn only_application_json_in_utf_8_is_accepted(database: PgPool) {
     let admin = Call::as_admin(&database);
     for (number, (content_type, status)) in [
         ("application/json", StatusCode::CREATED),
@@ -184,7 +184,7 @@ async fn json_is_called_json(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_optional_field_that_is_empty_is_absent(database: PgPool) {
+async fn an_empty_optional_field_is_absent(database: PgPool) {
     let admin = Call::as_admin(&database);
     for (number, empty) in [json!(""), json!(" "), Value::Null].into_iter().enumerate() {
         let patient = with(zoe(), "email", format!("zoe{number}@clinic.example"));

@@ -1,4 +1,4 @@
-//! Who is deleted is billed no more.
+//! A deleted patient's billing account is closed.
 
 use axum::http::{Method, StatusCode};
 use billing_client::{AccountStatus, BillingClient};
@@ -20,9 +20,9 @@ async fn delete(database: &PgPool, patient: Uuid) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_account_is_closed_with_its_patient_and_after_it_was_opened(database: PgPool) {
+async fn deleting_a_patient_closes_the_account_after_it_was_opened(database: PgPool) {
     let [stays, goes] = register(&database, 2).await[..] else {
-        panic!("there are two")
+        panic!("two patients")
     };
     delete(&database, goes).await;
     let opening = ["BILLING_ACCOUNT", "PATIENT_EVENT"];
@@ -44,9 +44,9 @@ async fn an_account_is_closed_with_its_patient_and_after_it_was_opened(database:
     }
 }
 
-/// What was there before a deletion closed the account.
+/// Rows from before deletions closed the account.
 #[sqlx::test(migrations = false)]
-async fn the_accounts_of_who_was_deleted_before_are_closed_as_well(database: PgPool) {
+async fn the_migration_closes_the_accounts_of_patients_deleted_earlier(database: PgPool) {
     let all = schemas::Service::Patients.migrations();
     let before = all.iter().filter(|migration| migration.version < 7);
     let before = Migrator::with_migrations(before.cloned().collect());

@@ -1,4 +1,4 @@
-//! A patient is born, then registered, and neither in the future.
+//! A patient is first born, then registered, and neither in the future.
 
 use axum::http::{Method, StatusCode};
 use chrono::{Days, TimeDelta, Utc};
@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use crate::fixtures::{Call, with, zoe};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_date_has_one_form(database: PgPool) {
+async fn a_date_has_exactly_one_format(database: PgPool) {
     let admin = Call::as_admin(&database);
     for date in [
         "+2024-01-1",
@@ -34,7 +34,7 @@ async fn a_date_has_one_form(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn nobody_is_registered_before_they_are_born_or_before_today_is_over(database: PgPool) {
+async fn nobody_is_registered_before_their_birth_or_in_the_future(database: PgPool) {
     let admin = Call::as_admin(&database);
     let today = Utc::now().date_naive();
     let born_later = with(zoe(), "registeredDate", "2000-02-28");
@@ -47,7 +47,7 @@ async fn nobody_is_registered_before_they_are_born_or_before_today_is_over(datab
         .await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
 
-    // What is not said stays as it is, and has to fit all the same.
+    // An omitted date of registration stays as it is, but has to be consistent all the same.
     let path = format!("/api/patients/{}", admin.created(&zoe()).await);
     let mut moved = with(zoe(), "dateOfBirth", "2024-01-11");
     moved["registeredDate"] = json!(null);
@@ -64,7 +64,7 @@ async fn nobody_is_registered_before_they_are_born_or_before_today_is_over(datab
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn tomorrow_is_where_some_clock_has_it(database: PgPool) {
+async fn a_newborn_may_be_registered_if_it_is_already_tomorrow_somewhere(database: PgPool) {
     let admin = Call::as_admin(&database);
     let today = Utc::now().date_naive();
     let last = (Utc::now() + TimeDelta::hours(14)).date_naive();

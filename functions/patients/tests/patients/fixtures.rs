@@ -1,5 +1,5 @@
-//! The service as tests call it. Billing and Kafka are down here: no answer may depend on
-//! them, and nothing that they must hear of may be lost.
+//! The service as tests call it. Billing and Kafka are down here: no response may depend on them,
+//! and no message for them may be lost.
 
 use api::{AllowedOrigins, IfMatchRule, around};
 use axum::{
@@ -26,16 +26,16 @@ use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-/// Nothing listens on port 1.
+/// Deliveries fail: nothing listens on port 1.
 pub(crate) fn delivery() -> Delivery {
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
     Delivery::new(billing, "127.0.0.1:1")
 }
 
-/// The table of everybody's sessions.
+/// The name of the table with all sessions.
 static SESSIONS: OnceCell<String> = OnceCell::const_new();
 
-/// Has `as_caller(_, Role::Admin)` tell the truth, for what asks whether it does.
+/// Makes the claims of `as_caller(_, Role::Admin)` true, for routes that check them.
 pub(crate) async fn log_in_the_caller(database: &PgPool) {
     let create = async || testing::table().await.name().to_owned();
     let name = SESSIONS.get_or_init(create).await;
@@ -130,7 +130,7 @@ impl<'a> Call<'a> {
         answer(routes.oneshot(request).await.unwrap()).await
     }
 
-    /// With headers and a body as they are.
+    /// Sends these headers and this body unchanged.
     pub(crate) async fn send_as_is(
         self,
         method: Method,

@@ -1,4 +1,4 @@
-//! What people have typed is stored in one form, and says something to who reads it.
+//! Text that people type is normalized, and must be readable.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,13 +6,13 @@ use sqlx::PgPool;
 
 use crate::fixtures::{Call, with, zoe};
 
-/// Nothing to be seen, or nothing but dots: spaces and fillers of all kinds.
+/// Invisible, or nothing but dots: spaces and fillers of all kinds.
 const NOTHING: [&str; 7] = [
     "\u{200b}", "\u{2060}", "\u{3164}", "\u{2800}", "\u{ffa0}", "\u{1f}", ".",
 ];
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_text_in_which_there_is_nothing_is_refused(database: PgPool) {
+async fn text_without_visible_content_is_rejected(database: PgPool) {
     let admin = Call::as_admin(&database);
     let id = admin.created(&zoe()).await;
     let emergency = format!("/api/patients/{id}/emergency-access");
@@ -56,7 +56,7 @@ async fn a_text_in_which_there_is_nothing_is_refused(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_text_that_would_be_read_as_another_is_refused(database: PgPool) {
+async fn text_that_displays_as_something_else_is_rejected(database: PgPool) {
     let admin = Call::as_admin(&database);
     for character in ['\u{202e}', '\u{2066}', '\u{200f}', '\u{61c}', '\u{fffd}'] {
         for field in ["name", "address"] {
@@ -77,7 +77,7 @@ async fn a_text_that_would_be_read_as_another_is_refused(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn equal_texts_are_stored_equal(database: PgPool) {
+async fn equivalent_text_is_stored_in_the_same_form(database: PgPool) {
     let admin = Call::as_admin(&database);
     for (number, (field, typed, stored)) in [
         (
@@ -105,7 +105,7 @@ async fn equal_texts_are_stored_equal(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_byte_order_mark_before_a_body_is_skipped(database: PgPool) {
+async fn a_byte_order_mark_before_a_body_is_ignored(database: PgPool) {
     let body = format!("\u{feff}{}", zoe());
     let json = [("Content-Type", "application/json")];
     let admin = Call::as_admin(&database);

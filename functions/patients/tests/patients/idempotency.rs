@@ -1,4 +1,4 @@
-//! A request that comes again has its effect once, and its first answer again.
+//! A repeated request has one effect and gets the first response again.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ fn assert_problem(answer: &Answer, status: StatusCode, name: &str) {
     assert_eq!(answer.body["type"], kind);
 }
 
-/// Comes back when the database says so.
+/// Returns when the database meets the condition.
 async fn until(database: &PgPool, condition: &str) {
     let met = async {
         let sql = format!("SELECT {condition}");
@@ -71,13 +71,13 @@ async fn until(database: &PgPool, condition: &str) {
         .unwrap_or_else(|_| panic!("never: {condition}"));
 }
 
-/// That a request waits in the database for what somebody else has locked.
+/// Whether a request is waiting for a lock in the database.
 const WAITS: &str = "EXISTS (SELECT FROM pg_stat_activity
      WHERE datname = current_database() AND wait_event_type = 'Lock')";
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_patient_is_registered_once(database: PgPool) {
-    // Whatever a name may be made of: it is stored, and comes back byte for byte.
+async fn a_repeated_registration_creates_one_patient(database: PgPool) {
+    // A name may consist of any characters: it is stored and returned byte for byte.
     let odd = "Zoé \u{10ffff} 葛\u{e0100} 🏳️‍🌈 Ωz";
     let patient = with(zoe(), "name", odd);
     let call = keyed(&database, "8e03978e-40d5-43e8-bc93-6894a57f9324");
@@ -95,7 +95,7 @@ async fn a_patient_is_registered_once(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn without_a_key_nothing_is_stored(database: PgPool) {
+async fn without_a_key_no_response_is_stored(database: PgPool) {
     let admin = Call::as_admin(&database);
     admin.created(&zoe()).await;
     assert_eq!(admin.create(&zoe()).await.status, StatusCode::CONFLICT);
@@ -103,8 +103,8 @@ async fn without_a_key_nothing_is_stored(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn of_many_at_once_with_one_key_one_has_an_effect(database: PgPool) {
-    // So that the first one stands still in the middle until all others are answered.
+async fn of_concurrent_registrations_with_one_key_only_one_has_an_effect(database: PgPool) {
+    // Makes the first request stop midway until all others have been answered.
     let mut holder = database.begin().await.unwrap();
     sqlx::query("LOCK TABLE patients.outbox")
         .execute(&mut *holder)
@@ -124,7 +124,7 @@ async fn of_many_at_once_with_one_key_one_has_an_effect(database: PgPool) {
     };
     tokio::time::timeout(Duration::from_secs(20), others)
         .await
-        .expect("nobody waits for the first");
+        .expect("the others must not wait for the first");
     holder.rollback().await.unwrap();
 
     let first = attempts.join_next().await.unwrap().unwrap();
@@ -134,7 +134,7 @@ async fn of_many_at_once_with_one_key_one_has_an_effect(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_key_stands_for_one_request(database: PgPool) {
+async fn a_key_belongs_to_one_request(database: PgPool) {
     let call = keyed(&database, "k");
     let path = format!("/api/patients/{}", call.created(&zoe()).await);
     let other = with(zoe(), "email", "other@clinic.example");
@@ -145,10 +145,10 @@ async fn a_key_stands_for_one_request(database: PgPool) {
         "idempotency-key-reused",
     );
     assert_eq!(patients(&database).await, 1);
-    // The first answer is still there.
+    // The first response is still stored.
     assert!(is_replayed(&call.create(&zoe()).await));
 
-    // Another precondition asks for something else.
+    // A different precondition makes a different request.
     let update = |tag| Call {
         if_match: Some(tag),
         ..keyed(&database, "k")
@@ -165,7 +165,7 @@ async fn a_key_stands_for_one_request(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_key_is_its_users_and_its_routes(database: PgPool) {
+async fn a_key_belongs_to_one_user_and_one_route(database: PgPool) {
     let call = keyed(&database, "k");
     let path = format!("/api/patients/{}", call.created(&zoe()).await);
     let updated = call.send(Method::PUT, &path, Some(&zoe())).await;
@@ -182,7 +182,7 @@ async fn a_key_is_its_users_and_its_routes(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_may_not_make_the_request_gets_no_stored_answer(database: PgPool) {
+async fn a_caller_without_permission_gets_no_stored_response(database: PgPool) {
     let call = keyed(&database, "k");
     call.created(&zoe()).await;
     let demoted = Call {
@@ -192,12 +192,12 @@ async fn who_may_not_make_the_request_gets_no_stored_answer(database: PgPool) {
     let answer = demoted.create(&zoe()).await;
     assert_problem(&answer, StatusCode::FORBIDDEN, "forbidden");
     assert!(!String::from_utf8_lossy(&answer.bytes).contains("Zo"));
-    // And the refusal does not take the answer's place.
+    // And the rejection does not replace the stored response.
     assert!(is_replayed(&call.create(&zoe()).await));
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_change_is_made_once(database: PgPool) {
+async fn repeated_updates_and_deletions_have_one_effect(database: PgPool) {
     let path = format!(
         "/api/patients/{}",
         Call::as_admin(&database).created(&zoe()).await
@@ -222,13 +222,13 @@ async fn a_change_is_made_once(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_refusal_leaves_the_key_free(database: PgPool) {
+async fn a_rejection_leaves_the_key_free(database: PgPool) {
     let first = Call::as_admin(&database);
     let path = format!("/api/patients/{}", first.created(&zoe()).await);
     let call = keyed(&database, "k");
     let refused = call.create(&zoe()).await;
     assert_problem(&refused, StatusCode::CONFLICT, "conflict");
-    // The corrected request, and the same one once it is possible.
+    // Both the corrected request, and the same request once it is possible.
     let max = with(zoe(), "email", "max@clinic.example");
     let registered = call.create(&max).await;
     assert_eq!(registered.status, StatusCode::CREATED);
@@ -279,9 +279,9 @@ async fn a_refusal_leaves_the_key_free(database: PgPool) {
     assert_same(&call.send(Method::DELETE, &path, None).await, &gone);
 }
 
-/// The versions before kept refusals, for 24 hours.
+/// Earlier versions stored rejections for 24 hours.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_refusal_that_was_kept_is_none_any_more(database: PgPool) {
+async fn a_rejection_stored_by_an_earlier_version_is_ignored(database: PgPool) {
     let call = keyed(&database, "k");
     call.created(&zoe()).await;
     sqlx::query("UPDATE patients.idempotency_key SET status = 409, fingerprint = sha256('')")
@@ -295,7 +295,7 @@ async fn a_refusal_that_was_kept_is_none_any_more(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn the_same_request_may_be_written_otherwise(database: PgPool) {
+async fn the_same_request_may_be_spelled_differently(database: PgPool) {
     let call = keyed(&database, "k");
     let one = r#"{"name":"Zoë","email":"zoe@clinic.example","address":"1","dateOfBirth":"2000-02-29","version":1}"#;
     let other = "{ \"version\": 1,\n \"dateOfBirth\": \"2000-02-29\", \"address\": \"1\",
@@ -334,7 +334,7 @@ async fn the_same_request_may_be_written_otherwise(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_was_refused_before_it_began_may_be_put_right(database: PgPool) {
+async fn an_invalid_request_leaves_the_key_free(database: PgPool) {
     let call = keyed(&database, "k");
     let invalid = with(zoe(), "name", "");
     assert_eq!(call.create(&invalid).await.status, StatusCode::BAD_REQUEST);
@@ -348,7 +348,7 @@ async fn what_was_refused_before_it_began_may_be_put_right(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_key_that_is_none_is_refused(database: PgPool) {
+async fn an_invalid_key_is_rejected(database: PgPool) {
     for key in ["", "\"\"", "\"open", &"k".repeat(256)] {
         let refused = keyed(&database, key).create(&zoe()).await;
         assert_problem(&refused, StatusCode::BAD_REQUEST, "invalid-input");
@@ -366,7 +366,7 @@ async fn a_key_that_is_none_is_refused(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_old_key_is_a_new_one(database: PgPool) {
+async fn a_key_expires_after_24_hours(database: PgPool) {
     let call = keyed(&database, "k");
     let path = format!("/api/patients/{}", call.created(&zoe()).await);
     let older = |hours: f64| {
@@ -382,7 +382,7 @@ async fn an_old_key_is_a_new_one(database: PgPool) {
     let refused = call.create(&zoe()).await;
     assert_problem(&refused, StatusCode::CONFLICT, "conflict");
 
-    // A success takes the old answer's place.
+    // A success replaces the old response.
     Call::as_admin(&database)
         .send(Method::DELETE, &path, None)
         .await;
@@ -393,7 +393,7 @@ async fn an_old_key_is_a_new_one(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn old_answers_are_deleted(database: PgPool) {
+async fn expired_responses_are_deleted(database: PgPool) {
     keyed(&database, "old").created(&zoe()).await;
     sqlx::query("UPDATE patients.idempotency_key SET created_at = now() - interval '25 hours'")
         .execute(&database)
@@ -407,10 +407,10 @@ async fn old_answers_are_deleted(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_process_that_is_killed_leaves_the_key_free(database: PgPool) {
+async fn a_killed_process_leaves_the_key_free(database: PgPool) {
     let id = Call::as_admin(&database).created(&zoe()).await;
     let path = format!("/api/patients/{id}");
-    // Somebody holds the record, so that the request stands still in the middle.
+    // Another transaction holds the record, so that the request stops midway.
     let mut holder = database.begin().await.unwrap();
     sqlx::query("SELECT FROM patients.patient FOR UPDATE")
         .execute(&mut *holder)
@@ -447,9 +447,9 @@ async fn a_process_that_is_killed_leaves_the_key_free(database: PgPool) {
     assert_same(&update().await, &again);
 }
 
-/// The work is a task of its own: a client that does not wait makes no difference.
+/// The work is a task of its own, so a client that disconnects makes no difference.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_request_that_nobody_waits_for_has_its_effect_once(database: PgPool) {
+async fn an_abandoned_request_has_its_effect_once(database: PgPool) {
     let mut holder = database.begin().await.unwrap();
     sqlx::query("LOCK TABLE patients.outbox")
         .execute(&mut *holder)

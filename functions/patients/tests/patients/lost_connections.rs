@@ -1,5 +1,5 @@
-//! Connections that were lost while nobody used them are no client's business; a database
-//! that does not answer is, and soon.
+//! Clients do not notice connections that were lost while idle. If the database does not respond,
+//! they learn of it soon.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::fixtures::{Answer, Call, log_in_the_caller, with, zoe};
 
-/// What a client may be kept waiting for, while the database says nothing. It is the
-/// pool's patience and some more.
+/// The longest that a client may have to wait while the database does not respond: the pool's
+/// waiting time and a margin.
 const SOON: Duration = Duration::from_secs(8);
 
 fn options(database: &PgPool) -> PgConnectOptions {
@@ -28,7 +28,7 @@ fn options(database: &PgPool) -> PgConnectOptions {
 
 async fn soon(answer: impl Future<Output = Answer>) -> Answer {
     let answer = tokio::time::timeout(SOON, answer).await;
-    answer.expect("an answer in bounded time")
+    answer.expect("a response in bounded time")
 }
 
 #[track_caller]
@@ -40,7 +40,7 @@ fn assert_unavailable(answer: &Answer) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_database_that_is_frozen_keeps_nobody_waiting(database: PgPool) {
+async fn an_unresponsive_database_is_503_in_bounded_time(database: PgPool) {
     let (address, frozen) = proxy(&options(&database)).await;
     let pool = store::pool_of(options(&database).host("127.0.0.1").port(address));
     let admin = Call::as_admin(&pool);
@@ -52,12 +52,12 @@ async fn a_database_that_is_frozen_keeps_nobody_waiting(database: PgPool) {
     assert_unavailable(&soon(admin.create(&other)).await);
     assert_unavailable(&soon(admin.send(Method::GET, &path, None)).await);
 
-    // Nothing of it is left over.
+    // None of the failed requests has had an effect.
     frozen.send_replace(false);
     admin.created(&other).await;
 }
 
-/// A way to the database, on which nothing moves while it is frozen.
+/// A proxy to the database that forwards nothing while it is frozen.
 async fn proxy(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -78,7 +78,7 @@ async fn proxy(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
                     _ = copy_bidirectional(&mut client, &mut server) => false,
                 };
                 if is_frozen {
-                    // The connections stay open, and nothing moves on them any more.
+                    // The connections stay open, but nothing is forwarded any more.
                     std::future::pending::<()>().await;
                 }
             });
@@ -88,7 +88,7 @@ async fn proxy(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_database_without_free_connections_is_unavailable_for_the_moment(database: PgPool) {
+async fn a_database_without_free_connections_is_503(database: PgPool) {
     let role = format!("crowded_{}", Uuid::now_v7().simple());
     let execute = async |sql: String| {
         let done = sqlx::query(AssertSqlSafe(sql)).execute(&database).await;
@@ -106,14 +106,14 @@ async fn a_database_without_free_connections_is_unavailable_for_the_moment(datab
     assert_unavailable(&answer);
 }
 
-/// A role that is not there yet, or has another password, or may not use a new table yet.
+/// The role does not exist yet, has another password, or may not use a new table yet.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_deployment_that_is_not_complete_is_unavailable_for_the_moment(database: PgPool) {
+async fn an_incomplete_deployment_is_503(database: PgPool) {
     let path = format!("/api/patients/{}", Uuid::now_v7());
     for incomplete in [
         options(&database).username("nobody_yet").password("x"),
         options(&database).password("another"),
-        // Everybody's role, which has been granted nothing here.
+        // A role that exists everywhere and has no grants here.
         options(&database).options([("role", "pg_monitor")]),
     ] {
         let pool = store::pool_of(incomplete);
@@ -122,12 +122,12 @@ async fn a_deployment_that_is_not_complete_is_unavailable_for_the_moment(databas
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_request_after_the_database_was_restarted_is_served(database: PgPool) {
+async fn requests_after_a_database_restart_succeed(database: PgPool) {
     let pool = store::pool_of(options(&database));
     let admin = Call::as_admin(&pool);
     let path = format!("/api/patients/{}", admin.created(&zoe()).await);
     for (method, patient) in [(Method::GET, None), (Method::PUT, Some(zoe()))] {
-        // As many as the pool has, and all of them idle.
+        // All connections of the pool, all of them idle.
         let first = pool.acquire().await.unwrap();
         let second = pool.acquire().await.unwrap();
         drop((first, second));
@@ -143,7 +143,7 @@ async fn a_request_after_the_database_was_restarted_is_served(database: PgPool) 
     admin.created(&other).await;
 }
 
-/// Ends every connection but the one that asks for it, and waits until they are gone.
+/// Ends all connections except its own and waits until they are gone.
 async fn terminate_others(database: &PgPool) {
     let mut connection = database.acquire().await.unwrap();
     let ended: Vec<bool> = sqlx::query_scalar(
@@ -156,7 +156,7 @@ async fn terminate_others(database: &PgPool) {
     assert!(ended.into_iter().all(|ended| ended));
 }
 
-/// A way to the database on which the answer to a BEGIN stays away until it is released.
+/// A proxy to the database that withholds the reply to a BEGIN until it is released.
 async fn withholding(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -196,17 +196,17 @@ async fn withholding(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
     (port, withheld)
 }
 
-/// How many reads of patients are on record, for everybody to see.
+/// How many reads of patients are committed to the audit trail.
 async fn reads_on_record(database: &PgPool) -> i64 {
     let reads = "SELECT count(*) FROM audit.record WHERE action = 'READ_PATIENT'";
     sqlx::query_scalar(reads).fetch_one(database).await.unwrap()
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_follows_on_a_begin_that_was_given_up_is_not_lost(database: PgPool) {
+async fn work_after_an_abandoned_begin_is_not_lost(database: PgPool) {
     let (address, withheld) = withholding(&options(&database)).await;
     let pool = store::pool_of(options(&database).host("127.0.0.1").port(address));
-    // One connection, and no other.
+    // Leaves the pool a single connection.
     let other = pool.acquire().await.unwrap();
     let only = pool.acquire().await.unwrap();
     drop(only);
@@ -228,7 +228,7 @@ async fn what_follows_on_a_begin_that_was_given_up_is_not_lost(database: PgPool)
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_transaction_that_saw_an_error_is_not_committed(database: PgPool) {
+async fn a_transaction_with_a_failed_statement_is_not_committed(database: PgPool) {
     let address = "UPDATE patients.patient SET address = 'elsewhere'";
     for mistake in ["SELECT 1 / 0", "SELECT pg_sleep(5)"] {
         let mut transaction = store::Transaction::begin(&database).await.unwrap();
@@ -249,9 +249,9 @@ async fn a_transaction_that_saw_an_error_is_not_committed(database: PgPool) {
     transaction.commit().await.unwrap();
 }
 
-/// Every route that changes something, each with a database of its own that answers late.
+/// Every route that changes something, each with its own slow way to the database.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_request_at_its_deadline_takes_nothing_of_the_next_one_with_it(database: PgPool) {
+async fn a_request_at_its_deadline_does_not_affect_the_next_one(database: PgPool) {
     let requests = |id: &str| {
         let path = format!("/api/patients/{id}");
         let reason = json!({ "reason": "Unconscious in the emergency room" });

@@ -29,6 +29,6 @@ use std::sync::LazyLock;
 use schemas::{Service, together};
 use sqlx::migrate::Migrator;
 
-/// The service's schema, and those that publish functions which it calls.
+/// The service's schema and those whose published functions it calls.
 static SCHEMAS: LazyLock<Migrator> =
     LazyLock::new(|| together([Service::Patients, Service::Audit, Service::Auth]));

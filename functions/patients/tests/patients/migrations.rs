@@ -1,5 +1,5 @@
-//! A migration under functions that are in use: what they had prepared before is not what they
-//! get after, and no client hears of it.
+//! Migrations while functions are running: their prepared statements become invalid, and no client
+//! notices.
 
 use axum::http::{Method, StatusCode};
 use identity::Role;
@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::fixtures::{Answer, Call, log_in_the_caller, with, zoe};
 
-/// Every route, with every statement that it has: for a new patient, or this one where nobody
-/// can be registered.
+/// Every route, with every statement that it has, for a new patient; or for this one if nobody can
+/// be registered.
 async fn every_route(pool: &PgPool, somebody_else: &str) -> Vec<(&'static str, Answer)> {
     let admin = Call::as_admin(pool);
     let somebody = || {
@@ -68,7 +68,7 @@ async fn every_route(pool: &PgPool, somebody_else: &str) -> Vec<(&'static str, A
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_column_that_changes_its_type_is_no_clients_business(database: PgPool) {
+async fn clients_do_not_notice_a_column_that_changes_its_type(database: PgPool) {
     log_in_the_caller(&database).await;
     let options: PgConnectOptions = database.connect_options().as_ref().clone();
     let pool = store::pool_of(options);
@@ -93,9 +93,9 @@ async fn a_column_that_changes_its_type_is_no_clients_business(database: PgPool)
     }
 }
 
-/// As after a failover, when the connection leads to the server that was the primary.
+/// As after a failover, when a connection still leads to the former primary.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_standby_is_unavailable_for_the_moment_and_left(database: PgPool) {
+async fn a_standby_is_503_and_its_connections_are_dropped(database: PgPool) {
     log_in_the_caller(&database).await;
     let name = database
         .connect_options()
@@ -119,7 +119,7 @@ async fn a_standby_is_unavailable_for_the_moment_and_left(database: PgPool) {
         assert!(unavailable, "{route}: {}", answer.body);
         assert!(answer.headers.contains_key("retry-after"), "{route}");
     }
-    // No connection outlives the time as a standby: the next request has another one.
+    // No connection outlives the time as a standby: the next request gets a new one.
     sqlx::query(sqlx::AssertSqlSafe(format!(
         "ALTER DATABASE \"{name}\" RESET default_transaction_read_only"
     )))

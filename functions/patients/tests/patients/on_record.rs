@@ -1,4 +1,4 @@
-//! What anybody does with a patient is in the audit trail, or it is not done.
+//! Whatever anybody does with a patient is in the audit trail, or it is not done.
 
 use axum::http::{Method, StatusCode};
 use identity::{Role, testing::CALLER};
@@ -37,7 +37,7 @@ async fn last(database: &PgPool) -> Record {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn each_use_of_a_patient_leaves_a_record(database: PgPool) {
+async fn every_use_of_a_patient_is_recorded(database: PgPool) {
     let call = Call::as_admin(&database);
     let id = call.created(&zoe()).await;
     let path = format!("/api/patients/{id}");
@@ -68,7 +68,7 @@ async fn each_use_of_a_patient_leaves_a_record(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_was_refused_or_failed_is_on_record(database: PgPool) {
+async fn rejected_and_failed_requests_are_recorded(database: PgPool) {
     let call = Call::as_admin(&database);
     let id = call.created(&zoe()).await;
     let path = format!("/api/patients/{id}");
@@ -104,7 +104,7 @@ async fn what_was_refused_or_failed_is_on_record(database: PgPool) {
     assert_eq!(record.brief(), refused);
     assert_eq!(record.actor_role.as_deref(), Some("AUDITOR"));
 
-    // What says something about the form of a request says nothing about a patient.
+    // An error in the form of a request concerns no patient.
     let before = records(&database).await.len();
     let nameless = with(zoe(), "name", "");
     call.create(&nameless).await;
@@ -113,7 +113,7 @@ async fn what_was_refused_or_failed_is_on_record(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_answer_that_comes_again_is_on_record_again(database: PgPool) {
+async fn a_replayed_response_is_recorded_again(database: PgPool) {
     let call = Call {
         key: Some("once"),
         ..Call::as_admin(&database)
@@ -129,7 +129,7 @@ async fn an_answer_that_comes_again_is_on_record_again(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_cannot_be_put_on_record_is_not_done(database: PgPool) {
+async fn what_cannot_be_recorded_is_not_done(database: PgPool) {
     let call = Call::as_admin(&database);
     let id = call.created(&zoe()).await;
     let path = format!("/api/patients/{id}");
@@ -160,7 +160,7 @@ async fn what_cannot_be_put_on_record_is_not_done(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_comes_to_nothing_in_the_end_is_not_on_record(database: PgPool) {
+async fn a_change_that_fails_at_commit_is_not_recorded(database: PgPool) {
     let call = Call::as_admin(&database);
     let id = call.created(&zoe()).await;
     let path = format!("/api/patients/{id}");
@@ -189,7 +189,7 @@ async fn what_comes_to_nothing_in_the_end_is_not_on_record(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_client_sets_nothing_that_is_not_for_it_to_set(database: PgPool) {
+async fn clients_cannot_set_read_only_fields(database: PgPool) {
     let call = Call {
         role: Role::Receptionist,
         ..Call::as_admin(&database)
@@ -214,7 +214,7 @@ async fn a_client_sets_nothing_that_is_not_for_it_to_set(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_failed_and_comes_again_is_on_record_each_time(database: PgPool) {
+async fn a_repeated_failure_is_recorded_each_time(database: PgPool) {
     let call = Call {
         key: Some("once"),
         ..Call::as_admin(&database)

@@ -1,4 +1,4 @@
-//! A change may name the version that it is made to, and has to where the deployment says so.
+//! A change may name the version that it applies to, and has to if the deployment requires it.
 
 use api::IfMatchRule;
 use axum::http::{Method, StatusCode};
@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use crate::fixtures::{Answer, Call, log_in_the_caller, zoe};
 
-/// Every conditional change of a patient, the last of them the deletion.
+/// Every conditional change of a patient; the deletion comes last.
 fn changes(id: &str) -> [(Method, String, Option<Value>); 3] {
     let patient = format!("/api/patients/{id}");
     let restriction = format!("{patient}/restriction");
@@ -27,7 +27,7 @@ fn assert_names_the_header(refused: &Answer, what: &str) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_version_is_named_in_one_form(database: PgPool) {
+async fn if_match_names_a_version_in_exactly_one_spelling(database: PgPool) {
     log_in_the_caller(&database).await;
     let admin = Call::as_admin(&database);
     let id = admin.created(&zoe()).await;
@@ -56,7 +56,7 @@ async fn a_version_is_named_in_one_form(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn our_own_tag_is_known_in_its_weak_form(database: PgPool) {
+async fn our_own_tag_is_recognised_in_its_weak_form(database: PgPool) {
     log_in_the_caller(&database).await;
     let admin = Call::as_admin(&database);
     let id = admin.created(&zoe()).await;
@@ -72,7 +72,7 @@ async fn our_own_tag_is_known_in_its_weak_form(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_deployment_may_ask_for_the_version_with_every_change(database: PgPool) {
+async fn a_deployment_may_require_if_match_on_every_change(database: PgPool) {
     log_in_the_caller(&database).await;
     let optional = Call::as_admin(&database);
     let required = Call {
@@ -107,7 +107,7 @@ async fn a_deployment_may_ask_for_the_version_with_every_change(database: PgPool
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_header_that_is_there_twice_is_named(database: PgPool) {
+async fn a_header_that_is_sent_twice_is_named(database: PgPool) {
     log_in_the_caller(&database).await;
     let admin = Call::as_admin(&database);
     let id = admin.created(&zoe()).await;

@@ -1,4 +1,4 @@
-//! What is wrong with a query is said like what is wrong with a body.
+//! Errors in a query are reported like errors in a body.
 
 use axum::http::{Method, StatusCode};
 use sqlx::PgPool;
@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use crate::fixtures::{Call, zoe};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_wrong_parameter_is_named(database: PgPool) {
+async fn an_invalid_parameter_is_named(database: PgPool) {
     let admin = Call::as_admin(&database);
     for (query, parameter) in [
         ("limit=0", "limit"),
@@ -16,7 +16,7 @@ async fn a_wrong_parameter_is_named(database: PgPool) {
         ("limit=1&limit=2", "limit"),
         ("cursor=abc", "cursor"),
         ("cursor=%FF", "cursor"),
-        // An id in another form than ours, in what a cursor is made of.
+        // A UUID in another spelling than ours, encoded as a cursor.
         (
             "cursor=InVybjp1dWlkOjAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwMCI",
             "cursor",
@@ -39,7 +39,7 @@ async fn a_wrong_parameter_is_named(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn where_nothing_can_be_asked_for_every_parameter_is_refused(database: PgPool) {
+async fn routes_without_parameters_reject_every_parameter(database: PgPool) {
     let admin = Call::as_admin(&database);
     let id = admin.created(&zoe()).await;
     let path = format!("/api/patients/{id}?dryRun=true");

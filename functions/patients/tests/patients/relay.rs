@@ -1,5 +1,5 @@
-//! What the relay makes of a backlog: everybody's messages in their order, and nobody
-//! waits for another.
+//! How the relay works through a backlog: every patient's messages in order, and no patient waits
+//! for another.
 
 use std::{
     collections::BTreeMap,
@@ -29,17 +29,17 @@ use uuid::Uuid;
 
 use crate::fixtures::{Call, delivery, routes_with, with, zoe};
 
-/// More than any run here takes.
+/// Longer than any run here takes.
 const RUN: Duration = Duration::from_secs(20);
 
-/// A Kafka that takes events, and a billing service that is down.
+/// A Kafka that accepts events, and a billing service that is down.
 pub(crate) fn delivery_to_kafka() -> Delivery {
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
     Delivery::new(billing, &brokers())
 }
 
 pub(crate) fn brokers() -> String {
-    std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS: where Kafka is")
+    std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS is not set")
 }
 
 pub(crate) async fn relay(database: &PgPool, delivery: &Delivery) -> Relayed {
@@ -55,7 +55,7 @@ pub(crate) async fn execute(database: &PgPool, sql: &str) {
         .unwrap();
 }
 
-/// Whether this holds for every row of the outbox, of which there are so many.
+/// Whether the condition holds for all rows of the outbox, of which there are this many.
 async fn all(database: &PgPool, rows: i64, condition: &str) -> bool {
     let sql = format!("SELECT count(*), bool_and({condition}) FROM patients.outbox");
     let (count, all): (i64, Option<bool>) = sqlx::query_as(AssertSqlSafe(sql))
@@ -66,7 +66,7 @@ async fn all(database: &PgPool, rows: i64, condition: &str) -> bool {
     all.unwrap_or(true)
 }
 
-/// Registers so many patients, whose messages nobody has taken.
+/// Registers this many patients, whose messages are not delivered.
 pub(crate) async fn register(database: &PgPool, many: usize) -> Vec<Uuid> {
     let mut ids = Vec::new();
     for _ in 0..many {
@@ -83,7 +83,7 @@ pub(crate) const NO_ACCOUNTS: &str = "DELETE FROM patients.outbox WHERE kind = '
 const AGAIN: &str = "UPDATE patients.outbox SET not_before = now()";
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_message_that_is_refused_waits_longer_each_time(database: PgPool) {
+async fn the_relay_retries_a_rejected_message_after_increasing_delays(database: PgPool) {
     register(&database, 5).await;
     execute(&database, REFUSED).await;
     execute(
@@ -100,7 +100,7 @@ async fn a_message_that_is_refused_waits_longer_each_time(database: PgPool) {
         (relayed.delivered, relayed.backlog, relayed.stuck),
         (0, 5, 0)
     );
-    // All five, not three.
+    // All five were attempted, not just three.
     assert!(all(&database, 5, "attempts = 1").await);
     assert!(all(&database, 5, &waits("20 seconds", "61 seconds")).await);
     relay(&database, &delivery()).await;
@@ -124,16 +124,16 @@ async fn a_message_that_is_refused_waits_longer_each_time(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_is_down_refuses_nothing(database: PgPool) {
+async fn a_receiver_that_is_down_rejects_no_message(database: PgPool) {
     register(&database, 5).await;
     let relayed = relay(&database, &delivery()).await;
     assert_eq!((relayed.delivered, relayed.backlog), (0, 10));
-    assert!(!relayed.unfinished, "there is no use in another run");
+    assert!(!relayed.unfinished, "another run would not help");
     assert!(all(&database, 10, "attempts = 0 AND not_before <= now()").await);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_run_without_time_says_that_there_is_more(database: PgPool) {
+async fn a_relay_run_out_of_time_reports_that_there_is_more(database: PgPool) {
     let relayed = relay_outbox(&database, &delivery(), Instant::now()).await;
     assert!(!relayed.unwrap().unfinished);
     register(&database, 1).await;
@@ -149,15 +149,15 @@ async fn a_run_without_time_says_that_there_is_more(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn nobody_waits_for_a_message_of_another_patient(database: PgPool) {
-    // Refused for good, and at the head of the backlog.
+async fn no_patient_waits_for_another_patients_message(database: PgPool) {
+    // Rejected for good, and at the front of the queue.
     register(&database, 5).await;
     execute(&database, REFUSED).await;
     let behind = register(&database, 3).await;
     let sql = format!("{NO_ACCOUNTS} AND patient_id = '{}'", behind[2]);
     execute(&database, &sql).await;
 
-    // Two of those behind wait for billing, which is down. The third does not.
+    // Two of the three wait for billing, which is down. The third does not.
     let relayed = relay(&database, &delivery_to_kafka()).await;
     assert_eq!((relayed.delivered, relayed.backlog), (1, 14));
     let sql = "(kind = 'BILLING_ACCOUNT' AND payload = '\\xff') = (attempts = 1)";
@@ -184,7 +184,7 @@ fn join(ids: &[Uuid]) -> String {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn whoever_delivers_the_order_is_that_of_the_versions(database: PgPool) {
+async fn events_are_sent_in_version_order_whoever_delivers_them(database: PgPool) {
     const UPDATES: usize = 20;
     let id = register(&database, 1).await[0];
     execute(&database, NO_ACCOUNTS).await;
@@ -219,7 +219,7 @@ async fn whoever_delivers_the_order_is_that_of_the_versions(database: PgPool) {
     }
     relay(&database, &delivery).await;
 
-    // A call whose answer came too late is repeated at once; nothing comes twice otherwise.
+    // A call whose response came too late is repeated at once; otherwise nothing comes twice.
     let last = u64::try_from(UPDATES).unwrap() + 1;
     let mut versions = topic.versions_of(id, last).await;
     versions.dedup();
@@ -233,7 +233,7 @@ async fn something_is_left(database: &PgPool) -> bool {
         .unwrap()
 }
 
-/// The topic from the moment on at which it was opened.
+/// The topic's records since it was opened.
 pub(crate) struct Topic(BTreeMap<i32, (Arc<PartitionClient>, i64)>);
 
 impl Topic {
@@ -256,7 +256,7 @@ impl Topic {
         Self(partitions)
     }
 
-    /// The versions of the patient in the order of their events, up to this one.
+    /// The patient's versions in the order of their events, up to this one.
     pub(crate) async fn versions_of(mut self, patient_id: Uuid, last: u64) -> Vec<u64> {
         let key = patient_id.to_string().into_bytes();
         let mut versions = Vec::new();
@@ -276,7 +276,7 @@ impl Topic {
             }
         };
         let in_time = tokio::time::timeout(RUN, all).await;
-        assert!(in_time.is_ok(), "up to {last} there are {versions:?}");
+        assert!(in_time.is_ok(), "waiting for version {last}: {versions:?}");
         versions
     }
 }

@@ -1,4 +1,4 @@
-//! A restricted record is for few, and opened in an emergency for a stated reason.
+//! Only a few may see a restricted record. It can be opened in an emergency, for a stated reason.
 
 use axum::http::{Method, StatusCode};
 use identity::{Role, testing::CALLER};
@@ -44,7 +44,7 @@ fn reason() -> Value {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_restricted_record_is_closed_to_most(database: PgPool) {
+async fn only_administrators_and_auditors_see_a_restricted_record(database: PgPool) {
     let id = restricted(&database).await;
     let path = format!("/api/patients/{id}");
     for role in Role::ALL {
@@ -61,7 +61,7 @@ async fn a_restricted_record_is_closed_to_most(database: PgPool) {
         assert!(!read.body.to_string().contains("zoe@"), "{role}");
         let update = call.send(Method::PUT, &path, Some(&zoe())).await;
         assert_eq!(update.status, StatusCode::FORBIDDEN, "{role}");
-        // Whoever it is closed to does not open it.
+        // Nobody without access can lift the restriction.
         let answer = restrict(&database, role, &id, &json!({ "restricted": false })).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{role}");
     }
@@ -99,7 +99,7 @@ async fn the_restriction_outlives_the_record(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn pages_do_not_tell_of_restricted_patients(database: PgPool) {
+async fn patient_lists_do_not_reveal_restricted_patients(database: PgPool) {
     let admin = call(&database, Role::Admin);
     let mut ids = Vec::new();
     for number in 0..5 {
@@ -128,7 +128,7 @@ async fn pages_do_not_tell_of_restricted_patients(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_clinician_opens_it_in_an_emergency(database: PgPool) {
+async fn a_clinician_may_open_a_restricted_record_in_an_emergency(database: PgPool) {
     let id = restricted(&database).await;
     for (email, role, disabled) in [
         ("one@clinic.example", "ADMIN", false),
@@ -179,7 +179,7 @@ async fn a_clinician_opens_it_in_an_emergency(database: PgPool) {
         ]
     );
 
-    // It was opened once, not for good.
+    // It was opened once, not permanently.
     let path = format!("/api/patients/{id}");
     let clinician = call(&database, Role::Clinician);
     let read = clinician.send(Method::GET, &path, None).await;
@@ -187,7 +187,7 @@ async fn a_clinician_opens_it_in_an_emergency(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn without_a_reason_or_a_message_it_stays_closed(database: PgPool) {
+async fn emergency_access_requires_a_reason_and_a_message_to_administrators(database: PgPool) {
     let id = restricted(&database).await;
     for body in [
         json!({}),
@@ -226,7 +226,7 @@ async fn without_a_reason_or_a_message_it_stays_closed(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_answer_from_before_the_restriction_is_closed_as_well(database: PgPool) {
+async fn responses_stored_before_the_restriction_are_withheld_too(database: PgPool) {
     let keyed = |role| Call {
         key: Some("once"),
         ..call(&database, role)
@@ -306,9 +306,9 @@ async fn a_refusal_names_the_patient_however_the_id_was_written(database: PgPool
     }
 }
 
-/// As the gateway lets them through for another while.
+/// As long as the gateway still lets them through.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_is_no_longer_an_administrator_opens_no_record(database: PgPool) {
+async fn a_former_administrator_cannot_lift_a_restriction(database: PgPool) {
     let id = restricted(&database).await;
     let opened = json!({ "restricted": false });
     for (change, expected) in [
@@ -328,7 +328,7 @@ async fn who_is_no_longer_an_administrator_opens_no_record(database: PgPool) {
         let answer = admin.send(Method::PUT, &path, Some(&opened)).await;
         assert_eq!(answer.status, expected, "{change}");
     }
-    // Nor who never had a session.
+    // Nor can anybody who never had a session.
     let elsewhere = Call {
         user: Uuid::now_v7(),
         ..call(&database, Role::Admin)

@@ -1,4 +1,4 @@
-//! What the routes answer, and what they leave for others to hear of.
+//! What the routes return, and what they leave in the outbox.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ async fn a_patient_is_created_read_updated_and_deleted(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_billing_and_kafka_cannot_take_waits_in_order(database: PgPool) {
+async fn undelivered_messages_wait_in_order(database: PgPool) {
     let admin = Call::as_admin(&database);
     let path = format!("/api/patients/{}", admin.created(&zoe()).await);
     admin.send(Method::PUT, &path, Some(&zoe())).await;
@@ -75,7 +75,7 @@ async fn what_billing_and_kafka_cannot_take_waits_in_order(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_refused_change_is_told_to_nobody(database: PgPool) {
+async fn a_rejected_change_is_not_announced(database: PgPool) {
     let admin = Call::as_admin(&database);
     let path = format!("/api/patients/{}", admin.created(&zoe()).await);
     sqlx::query("DELETE FROM patients.outbox")
@@ -119,7 +119,7 @@ async fn one_mailbox_is_one_patient_however_it_is_written(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn of_many_at_once_with_one_mailbox_one_is_created(database: PgPool) {
+async fn of_concurrent_registrations_with_one_mailbox_only_one_succeeds(database: PgPool) {
     let attempts = (0..12).map(|_| {
         let database = database.clone();
         tokio::spawn(async move { Call::as_admin(&database).create(&zoe()).await.status })
@@ -134,7 +134,7 @@ async fn of_many_at_once_with_one_mailbox_one_is_created(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn of_many_at_once_with_one_version_one_wins(database: PgPool) {
+async fn of_concurrent_updates_of_one_version_only_one_succeeds(database: PgPool) {
     let path = format!(
         "/api/patients/{}",
         Call::as_admin(&database).created(&zoe()).await
@@ -159,7 +159,7 @@ async fn of_many_at_once_with_one_version_one_wins(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn every_wrong_field_is_named_at_once(database: PgPool) {
+async fn registration_names_all_invalid_fields_at_once(database: PgPool) {
     let admin = Call::as_admin(&database);
     let refused = admin.create(&json!({})).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
@@ -187,7 +187,7 @@ async fn every_wrong_field_is_named_at_once(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn the_list_is_complete_without_repetition(database: PgPool) {
+async fn the_list_of_patients_is_complete_without_duplicates(database: PgPool) {
     let admin = Call::as_admin(&database);
     let mut created = Vec::new();
     for number in 0..7 {
@@ -228,7 +228,7 @@ async fn the_list_is_complete_without_repetition(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn nobody_gets_in_without_the_permission(database: PgPool) {
+async fn callers_without_the_permission_are_rejected(database: PgPool) {
     let path = format!(
         "/api/patients/{}",
         Call::as_admin(&database).created(&zoe()).await
@@ -261,7 +261,7 @@ async fn nobody_gets_in_without_the_permission(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_id_that_is_none_is_an_invalid_field(database: PgPool) {
+async fn an_invalid_id_is_an_invalid_field(database: PgPool) {
     let admin = Call::as_admin(&database);
     for id in ["1", "not-a-uuid", "%00", "..%2f..%2fetc", "é"] {
         let refused = admin
@@ -278,7 +278,7 @@ async fn an_id_that_is_none_is_an_invalid_field(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_database_that_is_down_is_said_to_be_unavailable(database: PgPool) {
+async fn an_unreachable_database_is_503(database: PgPool) {
     let unreachable = database.connect_options().as_ref().clone().port(1);
     let pool = sqlx::postgres::PgPoolOptions::new()
         .acquire_timeout(std::time::Duration::from_millis(200))
@@ -295,9 +295,9 @@ async fn a_database_that_is_down_is_said_to_be_unavailable(database: PgPool) {
     );
 }
 
-/// The transaction that waits for another's change has begun before it.
+/// The transaction that waits for another's change has begun before that change.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_later_version_is_not_of_an_earlier_time(database: PgPool) {
+async fn a_later_version_never_has_an_earlier_time(database: PgPool) {
     let admin = Call::as_admin(&database);
     let id = admin.created(&zoe()).await;
     log_in_the_caller(&database).await;

@@ -1,4 +1,4 @@
-//! Who is slow, or silent, or in trouble, keeps nobody else waiting for long.
+//! Slow, silent or failing receivers do not hold up others for long.
 
 use std::{
     io,
@@ -23,10 +23,10 @@ use crate::{
     relay::{NO_ACCOUNTS, Topic, brokers, delivery_to_kafka, execute, register, relay},
 };
 
-/// The number of a request to store records (<https://kafka.apache.org/protocol#protocol_api_keys>).
+/// The API key of a Produce request (<https://kafka.apache.org/protocol#protocol_api_keys>).
 const PRODUCE: [u8; 2] = [0, 0];
 
-/// A way to Kafka on which each record takes so long.
+/// A proxy to Kafka on which each record takes this long.
 async fn slow_kafka(delay: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -42,7 +42,7 @@ async fn slow_kafka(delay: Duration) -> String {
     format!("127.0.0.1:{port}")
 }
 
-/// Passes requests on, and those to store a record after a while.
+/// Forwards requests, those that produce a record after a delay.
 async fn late(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) -> io::Result<()> {
     loop {
         let message = message(&mut from).await?;
@@ -53,7 +53,7 @@ async fn late(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) 
     }
 }
 
-/// Passes answers on, and says in them that the broker is at this port.
+/// Forwards responses, and replaces the broker's port in them with this one.
 async fn through_here(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -77,7 +77,7 @@ async fn through_here(
     }
 }
 
-/// The next request or answer, with its length in front.
+/// The next request or response, preceded by its length.
 async fn message(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
     let length = from.read_u32().await?;
     let mut message = length.to_be_bytes().to_vec();
@@ -94,7 +94,7 @@ async fn left(database: &PgPool, patient: Uuid) -> i64 {
         .unwrap()
 }
 
-/// Changes the patient so often, and nobody hears of it yet.
+/// Changes the patient this many times; the messages stay in the outbox.
 async fn change(database: &PgPool, patient: Uuid, times: usize) {
     for number in 0..times {
         let changed = with(zoe(), "email", format!("{patient}.{number}@clinic.example"));
@@ -110,14 +110,14 @@ async fn change(database: &PgPool, patient: Uuid, times: usize) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_has_many_events_keeps_nobody_waiting_while_kafka_is_slow(database: PgPool) {
+async fn a_patient_with_many_events_does_not_hold_up_others_while_kafka_is_slow(database: PgPool) {
     const EVENTS: usize = 24;
     let crowded = register(&database, 1).await[0];
     change(&database, crowded, EVENTS - 1).await;
     let behind = register(&database, 2).await;
     execute(&database, NO_ACCOUNTS).await;
     let topic = Topic::listen().await;
-    // All of the first patient's events take longer than a transaction may do nothing.
+    // Sending all of the first patient's events takes longer than a transaction may be idle.
     let options = database.connect_options().as_ref().clone();
     let pool = store::pool_of(options.options([("idle_in_transaction_session_timeout", "5s")]));
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
@@ -138,7 +138,7 @@ async fn who_has_many_events_keeps_nobody_waiting_while_kafka_is_slow(database: 
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_failure_in_the_database_holds_up_its_own_patient_alone(database: PgPool) {
+async fn a_failure_in_the_database_holds_up_only_its_own_patient(database: PgPool) {
     let patients = register(&database, 3).await;
     execute(&database, NO_ACCOUNTS).await;
     let sql = format!(
@@ -162,12 +162,12 @@ async fn a_failure_in_the_database_holds_up_its_own_patient_alone(database: PgPo
     assert_eq!(relay(&database, &delivery_to_kafka()).await.backlog, 0);
 }
 
-/// Billing is back, Kafka is not: what is left of the first failures must not be waited for.
+/// Billing is back, Kafka is not: the deliveries must not wait for what the first failures left.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn accounts_are_opened_at_full_speed_while_kafka_is_silent(database: PgPool) {
     const PATIENTS: usize = 60;
     register(&database, PATIENTS).await;
-    // It takes connections and says nothing.
+    // It accepts connections and never responds.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let kafka = silent.local_addr().unwrap().to_string();
     let delivery = Delivery::new(BillingClient::from_env().unwrap(), &kafka);
@@ -177,6 +177,6 @@ async fn accounts_are_opened_at_full_speed_while_kafka_is_silent(database: PgPoo
     let kinds = crate::fixtures::outbox_kinds(&database).await;
     assert_eq!(kinds, ["PATIENT_EVENT"; PATIENTS], "{relayed:?}");
     assert_eq!(relayed.delivered, PATIENTS);
-    // Three time-outs of Kafka, whatever the number of patients.
+    // Three timeouts of Kafka, whatever the number of patients.
     assert!(begun.elapsed() < Duration::from_secs(12), "{relayed:?}");
 }

@@ -1,4 +1,4 @@
-//! Who is welcomed, and who says so.
+//! Who gets a welcome message, and who decides that.
 
 use axum::http::{Method, StatusCode};
 use contracts::patient::v1::{PatientEvent, patient_event::Change};
@@ -20,7 +20,7 @@ async fn register(database: &PgPool, role: Role, query: &str) -> Answer {
     call.send(Method::POST, &path, Some(&patient)).await
 }
 
-/// Whether everybody who was registered is announced as somebody who is not welcomed.
+/// For each registered patient, whether they are announced without a welcome.
 async fn without_welcome(database: &PgPool) -> Vec<bool> {
     let events: Vec<Vec<u8>> = sqlx::query_scalar(
         "SELECT payload FROM patients.outbox WHERE kind = 'PATIENT_EVENT' ORDER BY sequence",
@@ -39,7 +39,7 @@ async fn without_welcome(database: &PgPool) -> Vec<bool> {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_administrator_may_register_somebody_who_is_not_welcomed(database: PgPool) {
+async fn an_administrator_may_register_patients_without_a_welcome(database: PgPool) {
     for query in ["", "?welcome=true", "?welcome=false"] {
         let answer = register(&database, Role::Admin, query).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
@@ -48,7 +48,7 @@ async fn an_administrator_may_register_somebody_who_is_not_welcomed(database: Pg
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn nobody_else_may(database: PgPool) {
+async fn nobody_else_may_register_patients_without_a_welcome(database: PgPool) {
     for role in [Role::Clinician, Role::Receptionist] {
         let answer = register(&database, role, "?welcome=true").await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
@@ -59,7 +59,7 @@ async fn nobody_else_may(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn it_is_one_or_the_other(database: PgPool) {
+async fn the_welcome_parameter_is_true_or_false(database: PgPool) {
     for value in ["no", "False", "0"] {
         let query = format!("?welcome={value}");
         let answer = register(&database, Role::Admin, &query).await;

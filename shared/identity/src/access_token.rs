@@ -1,4 +1,4 @@
-//! Access tokens: JWTs as RFC 9068 and RFC 8725 want them, signed with ES256.
+//! Access tokens: JWTs according to RFC 9068 and RFC 8725, signed with ES256.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Header, Validation};
@@ -13,37 +13,37 @@ use crate::{
 /// How long an access token is valid, in seconds.
 pub const LIFETIME_SECONDS: i64 = 15 * 60;
 
-/// How far the clocks of two machines may be apart, in seconds.
+/// How far the clocks of two machines may differ, in seconds.
 const CLOCK_SKEW_SECONDS: u64 = 30;
 
-/// Who signs, and for whom.
+/// The issuer and the audience.
 pub const ISSUER: &str = "patient-management";
 const AUDIENCE: &str = "patient-management-api";
 
-/// The explicit type of RFC 9068, which keeps other tokens of ours from being taken for
-/// an access token.
+/// The explicit type of RFC 9068, which keeps our other tokens from being accepted as access
+/// tokens.
 const TOKEN_TYPE: &str = "at+jwt";
 
-/// The one algorithm (RFC 8725, section 3.1).
+/// The only algorithm (RFC 8725, section 3.1).
 const ALGORITHM: &str = "ES256";
 
-/// The longest token that is looked at, in bytes; ours have about 500.
+/// The longest token that is read, in bytes; ours have about 500.
 const MAX_TOKEN_BYTES: usize = 4096;
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// Issuer.
     pub iss: String,
     /// Audience.
     pub aud: String,
-    /// Whose token this is: the id of the user.
+    /// Subject: the id of the user.
     pub sub: Uuid,
-    /// What they may do.
+    /// The user's role.
     pub role: Role,
-    /// The session that the token belongs to. The token is good for nothing after its end.
+    /// The session that the token belongs to. When it ends, the token is worthless.
     pub sid: Uuid,
-    /// Names this token.
+    /// Identifies this token.
     pub jti: Uuid,
     /// Issued at, in seconds since 1970.
     pub iat: i64,
@@ -51,8 +51,8 @@ pub struct Claims {
     pub exp: i64,
 }
 
-/// The token is not one of ours, or not any more. Why is for the log: the client is
-/// told the same in every case.
+/// The token is not one of ours, or no longer valid. The reason is for the log: the client gets the
+/// same response in every case.
 #[derive(Debug, thiserror::Error)]
 #[error("the access token is invalid: {0}")]
 pub struct InvalidToken(&'static str);
@@ -70,8 +70,7 @@ impl AccessTokens {
         Self { key }
     }
 
-    /// A token for this user in this session, valid from now on for
-    /// [`LIFETIME_SECONDS`].
+    /// A token for this user in this session, valid for [`LIFETIME_SECONDS`] from now.
     ///
     /// # Errors
     /// If the key cannot sign.
@@ -101,23 +100,23 @@ impl AccessTokens {
     }
 }
 
-/// Verifies a token: algorithm, type, key, signature, issuer, audience and time.
+/// Verifies a token: algorithm, type, key, signature, issuer, audience and times.
 ///
 /// # Errors
-/// If any of it is not exactly as [`AccessTokens::issue`] makes it.
+/// If anything about it differs from what [`AccessTokens::issue`] produces.
 pub fn verify(token: &str, keys: &PublicKeys) -> Result<Claims, InvalidToken> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(InvalidToken("too long"));
     }
-    let header = read_header(token).ok_or(InvalidToken("no JWT header of ours"))?;
+    let header = read_header(token).ok_or(InvalidToken("not a JWT header of ours"))?;
     if header.alg != ALGORITHM {
-        return Err(InvalidToken("another algorithm"));
+        return Err(InvalidToken("the wrong algorithm"));
     }
     if header.typ != TOKEN_TYPE {
-        return Err(InvalidToken("another type"));
+        return Err(InvalidToken("the wrong type"));
     }
     if !has_lower_s(token) {
-        return Err(InvalidToken("a signature of another form"));
+        return Err(InvalidToken("not a normalized ES256 signature"));
     }
     let key = keys
         .find(&header.kid)
@@ -130,7 +129,7 @@ pub fn verify(token: &str, keys: &PublicKeys) -> Result<Claims, InvalidToken> {
     rules.set_audience(&[AUDIENCE]);
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     let token = jsonwebtoken::decode::<Claims>(token, &key, &rules)
-        .map_err(|_| InvalidToken("a wrong signature or claim"))?;
+        .map_err(|_| InvalidToken("an invalid signature or claim"))?;
 
     let claims = token.claims;
     let now = chrono::Utc::now().timestamp();
@@ -138,14 +137,13 @@ pub fn verify(token: &str, keys: &PublicKeys) -> Result<Claims, InvalidToken> {
         return Err(InvalidToken("issued in the future"));
     }
     if claims.exp.saturating_sub(claims.iat) > LIFETIME_SECONDS {
-        return Err(InvalidToken("too long a lifetime"));
+        return Err(InvalidToken("the lifetime is too long"));
     }
     Ok(claims)
 }
 
-/// All that the header of a token of ours says. A header that says more is none of ours:
-/// a member that we do not know may change what the others mean, and `crit` (RFC 7515,
-/// section 4.1.11) forbids to pass over it.
+/// The complete header of our tokens. A header with more members is not ours: an unknown member may
+/// change what the others mean, and `crit` (RFC 7515, section 4.1.11) forbids ignoring it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenHeader {
@@ -159,8 +157,8 @@ fn read_header(token: &str) -> Option<TokenHeader> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
 }
 
-/// The key that a token says it was signed with, before anything about it is verified:
-/// good for nothing but deciding whether to look for newer public keys.
+/// The key that a token claims to be signed with, before anything is verified: only good for
+/// deciding whether to fetch newer public keys.
 pub(crate) fn claimed_key(token: &str) -> Option<String> {
     if token.len() > MAX_TOKEN_BYTES {
         return None;
@@ -169,7 +167,8 @@ pub(crate) fn claimed_key(token: &str) -> Option<String> {
 }
 
 impl PublicKeys {
-    /// Whether the token names a key that is not in this set: keys may have been rotated.
+    /// Whether the token names a key that is not in this set, because the keys may have been
+    /// rotated.
     #[must_use]
     pub fn lack_the_key_of(&self, token: &str) -> bool {
         claimed_key(token).is_some_and(|id| !self.contains(&id))
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_out_of_order_makes_it_invalid() {
+    fn a_token_with_an_invalid_claim_is_rejected() {
         let (tokens, keys) = tokens();
         let valid = claims();
         let twisted = [
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_makes_it_invalid() {
+    fn a_token_signed_with_another_key_is_rejected() {
         let (_, keys) = tokens();
         let (others, _) = tokens();
         let mut token = others
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn another_algorithm_or_type_makes_it_invalid() {
+    fn a_token_of_another_algorithm_or_type_is_rejected() {
         let (tokens, keys) = tokens();
         let kid = Some(tokens.key.id.clone());
         let sign = |header: &Header, key: &EncodingKey| {
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unsigned_token_is_invalid() {
+    fn an_unsigned_token_is_rejected() {
         let (tokens, keys) = tokens();
         let token = tokens
             .issue(Uuid::now_v7(), Role::Admin, Uuid::new_v4())

@@ -1,4 +1,4 @@
-//! The caller of a request, as the authorizer found them.
+//! The caller of a request, as determined by the authorizer.
 
 use api::{Problem, Within, layers::Permitted, request_context};
 use axum::extract::FromRequestParts;
@@ -8,26 +8,26 @@ use uuid::Uuid;
 
 use crate::{Permission, Role};
 
-/// Somebody whose access token the authorizer verified.
+/// A user whose access token the authorizer has verified.
 ///
-/// A handler that takes a `Caller` is closed to everybody else: without the
-/// authorizer's result the answer is 401, however the function was reached.
+/// A handler that takes a `Caller` is closed to everybody else: without the authorizer's result the
+/// response is 401, however the function was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// The id of the user.
     pub user: Uuid,
-    /// What they may do.
+    /// Their role.
     pub role: Role,
-    /// Their session. What concerns a session is closed to callers without one, see
+    /// Their session. Whatever concerns a session is closed to callers without one, see
     /// [`session`](Self::session).
     pub session: Option<Uuid>,
 }
 
 impl Caller {
-    /// Whoever the authorizer has found to be calling.
+    /// The caller whom the authorizer has identified.
     ///
     /// # Errors
-    /// 401 if it has found nobody, or was not asked.
+    /// 401 if it has identified nobody, or was not called.
     pub fn of(request: &Extensions) -> Result<Self, Problem> {
         let authorizer = request_context(request).map(|context| &context.authorizer);
         let field = |name: &str| authorizer?.fields.get(name).and_then(Value::as_str);
@@ -41,10 +41,10 @@ impl Caller {
         caller().ok_or_else(Problem::unauthorized)
     }
 
-    /// The session that the caller is in.
+    /// The caller's session.
     ///
     /// # Errors
-    /// 401 if the authorizer named none.
+    /// 401 if the authorizer has named none.
     pub fn session(self) -> Result<Uuid, Problem> {
         self.session.ok_or_else(Problem::unauthorized)
     }
@@ -63,7 +63,7 @@ impl Caller {
     }
 }
 
-/// Within the routes behind the authorizer alone.
+/// Only available in routes behind the authorizer.
 impl<S, R, I> FromRequestParts<Within<S, (Permitted, R, I)>> for Caller
 where
     S: Send + Sync,

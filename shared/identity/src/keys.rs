@@ -1,5 +1,5 @@
-//! The keys behind the access tokens: one private key that signs, and the public keys
-//! that verify, as a JSON Web Key Set (RFC 7517).
+//! The keys behind the access tokens: one private key that signs, and the public keys that verify,
+//! as a JSON Web Key Set (RFC 7517).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{DecodingKey, EncodingKey};
@@ -15,10 +15,10 @@ use utoipa::ToSchema;
 /// A key cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The private key is no PKCS#8 PEM of a P-256 key.
+    /// The private key is not a P-256 key in PKCS#8 PEM.
     #[error("the signing key cannot be read")]
     SigningKey,
-    /// The key set is no JWKS of P-256 keys.
+    /// The key set is not a JWKS of P-256 keys.
     #[error("the public keys cannot be read")]
     PublicKeys,
 }
@@ -32,7 +32,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a new key.
+    /// Generates a new key. Returns it with its PKCS#8 PEM.
     ///
     /// # Errors
     /// If it cannot be encoded.
@@ -46,7 +46,7 @@ impl SigningKey {
     /// Reads a key in PKCS#8 PEM.
     ///
     /// # Errors
-    /// If it is no P-256 key in this form.
+    /// If it is not a P-256 key in this format.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let secret = SecretKey::from_pkcs8_pem(pem).map_err(|_| KeyError::SigningKey)?;
         let public = PublicKey::of(&secret).ok_or(KeyError::SigningKey)?;
@@ -57,13 +57,13 @@ impl SigningKey {
         })
     }
 
-    /// Which key it is: what tokens name it by.
+    /// The id by which tokens name the key.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The public half, alone in a set.
+    /// A set with only the public half.
     #[must_use]
     pub fn public_keys(&self) -> PublicKeys {
         PublicKeys {
@@ -72,7 +72,7 @@ impl SigningKey {
     }
 }
 
-/// Shows which key it is, never the key.
+/// Reveals the id of the key, never the key.
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SigningKey")
@@ -81,12 +81,12 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
-/// How long a key is remembered that has retired, in seconds: as long as a function may run.
-/// Who read the signing key before it was succeeded then finds it retired, and does not take
-/// it for one that is missing.
+/// How long a retired key is remembered, in seconds: as long as a function may run. A function that
+/// read the signing key before it was replaced then finds it retired, and does not mistake it for a
+/// key that was never published.
 const REMEMBERED_FOR: i64 = 15 * 60;
 
-/// The public keys that access tokens are verified with: a JSON Web Key Set.
+/// The public keys for verifying access tokens: a JSON Web Key Set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PublicKeys {
     keys: Vec<PublicKey>,
@@ -109,10 +109,10 @@ pub(crate) struct PublicKey {
     /// Use: always `sig`.
     #[serde(rename = "use")]
     usage: String,
-    /// Which key: its RFC 7638 thumbprint.
+    /// Key id: the RFC 7638 thumbprint.
     kid: String,
-    /// Until when its tokens are accepted, in seconds since 1970; missing for the key that
-    /// signs.
+    /// Until when tokens signed with this key are accepted, in seconds since 1970; missing for the
+    /// key that currently signs.
     #[serde(default, rename = "retiresAt", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retires_at: Option<i64>,
@@ -147,7 +147,7 @@ impl PublicKey {
         self.retires_at.is_none_or(|retires_at| time < retires_at)
     }
 
-    /// Nothing makes it stay for longer.
+    /// A retirement is never postponed.
     fn retire(&mut self, time: i64) {
         self.retires_at = Some(self.retires_at.unwrap_or(time).min(time));
     }
@@ -157,7 +157,7 @@ impl PublicKeys {
     /// Reads a JSON Web Key Set.
     ///
     /// # Errors
-    /// If it is none, or a key in it is not for ES256.
+    /// If it is not a key set, or a key in it is not for ES256.
     pub fn from_json(json: &str) -> Result<Self, KeyError> {
         let set: Self = serde_json::from_str(json).map_err(|_| KeyError::PublicKeys)?;
         let all_es256 = set
@@ -167,13 +167,13 @@ impl PublicKeys {
         all_es256.then_some(set).ok_or(KeyError::PublicKeys)
     }
 
-    /// Writes a JSON Web Key Set.
+    /// Writes the JSON Web Key Set.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The keys of both. One that is in both retires when the first of them has it retire.
+    /// The keys of both sets. A key that is in both retires at the earlier of the two times.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
         for key in others.keys {
@@ -189,8 +189,8 @@ impl PublicKeys {
         self
     }
 
-    /// These keys and that of `signer`: the others retire at this time, in seconds since
-    /// 1970, unless they were to retire before. Those that have retired long ago are gone.
+    /// These keys and that of `signer`. The others retire at this time, in seconds since 1970,
+    /// unless they retire earlier. Keys that retired long ago are dropped.
     #[must_use]
     pub fn signed_by(self, signer: &SigningKey, others_retire_at: i64) -> Self {
         let forgotten = chrono::Utc::now().timestamp() - REMEMBERED_FOR;
@@ -202,14 +202,14 @@ impl PublicKeys {
         all
     }
 
-    /// Whether this key is among these, and has retired or is to.
+    /// Whether this key is in the set and has a time of retirement, past or future.
     #[must_use]
     pub fn retires(&self, id: &str) -> bool {
         let mut keys = self.keys.iter();
         keys.any(|key| key.kid == id && key.retires_at.is_some())
     }
 
-    /// Those that tokens are verified with.
+    /// The keys that tokens may be verified with.
     #[must_use]
     pub fn in_use(&self) -> Self {
         let keys = self.keys.iter().filter(|key| key.is_in_use());
@@ -218,7 +218,7 @@ impl PublicKeys {
         }
     }
 
-    /// The key of this id.
+    /// The key with this id, unless it has retired.
     pub(crate) fn find(&self, id: &str) -> Option<DecodingKey> {
         let mut keys = self.keys.iter();
         let key = keys.find(|key| key.kid == id && key.is_in_use())?;
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn two_sets_are_one_without_doubles() {
+    fn a_key_in_both_sets_is_there_once() {
         let keys = || SigningKey::generate().unwrap().0.public_keys();
         let (old, new) = (keys(), keys());
         let both = old.clone().and(new.clone());
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_succeeded_retires_in_time() {
+    fn a_replaced_key_retires_in_time() {
         let key = || SigningKey::generate().unwrap().0;
         let (old, new, newest) = (key(), key(), key());
         let now = chrono::Utc::now().timestamp();
@@ -266,20 +266,20 @@ mod tests {
         assert_eq!(PublicKeys::from_json(&both.to_json()).unwrap(), both);
         assert_eq!(new.public_keys().to_json().matches("retiresAt").count(), 0);
 
-        // Nothing makes it stay for longer.
+        // The retirement is not postponed.
         let three = both.signed_by(&newest, now + 600);
         assert!(three.keys[0].retires_at <= Some(now + 60));
         let one = three.signed_by(&newest, now);
         assert!(!one.contains(old.id()) && !one.contains(new.id()));
         assert_eq!(one.in_use(), newest.public_keys());
 
-        // Not even who does not know of it yet.
+        // Not even by a set that does not know of the retirement yet.
         let again = one.and(old.public_keys());
         assert!(!again.contains(old.id()) && again.retires(old.id()));
         let first = old.public_keys().and(again);
         assert!(!first.contains(old.id()) && first.find(old.id()).is_none());
 
-        // It is remembered for a while.
+        // A retired key is remembered for a while.
         let remembered = first.signed_by(&newest, now - REMEMBERED_FOR + 60);
         assert_eq!(remembered.keys.len(), 3);
         let forgotten = remembered.signed_by(&newest, now - REMEMBERED_FOR);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_never_shown() {
+    fn the_private_key_is_never_revealed() {
         let (key, pem) = SigningKey::generate().unwrap();
         let secret = pem.lines().nth(1).unwrap();
         assert!(!format!("{key:?}").contains(secret));

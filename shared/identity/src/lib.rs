@@ -1,8 +1,8 @@
 //! Who is calling and what they may do.
 //!
-//! [`Role`] and [`Permission`] with the one table that connects them, the access tokens
-//! that carry a role from the login to the authorizer ([`AccessTokens`], [`PublicKeys`]),
-//! and the [`Caller`] of a request, from whom every use case demands its permission.
+//! [`Role`] and [`Permission`] with the one table that connects them, the access tokens that carry
+//! a role from the login to the authorizer ([`AccessTokens`], [`PublicKeys`]), and the [`Caller`]
+//! of a request, of whom every use case demands its permission.
 
 mod access_token;
 mod caller;

@@ -1,21 +1,21 @@
-//! The permission table: the one place that says which role may do what.
+//! The permission table: the only place that says which role may do what.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What somebody works as, and thereby what they may do.
+/// A user's role, which determines what they may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Role {
-    /// Runs the system: everything.
+    /// Runs the system: may do everything but open records in an emergency.
     Admin,
     /// Treats patients: their records, not the bookkeeping about them.
     Clinician,
     /// Registers patients and keeps their data up to date.
     Receptionist,
-    /// Looks, and changes nothing.
+    /// Reads, and changes nothing.
     Auditor,
 }
 
@@ -44,7 +44,7 @@ impl Role {
         }
     }
 
-    /// What the role allows.
+    /// The permissions of the role.
     #[must_use]
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
@@ -111,7 +111,7 @@ impl Role {
         }
     }
 
-    /// Whether the role allows it.
+    /// Whether the role has this permission.
     #[must_use]
     pub fn may(self, permission: Permission) -> bool {
         self.permissions().contains(&permission)
@@ -135,19 +135,19 @@ impl FromStr for Role {
     }
 }
 
-/// Something that a use case lets only some roles do.
+/// Something that only some roles may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Permission {
     /// Log out, of one session or all.
     EndOwnSessions,
-    /// Change the password that one logs in with.
+    /// Change one's own password.
     ChangeOwnPassword,
-    /// See one's own account, and what one may do.
+    /// See one's own account and permissions.
     ReadOwnAccount,
-    /// See who may log in, and as what.
+    /// See the accounts and their roles.
     ReadAccounts,
-    /// Give accounts, change roles, keep people out.
+    /// Create accounts, change roles, disable accounts.
     ManageAccounts,
     /// See the list of patients.
     ListPatients,
@@ -155,26 +155,25 @@ pub enum Permission {
     ReadPatient,
     /// Register a patient.
     CreatePatient,
-    /// Register a patient who is not welcomed, such as one from another system.
+    /// Register a patient who gets no welcome message, such as one from another system.
     RegisterWithoutWelcome,
     /// Change a patient's data.
     UpdatePatient,
-    /// Remove a patient.
+    /// Delete a patient.
     DeletePatient,
-    /// Close a patient's record to those who may not see restricted ones, or open it again.
+    /// Restrict a patient's record, or lift the restriction.
     RestrictPatient,
-    /// See patients whose record is restricted, and do with them what one may do with
-    /// others.
+    /// See restricted patients, and do with them whatever one may do with others.
     SeeRestrictedPatients,
-    /// See a restricted patient in an emergency, for a reason that goes on record.
+    /// See a restricted patient in an emergency, for a reason that is recorded.
     OpenInEmergency,
     /// See a patient's billing account.
     ReadBillingAccount,
-    /// See the counts of what happened to patients.
+    /// See the statistics on patients.
     ReadAnalytics,
     /// See which messages were sent to a patient.
     ReadNotifications,
-    /// See who did what.
+    /// See the audit trail.
     ReadAuditTrail,
 }
 

@@ -1,10 +1,10 @@
-//! How the public keys are stored, which one function writes and others read.
+//! How the public keys are stored: one function writes them, others read them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{KeyError, PublicKeys};
 
-/// The published keys as an item of a DynamoDB table, whose partition key is `id`.
+/// The published keys as an item of a DynamoDB table with the partition key `id`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PublishedKeys {
     id: String,
@@ -14,10 +14,10 @@ pub struct PublishedKeys {
 }
 
 impl PublishedKeys {
-    /// The item's `id`. There is one such item.
+    /// The item's `id`. There is only one item.
     pub const ID: &str = "access-tokens";
 
-    /// These keys in the place of those of the version before, of 0 for the first ones.
+    /// The item with these keys that replaces this version. The first item replaces version 0.
     #[must_use]
     pub fn after(version: u64, keys: &PublicKeys) -> Self {
         Self {
@@ -27,8 +27,8 @@ impl PublishedKeys {
         }
     }
 
-    /// Which version of the keys it is. Each has the next number, so that nobody overwrites
-    /// what they have not seen.
+    /// The version of the keys. It increases by one each time, so that nobody overwrites what they
+    /// have not read.
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
@@ -37,7 +37,7 @@ impl PublishedKeys {
     /// The keys.
     ///
     /// # Errors
-    /// If they are no JSON Web Key Set of ours.
+    /// If they are not a JSON Web Key Set of ours.
     pub fn keys(&self) -> Result<PublicKeys, KeyError> {
         PublicKeys::from_json(&self.keys)
     }

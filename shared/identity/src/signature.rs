@@ -1,11 +1,11 @@
-//! The one form that a signature has. Whoever sees an ECDSA signature (r, s) can make another
-//! one that verifies: (r, n − s). Of the two only that with the lower s is one of ours, so that
-//! nobody makes a second token from one that was seen.
+//! The canonical form of a signature. Anybody who sees an ECDSA signature (r, s) can make another
+//! valid one: (r, n − s). Only the one with the lower s is ours, so that nobody can derive a second
+//! token from one that they have seen.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::Signature;
 
-/// The same token with the lower s in its signature; nothing if it has no ES256 signature.
+/// The same token with the lower s in its signature; `None` if it has no ES256 signature.
 #[must_use]
 pub fn with_lower_s(token: &str) -> Option<String> {
     let (message, signature) = split(token)?;
@@ -15,7 +15,7 @@ pub fn with_lower_s(token: &str) -> Option<String> {
     })
 }
 
-/// Whether the token has an ES256 signature, and the one with the lower s.
+/// Whether the token has an ES256 signature with the lower s.
 pub(crate) fn has_lower_s(token: &str) -> bool {
     split(token).is_some_and(|(_, signature)| signature.normalize_s().is_none())
 }
@@ -26,7 +26,7 @@ fn split(token: &str) -> Option<(&str, Signature)> {
     Some((message, Signature::from_slice(&signature).ok()?))
 }
 
-/// The other signature that verifies.
+/// The same token with the other valid signature.
 #[cfg(any(test, feature = "testing"))]
 #[must_use]
 pub fn with_other_s(token: &str) -> Option<String> {
@@ -47,11 +47,11 @@ mod tests {
     use crate::{AccessTokens, Role, SigningKey, verify};
 
     #[test]
-    fn of_two_signatures_one_counts() {
+    fn only_the_signature_with_the_lower_s_is_accepted() {
         let (key, _) = SigningKey::generate().unwrap();
         let keys = key.public_keys();
         let tokens = AccessTokens::new(key);
-        // Half of all signatures have the higher s by themselves.
+        // Half of all signatures have the higher s at first.
         for _ in 0..20 {
             let token = tokens
                 .issue(Uuid::now_v7(), Role::Admin, Uuid::new_v4())
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_signature_has_none_with_a_lower_s() {
+    fn a_token_without_an_es256_signature_is_left_alone() {
         for token in ["", "a.b", "a.b.", "a.b.AAAA", "a.b.c.d"] {
             assert!(!has_lower_s(token), "{token}");
             assert_eq!(with_lower_s(token), None, "{token}");

@@ -1,4 +1,4 @@
-//! Requests as they arrive in tests: with what API Gateway and the authorizer put there.
+//! Requests for tests, with what API Gateway and the authorizer add.
 
 mod forged_tokens;
 mod key;
@@ -15,26 +15,26 @@ pub use crate::signature::{with_lower_s, with_other_s};
 pub use forged_tokens::{Forged, Forger};
 pub use key::Key;
 
-/// The user that [`as_caller`] lets call.
+/// The user whom [`as_caller`] makes the caller.
 pub const CALLER: Uuid = Uuid::from_u128(0x0199_f7a2_6c1e_7c35_9b6c_0d2a_54f3_c1aa);
 
-/// The session that [`as_caller`] puts them in.
+/// The caller's session in [`as_caller`].
 pub const SESSION: Uuid = Uuid::from_u128(0x2b1f_6a0d_93c8_4e5f_8a77_6c1d_0e2f_4b55);
 
-/// The request as it comes through API Gateway from [`CALLER`], after the authorizer
-/// found that they have this role. Every other request of a test has no caller.
+/// The request as it arrives through API Gateway from [`CALLER`], after the authorizer has
+/// determined this role. Other requests in a test have no caller.
 #[must_use]
 pub fn as_caller<B>(request: Request<B>, role: Role) -> Request<B> {
     as_user(request, CALLER, role)
 }
 
-/// The request as it comes from this user, as [`as_caller`] has it come from [`CALLER`].
+/// The same for this user instead of [`CALLER`].
 #[must_use]
 pub fn as_user<B>(request: Request<B>, user: Uuid, role: Role) -> Request<B> {
     in_session(request, user, role, SESSION)
 }
 
-/// The request as it comes from this user in this session.
+/// The same for this user in this session.
 #[must_use]
 pub fn in_session<B>(mut request: Request<B>, user: Uuid, role: Role, session: Uuid) -> Request<B> {
     let mut context = ApiGatewayProxyRequestContext::default();
@@ -60,7 +60,7 @@ mod tests {
     use crate::Caller;
 
     #[test]
-    fn the_caller_is_who_the_authorizer_found() {
+    fn the_caller_is_whom_the_authorizer_identified() {
         let request = as_caller(Request::new(()), Role::Clinician);
         let (parts, ()) = request.into_parts();
         let caller = Caller::of(&parts.extensions).unwrap();

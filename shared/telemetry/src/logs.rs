@@ -1,29 +1,29 @@
-//! Log lines as JSON, at the level that `LOG_LEVEL` asks for.
+//! Log lines as JSON, at the level set by `LOG_LEVEL`.
 
 use std::sync::OnceLock;
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Where the Lambda runtime logs every event as it came, with the passwords, tokens and
-/// patients in it. No setting opens this.
+/// Where the Lambda runtime logs every event unmodified, including passwords, tokens and patient
+/// data. No setting turns this on.
 const RAW_EVENTS: &str = "lambda_runtime::layers::api_response=info";
 
-/// Where the Lambda runtime logs each error that a function answers.
+/// Where the Lambda runtime logs each error that a function returns.
 const ANSWERED_ERRORS: &str = "lambda_runtime::layers::panic=off";
 
 static STARTED: OnceLock<()> = OnceLock::new();
 
-/// Starts logging for this process: once, first thing in `main`.
+/// Starts logging for this process. Call it once, first thing in `main`.
 ///
-/// `LOG_LEVEL` takes a level (`info`, the default) or a `tracing` filter such as
-/// `info,sqlx=debug`; a filter that cannot be read falls back to `info`.
+/// `LOG_LEVEL` takes a level (`info`, the default) or a `tracing` filter such as `info,sqlx=debug`;
+/// an invalid filter falls back to `info`.
 pub fn start_logging() {
     start("");
 }
 
-/// As [`start_logging`], for a function that says no by failing: an authorizer. What goes wrong
-/// in it, it logs itself, and a panic is on the standard error output anyway; the runtime would
-/// log every refusal as an error.
+/// Like [`start_logging`], for a function that rejects by returning an error: an authorizer. It
+/// logs its own failures, and panics go to standard error anyway; the runtime would log every
+/// rejection as an error.
 pub fn start_logging_without_answered_errors() {
     start(ANSWERED_ERRORS);
 }
@@ -43,7 +43,7 @@ fn start(closed: &str) {
     let _ = STARTED.set(());
 }
 
-/// Whether this process logs: programs do, and tests of their parts do not.
+/// Whether this process logs: programs do, tests of their parts do not.
 pub(crate) fn is_logging() -> bool {
     STARTED.get().is_some()
 }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_level_opens_the_log_of_raw_events() {
+    fn no_log_level_turns_on_the_log_of_raw_events() {
         for level in [
             "",
             "trace",
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_cannot_be_read_is_info() {
+    fn an_invalid_log_level_falls_back_to_info() {
         let filter = |level| filter(level, "").to_string();
         assert_eq!(filter("=="), "info");
         assert!(filter("").contains("info"));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn no_level_opens_what_a_function_has_closed() {
+    fn no_log_level_turns_on_what_a_function_has_turned_off() {
         for level in ["", "trace", "==", "lambda_runtime::layers::panic=trace"] {
             let filter = filter(level, ANSWERED_ERRORS).to_string();
             let mut answered = filter.split(',').filter(|part| part.contains("panic"));

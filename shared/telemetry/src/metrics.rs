@@ -1,5 +1,5 @@
-//! Metrics in CloudWatch's embedded metric format: a log line that CloudWatch turns
-//! into metrics by itself, so that a function needs neither a client nor a permission
+//! Metrics in CloudWatch's embedded metric format: log lines that CloudWatch itself turns into
+//! metrics, so that a function needs neither a client nor a permission
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 
 use std::{env, io::Write as _, sync::OnceLock};
@@ -13,11 +13,11 @@ const NAMESPACE: &str = "PatientManagement";
 /// What a number measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// How many.
+    /// A number of things.
     Count,
-    /// How long, in milliseconds.
+    /// A duration in milliseconds.
     Milliseconds,
-    /// How long, in seconds.
+    /// A duration in seconds.
     Seconds,
 }
 
@@ -31,10 +31,10 @@ impl Unit {
     }
 }
 
-/// One set of metrics with the dimensions they are counted by.
+/// A set of metrics with their dimensions.
 ///
-/// Dimensions become metrics of their own in CloudWatch: only values from a small, fixed
-/// set belong there. What is wanted for searching is a [`property`](Self::property).
+/// Every combination of dimension values is a metric of its own in CloudWatch, so only values from
+/// a small, fixed set belong there. Anything else to search by is a [`property`](Self::property).
 #[derive(Debug, Default)]
 pub struct Metrics {
     dimensions: Vec<&'static str>,
@@ -49,9 +49,8 @@ impl Metrics {
         Self::default()
     }
 
-    /// Metrics of the function that this process serves: by the name that it has in its
-    /// deployment, so that two deployments in one account are told apart. Elsewhere than on
-    /// Lambda by this name.
+    /// Metrics of the function that this process serves, under its name in the deployment, so that
+    /// two deployments in one account are told apart. Outside Lambda, this name is used.
     #[must_use]
     pub fn of_function(name: &str) -> Self {
         static DEPLOYED_AS: OnceLock<Option<String>> = OnceLock::new();
@@ -59,7 +58,7 @@ impl Metrics {
         Self::new().dimension("Function", deployed_as.as_deref().unwrap_or(name))
     }
 
-    /// Counts the metrics by this dimension.
+    /// Adds a dimension.
     #[must_use]
     pub fn dimension(mut self, name: &'static str, value: &str) -> Self {
         self.dimensions.push(name);
@@ -67,7 +66,7 @@ impl Metrics {
         self
     }
 
-    /// A number.
+    /// Adds a metric.
     #[must_use]
     pub fn metric(mut self, name: &'static str, unit: Unit, value: f64) -> Self {
         self.definitions
@@ -76,15 +75,15 @@ impl Metrics {
         self
     }
 
-    /// Something to search for beside the numbers, such as a request id.
+    /// Adds something to search by, such as a request id.
     #[must_use]
     pub fn property(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Writes the line, in a process that has started logging. A standard output that cannot
-    /// be written to loses the metric, never the request.
+    /// Writes the line, if the process has started logging. If standard output cannot be written
+    /// to, the metric is lost, never the request.
     pub fn emit(self) {
         if !is_logging() {
             return;

@@ -1,5 +1,5 @@
-//! The trace context that travels with a request, in the form of the W3C
-//! recommendation (<https://www.w3.org/TR/trace-context/>).
+//! The trace context that travels with a request, as defined by the W3C recommendation
+//! (<https://www.w3.org/TR/trace-context/>).
 
 use std::{fmt, future::Future, str::FromStr};
 
@@ -17,7 +17,7 @@ pub struct TraceContext {
     sampled: bool,
 }
 
-/// The text is no trace context of a version that we know.
+/// The text is not a trace context of a known version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a trace context")]
 pub struct TraceContextError;
@@ -34,8 +34,7 @@ impl TraceContext {
         }
     }
 
-    /// The context of the request in whose scope this code runs, or a new trace where
-    /// there is none.
+    /// The context of the request that this code serves, or a new trace if there is none.
     #[must_use]
     pub fn current() -> Self {
         CURRENT
@@ -43,12 +42,12 @@ impl TraceContext {
             .unwrap_or_else(|_| Self::start())
     }
 
-    /// Runs `work` with this context as [`current`](Self::current).
+    /// Runs `work` with this context as the [`current`](Self::current) one.
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
         CURRENT.scope(self, work).await
     }
 
-    /// The next step of the same trace: what is sent along with an outgoing call.
+    /// The next step of the same trace, to be sent with an outgoing call.
     #[must_use]
     pub fn next_step(self) -> Self {
         let (parent_id, _) = Uuid::new_v4().as_u64_pair();
@@ -59,7 +58,7 @@ impl TraceContext {
     /// `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`.
     ///
     /// # Errors
-    /// If there is no root in it. A missing parent is a new step.
+    /// If it has no root. A missing parent is replaced with a new step.
     pub fn from_xray(header: &str) -> Result<Self, TraceContextError> {
         let field = |name: &str| {
             header
@@ -84,7 +83,7 @@ impl TraceContext {
         })
     }
 
-    /// The trace id as 32 hexadecimal digits: what log lines carry.
+    /// The trace id as 32 hexadecimal digits, as in log lines.
     #[must_use]
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace_id)
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_traceparent_is_refused() {
+    fn a_malformed_traceparent_is_rejected() {
         for text in [
             "",
             "00",

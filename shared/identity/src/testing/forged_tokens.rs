@@ -1,4 +1,4 @@
-//! Tokens that look like ours, and are not.
+//! Tokens that look like ours but are not.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -24,23 +24,24 @@ pub type Forged = (String, String);
 /// What a forger starts from: a token that is valid for this user in this session.
 #[derive(Debug)]
 pub struct Forger<'a> {
-    /// The key that signs, of which the forger has got hold.
+    /// The signing key, which the forger has got hold of.
     pub key: &'a Key,
-    /// Who it is that they want to be.
+    /// The user whom they pretend to be.
     pub user: Uuid,
-    /// A session of theirs that goes on.
+    /// A valid session of that user.
     pub session: Uuid,
 }
 
 impl Forger<'_> {
-    /// The token that nothing is wrong with.
+    /// The valid token.
     #[must_use]
     pub fn untwisted(&self) -> String {
         let ours = encoding_key(self.key);
         sign(&header(self.key, |_| ()), &self.claims(), ES256, &ours)
     }
 
-    /// Every one of them has to be refused by who knows this key's public half.
+    /// Forged tokens. Anybody who verifies them with this key's public half has to reject every
+    /// one.
     #[must_use]
     pub fn tokens(&self) -> Vec<Forged> {
         let mut tokens = Vec::new();
@@ -68,7 +69,7 @@ impl Forger<'_> {
     }
 }
 
-/// Headers, signed as we sign, or not at all.
+/// Manipulated headers, signed as we sign, or not at all.
 fn add_headers(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     let key = forger.key;
     let mut add = |attack: &str, token| tokens.push((attack.to_owned(), token));
@@ -121,7 +122,7 @@ fn add_headers(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     }
 }
 
-/// What everybody may know, as the secret of an HMAC.
+/// Public information used as an HMAC secret.
 fn add_public_key_as_secret(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     let key = forger.key;
     let public = key.public.to_json();
@@ -141,7 +142,7 @@ fn add_public_key_as_secret(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     }
 }
 
-/// A stranger's signature, with the stranger's key brought along or without.
+/// A stranger's signature, with and without bringing their own key along.
 fn add_keys_of_a_stranger(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     let key = forger.key;
     let mut add = |attack: &str, token| tokens.push((attack.to_owned(), token));
@@ -213,7 +214,7 @@ fn add_claims(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     }
 }
 
-/// JSON that a map cannot hold, signed with our key: names that are there twice.
+/// JSON that a map cannot represent, signed with our key: repeated names, for example.
 fn add_raw(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     let ours = encoding_key(forger.key);
     let header = header(forger.key, |_| ()).to_string();
@@ -247,7 +248,7 @@ fn add_raw(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
         ),
         ("claims in a list", header.clone(), format!("[{claims}]")),
         (
-            "claims that are no JSON",
+            "claims that are not JSON",
             header.clone(),
             format!("{claims}x"),
         ),
@@ -268,7 +269,7 @@ fn add_raw(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     }
 }
 
-/// A valid token, twisted.
+/// A valid token, manipulated.
 fn add_twisted(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     let key = forger.key;
     let mut add = |attack: &str, token| tokens.push((attack.to_owned(), token));
@@ -332,7 +333,7 @@ fn add_twisted(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     ] {
         add(attack, token);
     }
-    // Any other character anywhere.
+    // A different character at any position.
     for position in (0..valid.len()).step_by(7) {
         let mut bytes = valid.clone().into_bytes();
         bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
@@ -356,7 +357,7 @@ fn sign(header: &Value, claims: &Value, algorithm: Algorithm, key: &EncodingKey)
     signed(&message, algorithm, key)
 }
 
-/// With the signature in our form of it, where it is of our algorithm.
+/// Signs, and normalizes the signature if it is an ES256 signature.
 fn signed(message: &str, algorithm: Algorithm, key: &EncodingKey) -> String {
     let signature = crypto::sign(message.as_bytes(), key, algorithm).unwrap();
     let token = format!("{message}.{signature}");
@@ -379,10 +380,10 @@ fn encode_bytes(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// What the forger starts from is valid: otherwise everything would be refused for the
-    /// wrong reason.
+    /// The token that the forger starts from is valid; otherwise every other token would be
+    /// rejected for the wrong reason.
     #[test]
-    fn the_untwisted_token_is_valid() {
+    fn only_the_untwisted_token_is_valid() {
         let key = Key::generate();
         let forger = Forger {
             key: &key,

@@ -1,17 +1,17 @@
-//! Keys that sign in tests.
+//! Signing keys for tests.
 
 use crate::{AccessTokens, KeyError, PublicKeys, SigningKey};
 
-/// A key that is in use: both halves, and what it signs.
+/// A key with both halves, and the tokens that it signs.
 #[derive(Debug)]
 pub struct Key {
     /// The private half, as PKCS#8 PEM.
     pub pem: String,
-    /// What tokens name it by.
+    /// The id by which tokens name it.
     pub id: String,
-    /// The public half, alone in a set.
+    /// A set with only the public half.
     pub public: PublicKeys,
-    /// Signed with it.
+    /// Issues tokens signed with it.
     pub tokens: AccessTokens,
 }
 
@@ -19,17 +19,17 @@ impl Key {
     /// A new key.
     ///
     /// # Panics
-    /// If there is no randomness for it.
+    /// If no randomness is available.
     #[must_use]
     pub fn generate() -> Self {
         let made = SigningKey::generate().and_then(|(_, pem)| Self::from_pem(pem));
         made.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The key of this PEM.
+    /// The key in this PEM.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not a signing key.
     pub fn from_pem(pem: String) -> Result<Self, KeyError> {
         let key = SigningKey::from_pem(&pem)?;
         Ok(Self {

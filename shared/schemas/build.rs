@@ -1,12 +1,12 @@
-//! Collects the services that have a schema, so that none has to be named here, and notices new
-//! migrations: the macro that reads them knows of those alone that were there.
+//! Collects the services that have a schema, so that none has to be named here. Also notices new
+//! migrations: the macro that reads them only tracks files that already existed.
 
 use std::fmt::Write as _;
 use std::{env, error::Error, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    // The folder itself, for a service that has had none.
+    // The folder itself, in case a service without migrations gets some.
     let functions = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../functions");
     println!("cargo::rerun-if-changed={}", functions.display());
     let mut names = Vec::new();
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if migrations.is_dir() {
             println!("cargo::rerun-if-changed={}", migrations.display());
             let name = service.file_name().into_string();
-            names.push(name.map_err(|name| format!("{} is no name", name.display()))?);
+            names.push(name.map_err(|name| format!("{} is not a valid name", name.display()))?);
         }
     }
     names.sort();
@@ -43,23 +43,23 @@ fn service_type(names: &[String]) -> Result<String, Box<dyn Error>> {
     let count = names.len();
     Ok(format!(
         "\
-/// A service that has a schema of its own, which is named like it.
+/// A service with its own schema of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {{
 {variants}}}
 
 impl Service {{
-    /// All of them, by name. None depends on another, so neither does the order matter.
+    /// All of them, by name. None depends on another, so the order does not matter.
     pub const ALL: [Self; {count}] = [{all}];
 
-    /// What the service and its schema are called.
+    /// The name of the service and of its schema.
     #[must_use]
     pub const fn name(self) -> &'static str {{
         match self {{
 {called}        }}
     }}
 
-    /// The steps from nothing to the schema of now.
+    /// The migrations from an empty database to the current schema.
     #[must_use]
     pub fn migrations(self) -> Migrator {{
         match self {{

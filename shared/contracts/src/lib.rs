@@ -1,5 +1,5 @@
-//! What crosses a wire between the services: generated from `proto/`, the only
-//! definition of it, plus the names that both ends must agree on.
+//! What crosses a wire between the services: code generated from `proto/`, its only definition, and
+//! the names that both ends must agree on.
 
 /// The billing service's gRPC interface, version 1.
 pub mod billing {
@@ -10,7 +10,7 @@ pub mod billing {
     }
 }
 
-/// What others hear of patients, version 1.
+/// What other services learn of patients, version 1.
 pub mod patient {
     /// Generated from `proto/patient/v1`.
     #[allow(missing_docs, clippy::pedantic)]
@@ -29,6 +29,6 @@ pub const PATIENT_EVENTS_TOPIC: &str = "patient.events.v1";
 /// (<https://www.w3.org/TR/trace-context/>).
 pub const TRACEPARENT: &str = "traceparent";
 
-/// The Kafka header that repeats [`patient::v1::PatientEvent::event_id`], so that a
-/// consumer can name a record that it cannot decode.
+/// The Kafka header that repeats [`patient::v1::PatientEvent::event_id`], so that a consumer can
+/// name a record that it cannot decode.
 pub const EVENT_ID_HEADER: &str = "event-id";

@@ -1,4 +1,4 @@
-//! E-mail addresses: of patients and of those who log in.
+//! E-mail addresses of patients and of users.
 
 use std::hash::{Hash, Hasher};
 
@@ -12,28 +12,28 @@ use crate::{InvalidText, Line};
 /// The longest address (RFC 5321), in characters.
 const MAX_CHARACTERS: usize = 254;
 
-/// An address that mail can be sent to, in one form: its domain is in lower case and has
-/// letters beyond ASCII in Punycode, as DNS and the mail service know it; what is before the @
-/// is without quotes.
+/// A deliverable address in its normalized form: the domain is in lower case, with non-ASCII
+/// letters in Punycode, as DNS and the mail service know it; the part before the @ is without
+/// quotes.
 ///
-/// Two addresses are the same if they differ in upper and lower case alone, as no mail service
-/// tells mailboxes apart by that.
+/// Addresses that differ only in case are equal, since no mail service distinguishes mailboxes by
+/// case.
 #[derive(Clone)]
 pub struct EmailAddress {
     written: String,
     normal: String,
 }
 
-/// What is wrong with an address, for whoever typed it.
+/// What is wrong with an address, for the person who typed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEmailAddress {
-    /// It is no text of one line, or too long a one.
+    /// It is missing, too long, or contains invalid characters.
     #[error("Email {0}")]
     Text(#[from] InvalidText),
-    /// It is none.
+    /// It is not an address.
     #[error("Email should be valid")]
     Malformed,
-    /// It is one that our mail service does not deliver to.
+    /// Our mail service does not deliver to it.
     #[error(
         "Email cannot have letters beyond ASCII before the @: our mail service cannot deliver to such addresses"
     )]
@@ -41,10 +41,10 @@ pub enum InvalidEmailAddress {
 }
 
 impl EmailAddress {
-    /// Reads an address that mail is to be sent to.
+    /// Reads an address that mail will be sent to.
     ///
     /// # Errors
-    /// If it is missing, too long, no plain `somebody@some.where`, or not to be delivered to.
+    /// If it is missing, too long, not a plain `somebody@some.where`, or undeliverable.
     pub fn parse(text: &str) -> Result<Self, InvalidEmailAddress> {
         let text = Line::parse(text, &(1..=MAX_CHARACTERS))?;
         let address = well_formed(text.as_str())?;
@@ -60,9 +60,9 @@ impl EmailAddress {
         Ok(Self::of(written))
     }
 
-    /// Reads an address to look for it among those that are stored. Some of them are from when
-    /// there were fewer rules: what is well-formed is taken, and what has a form of today is
-    /// brought into it.
+    /// Reads an address to look it up among the stored ones. Some of them were stored under fewer
+    /// rules, so every well-formed address is accepted, and normalized as far as today's rules
+    /// allow.
     ///
     /// # Errors
     /// If it is missing, too long, or not `somebody@some.where`.
@@ -83,20 +83,20 @@ impl EmailAddress {
         Self { written, normal }
     }
 
-    /// The form that addresses are compared in: all of it in lower case.
+    /// The form for comparing addresses: all in lower case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.normal
     }
 
-    /// The form to write to and to show: before the @ in the case that it was typed in.
+    /// The form for writing to it and for display: the part before the @ keeps its case.
     #[must_use]
     pub fn as_written(&self) -> &str {
         &self.written
     }
 }
 
-/// An address by RFC 5321, without a display name, at a host with a name.
+/// An address according to RFC 5321, without a display name, at a named host.
 fn well_formed(text: &str) -> Result<email_address::EmailAddress, InvalidEmailAddress> {
     let options = email_address::Options::default()
         .with_required_tld()
@@ -106,8 +106,8 @@ fn well_formed(text: &str) -> Result<email_address::EmailAddress, InvalidEmailAd
         .map_err(|_| InvalidEmailAddress::Malformed)
 }
 
-/// The domain as DNS knows it (UTS #46, not transitional: letters, digits and hyphens). The
-/// last part is the name of a top-level domain: an address of IP is none.
+/// The domain as DNS knows it (UTS #46, non-transitional: letters, digits and hyphens). The last
+/// label must be a top-level domain, which excludes IP addresses.
 fn ascii_domain(domain: &str) -> Option<String> {
     let ascii = Uts46::new().to_ascii(
         domain.as_bytes(),
@@ -121,9 +121,9 @@ fn ascii_domain(domain: &str) -> Option<String> {
     (is_name || top.starts_with("xn--")).then_some(ascii)
 }
 
-/// What is before the @, without quotes that it does not need. What needs them has characters
-/// that mean something else to who reads a header; and so does `?`, which begins the headers in
-/// a link to the address.
+/// The part before the @, without quotes that it does not need. If it does need them, it contains
+/// characters that have a meaning in a mail header, and is rejected; so is `?`, which starts the
+/// headers in a link to the address.
 fn unquoted(local: &str) -> Option<String> {
     let local = match local.strip_prefix('"') {
         Some(quoted) => unescaped(quoted.strip_suffix('"')?),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_one_form() {
+    fn an_address_is_normalized() {
         for (typed, form) in [
             ("zoe@clinic.example", "zoe@clinic.example"),
             (" Zoe@Clinic.EXAMPLE\n", "Zoe@clinic.example"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn case_makes_no_difference_and_is_kept_before_the_at() {
+    fn case_is_ignored_but_kept_before_the_at_sign() {
         let typed = EmailAddress::parse("Zoe@Clinic.example").unwrap();
         assert_eq!(typed.as_written(), "Zoe@clinic.example");
         assert_eq!(typed.as_str(), "zoe@clinic.example");
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn an_invalid_address_is_rejected() {
         let long = format!("zoe@{}.example", "x.".repeat(130));
         let punycode = format!("{}@{}example", "z".repeat(64), "ü.".repeat(25));
         let malformed = InvalidEmailAddress::Malformed;
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_delivered_says_why() {
+    fn an_undeliverable_address_is_rejected_with_the_reason() {
         for address in [
             "用户@例子.广告",
             "zoë@clinic.example",
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_under_other_rules_is_still_found() {
+    fn addresses_stored_under_earlier_rules_are_still_found() {
         for (typed, stored) in [
             (" ZOË@Clinic.example", "zoë@clinic.example"),
             (

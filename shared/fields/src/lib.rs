@@ -1,7 +1,7 @@
-//! What people type into forms, read into the one form that is stored.
+//! What people type into forms, normalized into the form that is stored.
 //!
-//! Whatever means the same is stored the same, and what cannot mean anything, or looks like
-//! something else than it is, is refused with the reason.
+//! Equivalent input is stored identically. Input that is meaningless, or displays as something
+//! else, is rejected with the reason.
 
 mod email;
 mod text;

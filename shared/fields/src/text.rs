@@ -1,7 +1,7 @@
-//! Names, addresses, reasons: text by people for people.
+//! Names, addresses, reasons: text from people for people.
 //!
-//! It is stored composed (NFC), without what cannot be seen, and with one space where there
-//! was white space of any kind and number. So what looks the same is the same.
+//! It is stored composed (NFC), without invisible characters, and with a single space for any run
+//! of white space. So text that looks the same is the same.
 
 use std::ops::RangeInclusive;
 
@@ -14,20 +14,20 @@ use icu_properties::{
 };
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The joiners that Persian and Indic names are spelt with (UAX #31, section 2.3), and that
-/// make one picture of several.
+/// The joiners that Persian and Indic names are spelt with (UAX #31, section 2.3), and that combine
+/// several emoji into one.
 const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
 
-/// What decoders put in the place of what they could not read.
+/// What decoders substitute for what they cannot decode.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
-/// The blank of Braille, which is white space in all but its Unicode property.
+/// The Braille blank, which is white space in all but its Unicode property.
 const BRAILLE_BLANK: char = '\u{2800}';
 
-/// What is wrong with a text. Reads on from the name of the field: "Name is required".
+/// What is wrong with a text. Continues the name of the field: "Name is required".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidText {
-    /// It is missing, or there is nothing to be seen in it.
+    /// It is missing, or nothing in it is visible.
     #[error("is required")]
     Missing,
     /// It is too short.
@@ -36,17 +36,17 @@ pub enum InvalidText {
     /// It is too long.
     #[error("cannot exceed {0} characters")]
     TooLong(usize),
-    /// There is neither a letter nor a digit in it.
+    /// It contains neither a letter nor a digit.
     #[error("must have a letter or a digit")]
     SaysNothing,
-    /// It has characters that no text has.
+    /// It contains control characters.
     #[error("cannot contain control characters")]
     ControlCharacters,
-    /// It has characters that turn the direction of what is around them.
+    /// It contains characters that change the direction of the text around them.
     #[error("cannot contain characters that change the direction of writing")]
     DirectionControls,
-    /// It has been through a decoder that could not read it.
-    #[error("has a character (\u{fffd}) that was lost on its way")]
+    /// A decoder could not decode part of it.
+    #[error("contains a character (\u{fffd}) that was lost in transmission")]
     LostCharacters,
 }
 
@@ -55,10 +55,10 @@ pub enum InvalidText {
 pub struct Line(String);
 
 impl Line {
-    /// Reads a text of so many characters.
+    /// Reads a text with this many characters.
     ///
     /// # Errors
-    /// If it is missing, too short or too long, or has what no text has.
+    /// If it is missing, too short or too long, or contains invalid characters.
     pub fn parse(text: &str, characters: &RangeInclusive<usize>) -> Result<Self, InvalidText> {
         let line = one_line(&visible(text)?);
         check(&line, characters)?;
@@ -77,10 +77,10 @@ impl Line {
 pub struct Lines(String);
 
 impl Lines {
-    /// Reads a text of so many characters. Empty lines are left out.
+    /// Reads a text with this many characters. Empty lines are removed.
     ///
     /// # Errors
-    /// If it is missing, too short or too long, or has what no text has.
+    /// If it is missing, too short or too long, or contains invalid characters.
     pub fn parse(text: &str, characters: &RangeInclusive<usize>) -> Result<Self, InvalidText> {
         let visible = visible(text)?;
         let lines = visible.split(ends_line).map(one_line);
@@ -97,7 +97,7 @@ impl Lines {
     }
 }
 
-/// The text without what cannot be seen.
+/// The text without invisible characters.
 fn visible(text: &str) -> Result<String, InvalidText> {
     let mut visible = String::with_capacity(text.len());
     for character in text.chars() {
@@ -114,7 +114,8 @@ fn visible(text: &str) -> Result<String, InvalidText> {
             visible.push(character);
         }
     }
-    // A joiner joins two characters: at an end, beside a space or another one it is invisible.
+    // A joiner joins two characters: at either end, next to a space or to another joiner, it is
+    // invisible.
     let mut joined = String::with_capacity(visible.len());
     let mut rest = visible.chars();
     while let Some(character) = rest.next() {
@@ -129,7 +130,7 @@ fn visible(text: &str) -> Result<String, InvalidText> {
     Ok(joined.nfc().collect())
 }
 
-/// Whether it has no shape of its own, nor changes that of the character before it, as
+/// Whether it has no shape of its own and does not change the shape of the character before it, as
 /// variation selectors do in some Japanese names.
 fn is_invisible(character: char) -> bool {
     let format =
@@ -143,13 +144,13 @@ fn is_space(character: char) -> bool {
     character.is_whitespace() || character == BRAILLE_BLANK
 }
 
-/// The line ends of UAX #14: LF, VT, FF, CR, NEL, the line and the paragraph separator. Of CR
-/// and LF together each is one, and the line between them is empty.
+/// The line breaks of UAX #14: LF, VT, FF, CR, NEL, line separator and paragraph separator. CR LF
+/// counts as two, with an empty line between them.
 const fn ends_line(character: char) -> bool {
     matches!(character, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// The words, with one space between them.
+/// The words, separated by single spaces.
 fn one_line(text: impl AsRef<str>) -> String {
     let words = text.as_ref().split(is_space);
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
@@ -179,14 +180,14 @@ fn is_letter_or_digit(character: char) -> bool {
         || GeneralCategoryGroup::Number.contains(category)
 }
 
-/// Keeps what people say out of logs.
+/// Keeps what people write out of logs.
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Line(…)")
     }
 }
 
-/// Keeps what people say out of logs.
+/// Keeps what people write out of logs.
 impl std::fmt::Debug for Lines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Lines(…)")
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_the_same_is_the_same() {
+    fn text_that_looks_the_same_is_stored_the_same() {
         for (typed, stored) in [
             ("Zoë Mega", "Zoë Mega"),
             ("\u{feff} Zoe\u{308}\u{a0}\u{3000}\tMega\r\n", "Zoë Mega"),
@@ -214,7 +215,7 @@ mod tests {
                 "Zo\u{ad}ë\u{200b}\u{2060}\u{3164} Me\u{34f}ga\u{e0041}",
                 "Zoë Mega",
             ),
-            // Composed once what stood between is gone.
+            // Composed once the character in between is gone.
             ("Zoe\u{200b}\u{308}", "Zoë"),
             ("Zoë\u{2800}Mega", "Zoë Mega"),
             (
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_name_needs_is_kept() {
+    fn characters_that_names_need_are_kept() {
         for name in [
             "می\u{200c}شاد",
             "ක්\u{200d}රිස්ටීනා",
@@ -242,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_one_line_end_between_its_lines() {
+    fn an_address_has_single_line_breaks() {
         let typed = "\n 1\tMain  St\r\n\r\nApt. 2\u{2028}Boston\u{85}\u{200b}\n";
         assert_eq!(lines(typed).as_deref(), Ok("1 Main St\nApt. 2\nBoston"));
         assert_eq!(lines("Boston\u{b}MA\u{c}").as_deref(), Ok("Boston\nMA"));
     }
 
     #[test]
-    fn a_text_says_something() {
+    fn text_without_letters_or_digits_is_rejected() {
         for nothing in [
             "",
             " ",
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_text_has_is_refused() {
+    fn control_characters_and_lost_characters_are_rejected() {
         for (text, refusal) in [
             ("a\0b", InvalidText::ControlCharacters),
             ("a\u{1b}[2J", InvalidText::ControlCharacters),
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_as_long_as_what_is_stored() {
+    fn the_length_is_that_of_the_stored_text() {
         assert!(line(&"e\u{301}\u{200b}".repeat(100)).is_ok());
         assert_eq!(line(&"é".repeat(101)), Err(InvalidText::TooLong(100)));
         let reason = |text| Line::parse(text, &(10..=500)).err();

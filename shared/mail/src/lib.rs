@@ -1,5 +1,5 @@
-//! E-mail with SES: the [`Mailer`] makes one attempt at a time, and a [`MailError`] says why
-//! one failed without saying whom it was for.
+//! E-mail with SES: the [`Mailer`] makes one attempt at a time, and a [`MailError`] says why an
+//! attempt failed without revealing the recipient.
 
 mod mailer;
 #[cfg(feature = "testing")]

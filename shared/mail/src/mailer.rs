@@ -13,34 +13,34 @@ use email_address::{EmailAddress, Options};
 use store::{MissingSetting, aws_config, failure_code, setting};
 use tokio::sync::OnceCell;
 
-/// How long one attempt may take. More than SES ever needs: what timed out may be on its way
-/// all the same, and is sent twice.
+/// How long one attempt may take. Longer than SES ever needs: a message whose attempt timed out may
+/// be on its way all the same, and would be sent twice.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why SES does not send a message as it is, to this address.
+/// Why SES does not accept a message to this recipient as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The recipient's address is none that mail can be sent to.
+    /// The recipient's address is not one that mail can be sent to.
     InvalidRecipient,
-    /// SES does not send this message.
+    /// SES rejects this message.
     MessageRejected,
-    /// SES cannot read this message.
+    /// SES cannot parse this message.
     InvalidMessage,
 }
 
-/// Why a message was not sent, as far as we know. Says nothing about whom it was for.
+/// Why a message was not sent, as far as we know. Reveals nothing about the recipient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
-    /// SES does not send it as it is. Whether that is for good, the caller decides: it may be
-    /// the message's fault or that of a setting.
+    /// SES does not accept it as it is. The caller decides whether that is final: the message or a
+    /// setting may be wrong.
     #[error("the message was refused: {0:?}")]
     Refused(Refusal),
-    /// Trying again helps: SES is down, slow, or asks to slow down.
-    #[error("SES did not take the message: {0}")]
+    /// Retrying helps: SES is down, slow, or throttles us.
+    #[error("SES did not accept the message: {0}")]
     Unavailable(String),
 }
 
-/// Sends e-mail from one address, connected with the first message.
+/// Sends e-mail from one address; connected on the first message.
 #[derive(Debug)]
 pub struct Mailer {
     sender: String,
@@ -48,7 +48,7 @@ pub struct Mailer {
 }
 
 impl Mailer {
-    /// Sends from `NOTIFICATIONS_SENDER`, an address that SES knows as ours.
+    /// Sends from `NOTIFICATIONS_SENDER`, an address that SES has verified as ours.
     ///
     /// # Errors
     /// If the setting is missing.
@@ -59,7 +59,7 @@ impl Mailer {
         })
     }
 
-    /// Sends from this address, to the SES that this configuration leads to.
+    /// Sends from this address, with the SES of this configuration.
     #[must_use]
     pub fn with_config(sender: &str, config: Builder) -> Self {
         Self {
@@ -68,11 +68,11 @@ impl Mailer {
         }
     }
 
-    /// Sends one message, and answers what SES calls it.
+    /// Sends one message and returns its SES message id.
     ///
     /// # Errors
-    /// If SES refuses it, or does not say that it took it. In that case it may be on its way
-    /// all the same: SES has no way of asking.
+    /// If SES rejects it, or does not confirm it. An unconfirmed message may be on its way all the
+    /// same: there is no way to ask SES.
     pub async fn send(
         &self,
         recipient: &str,
@@ -105,8 +105,8 @@ impl Mailer {
     }
 }
 
-/// A client that makes one attempt per call. The SDK would send again what timed out, without
-/// knowing whether it was sent.
+/// A client that makes one attempt per call. The SDK would resend after a timeout without knowing
+/// whether the message was sent.
 fn client(config: Builder) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
@@ -120,7 +120,7 @@ fn client(config: Builder) -> Client {
 
 const INVALID_MESSAGE: MailError = MailError::Refused(Refusal::InvalidMessage);
 
-/// Exactly one address, without a display name: what stands in this place goes into a header.
+/// Exactly one address, without a display name, because the text goes into a header.
 fn address(text: &str) -> Result<EmailAddress, MailError> {
     let options = Options::default()
         .without_display_text()
@@ -137,11 +137,12 @@ fn message(subject: &str, text: &str) -> Result<SesMessage, BuildError> {
         .build())
 }
 
-/// SES's message may repeat the patient's address, so only its code goes on.
+/// SES's message may repeat the patient's address, so only its code is passed on.
 fn mail_error(error: &SdkError<SendEmailError>, sender: &str) -> MailError {
     match error.as_service_error() {
         // Our own address is not verified (yet), or SES is in its sandbox and the recipient's
-        // is not: a state of our account at SES, and no fault of this message.
+        // address is not verified. That is a state of our SES account, not an error in this
+        // message.
         Some(SendEmailError::MessageRejected(refusal))
             if refusal
                 .message()

@@ -1,5 +1,5 @@
-//! A mail service for tests: it speaks SES's protocol, keeps what it took, and fails when it
-//! is told to.
+//! A mail service for tests: it speaks SES's protocol, keeps the messages that it accepts, and
+//! fails when told to.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,16 +18,16 @@ use axum::{Form, Router, extract::State, http::StatusCode, response::IntoRespons
 
 use crate::Mailer;
 
-/// The address that messages of [`Ses::mailer`] come from.
+/// The sender of messages from [`Ses::mailer`].
 pub const SENDER: &str = "welcome@clinic.example";
 
-/// The fields of a request, as `Destination.ToAddresses.member.1`.
+/// The fields of a request, such as `Destination.ToAddresses.member.1`.
 pub type Mail = HashMap<String, String>;
 
-/// A refusal: the status, SES's code and its message.
+/// A rejection: the status, SES's error code and its message.
 pub type Refusal = (StatusCode, &'static str, &'static str);
 
-/// SES does not send this message.
+/// SES rejects this message.
 pub const MESSAGE_REJECTED: Refusal = (
     StatusCode::BAD_REQUEST,
     "MessageRejected",
@@ -47,25 +47,25 @@ pub const SENDER_NOT_VERIFIED: Refusal = (
     "Email address is not verified. The following identities failed the check in region \
      US-EAST-1: welcome@clinic.example, zoe.ærø@clinic.example",
 );
-/// SES cannot read the recipient's address.
+/// SES cannot parse the recipient's address.
 pub const INVALID_PARAMETER: Refusal = (
     StatusCode::BAD_REQUEST,
     "InvalidParameterValue",
     "Local address contains non-ASCII: zoe.ærø@clinic.example",
 );
-/// More messages than it sends in a second.
+/// More messages than SES sends per second.
 pub const THROTTLING: Refusal = (
     StatusCode::BAD_REQUEST,
     "Throttling",
     "Maximum sending rate exceeded.",
 );
-/// The account may not send for now.
+/// The account may not send for the time being.
 pub const SENDING_PAUSED: Refusal = (
     StatusCode::BAD_REQUEST,
     "AccountSendingPausedException",
     "Sending is paused.",
 );
-/// It does not work at all.
+/// SES is down.
 pub const DOWN: Refusal = (
     StatusCode::SERVICE_UNAVAILABLE,
     "ServiceUnavailable",
@@ -99,17 +99,17 @@ impl Ses {
         Self { mailbox, endpoint }
     }
 
-    /// Refuses the next mail.
+    /// Rejects the next message.
     pub fn refuse_next(&self, refusal: Refusal) {
         self.mailbox.lock().unwrap().refusals.push_back(refusal);
     }
 
-    /// Takes so long for each mail from now on.
+    /// Delays the response to each message from now on.
     pub fn answer_after(&self, delay: Duration) {
         self.mailbox.lock().unwrap().delay = delay;
     }
 
-    /// What it took.
+    /// The messages that it accepted.
     #[must_use]
     pub fn taken(&self) -> Vec<Mail> {
         self.mailbox.lock().unwrap().taken.clone()
@@ -125,13 +125,13 @@ impl Ses {
             .collect()
     }
 
-    /// Sends with it, from [`SENDER`].
+    /// A mailer that sends through it, from [`SENDER`].
     #[must_use]
     pub fn mailer(&self) -> Mailer {
         Mailer::with_config(SENDER, self.config())
     }
 
-    /// How an SDK's client finds it.
+    /// The configuration with which an SDK client finds it.
     #[must_use]
     pub fn config(&self) -> Builder {
         Builder::new()

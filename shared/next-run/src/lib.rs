@@ -1,5 +1,5 @@
-//! How a function that works off what waits ends in time, and has its next run begin at once:
-//! with a message to a queue of its own, whose messages start it.
+//! Lets a function that works through a backlog stop in time and continue in another run: with a
+//! message to a queue of its own, which triggers it.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,22 +7,22 @@ use aws_sdk_sqs::Client;
 use lambda_runtime::Context;
 use store::{MissingSetting, aws_config, failure_code, setting};
 
-/// When a run begins nothing more: so long before Lambda ends it that what it has begun comes
-/// to its end.
+/// When a run stops starting new work: `reserve` before Lambda ends it, so that work in progress
+/// can finish.
 #[must_use]
 pub fn end_of_run(context: &Context, reserve: Duration) -> Instant {
     let left = context.deadline().duration_since(SystemTime::now());
     Instant::now() + left.unwrap_or_default().saturating_sub(reserve)
 }
 
-/// The queue whose messages start the function.
+/// The queue whose messages trigger the function.
 #[derive(Debug)]
 pub struct NextRun {
     url: String,
 }
 
 impl NextRun {
-    /// The queue whose URL this setting holds. Nothing is connected yet.
+    /// The queue whose URL is in this setting. Nothing is connected yet.
     ///
     /// # Errors
     /// If the setting is missing.
@@ -31,14 +31,13 @@ impl NextRun {
         Ok(Self { url })
     }
 
-    /// Has another run begin. If the queue does not take the message, the schedule has one
-    /// begin.
+    /// Starts another run. If the queue does not accept the message, the schedule will.
     pub async fn begin(&self) {
         self.begin_with("The run before had no time for the rest.")
             .await;
     }
 
-    /// Has another run begin that is told this. Answers whether the queue has taken it.
+    /// Starts another run with this message. Returns whether the queue has accepted it.
     pub async fn begin_with(&self, told: &str) -> bool {
         let client = Client::new(aws_config().await);
         let message = client
@@ -49,7 +48,7 @@ impl NextRun {
             Ok(_) => true,
             Err(error) => {
                 let cause = failure_code(&error);
-                tracing::warn!(cause, "the rest waits for the schedule");
+                tracing::warn!(cause, "the rest is left to the next scheduled run");
                 false
             }
         }
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_ends_before_lambda_ends_it() {
+    fn a_run_stops_before_lambda_ends_it() {
         let left = |seconds, reserve| {
             let end = end_of_run(&in_seconds(seconds), Duration::from_secs(reserve));
             end.saturating_duration_since(Instant::now()).as_secs_f64()

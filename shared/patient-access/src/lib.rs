@@ -1,21 +1,21 @@
 //! Whose data a caller may see.
 //!
-//! A role says what somebody may do with patients; this, with which of them. The record of
-//! a patient can be restricted (of a colleague, of somebody who is in the papers): then it
-//! is for those alone who have [`Permission::SeeRestrictedPatients`], whatever their role
-//! lets them do with others. In an emergency a clinician opens it for a stated reason.
+//! A role says what somebody may do with patients; this says with which of them. A patient's record
+//! can be restricted (a colleague's, or that of somebody in the news): then only callers with
+//! [`Permission::SeeRestrictedPatients`] may see it, whatever their role lets them do with other
+//! patients. In an emergency, a clinician may open it for a stated reason.
 
 use api::Problem;
 use identity::{Caller, Permission};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-/// Lets callers on who may see this patient. For services that hold data about patients
-/// and not the record itself: they ask the patients service's schema, by the function that
-/// it publishes. A patient who never existed is not restricted.
+/// Rejects callers who may not see this patient. For services that hold data about patients but not
+/// the record itself: they call the function that the patients service publishes in its schema. A
+/// patient who never existed is not restricted.
 ///
 /// # Errors
-/// 403 for who may not; if the database does not answer.
+/// 403 if the caller may not see the patient; or if the database does not respond.
 pub async fn must_see(
     caller: Caller,
     patient: Uuid,
@@ -31,10 +31,10 @@ pub async fn must_see(
     must_see_if(caller, restricted)
 }
 
-/// Lets callers on who may see a patient whose record is restricted, or is not.
+/// Rejects callers who may not see a patient, given whether the record is restricted.
 ///
 /// # Errors
-/// 403 for who may not.
+/// 403 if the caller may not see the patient.
 pub fn must_see_if(caller: Caller, restricted: bool) -> Result<(), Problem> {
     if !restricted || caller.role.may(Permission::SeeRestrictedPatients) {
         return Ok(());

@@ -1,15 +1,14 @@
-//! How each service's schema came to be what it is.
+//! The migrations of every service's schema.
 //!
-//! The migrations stand with their service. They are compiled in here alone, so that there is
-//! one place that has to notice a new one.
+//! The migrations are kept with their service. They are compiled in only here, so that only one
+//! place has to notice a new one.
 
 use sqlx::migrate::Migrator;
 
 // Every folder of `functions/` that has migrations.
 include!(concat!(env!("OUT_DIR"), "/services.rs"));
 
-/// The migrations of several services as if they were those of one, in this order: for a
-/// test's database.
+/// The migrations of several services combined into one, in this order, for a test database.
 #[must_use]
 pub fn together(services: impl IntoIterator<Item = Service>) -> Migrator {
     let mut all = Vec::new();
@@ -28,7 +27,7 @@ mod tests {
 
     use super::*;
 
-    /// A file that is there and not compiled in would be missing in a database, too.
+    /// A file that is not compiled in would be missing in every database, too.
     #[test]
     fn every_migration_of_every_service_is_compiled_in() {
         let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../functions");
@@ -40,7 +39,8 @@ mod tests {
             };
             let name = service.file_name().into_string().unwrap();
             let known = Service::ALL.into_iter().find(|known| known.name() == name);
-            let known = known.unwrap_or_else(|| panic!("{name} has migrations"));
+            let known = known
+                .unwrap_or_else(|| panic!("{name} has migrations, but is not a known service"));
             assert_eq!(known.migrations().iter().count(), files.count(), "{name}");
             with_schema.push(name);
         }

@@ -1,6 +1,6 @@
-//! What a failed statement means to whoever waits for it.
+//! What a failed statement means to the code that waits for it.
 //!
-//! PostgreSQL says why it refuses with a SQLSTATE
+//! PostgreSQL reports the reason as a SQLSTATE
 //! (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 
 use std::{
@@ -10,36 +10,36 @@ use std::{
 
 use sqlx::{Error, error::DatabaseError, postgres::PgDatabaseError};
 
-/// The classes that pass by themselves: connection exceptions, logins that the server does not
-/// accept (yet), transactions that others made fail, insufficient resources, operator
-/// intervention (which includes a statement's time-out), and errors of the system below.
+/// The classes of temporary errors: connection exceptions, logins that the server does not accept
+/// (yet), transactions that failed because of others, insufficient resources, operator intervention
+/// (which includes statement timeouts), and system errors.
 const PASSING_CLASSES: [&str; 6] = ["08", "28", "40", "53", "57", "58"];
 
-/// What passes though the rest of its class does not.
+/// Temporary errors in classes that are not temporary as a whole.
 const PASSING: [&str; 12] = [
-    "25006", // a standby, before it takes over or after it was taken over
+    "25006", // a standby, before it is promoted or after it was demoted
     "25P03", // the connection was idle in its transaction for too long
     "25P04", // the transaction took too long
-    "55006", // others use the object
-    "55P03", // a lock was not to be had in time
-    // Before a deployment is complete, it is not there, or may not be used:
+    "55006", // the object is in use
+    "55P03", // a lock was not available in time
+    // Before a deployment is complete, these do not exist yet, or may not be used yet:
     "3D000", // a database
     "3F000", // a schema
     "42P01", // a table
     "42703", // a column
     "42704", // a constraint
     "42883", // a function
-    "42501", // anything
+    "42501", // anything at all
 ];
 
 /// What a failed statement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// It will succeed some time later.
+    /// A later attempt will succeed.
     Later,
-    /// It succeeds at once on a connection that prepares it anew, see [`forget_statements`].
+    /// It will succeed at once on a connection that prepares it again, see [`forget_statements`].
     Outdated,
-    /// The statement, or what it was given, is wrong.
+    /// The statement or its input is wrong.
     Fault,
 }
 
@@ -66,28 +66,27 @@ pub fn meaning(error: &Error) -> Meaning {
 }
 
 /// Whether the statement was prepared for a table that has changed since ("cached plan must not
-/// change result type"), or on a connection that a pooler has given to somebody else.
+/// change result type"), or on a connection that a pooler has given to another client.
 fn is_outdated(code: &str, refusal: &dyn DatabaseError) -> bool {
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
     const INVALID_SQL_STATEMENT_NAME: &str = "26000";
-    // The code alone says "not supported", and the message is in the server's language.
+    // The code alone means "not supported", and the message is in the server's language.
     let routine = || refusal.try_downcast_ref::<PgDatabaseError>()?.routine();
     code == INVALID_SQL_STATEMENT_NAME
         || code == FEATURE_NOT_SUPPORTED && routine() == Some("RevalidateCachedQuery")
 }
 
-/// When statements were found outdated last.
+/// When statements were last found outdated.
 static OUTDATED: RwLock<Option<Instant>> = RwLock::new(None);
 
-/// Has every connection of this process that is open now be closed before it is used again:
-/// all of them have prepared statements that a migration may have outdated, and `sqlx` keeps
-/// them.
+/// Has every open connection of this process closed before it is used again: all of them have
+/// prepared statements that a migration may have outdated, and `sqlx` keeps them.
 pub fn forget_statements() {
     let mut outdated = OUTDATED.write().unwrap_or_else(PoisonError::into_inner);
     *outdated = Some(Instant::now());
 }
 
-/// Whether the statements of a connection of this age are to be forgotten.
+/// Whether a connection of this age has statements that are to be forgotten.
 #[must_use]
 pub fn is_forgotten(age: Duration) -> bool {
     let outdated = *OUTDATED.read().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_of_before_are_forgotten_and_later_ones_are_not() {
+    fn only_earlier_connections_are_forgotten() {
         assert!(!is_forgotten(Duration::from_hours(1)));
         forget_statements();
         assert!(is_forgotten(Duration::from_hours(1)));
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_has_no_connection_has_one_later() {
+    fn an_exhausted_pool_is_a_temporary_error() {
         assert_eq!(meaning(&Error::PoolTimedOut), Meaning::Later);
         assert_eq!(meaning(&Error::RowNotFound), Meaning::Fault);
     }

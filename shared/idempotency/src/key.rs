@@ -1,4 +1,4 @@
-//! What a client calls its request.
+//! The key that a client gives its request.
 
 use api::{Problem, only_header};
 use http::HeaderMap;
@@ -10,14 +10,13 @@ use utoipa::{
     },
 };
 
-/// The header by the name that clients know it by.
+/// The header's name as clients know it.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// The longest key, in characters.
 const MAX_LENGTH: usize = 255;
 
-/// 1 to 255 printable ASCII characters. How the client wrote it, in quotes or without,
-/// makes no difference.
+/// 1 to 255 printable ASCII characters. It makes no difference whether the client put it in quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key(String);
 
@@ -25,7 +24,7 @@ impl Key {
     /// The key of a request, if it has one.
     ///
     /// # Errors
-    /// 400 if there are several, or one that breaks the rules.
+    /// 400 if there are several keys, or an invalid one.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let Some(value) = only_header(headers, IDEMPOTENCY_KEY)? else {
             return Ok(None);
@@ -43,7 +42,8 @@ impl Key {
         &self.0
     }
 
-    /// A string of RFC 9651, section 3.3.3, or the bare characters, as many clients send.
+    /// Either a string according to RFC 9651, section 3.3.3, or the bare characters, as many
+    /// clients send.
     fn parse(value: &str) -> Option<Self> {
         let value = value.trim_matches([' ', '\t']);
         let key = match value.strip_prefix('"') {
@@ -56,8 +56,7 @@ impl Key {
     }
 }
 
-/// The header of the routes that have the [layer](crate::layer), as it is described to
-/// clients.
+/// Documents the header of routes in the [layer](crate::layer) in the API document.
 #[derive(Debug)]
 pub struct IdempotencyKey;
 
@@ -65,7 +64,7 @@ impl IntoParams for IdempotencyKey {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let form: Object = ObjectBuilder::new()
             .schema_type(Type::String)
-            // Bare, or as a string in quotation marks.
+            // Bare, or a string in quotation marks.
             .pattern(Some(
                 r#"^([!#-~]([ -~]{0,253}[!-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#,
             ))
@@ -75,14 +74,14 @@ impl IntoParams for IdempotencyKey {
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
             .description(Some(
-                "Names this request, such as a new UUID: with the same key it has its effect once, and the same answer for 24 hours",
+                "Identifies this request, such as a new UUID: repeated with the same key, it has one effect, and the same response for 24 hours",
             ))
             .schema(Some(form));
         vec![parameter.build()]
     }
 }
 
-/// What stands before the closing quotation mark, which has to be the last character.
+/// The content up to the closing quotation mark, which has to be the last character.
 fn unquote(quoted: &str) -> Option<String> {
     let mut key = String::with_capacity(quoted.len());
     let mut characters = quoted.chars();
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn quotation_marks_make_no_difference() {
+    fn quotation_marks_around_a_key_make_no_difference() {
         for value in ["a-b 1", "\"a-b 1\"", "  a-b 1 ", "\t\"a-b 1\" "] {
             assert_eq!(parse(value).as_deref(), Some("a-b 1"), "{value}");
         }
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_bounded_and_printable() {
+    fn a_key_has_1_to_255_printable_characters() {
         assert!(parse(&"k".repeat(255)).is_some());
         assert!(parse(&format!("\"{}\"", "k".repeat(255))).is_some());
         for value in [
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_key_at_most() {
+    fn several_keys_are_rejected() {
         let mut headers = HeaderMap::new();
         assert_eq!(Key::of(&headers).unwrap(), None);
         headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("one"));

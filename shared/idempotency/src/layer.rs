@@ -1,4 +1,4 @@
-//! Around the routes of a service: tells a request that comes again from a new one.
+//! The layer around the routes of a service that recognises repeated requests.
 
 use api::{PathId, Problem, read_body};
 use axum::{
@@ -19,8 +19,8 @@ use crate::{
     unit_of_work::{Begun, UnitOfWork},
 };
 
-/// The routes, with answers stored in the schema of this database for requests that have
-/// an `Idempotency-Key`. A request without one is processed whenever it comes.
+/// The routes, with responses stored in this schema of the database for requests that have an
+/// `Idempotency-Key`. A request without one is processed every time.
 pub fn layer(database: PgPool, schema: &'static str, routes: Router) -> Router {
     let answers = StoredAnswers::in_schema(schema);
     routes.route_layer(middleware::from_fn_with_state((database, answers), once))
@@ -47,17 +47,20 @@ async fn once(
     let Some(transaction) = begun.lock().await.take() else {
         return response;
     };
-    // The handler did not come to the end of its work. Undone before the client hears of
-    // it, so that it finds no lock when it tries again.
+    // The handler did not finish its work. It is rolled back before the client gets the response,
+    // so that a retry finds no lock.
     if let Err(error) = transaction.rollback().await {
         let cause = &error as &dyn std::error::Error;
-        tracing::warn!(cause, "the database undoes it by itself");
+        tracing::warn!(
+            cause,
+            "the rollback failed: the database rolls back by itself"
+        );
     }
     response
 }
 
-/// Which request it is, if its caller gave it a key. Without a caller it is nobody's, and
-/// the handler's to refuse.
+/// The request's identity, if it has a key. Without a caller it has none, and the handler rejects
+/// it.
 async fn identify(request: Request) -> Result<(Request, Option<RequestIdentity>), Problem> {
     let (mut parts, body) = request.into_parts();
     let Ok(caller) = Caller::of(&parts.extensions) else {
@@ -72,12 +75,12 @@ async fn identify(request: Request) -> Result<(Request, Option<RequestIdentity>)
     Ok((Request::from_parts(parts, Body::from(body)), Some(identity)))
 }
 
-/// The path, with an id in one form, however it was written: as the route is asked for.
+/// The path of the route, with an id in canonical form however it was written.
 async fn path_of(parts: &mut Parts) -> String {
     let id = PathId::from_request_parts(parts, &()).await;
     match (parts.extensions.get::<MatchedPath>(), id) {
         (Some(route), Ok(PathId(id))) => route.as_str().replace("{id}", &id.to_string()),
-        // Without an id; or with something that is none, which the handler refuses.
+        // No id; or an invalid one, which the handler rejects.
         _ => parts.uri.path().to_owned(),
     }
 }

@@ -1,18 +1,17 @@
-//! The same request twice has one effect and one answer.
+//! A repeated request has one effect and one response.
 //!
-//! A client that did not hear an answer cannot know whether its request had an effect.
-//! It sends the request again, with the same `Idempotency-Key`
-//! (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>), and
-//! gets the first answer if there was one. The answer is stored in the transaction that
-//! has the effect: there is never one without the other. A request under way holds an
-//! advisory lock, which is gone with the connection if the process dies.
+//! A client that received no response cannot know whether its request took effect. It sends the
+//! request again with the same `Idempotency-Key`
+//! (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>), and gets the
+//! first response if there was one. The response is stored in the transaction of the effect, so
+//! neither exists without the other. A request in progress holds an advisory lock, which disappears
+//! with the connection if the process dies.
 //!
-//! [`layer`] goes around the routes of a service, and [`UnitOfWork`] is what their
-//! handlers take instead of the database. A handler checks the caller and the input
-//! before [`UnitOfWork::begin`]: nobody gets a stored answer who may not make the request
-//! now. What is refused has changed nothing, and is not stored: the key is free for the request
-//! as it should have been. Where a stored answer holds what its caller may have lost the right
-//! to see, the handler checks that, too.
+//! [`layer`] wraps the routes of a service, and their handlers use [`UnitOfWork`] instead of the
+//! database. A handler checks the caller and the input before [`UnitOfWork::begin`], so that nobody
+//! gets a stored response who may not make the request now. A rejection has changed nothing and is
+//! not stored: the key stays free for the corrected request. If a stored response contains data
+//! that its caller may no longer see, the handler has to check that, too.
 //!
 //! The service's schema has the table:
 //!

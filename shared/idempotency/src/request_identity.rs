@@ -7,20 +7,19 @@ use sha2::{Digest as _, Sha256};
 
 use crate::key::Key;
 
-/// A request with a key. Two are the same request if all of this is equal.
+/// A request with a key. Requests are the same if all of this is equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestIdentity {
-    /// Whose key it is and what it was used on: SHA-256 over the caller's id, the method,
-    /// the path and the key. So nobody meets another's keys, nor a key of their own on
-    /// another route.
+    /// Whose key it is and what it was used for: SHA-256 over the caller's id, the method, the path
+    /// and the key. So keys of other users, or of the same user on another route, never collide.
     pub(crate) id: [u8; 32],
-    /// What was asked for: SHA-256 over the method, the path with the query, the
-    /// precondition and the body, which is the same however its JSON is written.
+    /// What was asked for: SHA-256 over the method, the path with the query, the precondition, and
+    /// the body in canonical JSON.
     pub(crate) fingerprint: [u8; 32],
 }
 
 impl RequestIdentity {
-    /// `path` is that of the request, in the one form that all ways to write it stand for.
+    /// `path` is the canonical path of the request.
     pub(crate) fn of(caller: Caller, key: &Key, path: &str, request: &Parts, body: &[u8]) -> Self {
         let method = request.method.as_str().as_bytes();
         let path = path.as_bytes();
@@ -41,8 +40,8 @@ impl RequestIdentity {
         Self { id, fingerprint }
     }
 
-    /// What PostgreSQL's advisory locks know the request by: 64 bits of the id. Two
-    /// requests that share them are only never processed at the same time.
+    /// The key of the request's advisory lock in PostgreSQL: 64 bits of the id. Two requests with
+    /// the same bits are merely never processed at the same time.
     pub(crate) fn lock(&self) -> i64 {
         let mut first = [0; 8];
         first.copy_from_slice(&self.id[..8]);
@@ -50,8 +49,8 @@ impl RequestIdentity {
     }
 }
 
-/// The hash of the parts, each with its length, so that nothing can move from one part to
-/// the next unnoticed.
+/// The hash of the parts, each with its length, so that nothing can move from one part to the next
+/// unnoticed.
 fn sha_256<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_is_of_the_caller_the_route_and_the_key() {
+    fn the_id_depends_on_the_caller_the_route_and_the_key() {
         let one = identity(1, "/a", "k", None);
         assert_eq!(one, identity(1, "/a", "\"k\"", None));
         assert_ne!(one.id, identity(2, "/a", "k", None).id);
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn another_precondition_asks_for_something_else() {
+    fn a_different_precondition_makes_a_different_request() {
         let one = identity(1, "/a", "k", Some("\"1\""));
         let other = identity(1, "/a", "k", Some("\"2\""));
         assert_eq!(one.id, other.id);

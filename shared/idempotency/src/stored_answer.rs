@@ -1,4 +1,4 @@
-//! The answers that were given, for the requests that come again.
+//! The responses to earlier requests, for when they are repeated.
 
 use std::sync::Arc;
 
@@ -13,16 +13,15 @@ use uuid::Uuid;
 
 use crate::{IDEMPOTENCY_REPLAYED, request_identity::RequestIdentity};
 
-/// How long an answer is kept. A client that has not tried again within a day has given up.
+/// How long a response is kept. A client that has not retried within a day has given up.
 const KEPT: &str = "interval '24 hours'";
 
-/// How many answers are deleted at a time: as many as one statement takes a moment for.
+/// How many responses are deleted at a time: few enough for one quick statement.
 const PRUNED_AT_A_TIME: i64 = 5_000;
 
-/// An answer as it was given: what a handler says, without what every answer carries
-/// beside.
+/// A response as the handler returned it, without the headers that every response carries.
 ///
-/// It may hold a patient's data, so `Debug` shows none of it.
+/// It may contain a patient's data, so `Debug` reveals none of it.
 #[derive(Clone)]
 pub struct StoredAnswer {
     status: StatusCode,
@@ -34,7 +33,7 @@ pub struct StoredAnswer {
 }
 
 impl StoredAnswer {
-    /// What of this response is stored, and the response itself.
+    /// The part of this response that is stored, and the response itself.
     pub(crate) async fn of(response: Response, subject: Uuid) -> Result<(Self, Response), Problem> {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(Problem::internal)?.to_bytes();
@@ -50,14 +49,14 @@ impl StoredAnswer {
         Ok((stored, Response::from_parts(parts, Body::from(body))))
     }
 
-    /// Whose data it holds. Answers of before this was stored do not say so where the path of
+    /// Whose data it contains. Responses stored by earlier versions do not say so if the path of
     /// their request does.
     #[must_use]
     pub const fn subject(&self) -> Option<Uuid> {
         self.subject
     }
 
-    /// The response that a request gets whose effect it already had.
+    /// The response to a request that has already taken effect.
     pub(crate) fn replay(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
@@ -104,14 +103,14 @@ impl std::fmt::Debug for StoredAnswer {
 
 /// What is known about a key.
 pub(crate) enum Known {
-    /// The request with this key got this answer.
+    /// The request with this key got this response.
     Answer(StoredAnswer),
-    /// The key stands for another request.
+    /// The key belongs to another request.
     OtherRequest,
 }
 
-/// The table of a service. Its schema is a word of the service's code, so a statement made
-/// with it is as safe as one that is written out.
+/// The table of a service. The name of its schema is a constant in the service's code, so
+/// formatting it into a statement is safe.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredAnswers {
     select: Arc<str>,
@@ -127,8 +126,8 @@ impl StoredAnswers {
                  WHERE id = $1 AND created_at > now() - {KEPT} AND status < 300"
             )
             .into(),
-            // What is too old counts as if it were not there, whether it is or not; so does a
-            // refusal, which was kept once.
+            // Expired responses count as absent, whether they have been deleted or not; so do
+            // rejections, which earlier versions stored.
             insert: format!(
                 "INSERT INTO {schema}.idempotency_key AS kept
                      (id, fingerprint, status, content_type, entity_tag, location, body, subject)
@@ -165,7 +164,7 @@ impl StoredAnswers {
         .transpose()
     }
 
-    /// Keeps the answer to this request, unless it has one.
+    /// Stores the response to this request, unless it has one.
     pub(crate) async fn keep(
         &self,
         database: impl PgExecutor<'_>,
@@ -191,8 +190,7 @@ impl StoredAnswers {
     }
 }
 
-/// Deletes answers of this service that are too old to count, up to a number that takes a
-/// moment. Answers how many.
+/// Deletes expired responses of this service, as many as one quick statement can. Returns how many.
 ///
 /// # Errors
 /// If the database fails.

@@ -1,4 +1,4 @@
-//! What a request does to the database: all of it with its answer, or nothing.
+//! What a request does to the database: everything together with its response, or nothing.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -20,36 +20,36 @@ use crate::{
     stored_answer::{Known, StoredAnswer, StoredAnswers},
 };
 
-/// How soon a client may ask again about a request that is being processed, in seconds.
+/// How soon a client may retry a request that is being processed, in seconds.
 const TRY_AGAIN_AFTER: u32 = 1;
 
-/// The transaction of a request from its beginning until it is committed. The layer ends
-/// one that the handler left behind.
+/// The transaction of a request from its beginning until it is committed. The layer ends a
+/// transaction that the handler has left open.
 pub(crate) type Begun = Arc<Mutex<Option<store::Transaction>>>;
 
-/// What a handler of a route in the [`layer`](crate::layer) changes the database with.
+/// How a handler of a route in the [`layer`](crate::layer) changes the database.
 #[derive(Debug, Clone)]
 pub struct UnitOfWork {
     pub(crate) database: PgPool,
     pub(crate) answers: StoredAnswers,
-    /// None for a request without a key: its answer is not stored.
+    /// `None` for a request without a key: its response is not stored.
     pub(crate) request: Option<RequestIdentity>,
     pub(crate) begun: Begun,
 }
 
 impl UnitOfWork {
-    /// Begins the transaction. A handler that fails from here on undoes everything.
+    /// Begins the transaction. If the handler fails from here on, everything is rolled back.
     ///
     /// # Errors
-    /// With the answer that this request has already got, for the client to get it once
-    /// more; with 409 while the same request is being processed, and with 422 if its key
-    /// stands for another request; if the database fails.
+    /// The stored response, if this request already has one, so that the client gets it again; 409
+    /// while the same request is being processed; 422 if its key belongs to another request; or if
+    /// the database fails.
     pub async fn begin(self) -> Result<Transaction, Interrupted> {
         let mut transaction = store::Transaction::begin(&self.database).await?;
         if let Some(request) = &self.request
             && let Some(end) = self.claim(&mut transaction, request).await?
         {
-            // Said aloud, because the process may be frozen before it happens by itself.
+            // Explicitly, because the process may be frozen before it would happen by itself.
             transaction.rollback().await?;
             return Err(end);
         }
@@ -60,8 +60,8 @@ impl UnitOfWork {
         })
     }
 
-    /// Makes this the only one to process the request, until the transaction ends. Or says
-    /// why it has nothing to do.
+    /// Makes this the only one to process the request until the transaction ends. Otherwise returns
+    /// why there is nothing to do.
     async fn claim(
         &self,
         transaction: &mut store::Transaction,
@@ -78,20 +78,20 @@ impl UnitOfWork {
             );
             return Ok(Some(problem.retry_after(TRY_AGAIN_AFTER).into()));
         }
-        // A statement of its own: it sees what the one before us at the lock has committed.
+        // A separate statement, so that it sees what the previous holder of the lock has committed.
         let known = self.answers.find(transaction, request).await?;
         Ok(known.map(|known| match known {
             Known::Answer(answer) => Interrupted::Answered(Box::new(answer)),
             Known::OtherRequest => Problem::new(
                 ProblemType::IdempotencyKeyReused,
-                "The Idempotency-Key stands for another request; a new request needs a new key",
+                "The Idempotency-Key belongs to another request; a new request needs a new key",
             )
             .into(),
         }))
     }
 }
 
-/// Everything that the request does to the database, until it is committed.
+/// Everything that the request does to the database until it is committed.
 #[derive(Debug)]
 pub struct Transaction {
     connection: OwnedMappedMutexGuard<Option<store::Transaction>, store::Transaction>,
@@ -99,11 +99,11 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Makes it all true, and the answer with it: who sends the request again gets the
-    /// same. The answer holds the data of this subject: [`StoredAnswer::subject`].
+    /// Commits the changes together with the response, which repeated requests get as well. The
+    /// response contains the data of this subject: [`StoredAnswer::subject`].
     ///
     /// # Errors
-    /// If the database fails. Whether it has committed may be unknown then.
+    /// If the database fails. It may then be unknown whether it has committed.
     pub async fn commit(
         self,
         subject: Uuid,
@@ -143,7 +143,7 @@ impl DerefMut for Transaction {
     }
 }
 
-/// Within the routes of the [`layer`](crate::layer) alone.
+/// Only available in routes of the [`layer`](crate::layer).
 impl<S, A, R> FromRequestParts<Within<S, (A, R, Once)>> for UnitOfWork
 where
     S: Send + Sync,
@@ -155,14 +155,14 @@ where
         _: &Within<S, (A, R, Once)>,
     ) -> Result<Self, Problem> {
         let work = parts.extensions.remove::<Self>();
-        work.ok_or_else(|| Problem::internal("the route is not in the layer of idempotency"))
+        work.ok_or_else(|| Problem::internal("the route is not in the idempotency layer"))
     }
 }
 
 /// Why a handler ends before its work is done.
 #[derive(Debug)]
 pub enum Interrupted {
-    /// The work was done when the request came before, and this was the answer.
+    /// The request has already taken effect, and this was the response.
     Answered(Box<StoredAnswer>),
     /// Something is wrong.
     Failed(Problem),

@@ -1,4 +1,4 @@
-//! A billing account, as the billing service answers it.
+//! A billing account, as the billing service returns it.
 
 use chrono::{DateTime, Utc};
 use contracts::billing::v1;
@@ -13,18 +13,18 @@ pub struct Account {
     pub id: Uuid,
     /// The patient it belongs to.
     pub patient_id: Uuid,
-    /// What can be done with it.
+    /// Whether it is open.
     pub status: AccountStatus,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
 }
 
-/// What can be done with an account.
+/// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountStatus {
-    /// Charges can be put on it.
+    /// It can be charged.
     Active,
-    /// Its patient was deleted: nothing is charged to it any more.
+    /// Its patient was deleted: it cannot be charged any more.
     Closed,
 }
 
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_with_a_missing_field_is_not_guessed_at() {
+    fn an_incomplete_account_is_rejected() {
         let whole = v1::BillingAccount {
             account_id: Uuid::now_v7().to_string(),
             patient_id: Uuid::now_v7().to_string(),

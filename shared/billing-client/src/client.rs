@@ -1,4 +1,4 @@
-//! The client itself.
+//! The client of the billing service.
 
 use std::{future::Future, time::Duration};
 
@@ -19,30 +19,30 @@ use uuid::Uuid;
 
 use crate::{Account, BillingError, SettingsError, error::connection_was_lost, settings::setting};
 
-/// How long a connection may take to come about.
+/// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a call may take, connecting included. The service is told, and stops
-/// working for nobody.
+/// How long a call may take, including connecting. The service is told, and stops working when
+/// nobody waits any longer.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
 
-/// A connection that is silent for this long under a call is asked for a sign of life.
+/// A connection that is silent for this long during a call is pinged.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// How long that sign may take before the connection is given up. Together with
-/// [`SILENCE`] it leaves time for the call to try another connection.
+/// How long the reply to a ping may take before the connection is abandoned. Together with
+/// [`SILENCE`], it leaves time for the call to try another connection.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
-/// An answer is one account; anything near this size is none, in bytes.
+/// The largest response, in bytes. A response is one account; nothing valid comes near this size.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// The service's name in the health protocol.
+/// The service's name in the health checking protocol.
 const SERVICE: &str = "billing.v1.BillingService";
 
 /// Calls the billing service.
 ///
-/// Connects with the first call, and again when the connection was lost. Cheap to
-/// clone; clones share the connection.
+/// Connects on the first call, and again when the connection is lost. Cheap to clone; clones share
+/// the connection.
 #[derive(Debug, Clone)]
 pub struct BillingClient {
     billing: BillingServiceClient<Channel>,
@@ -53,8 +53,8 @@ pub struct BillingClient {
 store::from_environment!(BillingClient);
 
 impl BillingClient {
-    /// The client of the service at `BILLING_URL`, with the token `BILLING_TOKEN`.
-    /// To be called inside a Tokio runtime. Nothing is connected yet.
+    /// The client of the service at `BILLING_URL`, with the token `BILLING_TOKEN`. Call it inside a
+    /// Tokio runtime. Nothing is connected yet.
     ///
     /// # Errors
     /// If a setting is missing or cannot be used.
@@ -62,8 +62,8 @@ impl BillingClient {
         Self::new(&setting("BILLING_URL")?, &setting("BILLING_TOKEN")?)
     }
 
-    /// The client of the service at this `http://` or `https://` URL, with this token.
-    /// To be called inside a Tokio runtime. Nothing is connected yet.
+    /// The client of the service at this `http://` or `https://` URL, with this token. Call it
+    /// inside a Tokio runtime. Nothing is connected yet.
     ///
     /// # Errors
     /// If one of them cannot be used.
@@ -81,8 +81,8 @@ impl BillingClient {
         })
     }
 
-    /// Opens the patient's account, or answers the one that is already there: calling
-    /// again is safe. Invoices go to `name` at `email`.
+    /// Opens the patient's account, or returns the existing one, so repeating the call is safe.
+    /// Invoices go to `name` at `email`.
     ///
     /// # Errors
     /// See [`BillingError`].
@@ -105,10 +105,10 @@ impl BillingClient {
         answer.account.try_into()
     }
 
-    /// Closes the account of a patient who is one no more. Calling again is safe.
+    /// Closes the account of a deleted patient. Repeating the call is safe.
     ///
     /// # Errors
-    /// See [`BillingError`]. That there is no account is a fault: it is opened before.
+    /// See [`BillingError`]. A missing account is an error, because accounts are opened first.
     pub async fn close_account(&self, patient_id: Uuid) -> Result<Account, BillingError> {
         let answer = bounded(|| {
             let mut billing = self.billing.clone();
@@ -141,7 +141,7 @@ impl BillingClient {
         }
     }
 
-    /// Whether the service can be reached and serves calls, its database included.
+    /// Checks whether the service is reachable and serving, including its database.
     ///
     /// # Errors
     /// [`BillingError::Unavailable`] if not.
@@ -156,7 +156,7 @@ impl BillingClient {
         .await?;
         match answer.status() {
             ServingStatus::Serving => Ok(()),
-            _ => Err(Status::unavailable("the service says that it is not serving").into()),
+            _ => Err(Status::unavailable("the service reports that it is not serving").into()),
         }
     }
 
@@ -173,7 +173,7 @@ impl BillingClient {
     }
 }
 
-/// How the service is reached.
+/// How to connect to the service.
 fn endpoint(url: &str) -> Result<Endpoint, SettingsError> {
     let uri: Uri = url.parse().map_err(|_| SettingsError::Url)?;
     let tls = match (uri.scheme_str(), uri.host()) {
@@ -197,8 +197,8 @@ fn endpoint(url: &str) -> Result<Endpoint, SettingsError> {
         .map_err(SettingsError::Tls)
 }
 
-/// The answer to a call, in time or not at all. All calls of the service may be
-/// repeated safely, so one that lost its connection gets another.
+/// The response to a call, within the deadline. All calls of the service may be repeated safely, so
+/// a call that lost its connection is retried on a new one.
 async fn bounded<Answer, Call>(call: impl Fn() -> Call) -> Result<Answer, Status>
 where
     Call: Future<Output = Result<Response<Answer>, Status>>,
@@ -211,7 +211,7 @@ where
     };
     tokio::time::timeout(CALL_DEADLINE, calls)
         .await
-        .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded("no response in time")))
         .map(Response::into_inner)
 }
 
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_address_is_refused() {
+    async fn an_invalid_url_or_token_is_rejected() {
         for url in [
             "",
             "127.0.0.1:9001",
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there_is_unavailable() {
+    async fn a_refused_connection_is_unavailable() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
@@ -256,13 +256,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn silence_ends_with_the_deadline() {
+    async fn an_unresponsive_service_is_unavailable_at_the_deadline() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = BillingClient::new(&format!("http://{address}"), "token").unwrap();
         let outcome = tokio::time::timeout(CALL_DEADLINE * 5, client.get_account(Uuid::now_v7()))
             .await
-            .expect("the client gives up by itself");
+            .expect("the client should give up by itself");
         assert!(
             matches!(outcome, Err(BillingError::Unavailable(_))),
             "{outcome:?}"

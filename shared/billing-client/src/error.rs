@@ -1,27 +1,26 @@
-//! Why a call failed, sorted by what its caller can do about it.
+//! Why a call failed, by what its caller can do about it.
 
 use tonic::{Code, Status};
 
 /// A call to the billing service failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BillingError {
-    /// The service is down, starting, saturated or too slow: the same call may succeed
-    /// in a moment. Whether this one had its effect is unknown; all calls may be
-    /// repeated safely.
-    #[error("the billing service cannot answer right now")]
+    /// The service is down, starting, saturated or too slow: the same call may succeed in a moment.
+    /// It is unknown whether this one took effect; all calls may be repeated safely.
+    #[error("the billing service cannot respond right now")]
     Unavailable(#[source] Status),
-    /// The service takes the input to be invalid: the same call never succeeds.
-    #[error("the billing service refused the input")]
+    /// The service considers the input invalid: the same call will never succeed.
+    #[error("the billing service rejected the input")]
     Refused(#[source] Status),
-    /// The service does not accept our token: the deployment is wrong, and the call
-    /// succeeds once it is put right.
+    /// The service does not accept our token: the deployment is misconfigured, and the call will
+    /// succeed once that is corrected.
     #[error("the billing service does not accept BILLING_TOKEN")]
     Unauthenticated,
-    /// A fault of the service.
+    /// The service failed.
     #[error("the billing service failed")]
     Failed(#[source] Status),
-    /// The service answered an account of which this field is missing or unreadable.
-    #[error("the billing service answered an account without a readable {0}")]
+    /// The service returned an account in which this field is missing or unreadable.
+    #[error("the billing service returned an account without a readable {0}")]
     Unreadable(&'static str),
 }
 
@@ -41,14 +40,14 @@ impl From<Status> for BillingError {
     }
 }
 
-/// Whether the status was made on this side, because no answer came, rather than sent
-/// by the service.
+/// Whether the status was produced on this side because no response came, rather than sent by the
+/// service.
 fn is_ours(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
-/// Whether a connection that had been there broke under the call. The service was
-/// restarted, perhaps while this process was frozen: a new connection may do.
+/// Whether an established connection broke during the call. The service was restarted, perhaps
+/// while this process was frozen: a new connection may work.
 pub(crate) fn connection_was_lost(status: &Status) -> bool {
     let mut causes =
         std::iter::successors(std::error::Error::source(status), |cause| cause.source());
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_pass_is_told_from_what_never_will() {
+    fn temporary_errors_are_told_from_permanent_ones() {
         for code in [
             Code::Unavailable,
             Code::DeadlineExceeded,
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_the_transport_may_pass() {
+    fn a_transport_failure_is_temporary() {
         let status = Status::from_error("connection reset".into());
         assert_eq!(status.code(), Code::Unknown);
         assert!(connection_was_lost(&status));
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_lost_connection_is_worth_another_try_at_once() {
+    fn only_a_lost_connection_is_retried_at_once() {
         let refused = tonic::ConnectError("connection refused".into());
         for status in [
             Status::unavailable("sent by the service"),

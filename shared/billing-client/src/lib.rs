@@ -1,8 +1,8 @@
 //! How the rest of the system calls the billing service.
 //!
-//! [`BillingClient`] adds to the generated client what every call needs: the service
-//! token, the trace, a deadline, and a new connection in place of one that was lost.
-//! Its errors say what a caller can do about them.
+//! [`BillingClient`] adds to the generated client what every call needs: the service token, the
+//! trace, a deadline, and a new connection when one is lost. Its errors say what a caller can do
+//! about them.
 
 mod account;
 mod client;

@@ -1,4 +1,4 @@
-//! What the deployment says about the billing service.
+//! The settings for calling the billing service.
 
 /// A setting is missing or cannot be used.
 ///
@@ -8,13 +8,13 @@ pub enum SettingsError {
     /// An environment variable that the template should have set is missing.
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
-    /// The address is none.
+    /// The URL is invalid.
     #[error("BILLING_URL is not an http:// or https:// URL")]
     Url,
-    /// The address is one for TLS, and TLS cannot be set up for it.
+    /// The URL requires TLS, and TLS cannot be set up for it.
     #[error("TLS cannot be set up for BILLING_URL")]
     Tls(#[source] tonic::transport::Error),
-    /// The token has characters that no header can carry.
+    /// The token contains characters that a header cannot carry.
     #[error("BILLING_TOKEN must consist of visible ASCII characters")]
     Token,
 }

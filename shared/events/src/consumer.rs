@@ -1,9 +1,9 @@
-//! The frame that every consumer of patient events runs in: decoding, trace, dead
-//! letters, log lines and metrics. What a consumer does with an event is its own.
+//! The frame that every consumer of patient events runs in: decoding, trace, dead letters, log
+//! lines and metrics. Each consumer adds only how it handles an event.
 //!
-//! A record that fails is reported to Lambda, with which its partition comes again from
-//! there on; until then the frame leaves the partition alone, so that its order stays. The
-//! event source mapping has to ask for such reports, or Lambda takes them for a success.
+//! A record that fails is reported to Lambda, which redelivers its partition from there on. The
+//! frame leaves the rest of the partition alone, so that the order is kept. The event source
+//! mapping has to enable such reports, or Lambda takes them for a success.
 
 use std::{
     future::Future,
@@ -27,13 +27,13 @@ use crate::{DeadLetter, DeadLetterQueue, PatientEvent, Undecodable};
 /// What an event did to the consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// It had its effect now.
+    /// It took effect now.
     Applied,
-    /// It had its effect before; this was a duplicate.
+    /// It had taken effect before; this was a duplicate.
     AlreadyApplied,
-    /// A later version of the patient was seen before; it changed nothing.
+    /// A later version of the patient had been seen before; it changed nothing.
     OutOfDate,
-    /// It is of no concern to this consumer.
+    /// It does not concern this consumer.
     Ignored,
 }
 
@@ -48,14 +48,14 @@ impl Effect {
     }
 }
 
-/// How long before its deadline a function begins with no further record: far longer than
-/// one takes that is slow and not stuck. What is left comes again at once, which a function
-/// that is stopped in the middle of a record cannot promise.
+/// How long before its deadline a function stops starting records: far longer than a slow record
+/// takes that is not stuck. The remaining records are redelivered at once, which is not certain if
+/// the function is stopped in the middle of a record.
 const RESERVE: Duration = Duration::from_secs(20);
 
-/// What Lambda is told about a batch: from which record on each partition has to come again
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html>). Nothing
-/// is: all of it was handled.
+/// What Lambda is told about a batch: from which record on each partition has to be redelivered
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html>). An empty list
+/// means that every record was handled.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
@@ -68,21 +68,20 @@ struct Failure {
     item_identifier: ItemIdentifier,
 }
 
-/// `partition` is the topic and the number of the partition, `patient.events.v1-0`.
+/// `partition` is the topic and the number of the partition, such as `patient.events.v1-0`.
 #[derive(Debug, Serialize)]
 struct ItemIdentifier {
     partition: String,
     offset: i64,
 }
 
-/// The record comes again. The reason was logged where it was known.
+/// The record will be redelivered. The reason has been logged where it was known.
 struct ComesAgain;
 
-/// Serves batches of records as the Lambda function of this name, until Lambda stops it.
+/// Serves batches of records as the Lambda function of this name until Lambda stops it.
 ///
-/// `handle` is called with one event at a time, in the order of each partition. It must
-/// have its effect once per event id. If it fails, the partition comes again from this
-/// event on.
+/// `handle` is called with one event at a time, in the order of each partition. It must take effect
+/// once per event id. If it fails, the partition is redelivered from this event on.
 ///
 /// # Errors
 /// If the Lambda runtime API cannot be reached.
@@ -116,14 +115,15 @@ where
 {
     async fn batch(&self, batch: LambdaEvent<KafkaEvent>) -> Result<Report, Error> {
         let request_id = &batch.context.request_id;
-        // Not every caller says one: `cargo lambda watch` names a moment long ago.
+        // Not every caller sets one: `cargo lambda watch` sends a time long past.
         let deadline = Some(batch.context.deadline()).filter(|end| *end > SystemTime::now());
         let stop = deadline.map(|end| end - RESERVE);
         let mut report = Report::default();
         let mut is_first = true;
         for (partition, records) in batch.payload.records {
             for record in &records {
-                // The first one is begun whatever the time is, else nothing might ever be.
+                // The first record is started whatever the time is; otherwise nothing might ever
+                // be.
                 let is_time = is_first || stop.is_none_or(|stop| SystemTime::now() < stop);
                 is_first = false;
                 if is_time && self.in_span(record, request_id).await.is_ok() {
@@ -164,7 +164,7 @@ where
                     .map_err(|error| {
                         tracing::error!(
                             reason = %reason, cause = %error,
-                            "the record could not be put aside and will come again"
+                            "the record could not be set aside and will be redelivered"
                         );
                         self.comes_again()
                     });
@@ -172,10 +172,10 @@ where
         };
         let (id, patient_id, kind) = (event.id, event.patient_id, event.change.kind());
         let age = Utc::now() - event.occurred_at;
-        // Boxed, as above: the AWS SDK's futures inside are large, and nest too deep for
-        // the compiler.
+        // Boxed, as above: the AWS SDK's futures inside are large and nested too deeply for the
+        // compiler.
         let effect = Box::pin((self.handle)(event)).await.map_err(|error| {
-            tracing::error!(eventId = %id, cause = %error, "the event will come again");
+            tracing::error!(eventId = %id, cause = %error, "the event failed and will be redelivered");
             self.comes_again()
         })?;
         tracing::info!(
@@ -209,15 +209,14 @@ where
         queue
             .send(DeadLetter::of(record, self.function, reason))
             .await?;
-        tracing::error!(cause = %reason, "the record went to the dead-letter queue");
+        tracing::error!(cause = %reason, "the record was sent to the dead-letter queue");
         self.metrics()
             .metric("DeadLetters", Unit::Count, 1.0)
             .emit();
         Ok(())
     }
 
-    /// Counts it: a record that never succeeds holds up its partition, which somebody has to
-    /// hear of.
+    /// Counts it: a record that never succeeds holds up its partition, which must be noticed.
     fn comes_again(&self) -> ComesAgain {
         self.metrics().metric("Failures", Unit::Count, 1.0).emit();
         ComesAgain
@@ -280,8 +279,8 @@ mod tests {
         })
     }
 
-    /// Hands these records to a consumer that fails at some versions, and answers the
-    /// versions that it was called with and what it told Lambda.
+    /// Passes these records to a consumer that fails on some versions. Returns the versions that it
+    /// was called with, and its report to Lambda.
     async fn consume(partitions: &Value, fails_at: &[i64], seconds_left: u64) -> (Vec<i64>, Value) {
         let called = RefCell::new(Vec::new());
         let nowhere = aws_sdk_sqs::Config::builder()
@@ -335,7 +334,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_partition_stops_at_its_first_failure_and_the_others_go_on() {
+    async fn a_partition_stops_at_its_first_failure_and_the_others_continue() {
         let records = json!({
             "patient.events.v1-0": [
                 record(0, 10, &value(1)), record(0, 11, &value(2)),
@@ -350,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_put_aside_comes_again() {
+    async fn a_record_that_cannot_be_set_aside_is_redelivered() {
         let records = json!({ "patient.events.v1-3": [
             record(3, 1, &value(1)), record(3, 2, "AAAA"), record(3, 3, &value(3)),
         ] });
@@ -361,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_there_is_no_time_for_comes_again() {
+    async fn records_that_there_is_no_time_for_are_redelivered() {
         let records = json!({ "patient.events.v1-3": [
             record(3, 1, &value(1)), record(3, 2, &value(2)), record(3, 3, &value(3)),
         ] });

@@ -1,5 +1,5 @@
-//! Where a record goes that cannot be decoded: an SQS queue, with the reason, while its
-//! neighbours go on. From there it can be put back on its topic.
+//! Where undecodable records go: an SQS queue, with the reason, while the records around them are
+//! processed. From there, they can be put back on their topic.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -11,41 +11,41 @@ use serde::{Deserialize, Serialize};
 
 use crate::Undecodable;
 
-/// How large a message of the queue may be, in bytes
+/// The largest message of the queue, in bytes
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
-/// SQS allows more by now, a queue that was made before only this.
+/// SQS now allows more, but a queue created earlier does not.
 const LARGEST_MESSAGE: usize = 256 * 1024;
 
-/// How many messages one call gets at most.
+/// The largest number of messages that one call returns.
 const MESSAGES_PER_CALL: i32 = 10;
 
-/// How long a call waits for messages, in seconds. Only a call that waits asks all servers
-/// that the queue is spread over.
+/// How long a call waits for messages, in seconds. Only a call that waits queries all servers of
+/// the queue.
 const WAIT: i32 = 1;
 
-/// A record that was put aside, with what is needed to find out why and to send it again.
+/// A record that was set aside, with what is needed to find out why and to send it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
-    /// Which consumer could not read it.
+    /// The consumer that could not read it.
     pub consumer: String,
-    /// Where it stands on Kafka.
+    /// Its topic on Kafka.
     pub topic: String,
-    /// Where it stands on Kafka.
+    /// Its partition on Kafka.
     pub partition: i64,
-    /// Where it stands on Kafka.
+    /// Its offset on Kafka.
     pub offset: i64,
     /// Why it could not be read.
     pub reason: String,
-    /// Whether the record is too large for the queue. Then there is neither key nor value nor
-    /// headers here: they stand on Kafka, for as long as it keeps the record.
+    /// Whether the record is too large for the queue. Then key, value and headers are missing here:
+    /// they are on Kafka for as long as it keeps the record.
     #[serde(default)]
     pub too_large: bool,
     /// The record's key, in base64.
     pub key: Option<String>,
     /// The record's value, in base64.
     pub value: Option<String>,
-    /// The record's headers, in their order. Letters were written without them once.
+    /// The record's headers in order. Letters written by earlier versions have none.
     #[serde(default)]
     pub headers: Vec<Header>,
 }
@@ -83,7 +83,7 @@ impl DeadLetter {
         }
     }
 
-    /// As a message that the queue takes.
+    /// As a message that the queue accepts.
     fn into_message(self) -> Result<String, serde_json::Error> {
         let message = ascii(&serde_json::to_string(&self)?);
         if message.len() <= LARGEST_MESSAGE {
@@ -100,8 +100,7 @@ impl DeadLetter {
     }
 }
 
-/// SQS refuses some characters, which a header's name may have; in JSON, each can be written
-/// as an escape.
+/// SQS rejects some characters, which a header's name may contain; in JSON, each can be escaped.
 fn ascii(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
@@ -109,7 +108,7 @@ fn ascii(json: &str) -> String {
             escaped.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                // Writing into a String does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(escaped, "\\u{unit:04x}");
             }
         }
@@ -117,25 +116,25 @@ fn ascii(json: &str) -> String {
     escaped
 }
 
-/// A message that was taken from the queue. It comes back unless it is deleted in time.
+/// A message received from the queue. It becomes visible again unless it is deleted in time.
 #[derive(Debug)]
 pub struct Taken {
-    /// What SQS calls it.
+    /// The SQS message id.
     pub id: String,
     body: String,
     receipt: String,
 }
 
 impl Taken {
-    /// What it says.
+    /// The letter in it.
     ///
     /// # Errors
-    /// If it is no letter.
+    /// If it does not contain a letter.
     pub fn letter(&self) -> Result<DeadLetter, serde_json::Error> {
         serde_json::from_str(&self.body)
     }
 
-    /// How long it is, in bytes.
+    /// The size of the body, in bytes.
     #[must_use]
     pub const fn size(&self) -> usize {
         self.body.len()
@@ -152,7 +151,7 @@ impl From<Message> for Taken {
     }
 }
 
-/// The queue. `DEAD_LETTER_QUEUE_URL` says which.
+/// The dead-letter queue, at `DEAD_LETTER_QUEUE_URL`.
 #[derive(Debug)]
 pub struct DeadLetterQueue {
     url: String,
@@ -160,16 +159,16 @@ pub struct DeadLetterQueue {
 }
 
 impl DeadLetterQueue {
-    /// A queue at this URL.
+    /// The queue at this URL.
     #[must_use]
     pub const fn new(client: Client, url: String) -> Self {
         Self { url, client }
     }
 
-    /// Puts a record aside.
+    /// Sets a record aside.
     ///
     /// # Errors
-    /// If the queue did not take it: then it must not count as handled.
+    /// If the queue did not accept it: then it must not count as handled.
     pub async fn send(&self, letter: DeadLetter) -> Result<(), Error> {
         self.client
             .send_message()
@@ -180,10 +179,10 @@ impl DeadLetterQueue {
         Ok(())
     }
 
-    /// Takes some messages; nobody else gets them for this long. Empty if there are none.
+    /// Receives some messages, and hides them from others for this long. Empty if there are none.
     ///
     /// # Errors
-    /// If the queue does not answer.
+    /// If the queue does not respond.
     pub async fn take(&self, hidden: Duration) -> Result<Vec<Taken>, Error> {
         let answer = self
             .client
@@ -198,20 +197,20 @@ impl DeadLetterQueue {
         Ok(messages.into_iter().map(Taken::from).collect())
     }
 
-    /// Deletes a message that was taken.
+    /// Deletes a received message.
     ///
     /// # Errors
-    /// If the queue does not answer: then the message may come back.
+    /// If the queue does not respond: then the message may be received again.
     pub async fn delete(&self, taken: &Taken) -> Result<(), Error> {
         let delete = self.client.delete_message().queue_url(&self.url);
         delete.receipt_handle(&taken.receipt).send().await?;
         Ok(())
     }
 
-    /// Puts a message back that was taken, for others to take at once.
+    /// Makes a received message visible again at once.
     ///
     /// # Errors
-    /// If the queue does not answer: then it comes back when its time is over.
+    /// If the queue does not respond: then it becomes visible when its time is over.
     pub async fn put_back(&self, taken: &Taken) -> Result<(), Error> {
         let change = self.client.change_message_visibility().queue_url(&self.url);
         change
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_of_before_there_were_headers_is_read() {
+    fn a_letter_from_before_headers_were_stored_is_readable() {
         let letter: DeadLetter = serde_json::from_value(json!({
             "consumer": "count-patient-events", "topic": "patient.events.v1", "partition": 3,
             "offset": 7, "reason": "not a patient event: change", "key": null, "value": "AA==",
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_too_large_for_the_queue_is_only_named() {
+    fn a_record_too_large_for_the_queue_is_only_named() {
         let of_size = |size: usize| {
             letter(&json!({
                 "topic": "patient.events.v1", "partition": 3, "offset": 7, "timestamp": 0,

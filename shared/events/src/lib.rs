@@ -1,5 +1,5 @@
-//! Patient events on their way: the typed [`PatientEvent`], the [`Producer`] that puts
-//! them on Kafka, and [`consume`], the frame that every consumer runs in.
+//! Patient events: the typed [`PatientEvent`], the [`Producer`] that sends them to Kafka, and
+//! [`consume`], the frame that every consumer runs in.
 
 mod consumer;
 mod dead_letter;

@@ -1,4 +1,4 @@
-//! What happened to a patient, as the rest of the system hears of it.
+//! What happened to a patient, as the rest of the system learns of it.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::patient::v1;
@@ -9,29 +9,29 @@ use uuid::Uuid;
 /// Something that happened to a patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatientEvent {
-    /// Consumers have an effect once per id.
+    /// Consumers act once per id.
     pub id: Uuid,
     /// When the change was committed, to the microsecond.
     pub occurred_at: DateTime<Utc>,
-    /// Whom it happened to.
+    /// The patient that it happened to.
     pub patient_id: Uuid,
-    /// The patient's version after the change: 1 on creation, then ever greater. One that is
-    /// missing is of a change that concerns nobody else, such as a restriction of the record.
+    /// The patient's version after the change: 1 on creation, then increasing. A version without an
+    /// event is a change that concerns no other service, such as a restriction of the record.
     pub patient_version: i64,
     /// What happened.
     pub change: Change,
 }
 
-/// What happened, with the patient as they are afterwards.
+/// What happened, with the patient's data afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// The patient was registered.
     Created(Patient),
-    /// The patient was registered, whom the clinic has known before and does not welcome.
+    /// A patient whom the clinic already knew was registered, and gets no welcome message.
     CreatedWithoutWelcome(Patient),
     /// The patient's data changed.
     Updated(Patient),
-    /// The patient was removed.
+    /// The patient was deleted.
     Deleted,
 }
 
@@ -69,8 +69,8 @@ impl std::fmt::Debug for Patient {
     }
 }
 
-/// Bytes that are no patient event, or one of a kind that we do not know yet. The reason
-/// names the field and never its value.
+/// The bytes are not a patient event, or one of an unknown kind. The reason names the field, never
+/// its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a patient event: {0}")]
 pub struct Undecodable(pub &'static str);
@@ -110,7 +110,7 @@ impl PatientEvent {
     /// Reads an event.
     ///
     /// # Errors
-    /// If anything about it is not as [`encode`](Self::encode) writes it.
+    /// If it differs in any way from what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         use v1::patient_event::Change as Wire;
         let event = v1::PatientEvent::decode(bytes).map_err(|_| Undecodable("not protobuf"))?;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_truncation_is_refused() {
+    fn a_truncated_event_is_rejected() {
         let bytes = event(Change::Created(zoe())).encode();
         for length in 0..bytes.len() {
             assert!(PatientEvent::decode(&bytes[..length]).is_err(), "{length}");
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_shows_nothing_of_the_patient() {
+    fn debug_output_reveals_nothing_of_the_patient() {
         let shown = format!("{:?}", event(Change::Created(zoe())));
         assert!(!shown.contains("Zoë") && !shown.contains("2000"), "{shown}");
     }

@@ -1,4 +1,4 @@
-//! Puts records on Kafka.
+//! Sends records to Kafka.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,17 +15,17 @@ use rskafka::{
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// How long one attempt may take, connecting included.
+/// How long one attempt may take, including connecting.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a record is not on the topic, as far as we know.
 #[derive(Debug, thiserror::Error)]
 pub enum ProducerError {
-    /// The broker refused, or went away.
-    #[error("Kafka did not take the record")]
+    /// The broker rejected it, or the connection was lost.
+    #[error("Kafka did not accept the record")]
     Kafka(#[from] Error),
-    /// The broker did not answer in time.
-    #[error("Kafka did not answer in time")]
+    /// The broker did not respond in time.
+    #[error("Kafka did not respond in time")]
     TimedOut(#[from] tokio::time::error::Elapsed),
     /// The topic does not exist.
     #[error("the topic does not exist")]
@@ -33,7 +33,7 @@ pub enum ProducerError {
 }
 
 impl ProducerError {
-    /// Whether it is this record that the broker does not take, and will not.
+    /// Whether the broker rejects this very record, and always will.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         matches!(
@@ -49,7 +49,7 @@ impl ProducerError {
     }
 }
 
-/// Sends records to one topic, and stays connected for as long as that works.
+/// Sends records to one topic, and stays connected as long as that works.
 #[derive(Debug)]
 pub struct Producer {
     brokers: Vec<String>,
@@ -60,8 +60,8 @@ pub struct Producer {
 type Partitions = HashMap<u32, Arc<PartitionClient>>;
 
 impl Producer {
-    /// A producer for this topic; `brokers` is a comma-separated list of `host:port`.
-    /// Nothing is connected yet.
+    /// A producer for this topic. `brokers` is a comma-separated list of `host:port`. Nothing is
+    /// connected yet.
     #[must_use]
     pub fn new(brokers: &str, topic: &'static str) -> Self {
         Self {
@@ -74,12 +74,12 @@ impl Producer {
         }
     }
 
-    /// Sends one record and waits until the broker has it. Records of one key go to one
-    /// partition, in the order they are sent.
+    /// Sends one record and waits until the broker has confirmed it. Records with the same key go
+    /// to the same partition, in the order in which they are sent.
     ///
     /// # Errors
-    /// If the broker does not confirm the record in time. It may have it all the same:
-    /// sending it again is right, and what consumers are made for.
+    /// If the broker does not confirm the record in time. It may have stored it all the same: send
+    /// it again, since consumers recognise duplicates.
     pub async fn send(
         &self,
         key: Uuid,
@@ -111,7 +111,7 @@ impl Producer {
         match sent {
             Ok(Ok(_)) => Ok(()),
             failed => {
-                // The next record looks the brokers and partitions up anew.
+                // The next record looks up brokers and partitions again.
                 *self.partitions.lock().await = None;
                 failed?.map(|_| ())
             }
@@ -158,8 +158,8 @@ impl Producer {
     }
 }
 
-/// CRC-32 of the key's text, as librdkafka's `consistent` partitioner does it, so that
-/// other producers can agree with us on the partition of a patient.
+/// CRC-32 of the key's text, like librdkafka's `consistent` partitioner, so that other producers
+/// can agree with us on a patient's partition.
 fn partition_hash(key: Uuid) -> u32 {
     crc32fast::hash(key.to_string().as_bytes())
 }

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `SEEN#<patient id>` | `MARK` | `patientVersion`; `eventId`, of the event that made it; `expiresAt`, seconds since 1970, once the patient is deleted |
 //!
-//! The mark moves in the transaction of the event's effect, and never backwards. A version
-//! belongs to one event, so that the mark also tells an event that comes again.
+//! The mark advances in the transaction of the event's effect, and never goes back. A version
+//! belongs to one event, so the mark also reveals duplicates.
 
 use aws_sdk_dynamodb::{
     error::BuildError,
@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use crate::{Change, Effect, PatientEvent};
 
-/// For how long a deleted patient's mark stays. Longer than Kafka (7 days) and after it the
-/// dead-letter queue (14 days) keep a record, so that nothing can come again after that.
+/// How long a deleted patient's mark is kept: longer than first Kafka (7 days) and then the
+/// dead-letter queue (14 days) keep a record, so that nothing can be redelivered after that.
 const REMEMBERED_FOR: Days = Days::new(30);
 
 /// The partition of a patient's mark.
@@ -33,11 +33,11 @@ pub fn partition(patient_id: Uuid) -> String {
 /// The sort key of every mark.
 pub const SORT: &str = "MARK";
 
-/// Moves the patient's mark to this event, as a part of a transaction. It is refused if the
-/// mark is there already, or further: then [`effect_of_refusal`] says which.
+/// Advances the patient's mark to this event, as part of a transaction. It fails if the mark is
+/// already there or further ahead; [`effect_of_refusal`] says which.
 ///
 /// # Errors
-/// None that a table's name could not cause.
+/// Only if the request cannot be built.
 pub fn mark(table: &Table, event: &PatientEvent) -> Result<TransactWriteItem, BuildError> {
     let update = Update::builder()
         .table_name(table.name())
@@ -63,8 +63,8 @@ pub fn mark(table: &Table, event: &PatientEvent) -> Result<TransactWriteItem, Bu
     Ok(TransactWriteItem::builder().update(update.build()?).build())
 }
 
-/// What a refused transaction means for the event: `None` if it was not the mark that
-/// refused it. `reason` is the one of the mark's part.
+/// What a failed transaction means for the event: `None` if the mark was not the reason. `reason`
+/// is that of the mark's part.
 #[must_use]
 pub fn effect_of_refusal(
     reason: Option<&CancellationReason>,

@@ -1,11 +1,11 @@
-//! What a real broker answers when a record cannot be taken.
+//! How a real broker responds when it cannot accept a record.
 
 use std::env;
 
 use events::{Producer, ProducerError};
 use uuid::Uuid;
 
-/// More than a broker takes that nobody has set otherwise (`message.max.bytes`, about 1 MiB):
+/// More than a broker accepts by default (`message.max.bytes`, about 1 MiB):
 /// <https://kafka.apache.org/documentation/#brokerconfigs_message.max.bytes>.
 const TOO_LARGE: usize = 1_200_000;
 
@@ -22,19 +22,19 @@ async fn send(topic: &'static str, size: usize) -> Result<(), ProducerError> {
 }
 
 #[tokio::test]
-async fn an_unknown_topic_is_an_outage_and_is_not_made_by_asking_for_it() {
+async fn an_unknown_topic_is_an_outage_and_is_not_created() {
     for attempt in ["first", "second"] {
         let error = send("no.such.topic", 1).await.unwrap_err();
         assert!(
             matches!(error, ProducerError::UnknownTopic),
             "{attempt}: {error:?}"
         );
-        assert!(!error.is_refusal(), "the record may be taken later");
+        assert!(!error.is_refusal(), "the record may be accepted later");
     }
 }
 
 #[tokio::test]
-async fn a_record_that_is_too_large_is_refused_for_good() {
+async fn a_record_that_is_too_large_is_rejected_for_good() {
     let error = send(contracts::PATIENT_EVENTS_TOPIC, TOO_LARGE)
         .await
         .unwrap_err();

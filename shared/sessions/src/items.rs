@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a session | `SESSION#<id>` | `SESSION` |
 //! | a refresh token of it, used or not | `SESSION#<id>` | `REFRESH#<SHA-256 of the token>` |
-//! | that a user's sessions are revoked | `USER#<id>` | `SESSIONS` |
+//! | the revocation of all of a user's sessions | `USER#<id>` | `SESSIONS` |
 
 use std::time::Duration;
 
@@ -22,18 +22,18 @@ pub(crate) struct SessionItem {
     pub(crate) pk: String,
     pub(crate) sk: String,
     pub(crate) user_id: Uuid,
-    /// When a password was last checked for it, in milliseconds since 1970.
+    /// When the password was last verified for it, in milliseconds since 1970.
     pub(crate) authenticated_at: i64,
     /// In milliseconds since 1970.
     pub(crate) idle_until: i64,
     /// In milliseconds since 1970.
     pub(crate) ends_at: i64,
-    /// What the successors of its refresh tokens are made with. A session of before there were
-    /// such secrets has none, and ends with its access token.
+    /// The key from which the successors of its refresh tokens are derived. Sessions from before
+    /// there were such keys have none, and end with their access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<SuccessorKey>,
     pub(crate) generation: u32,
-    /// The hash of the token that began the generation.
+    /// The hash of the token that started the current generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rotated_by: Option<String>,
     /// In milliseconds since 1970.
@@ -42,7 +42,7 @@ pub(crate) struct SessionItem {
     /// In milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) revoked_at: Option<i64>,
-    /// When `DynamoDB` may forget it, in seconds since 1970.
+    /// When `DynamoDB` may delete it, in seconds since 1970.
     pub(crate) expires_at: i64,
 }
 
@@ -104,12 +104,12 @@ pub(crate) fn all_revoked(user: Uuid, now: i64) -> AllRevokedItem {
         pk: user_key(user),
         sk: ALL.to_owned(),
         revoked_at: now,
-        // A session that has just begun is over by then.
+        // Even a session that has just started is over by then.
         expires_at: (Utc::now() + LONGEST + LONGEST).timestamp(),
     }
 }
 
-/// Whether it is the token that began the session's generation, a moment ago.
+/// Whether this is the token that started the session's current generation a moment ago.
 pub(crate) fn began_the_generation(
     session: &SessionItem,
     used: &TokenItem,
@@ -117,7 +117,8 @@ pub(crate) fn began_the_generation(
     now: DateTime<Utc>,
     grace: Duration,
 ) -> bool {
-    // Negative where the clock of who rotated it is ahead of ours: a moment ago, too.
+    // Negative if the clock of the process that rotated it is ahead of ours: that is a moment ago,
+    // too.
     let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
     let is_recent = session
         .rotated_at

@@ -1,21 +1,22 @@
-//! Sessions: what a login begins, and what may end before its access tokens do.
+//! Sessions: what a login starts, and what may end before its access tokens expire.
 //!
-//! **Rotation** (RFC 9700, section 4.14.2). A session counts its generations of refresh
-//! tokens. The token of the current generation begins the next one, with a token for the
-//! client. A token of an earlier generation has been used before: somebody has a copy, and
-//! nobody can tell who is the thief, so the session ends for both.
+//! **Rotation** (RFC 9700, section 4.14.2). A session counts its generations of refresh tokens. The
+//! token of the current generation starts the next one and is exchanged for a new token. A token of
+//! an earlier generation has been used before: somebody has a copy, and there is no telling who the
+//! thief is, so the session ends for both.
 //!
-//! **Grace.** Two tabs of a browser may refresh with the same token at the same moment, and
-//! an answer may be lost on its way. So the very token that began the current generation
-//! leads to the same token again for [`Lifetimes::grace`]: whichever of the answers a front
-//! end keeps, it has the right one. This does not hide a thief for long: who comes with a
-//! token whose successor is in use, or whose grace is over, ends the session.
+//! **Grace.** Two tabs of a browser may refresh with the same token at the same moment, and a
+//! response may be lost. So the token that started the current generation leads to the same
+//! successor again for [`Lifetimes::grace`]: whichever response a front end keeps, it has the right
+//! token. This does not hide a thief for long: a token whose successor has been used, or whose
+//! grace is over, ends the session.
 //!
-//! **Revocation of all sessions** of a user is one item with a time: what was authenticated
-//! before is over, however many there are.
+//! **Revoking all sessions** of a user is one item with a time: everything authenticated before
+//! that is over, however many sessions there are.
 //!
-//! **Standing.** An access token is good until it expires, and the gateway's answer about it for
-//! another while. What grants power asks [`Sessions::must_still`] in its own transaction.
+//! **Current standing.** An access token is good until it expires, and the gateway may reuse the
+//! authorizer's result for a while longer. Operations that grant power check
+//! [`Sessions::must_still`] in their own transaction.
 
 mod items;
 mod lifetimes;

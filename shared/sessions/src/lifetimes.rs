@@ -4,40 +4,40 @@ use std::time::Duration;
 
 use store::{MissingSetting, setting};
 
-/// The longest that any session may last. The revocation of a user's sessions is kept for
-/// longer than that.
+/// The longest that any session may last. The revocation of a user's sessions is kept for longer
+/// than that.
 pub(crate) const LONGEST: Duration = Duration::from_hours(24);
 
 /// How long sessions last.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetimes {
-    /// Without a refresh: the automatic log-off of 45 CFR 164.312(a)(2)(iii).
+    /// The longest time without a refresh: the automatic logoff of 45 CFR 164.312(a)(2)(iii).
     pub idle: Duration,
-    /// Whatever happens: then the password is asked for again.
+    /// The longest time in any case, after which the password is required again.
     pub absolute: Duration,
-    /// How long after its use a refresh token gets another successor.
+    /// How long after its use a refresh token still leads to its successor.
     pub grace: Duration,
 }
 
-/// A setting is missing, or not the number that it should be.
+/// A setting is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidLifetimes {
     /// It is missing.
     #[error(transparent)]
     Missing(#[from] MissingSetting),
-    /// It is no number, 0 or more than a day.
+    /// It is not a number, 0, or more than a day.
     #[error("{0} is not a number of minutes from 1 to 1440")]
     NoMinutes(&'static str),
 }
 
 impl Lifetimes {
-    /// Long enough for an answer that was lost, too short to do much with a stolen token.
+    /// Long enough for a lost response, too short to do much with a stolen token.
     pub const GRACE: Duration = Duration::from_secs(10);
 
-    /// As `SESSION_IDLE_MINUTES` and `SESSION_MINUTES` say.
+    /// Reads `SESSION_IDLE_MINUTES` and `SESSION_MINUTES`.
     ///
     /// # Errors
-    /// If one of them is missing or no number from 1 to 1440.
+    /// If one of them is missing or not a number from 1 to 1440.
     pub fn from_env() -> Result<Self, InvalidLifetimes> {
         let minutes = |name| {
             let number: Option<u64> = setting(name)?.parse().ok();

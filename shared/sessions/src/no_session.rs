@@ -1,6 +1,6 @@
-//! Why a session does not go on.
+//! Why a session is over.
 
-/// Why a session is over, or never was. For the log: clients are told the same in every
+/// Why a session is over, or never existed. For the log: clients get the same response in every
 /// case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoSession {
@@ -13,18 +13,18 @@ pub enum NoSession {
     /// All sessions of the user were revoked.
     #[error("all sessions of the user were revoked")]
     AllRevoked,
-    /// Nobody refreshed it for too long.
+    /// It was not refreshed for too long.
     #[error("the session was idle for too long")]
     Idle,
-    /// It has lasted as long as any may.
-    #[error("the session has lasted long enough")]
+    /// It has reached the longest lifetime of a session.
+    #[error("the session has reached its longest lifetime")]
     Ended,
     /// The refresh token had been used before. This ended the session.
     #[error("a used refresh token came back")]
     Reused,
 }
 
-/// 401, in the same words whatever the reason.
+/// 401, with the same text whatever the reason.
 impl From<NoSession> for api::Problem {
     fn from(reason: NoSession) -> Self {
         Self::new(

@@ -1,5 +1,5 @@
-//! Secrets that stand for something, and say nothing about it: what a client keeps is
-//! 256 random bits, what we keep is their hash.
+//! Secrets that refer to something and reveal nothing about it: the client keeps 256 random bits,
+//! we keep their hash.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{
@@ -10,28 +10,27 @@ use secrecy::{ExposeSecret as _, SecretString, zeroize::Zeroizing};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
-/// Random bytes in a token: 256 bits cannot be guessed, so that their hash needs neither
-/// salt nor slowness.
+/// The number of random bytes in a token. 256 bits cannot be guessed, so their hash needs neither a
+/// salt nor to be slow.
 const SECRET_BYTES: usize = 32;
 
-/// A secret of 32 random bytes, behind as many public ones as its kind
-/// wants (where to look it up).
+/// A secret of 32 random bytes, preceded by as many public bytes as its kind needs to look it up.
 pub struct OpaqueToken<const PUBLIC: usize> {
-    /// Where to look it up.
+    /// The public bytes, by which it is looked up.
     pub public: [u8; PUBLIC],
     secret: Zeroizing<[u8; SECRET_BYTES]>,
 }
 
-/// What the tokens of one chain follow from one another with: random, and stored. Who reads it
-/// where it is stored has no token yet, and who has a token has not this.
+/// The key from which the successors of a chain of tokens are derived: random, and stored. Whoever
+/// can read the stored key still has no token, and whoever has a token does not have the key.
 #[derive(Clone)]
 pub struct SuccessorKey(Zeroizing<[u8; SECRET_BYTES]>);
 
 impl SuccessorKey {
-    /// A new one.
+    /// Generates a new key.
     ///
     /// # Errors
-    /// If there is no randomness to be had.
+    /// If no randomness is available.
     pub fn generate() -> Result<Self, NoRandomness> {
         random().map(Self)
     }
@@ -65,26 +64,26 @@ fn random() -> Result<Zeroizing<[u8; SECRET_BYTES]>, NoRandomness> {
     Ok(secret)
 }
 
-/// There is no randomness to be had.
+/// No randomness is available.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct NoRandomness(getrandom::Error);
 
 impl<const PUBLIC: usize> OpaqueToken<PUBLIC> {
-    /// A new token.
+    /// Generates a new token.
     ///
     /// # Errors
-    /// If there is no randomness to be had.
+    /// If no randomness is available.
     pub fn generate(public: [u8; PUBLIC]) -> Result<Self, NoRandomness> {
         let secret = random()?;
         Ok(Self { public, secret })
     }
 
-    /// The token that follows this one: always the same, and only to be told by who has both
-    /// this one and the key.
+    /// The successor of this token: always the same, and it can only be computed with both this
+    /// token and the key.
     #[must_use]
     pub fn successor(&self, key: &SuccessorKey) -> Self {
-        // A shorter key is filled up with zeros (RFC 2104).
+        // A shorter key is padded with zeros (RFC 2104).
         let mut block = Zeroizing::new(Key::<Hmac<Sha256>>::default());
         block[..SECRET_BYTES].copy_from_slice(key.0.as_slice());
         let mut mac = <Hmac<Sha256> as KeyInit>::new(&block);
@@ -97,11 +96,11 @@ impl<const PUBLIC: usize> OpaqueToken<PUBLIC> {
         }
     }
 
-    /// Reads a token; `None` for what cannot be one of ours.
+    /// Reads a token; `None` if it cannot be one of ours.
     #[must_use]
     pub fn parse(text: &SecretString) -> Option<Self> {
         let text = text.expose_secret();
-        // Before anything is decoded: the length of ours is known.
+        // Checked before decoding: the length of our tokens is known.
         if text.len() != ((PUBLIC + SECRET_BYTES) * 4).div_ceil(3) {
             return None;
         }
@@ -120,7 +119,7 @@ impl<const PUBLIC: usize> OpaqueToken<PUBLIC> {
         URL_SAFE_NO_PAD.encode(bytes.as_slice()).into()
     }
 
-    /// The SHA-256 of the token, as it is stored.
+    /// The SHA-256 of the token, which is what we store.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_takes_the_token_and_the_key() {
+    fn a_successor_requires_both_the_token_and_the_key() {
         let key = SuccessorKey::generate().unwrap();
         let token = OpaqueToken::generate([7; 16]).unwrap();
         let next = token.successor(&key);
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_another_form_is_no_token() {
+    fn malformed_text_is_not_a_token() {
         let kept = OpaqueToken::generate([7; 16]).unwrap().expose();
         let kept = kept.expose_secret();
         for text in [

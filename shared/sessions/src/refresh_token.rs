@@ -1,6 +1,6 @@
-//! What a session goes on with.
+//! The tokens that continue a session.
 
 use crate::opaque_token::OpaqueToken;
 
-/// A refresh token names its session, to be looked up with one read.
+/// A refresh token contains its session's id, so that one read finds it.
 pub(crate) type RefreshToken = OpaqueToken<16>;

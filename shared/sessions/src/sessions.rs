@@ -1,4 +1,4 @@
-//! The table of sessions: how they begin, go on and end.
+//! The table of sessions: how they start, continue and end.
 
 use std::collections::HashMap;
 
@@ -28,26 +28,26 @@ use crate::{
     refresh_token::RefreshToken,
 };
 
-/// How often a rotation is tried again that collided with another of the same session.
+/// How often a rotation is retried that collided with another one of the same session.
 const ATTEMPTS: u32 = 5;
 
-/// Nobody can tell which sessions there are. No token is accepted or given out then.
+/// It cannot be determined which sessions there are. No token is accepted or issued then.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionsUnavailable {
-    /// The table refused, or did not answer.
-    #[error("the sessions table did not answer: {0}")]
+    /// The table rejected the request, or did not respond.
+    #[error("the sessions table did not respond: {0}")]
     Failed(String),
-    /// Others were always quicker.
+    /// Other changes were always faster.
     #[error("the session was changed by others at the same time")]
     Contention,
-    /// It holds something that is no session, or takes none.
-    #[error("the sessions table holds an item that is none of its items")]
+    /// It contains an item that is not a session, or an item cannot be encoded.
+    #[error("the sessions table contains an unknown item")]
     Malformed(#[from] serde_dynamo::Error),
-    /// A request cannot be made.
+    /// A request cannot be built.
     #[error(transparent)]
     Request(#[from] BuildError),
-    /// A token cannot be made.
-    #[error("there are no random numbers: {0}")]
+    /// A token cannot be generated.
+    #[error("no random numbers are available: {0}")]
     NoRandomness(String),
 }
 
@@ -64,21 +64,21 @@ impl From<SessionsUnavailable> for api::Problem {
     }
 }
 
-/// A session that goes on, and what goes on with it.
+/// A valid session and the token that continues it.
 #[derive(Debug)]
 pub struct Running {
-    /// Which session.
+    /// The session's id.
     pub session: Uuid,
     /// Good for one refresh.
     pub refresh_token: SecretString,
 }
 
-/// A refresh token and its session, as they were when they were looked up.
+/// A refresh token and its session, as of the moment when they were looked up.
 #[derive(Debug)]
 pub struct Presented {
-    /// Whose session it is.
+    /// The user whose session it is.
     pub user: Uuid,
-    /// Which session.
+    /// The session's id.
     pub session: Uuid,
     token: RefreshToken,
 }
@@ -92,7 +92,7 @@ pub struct Sessions {
 store::from_environment!(Sessions);
 
 impl Sessions {
-    /// The table that `SESSIONS_TABLE` names. Nothing is read yet.
+    /// The table named by `SESSIONS_TABLE`. Nothing is read yet.
     ///
     /// # Errors
     /// If the setting is missing.
@@ -106,12 +106,12 @@ impl Sessions {
         Self { table }
     }
 
-    /// Begins a session of this user, whose password was found right after
-    /// `authenticated`: a time before the account was read, so that a change of the
-    /// account which that reading has missed revokes the session.
+    /// Starts a session of this user, whose password was verified right after `authenticated`. This
+    /// must be a time before the account was read, so that a change of the account that was missed
+    /// by the read revokes the session.
     ///
     /// # Errors
-    /// If the table does not take it.
+    /// If it cannot be written.
     pub async fn begin(
         &self,
         user: Uuid,
@@ -162,10 +162,10 @@ impl Sessions {
         })
     }
 
-    /// Whether this session of this user goes on.
+    /// Whether this session of this user is valid.
     ///
     /// # Errors
-    /// If the table does not say.
+    /// If the table cannot be read.
     pub async fn check(
         &self,
         session: Uuid,
@@ -175,8 +175,8 @@ impl Sessions {
         if state != Err(NoSession::AllRevoked) {
             return Ok(state);
         }
-        // The session may be the one that was kept just now, of which the first look saw the
-        // revocation of all others alone: two items are not read at one moment.
+        // This may be the session that was kept while all others were revoked, and the first read
+        // saw only the revocation: two items are not read at the same moment.
         self.state(session, user).await
     }
 
@@ -192,10 +192,10 @@ impl Sessions {
         Ok(goes_on(&session, all_revoked.as_ref(), Utc::now()))
     }
 
-    /// What a refresh token stands for.
+    /// The session of a refresh token.
     ///
     /// # Errors
-    /// If the table does not say.
+    /// If the table cannot be read.
     pub async fn find(
         &self,
         token: &SecretString,
@@ -212,12 +212,13 @@ impl Sessions {
         }))
     }
 
-    /// Takes a refresh token for another one, or ends the session if it has been taken
-    /// before (see the crate's documentation). Asked again within the grace, it is the same one.
+    /// Exchanges a refresh token for its successor, or ends the session if the token has been used
+    /// before (see the crate's documentation). Repeated within the grace period, it returns the
+    /// same successor.
     ///
     /// # Errors
-    /// If the table does not do its part. The token is still good then, for the grace at
-    /// least.
+    /// If the table cannot be read or written. The token is then still good, at least for the grace
+    /// period.
     pub async fn rotate(
         &self,
         presented: &Presented,
@@ -229,8 +230,8 @@ impl Sessions {
             token,
         } = presented;
         for _ in 0..ATTEMPTS {
-            // In this order: a session that is kept while all others end is then seen as it
-            // is after that, or both as they were before.
+            // Read in this order: a session that is kept while all others are revoked is then
+            // either seen as it is afterwards, or both are seen as they were before.
             let all_revoked: Option<AllRevokedItem> = self
                 .read([(user_key(*user), ALL.to_owned())])
                 .await?
@@ -277,11 +278,11 @@ impl Sessions {
         Err(SessionsUnavailable::Contention)
     }
 
-    /// Keeps a refresh token good that has been taken for another one, which the client is not
-    /// going to get: for as long as the session may be idle, or until its successor is used.
+    /// Keeps a refresh token valid that has been exchanged for a successor which the client will
+    /// not get: for as long as the session may be idle, or until the successor is used.
     ///
     /// # Errors
-    /// If the table does not take it. The token is still good for the grace then.
+    /// If it cannot be written. The token is then still good for the grace period.
     pub async fn keep(&self, presented: &Presented) -> Result<(), SessionsUnavailable> {
         let kept = self
             .table
@@ -299,10 +300,10 @@ impl Sessions {
         unless_condition_failed(kept)
     }
 
-    /// Ends a session, if there is such a one.
+    /// Ends a session if it exists.
     ///
     /// # Errors
-    /// If the table does not take it.
+    /// If it cannot be written.
     pub async fn end(&self, session: Uuid) -> Result<(), SessionsUnavailable> {
         let ended = self
             .table
@@ -323,7 +324,7 @@ impl Sessions {
     /// Ends every session of this user that was authenticated until now.
     ///
     /// # Errors
-    /// If the table does not take it.
+    /// If it cannot be written.
     pub async fn end_all(&self, user: Uuid) -> Result<(), SessionsUnavailable> {
         let item = all_revoked(user, Utc::now().timestamp_millis());
         let put = self
@@ -332,7 +333,7 @@ impl Sessions {
             .await
             .put_item()
             .table_name(self.table.name())
-            // Somebody whose clock is ahead of ours has ended more than we would.
+            // A process whose clock is ahead of ours has revoked more than we would.
             .condition_expression("attribute_not_exists(pk) OR revokedAt < :now")
             .expression_attribute_values(":now", number(item.revoked_at))
             .set_item(Some(serde_dynamo::to_item(item)?))
@@ -351,12 +352,12 @@ impl Sessions {
         }
     }
 
-    /// Ends every session of this user that was authenticated until now, but this one,
-    /// in which the user has just shown that they know the password. A session that is
-    /// over stays over, and ends no other.
+    /// Ends every session of this user that was authenticated until now, except this one, in which
+    /// the user has just proved that they know the password. A session that is over stays over, and
+    /// ends no other.
     ///
     /// # Errors
-    /// If the table does not take it.
+    /// If the table cannot be read or written.
     pub async fn end_others(
         &self,
         user: Uuid,
@@ -392,7 +393,7 @@ impl Sessions {
         Err(SessionsUnavailable::Contention)
     }
 
-    /// All sessions of the user are over, unless somebody has ended them since `before`.
+    /// Revokes all sessions of the user, unless they have been revoked since `before`.
     fn revoke_all_after(
         &self,
         user: Uuid,
@@ -411,8 +412,8 @@ impl Sessions {
         Ok(TransactWriteItem::builder().put(put.build()?).build())
     }
 
-    /// The session's password was checked at this time, unless the session has ended or its
-    /// password was checked meanwhile.
+    /// Records that the session's password was verified at this time, unless the session has ended
+    /// or its password was verified in the meantime.
     fn authenticate_again(
         &self,
         session: &SessionItem,
@@ -444,7 +445,7 @@ impl Sessions {
         Ok((found.take(SESSION)?, found.take(ALL)?))
     }
 
-    /// The next generation begins with this token, unless the session has changed.
+    /// Starts the next generation with this token, unless the session has changed.
     fn begin_generation(
         &self,
         item: &SessionItem,
@@ -486,7 +487,7 @@ impl Sessions {
         })
     }
 
-    /// Reads these items as they are now, not as they were a moment ago.
+    /// Reads these items with strong consistency.
     async fn read<const N: usize>(
         &self,
         keys: [(String, String); N],
@@ -510,12 +511,12 @@ impl Sessions {
             .send()
             .await
             .map_err(|error| SessionsUnavailable::Failed(failure_code(&error)))?;
-        // An item that was not read is not an item that is not there.
+        // An item that was not read may exist all the same.
         if answer
             .unprocessed_keys()
             .is_some_and(|keys| !keys.is_empty())
         {
-            return Err(SessionsUnavailable::Failed("asked to slow down".to_owned()));
+            return Err(SessionsUnavailable::Failed("throttled".to_owned()));
         }
         let mut responses = answer.responses.unwrap_or_default();
         let items = responses.remove(self.table.name()).unwrap_or_default();
@@ -565,7 +566,7 @@ fn is_collision(error: &SdkError<TransactWriteItemsError>) -> bool {
     }
 }
 
-/// An update that was made, or of which somebody else has taken away the reason.
+/// Success if the update was made, or if another change has made it unnecessary.
 fn unless_condition_failed(
     updated: Result<UpdateItemOutput, SdkError<UpdateItemError>>,
 ) -> Result<(), SessionsUnavailable> {

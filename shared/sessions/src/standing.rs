@@ -1,4 +1,4 @@
-//! Whether somebody is still who their access token says.
+//! Whether a user is still who their access token claims.
 
 use api::Problem;
 use identity::{Caller, Permission, Role};
@@ -7,16 +7,16 @@ use store::Transaction;
 use crate::{NoSession, Sessions};
 
 impl Sessions {
-    /// Lets callers on who may do this as things are now, and not only when their token was
-    /// given out: their session goes on, and their account, which no other transaction is
-    /// changing until this one ends, is in use and has a role with this permission.
+    /// Rejects callers who may not do this as of now, as opposed to when their token was issued:
+    /// their session must be valid, and their account must be enabled and have a role with this
+    /// permission. No other transaction can change the account until this one ends.
     ///
-    /// For what grants power. Whoever has lost theirs could give it back to themselves with a
-    /// token that the gateway still takes.
+    /// For operations that grant power. Somebody who has just lost theirs could otherwise regain it
+    /// with a token that the gateway still accepts.
     ///
     /// # Errors
-    /// 401 if the session or the account is over, 403 if the role may not do this; 503 if
-    /// nobody can tell.
+    /// 401 if the session or the account is no longer valid, 403 if the role may not do this, 503
+    /// if that cannot be determined.
     pub async fn must_still(
         &self,
         transaction: &mut Transaction,
@@ -24,7 +24,7 @@ impl Sessions {
         permission: Permission,
     ) -> Result<(), Problem> {
         let session = caller.session()?;
-        // First the account: who changes it ends the sessions before it is done.
+        // The account first: whoever changes it ends the sessions before committing.
         let role: Option<String> = sqlx::query_scalar("SELECT auth.role_now($1)")
             .bind(caller.user)
             .fetch_one(transaction)

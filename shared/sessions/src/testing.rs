@@ -1,4 +1,4 @@
-//! Somebody who is logged in, for tests.
+//! A logged-in user for tests.
 
 use chrono::Utc;
 use identity::testing::{CALLER, SESSION};
@@ -7,11 +7,11 @@ use store::Table;
 
 use crate::{Lifetimes, Sessions};
 
-/// Has [`CALLER`] be what `as_caller(_, Role::Admin)` says: an administrator with an account
-/// in this database, which has no password, and with their session in this table.
+/// Makes the claims of `as_caller(_, Role::Admin)` true for [`CALLER`]: an administrator with an
+/// account in this database, which has no password, and with their session in this table.
 ///
 /// # Panics
-/// If one of the two does not take it.
+/// If either cannot be written.
 pub async fn log_in_the_caller(database: &PgPool, sessions: Table) {
     sqlx::query(
         "INSERT INTO auth.user_account (id, email, role)
@@ -28,7 +28,7 @@ pub async fn log_in_the_caller(database: &PgPool, sessions: Table) {
         grace: Lifetimes::GRACE,
     };
     let sessions = Sessions::new(sessions);
-    // Another test may have begun it.
+    // Another test may already have started it.
     let begun = sessions
         .begin_as(SESSION, CALLER, Utc::now(), &lifetimes)
         .await;

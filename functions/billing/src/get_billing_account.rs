@@ -1,9 +1,9 @@
-//! `GET /api/patients/{id}/billing-account`: the account that a patient is billed
-//! through, from the billing service.
+//! `GET /api/patients/{id}/billing-account`: the account through which a patient is billed, from
+//! the billing service.
 //!
-//! An account is opened shortly after its patient was created: until then, and for a
-//! patient that never was, the answer is 404. It is closed shortly after its patient was
-//! deleted, and stays to be read by those who may.
+//! An account is opened shortly after its patient was created: until then, and for a patient who
+//! never existed, the response is 404. It is closed shortly after its patient was deleted, and
+//! remains readable for those who may read it.
 
 use api::{
     PathId, Problem, ProblemDocument, State,
@@ -21,7 +21,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// When a client may try again while the billing service cannot answer.
+/// When a client may retry while the billing service cannot respond.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// The route.
@@ -37,7 +37,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
     ROUTE.served_by(get_billing_account, (database.clone(), billing), database)
 }
 
-/// The account that a patient is billed through
+/// The account through which a patient is billed
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
@@ -47,30 +47,30 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
     "createdAt": "2024-01-10T09:30:00.223456Z"
 }))]
 pub struct BillingAccount {
-    /// Names the account; never changes.
+    /// Identifies the account; never changes.
     pub account_id: Uuid,
     /// The patient it belongs to.
     pub patient_id: Uuid,
-    /// What can be done with it.
+    /// Whether it is open.
     pub status: BillingAccountStatus,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
 }
 
-/// What can be done with an account
+/// The state of an account
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum BillingAccountStatus {
-    /// Charges can be put on it.
+    /// It can be charged.
     Active,
-    /// Its patient was deleted: nothing is charged to it any more.
+    /// Its patient was deleted: it cannot be charged any more.
     Closed,
 }
 
 /// Get a patient's billing account
 ///
-/// It is opened shortly after the patient was registered: until then the answer is 404. Shortly
-/// after the patient was deleted it is `CLOSED`, and can still be read.
+/// It is opened shortly after the patient was registered: until then, the response is 404. Shortly
+/// after the patient was deleted, it becomes `CLOSED` and can still be read.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "billing",
     params(("id" = Uuid, Path, description = "The patient's id")),
@@ -78,7 +78,7 @@ pub enum BillingAccountStatus {
         (status = 200, description = "The account", body = BillingAccount),
         (status = 403, description = "The role may not see billing accounts, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The patient has no account", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The billing service cannot answer right now", body = ProblemDocument, content_type = "application/problem+json",
+        (status = 503, description = "The billing service cannot respond right now", body = ProblemDocument, content_type = "application/problem+json",
          headers(("Retry-After" = u32, description = "Seconds after which to try again"))),
     )
 )]

@@ -1,9 +1,9 @@
-//! The gRPC service that keeps the accounts: `billing.v1.BillingService`, with health
-//! and reflection beside it.
+//! The gRPC service that keeps the accounts: `billing.v1.BillingService`, along with health
+//! checking and reflection.
 //!
-//! A call passes, from the outside in: its log line and metrics (`observe`), the
-//! service token (`service_token`), the bound on calls at a time (`capacity`), its
-//! deadline (`deadline`), and then its use case. Health and reflection are open.
+//! A call passes through, from the outside in: its log line and metrics (`observe`), the service
+//! token (`service_token`), the limit on concurrent calls (`capacity`), its deadline (`deadline`),
+//! and then its use case. Health checking and reflection are open.
 
 mod account;
 mod capacity;
@@ -58,14 +58,14 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// How many calls one connection may have open.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
 
-/// A connection that is silent for this long is asked for a sign of life, and closed if
-/// there is none: callers that vanish do not say so.
+/// A connection that is silent for this long is pinged, and closed if there is no reply: callers
+/// that vanish do not close it.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// How much longer than a call's deadline a stop waits for the calls that are running.
+/// How much longer than a call's deadline a stop waits for running calls.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 
-/// The service cannot be served (any longer).
+/// The service cannot start, or has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The descriptors of `proto/` cannot be read.
@@ -88,7 +88,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service over this database, for callers that know the token.
+    /// The service on this database, for callers who know the token.
     #[must_use]
     pub const fn new(database: PgPool, token: ServiceToken, limits: Limits) -> Self {
         Self {
@@ -98,12 +98,12 @@ impl Service {
         }
     }
 
-    /// Serves until `stop` is there; then takes no more calls, and ends those that are
-    /// running before it returns.
+    /// Serves until `stop` resolves; then accepts no more calls, and lets the running ones finish
+    /// before it returns.
     ///
     /// # Errors
-    /// If it cannot be served. A database that is down is no error: calls are answered
-    /// `UNAVAILABLE` until it is back.
+    /// If it cannot be served. A database that is down is not an error: calls get `UNAVAILABLE`
+    /// until it is back.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -135,7 +135,7 @@ impl Service {
         stopping.cancel();
         let patience = self.limits.deadline + DRAIN_MARGIN;
         let Ok(drained) = tokio::time::timeout(patience, serving).await else {
-            tracing::warn!("stopped with connections open that did not end in time");
+            tracing::warn!("stopped with open connections that did not end in time");
             return Ok(());
         };
         drained?;
@@ -165,7 +165,7 @@ impl Service {
             ))
             .route_layer(middleware::from_fn(observe::observe));
 
-        // Tools of before 2023 know reflection as v1alpha only.
+        // Tools from before 2023 only know reflection v1alpha.
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(contracts::DESCRIPTORS)
@@ -190,7 +190,7 @@ impl Service {
     }
 }
 
-/// The use cases, as the generated code wants them.
+/// The use cases, in the form that the generated code requires.
 #[derive(Debug, Clone)]
 struct Accounts {
     database: PgPool,
@@ -244,7 +244,7 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, std::io::Error> {
     })
 }
 
-/// A service that everybody may call.
+/// A service that anybody may call.
 fn open<S>(service: S) -> Router
 where
     S: tower::Service<axum::extract::Request, Error = std::convert::Infallible>

@@ -1,4 +1,4 @@
-//! `billing.v1.BillingService`, until SIGTERM or SIGINT.
+//! Serves `billing.v1.BillingService` until SIGTERM or SIGINT.
 
 use billing::service::{Service, Settings, stop_signal};
 use tokio::net::TcpListener;

@@ -1,11 +1,11 @@
-//! An account as it is stored, and as it is answered.
+//! An account as it is stored and as it is returned.
 
 use chrono::{DateTime, Utc};
 use contracts::billing::v1::{BillingAccount, BillingAccountStatus};
 use tonic::Status;
 use uuid::Uuid;
 
-/// What can be done with an account.
+/// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "UPPERCASE")]
 pub(crate) enum AccountStatus {
@@ -13,7 +13,7 @@ pub(crate) enum AccountStatus {
     Closed,
 }
 
-/// A row of `billing.account`, without the name and the address of the patient.
+/// A row of `billing.account`, without the patient's name and e-mail address.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) id: Uuid,
@@ -37,7 +37,7 @@ impl From<Account> for BillingAccount {
     }
 }
 
-/// Nobody has opened an account for the patient.
+/// No account has been opened for the patient.
 pub(crate) fn not_found() -> Status {
     Status::not_found("the patient has no billing account")
 }

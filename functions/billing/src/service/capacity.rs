@@ -1,5 +1,5 @@
-//! How many calls run at a time: one too many is refused at once, while there is time
-//! for its caller to try elsewhere or later, instead of making all of them slow.
+//! Limits the number of concurrent calls: a call beyond the limit is rejected at once, while its
+//! caller has time to try elsewhere or later, instead of slowing down all of them.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use tonic::Status;
 
 use super::refusal::refusal;
 
-/// Room for calls that run at the same time.
+/// Permits for calls that run at the same time.
 #[derive(Debug, Clone)]
 pub struct Capacity(Arc<Semaphore>);
 
 impl Capacity {
-    /// Room for this many.
+    /// Room for this many calls.
     #[must_use]
     pub fn new(calls: usize) -> Self {
         Self(Arc::new(Semaphore::new(calls)))
     }
 }
 
-/// Refuses the call if there is no room for it.
+/// Rejects the call if there is no room for it.
 pub(crate) async fn keep(
     State(Capacity(room)): State<Capacity>,
     request: Request,
@@ -33,7 +33,7 @@ pub(crate) async fn keep(
 ) -> Response {
     let Ok(_permit) = room.try_acquire() else {
         return refusal(Status::resource_exhausted(
-            "the billing service has too much to do, please try again",
+            "the billing service is overloaded, please try again",
         ));
     };
     next.run(request).await

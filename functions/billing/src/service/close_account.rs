@@ -1,6 +1,6 @@
 //! `CloseBillingAccount`: closes the account of a patient who was deleted.
 //!
-//! Callers repeat the call until they have heard an answer: a closed account stays as it is.
+//! Callers repeat the call until they get a response: a closed account stays as it is.
 
 use contracts::billing::v1::{CloseBillingAccountRequest, CloseBillingAccountResponse};
 use sqlx::PgPool;

@@ -1,8 +1,8 @@
 //! `CreateBillingAccount`: opens the patient's account.
 //!
-//! Callers repeat the call until they have heard an answer, so it is idempotent per
-//! patient: the first one opens the account, and every other one, at the same time or
-//! later, answers the same. The database's unique constraint decides which is the first.
+//! Callers repeat the call until they get a response, so it is idempotent per patient: the first
+//! call opens the account, and every other call, concurrent or later, returns the same one. The
+//! database's unique constraint decides which is the first.
 
 use contracts::billing::v1::{CreateBillingAccountRequest, CreateBillingAccountResponse};
 use sqlx::PgPool;
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_text_of_a_sane_length() {
+    fn a_name_has_1_to_100_printable_characters() {
         assert_eq!(name(" Zoë Ωmega ").unwrap(), "Zoë Ωmega");
         assert!(name(&"é".repeat(100)).is_ok());
         for text in ["", " \u{3000} ", "a\nb", "a\0b", &"é".repeat(101)] {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_email_address_has_to_be_one() {
+    fn an_invalid_email_address_is_rejected() {
         for text in [
             "zoe@clinic.example",
             "o'brien+tag@sub.clinic.example",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_does_not_repeat_the_input() {
+    fn a_rejection_does_not_repeat_the_input() {
         let refusal = email("zoe.feil.clinic").unwrap_err();
         assert!(!refusal.message().contains("zoe"), "{refusal}");
     }

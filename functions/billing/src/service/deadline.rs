@@ -1,5 +1,4 @@
-//! How long a call may take: as long as its caller waits, and never longer than the
-//! service allows.
+//! How long a call may take: as long as its caller waits, but never longer than the service allows.
 
 use std::time::Duration;
 
@@ -13,14 +12,14 @@ use tonic::Status;
 
 use super::refusal::refusal;
 
-/// The answer leaves this long before the caller stops waiting, so that it hears
-/// `DEADLINE_EXCEEDED`. Without it, tonic's own timer would answer `CANCELLED`.
+/// The response is sent this long before the caller stops waiting, so that it gets
+/// `DEADLINE_EXCEEDED`. Otherwise, tonic's own timer would respond with `CANCELLED`.
 const MARGIN: Duration = Duration::from_millis(10);
 
-/// Answers when the call's time is over.
+/// Responds when the call's time is over.
 ///
-/// The work is dropped then. Each call is one statement without a transaction, so nothing of it
-/// is left but the statement itself, which the pool does not hand on.
+/// The work is then dropped. Each call is a single statement without a transaction, so nothing is
+/// left of it but the statement itself, whose connection the pool does not reuse while it runs.
 pub(crate) async fn keep(
     State(longest): State<Duration>,
     request: Request,
@@ -38,8 +37,7 @@ pub(crate) async fn keep(
 }
 
 /// How long the caller waits: the header `grpc-timeout`, up to eight digits and a unit
-/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). One that cannot be
-/// read counts as none.
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). An invalid value is ignored.
 fn patience(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
@@ -79,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_that_is_none_is_ignored() {
+    fn an_invalid_timeout_is_ignored() {
         for value in [
             "",
             "S",

@@ -1,5 +1,5 @@
-//! What `grpc.health.v1` says: for the process as a whole (`""`) that it runs, for
-//! `billing.v1.BillingService` whether its database answers too.
+//! What `grpc.health.v1` reports: for the process as a whole (`""`), that it is running; for
+//! `billing.v1.BillingService`, whether its database responds too.
 
 use std::time::Duration;
 
@@ -10,20 +10,21 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 /// The process as a whole.
 const PROCESS: &str = "";
 
-/// How often a database that answers is looked at.
+/// How often the database is checked while it responds.
 const WHILE_SERVING: Duration = Duration::from_secs(5);
 
-/// How often one that does not is looked at: shorter, because everybody waits for it.
+/// How often the database is checked while it does not: more often, because everybody is waiting
+/// for it.
 const WHILE_NOT_SERVING: Duration = Duration::from_millis(500);
 
-/// Keeps what health says up to date, for ever.
+/// Keeps the reported health up to date. Never returns.
 pub(crate) async fn report(database: &PgPool, reporter: &HealthReporter) {
     let mut last = None;
     loop {
         let (status, pause) = match accounts_can_be_read(database).await {
             Ok(()) => (ServingStatus::Serving, WHILE_SERVING),
             Err(error) => {
-                tracing::debug!(cause = %error, "the database does not answer");
+                tracing::debug!(cause = %error, "the database does not respond");
                 (ServingStatus::NotServing, WHILE_NOT_SERVING)
             }
         };
@@ -36,7 +37,7 @@ pub(crate) async fn report(database: &PgPool, reporter: &HealthReporter) {
     }
 }
 
-/// Says that the process is about to end.
+/// Reports that the process is about to end.
 pub(crate) async fn report_stop(reporter: &HealthReporter) {
     for service in [PROCESS, SERVICE_NAME] {
         reporter

@@ -13,19 +13,19 @@ use telemetry::{Metrics, TraceContext, Unit};
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
-/// The methods that metrics are counted by.
+/// The methods by which metrics are counted.
 const METHODS: [&str; 3] = [
     "CreateBillingAccount",
     "CloseBillingAccount",
     "GetBillingAccount",
 ];
 
-/// Whether a call's message could be read. gRPC has the status `INTERNAL` for one that could
-/// not, as for a fault of ours.
+/// Whether a call's message could be read. If it could not, the gRPC status is `INTERNAL`, as for
+/// an error on our side.
 #[derive(Debug, Clone, Default)]
 struct MessageWasRead(Arc<AtomicBool>);
 
-/// The message of a call, which a use case begins with.
+/// The message of a call. Every use case starts with it.
 pub(crate) fn read<T>(request: tonic::Request<T>) -> T {
     if let Some(MessageWasRead(was_read)) = request.extensions().get() {
         was_read.store(true, Ordering::Relaxed);
@@ -33,7 +33,7 @@ pub(crate) fn read<T>(request: tonic::Request<T>) -> T {
     request.into_inner()
 }
 
-/// Runs the call in its trace, and says afterwards how it went.
+/// Runs the call in its trace, then logs its outcome and metrics.
 pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let trace = request
@@ -101,7 +101,7 @@ enum Fault {
     Server,
 }
 
-/// Who has to do something about a status, given whether the call's message was read.
+/// Who is responsible for a status, given whether the call's message was read.
 const fn fault_of(code: Code, was_read: bool) -> Fault {
     match code {
         Code::Ok => Fault::None,

@@ -1,9 +1,9 @@
-//! What a call is answered with that comes no further.
+//! The response to a call that is rejected before its use case.
 
 use axum::response::Response;
 use tonic::Status;
 
-/// A status as an answer without a message.
+/// A status as a response without a message.
 pub(super) fn refusal(status: Status) -> Response {
     status.into_http()
 }

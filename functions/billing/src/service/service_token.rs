@@ -1,4 +1,4 @@
-//! The service token: what every call of the billing service has to carry.
+//! The service token, which every call to the billing service must carry.
 
 use std::fmt;
 
@@ -14,24 +14,24 @@ use tonic::Status;
 
 use super::refusal::refusal;
 
-/// Shorter tokens can be guessed, in bytes.
+/// The shortest token, in bytes. Shorter ones can be guessed.
 const MIN_BYTES: usize = 16;
 
-/// The token is so short that it can be guessed.
+/// The token is short enough to be guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a service token has at least {MIN_BYTES} characters")]
+#[error("a service token must have at least {MIN_BYTES} characters")]
 pub struct WeakToken;
 
-/// The token that callers know, as a digest: digests have one length, so comparing two
-/// takes the same time whatever is different about the tokens.
+/// The token that callers know, as a digest. Digests have a fixed length, so comparing two takes
+/// the same time wherever the tokens differ.
 #[derive(Clone)]
 pub struct ServiceToken([u8; 32]);
 
 impl ServiceToken {
-    /// This token.
+    /// The digest of this token.
     ///
     /// # Errors
-    /// If it is so short that it can be guessed.
+    /// If it is short enough to be guessed.
     pub fn new(token: &str) -> Result<Self, WeakToken> {
         if token.len() < MIN_BYTES {
             return Err(WeakToken);
@@ -51,7 +51,7 @@ impl fmt::Debug for ServiceToken {
     }
 }
 
-/// Lets only calls with `authorization: Bearer <token>` on.
+/// Rejects calls without `authorization: Bearer <token>`.
 pub(crate) async fn demand(
     State(token): State<ServiceToken>,
     request: Request,
@@ -59,7 +59,7 @@ pub(crate) async fn demand(
 ) -> Response {
     match bearer(request.headers()) {
         Some(candidate) if token.is(candidate) => next.run(request).await,
-        Some(_) => refusal(Status::unauthenticated("the service token is wrong")),
+        Some(_) => refusal(Status::unauthenticated("the service token is invalid")),
         None => refusal(Status::unauthenticated(
             "a service token is required: authorization: Bearer <token>",
         )),
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_token_itself_is_the_token() {
+    fn only_the_exact_token_is_accepted() {
         let token = ServiceToken::new("a-token-for-the-tests").unwrap();
         assert!(token.is("a-token-for-the-tests"));
         for wrong in ["", "a-token-for-the-test", "a-token-for-the-tests "] {

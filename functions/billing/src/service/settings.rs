@@ -1,4 +1,4 @@
-//! What the deployment tells the service, and how much of everything it allows.
+//! The settings of the service, and its limits.
 
 use std::{fmt, time::Duration};
 
@@ -7,22 +7,22 @@ use store::{MissingSetting, PoolError, setting};
 
 use crate::service::{ServiceToken, WeakToken};
 
-/// Where the service listens unless it is told otherwise.
+/// Where the service listens by default.
 const DEFAULT_LISTEN: &str = "127.0.0.1:9001";
 
-/// How many connections to the database the service holds at most.
+/// The largest number of connections to the database.
 const CONNECTIONS: u32 = 10;
 
-/// How long a call waits for a connection before its caller is told to come back later.
-/// Shorter than the callers' own patience, so that they hear the reason.
+/// How long a call waits for a connection before its caller is asked to retry. Shorter than callers
+/// are willing to wait, so that they learn the reason.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How much the service does at a time, and for how long.
+/// How many calls the service runs at a time, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a call may take, however patient its caller is.
+    /// How long a call may take, however long its caller is willing to wait.
     pub deadline: Duration,
-    /// How many calls run at a time; one more is refused.
+    /// How many calls run at a time; any further call is rejected.
     pub calls_at_a_time: usize,
 }
 
@@ -41,29 +41,29 @@ pub enum SettingsError {
     /// It is missing.
     #[error(transparent)]
     Missing(#[from] MissingSetting),
-    /// The database's.
+    /// The database setting is missing or invalid.
     #[error(transparent)]
     Database(#[from] PoolError),
-    /// The token's.
+    /// The token is too weak.
     #[error("BILLING_TOKEN is not usable")]
     Token(#[from] WeakToken),
 }
 
-/// What the service needs.
+/// The settings of the service.
 pub struct Settings {
     /// Host and port to listen on.
     pub listen: String,
     /// The database, not connected yet.
     pub database: PgPool,
-    /// What callers have to prove that they know.
+    /// The token that callers must present.
     pub token: ServiceToken,
-    /// How much is done at a time, and for how long.
+    /// How many calls run at a time, and for how long.
     pub limits: Limits,
 }
 
 impl Settings {
-    /// `BILLING_LISTEN` (host and port, `127.0.0.1:9001` by default), `BILLING_TOKEN` and
-    /// `DATABASE_URL`. To be called inside a Tokio runtime.
+    /// Reads `BILLING_LISTEN` (host and port, `127.0.0.1:9001` by default), `BILLING_TOKEN` and
+    /// `DATABASE_URL`. Call it inside a Tokio runtime.
     ///
     /// # Errors
     /// If one is missing or cannot be used.
@@ -78,7 +78,7 @@ impl Settings {
     }
 }
 
-/// Shows neither the token nor how the database is reached.
+/// Reveals neither the token nor how to reach the database.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")

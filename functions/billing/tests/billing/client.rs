@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::running::{Running, TOKEN, nowhere, within};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn it_opens_and_finds_accounts(database: PgPool) {
+async fn the_client_opens_and_finds_accounts(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let patient = Uuid::now_v7();
     assert_eq!(billing.get_account(patient).await.unwrap(), None);
@@ -31,7 +31,7 @@ async fn it_opens_and_finds_accounts(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn it_closes_accounts_for_good(database: PgPool) {
+async fn the_client_closes_accounts_for_good(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let patient = Uuid::now_v7();
     let no_account = billing.close_account(patient).await;
@@ -56,7 +56,7 @@ async fn it_closes_accounts_for_good(database: PgPool) {
             ..opened
         }
     );
-    // Whoever has not heard the answer calls again, also in the order of before.
+    // A caller that got no response repeats its calls, possibly in the original order.
     let at = closed_at(&database, patient).await;
     assert!(at.is_some());
     assert_eq!(billing.close_account(patient).await.unwrap(), closed);
@@ -77,7 +77,7 @@ async fn closed_at(database: &PgPool, patient: Uuid) -> Option<DateTime<Utc>> {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn its_errors_say_what_to_do(database: PgPool) {
+async fn the_clients_errors_say_what_to_do(database: PgPool) {
     let running = Running::start(&database).await;
     let refused = running
         .client()
@@ -104,7 +104,7 @@ async fn its_errors_say_what_to_do(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn it_connects_again_after_a_restart(database: PgPool) {
+async fn the_client_reconnects_after_a_restart(database: PgPool) {
     let first = Running::start(&database).await;
     let address = first.address;
     let billing = first.client();
@@ -117,7 +117,7 @@ async fn it_connects_again_after_a_restart(database: PgPool) {
         "{refused:?}"
     );
 
-    // The stop closed the service's pool.
+    // Stopping the service closed its pool.
     let database = PgPool::connect_with((*database.connect_options()).clone())
         .await
         .unwrap();
@@ -126,10 +126,9 @@ async fn it_connects_again_after_a_restart(database: PgPool) {
     second.stop().await;
 }
 
-/// A process that was frozen, or a network that forgot the connection: nobody says that
-/// it is gone.
+/// The process was frozen, or the network dropped the connection: neither end is told.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn it_replaces_a_connection_that_went_silent(database: PgPool) {
+async fn the_client_replaces_a_connection_that_went_silent(database: PgPool) {
     let running = Running::start(&database).await;
     let silence = Arc::new(Notify::new());
     let proxy = proxy(running.address, Arc::clone(&silence)).await;
@@ -140,8 +139,8 @@ async fn it_replaces_a_connection_that_went_silent(database: PgPool) {
     within(billing.get_account(Uuid::now_v7())).await.unwrap();
 }
 
-/// Passes connections on to `target`, until `silence` makes those that are there lose
-/// everything without closing them.
+/// Forwards connections to `target`, until `silence` makes the existing ones swallow everything
+/// without closing.
 async fn proxy(target: SocketAddr, silence: Arc<Notify>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,5 +1,5 @@
-//! The billing service over real HTTP/2 and a real PostgreSQL, its client, and the
-//! route that shows an account.
+//! The billing service over real HTTP/2 with a real PostgreSQL, its client, and the route that
+//! shows an account.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +20,6 @@ use std::sync::LazyLock;
 use schemas::{Service, together};
 use sqlx::migrate::Migrator;
 
-/// The service's schema, and those that publish functions which it calls.
+/// The service's schema and those whose published functions it calls.
 static SCHEMAS: LazyLock<Migrator> =
     LazyLock::new(|| together([Service::Billing, Service::Audit, Service::Patients]));

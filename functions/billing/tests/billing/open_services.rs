@@ -1,4 +1,4 @@
-//! Health and reflection, which need no token.
+//! Health checking and reflection, which require no token.
 
 use contracts::billing::v1::billing_service_server::SERVICE_NAME;
 use futures::stream;
@@ -24,7 +24,7 @@ async fn health(running: &Running, service: &str) -> Result<ServingStatus, Code>
 }
 
 #[sqlx::test(migrations = false)]
-async fn health_follows_the_database(database: PgPool) {
+async fn the_health_of_the_service_follows_its_database(database: PgPool) {
     let running = Running::start(&database).await;
     assert_eq!(health(&running, "").await, Ok(ServingStatus::Serving));
     until(async || health(&running, SERVICE_NAME).await == Ok(ServingStatus::NotServing)).await;
@@ -45,7 +45,7 @@ async fn the_process_is_healthy_without_its_database() {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_watches_health_hears_of_the_stop(database: PgPool) {
+async fn health_watchers_learn_of_a_stop(database: PgPool) {
     let running = Running::start(&database).await;
     let mut watched = HealthClient::new(running.channel())
         .watch(HealthCheckRequest::default())
@@ -105,7 +105,7 @@ async fn reflection_lists_and_describes_the_services() {
 }
 
 #[tokio::test]
-async fn older_tools_are_answered_too() {
+async fn reflection_v1alpha_is_supported_for_older_tools() {
     use v1alpha::{
         ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
         server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,

@@ -1,4 +1,4 @@
-//! Calls that take too long, that are too many, and that run while the service stops.
+//! Calls that take too long, calls beyond the limit, and calls that run while the service stops.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn a_call_ends_at_the_deadline_of_its_caller(database: PgPool) {
     let refusal = within(billing.create_billing_account(request))
         .await
         .unwrap_err();
-    // Cancelled is what tonic's client says if its own timer is first.
+    // tonic's client returns Cancelled if its own timer fires first.
     assert!(
         matches!(refusal.code(), Code::DeadlineExceeded | Code::Cancelled),
         "{refusal}"
@@ -56,7 +56,7 @@ async fn a_call_ends_at_the_deadline_of_its_caller(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn one_call_too_many_is_refused_at_once(database: PgPool) {
+async fn a_call_beyond_the_limit_is_rejected_at_once(database: PgPool) {
     let limits = Limits {
         calls_at_a_time: 1,
         ..Limits::default()
@@ -88,7 +88,7 @@ async fn one_call_too_many_is_refused_at_once(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_stop_lets_running_calls_end_and_takes_no_more(database: PgPool) {
+async fn a_stop_lets_running_calls_finish_and_accepts_no_more(database: PgPool) {
     let running = Running::start(&database).await;
     let mut billing = running.generated_client();
     let patient = Uuid::now_v7();

@@ -48,7 +48,7 @@ impl Process {
         BillingClient::new(&self.url, TOKEN).unwrap()
     }
 
-    /// Asks the process to stop, and answers whether it ended well.
+    /// Asks the process to stop. Returns whether it exited successfully.
     async fn terminate(&mut self) -> bool {
         let id = self.child.id().unwrap().to_string();
         let kill = Command::new("kill").args(["-TERM", &id]).status();
@@ -61,11 +61,15 @@ impl Process {
 async fn line(log: &mut Lines<BufReader<ChildStdout>>, message: &str) -> Value {
     within(async {
         loop {
-            let line = log.next_line().await.unwrap().expect("the log goes on");
+            let line = log
+                .next_line()
+                .await
+                .unwrap()
+                .expect("the log should not end");
             for private in ["Zoë", "zoe@clinic.example", TOKEN] {
                 assert!(!line.contains(private), "{line}");
             }
-            let line: Value = serde_json::from_str(&line).expect("the log is JSON");
+            let line: Value = serde_json::from_str(&line).expect("the log should be JSON");
             if line["message"] == message {
                 return line;
             }
@@ -101,7 +105,7 @@ async fn a_call_is_logged_in_the_trace_of_its_caller(database: PgPool) {
     line(&mut process.log, "stopped").await;
 }
 
-/// A call of `CreateBillingAccount` with these bytes for a body, and the status it ends with.
+/// Calls `CreateBillingAccount` with this body. Returns the status that it ends with.
 async fn call_with(channel: &Channel, body: &[u8]) -> Option<String> {
     let request = http::Request::post(format!("/{SERVICE_NAME}/CreateBillingAccount"))
         .header("content-type", "application/grpc")
@@ -115,17 +119,20 @@ async fn call_with(channel: &Channel, body: &[u8]) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_is_its_callers_fault() {
+async fn an_unreadable_message_is_its_callers_fault() {
     let mut process = Process::start("postgres://nobody@127.0.0.1:1/nothing").await;
     let channel = Endpoint::from_shared(process.url.clone()).unwrap();
     let channel = channel.connect_lazy();
     for (what, body) in [
-        ("no UTF-8 in a text", &b"\0\0\0\0\x04\x0a\x02\xff\xfe"[..]),
+        (
+            "invalid UTF-8 in a string",
+            &b"\0\0\0\0\x04\x0a\x02\xff\xfe"[..],
+        ),
         ("a field of another type", b"\0\0\0\0\x02\x08\x01"),
         ("a field that ends too early", b"\0\0\0\0\x02\x0a\x7f"),
-        ("no protobuf", b"\0\0\0\0\x04{\"\"}"),
+        ("not protobuf", b"\0\0\0\0\x04{\"\"}"),
         ("an unknown compression", b"\x07\0\0\0\0"),
-        ("compressed without a word", b"\x01\0\0\0\0"),
+        ("compressed without saying how", b"\x01\0\0\0\0"),
         ("a message that ends too early", b"\0\0\0\0\x09\x0a"),
         ("no message", b""),
     ] {
@@ -138,7 +145,7 @@ async fn a_message_that_cannot_be_read_is_its_callers_fault() {
         assert_eq!(call["level"], "INFO", "{what}: {call}");
     }
 
-    // What was read and cannot be done is ours.
+    // A failure after the message was read is ours.
     let (billing, patient) = (process.client(), Uuid::now_v7());
     billing
         .create_account(patient, "Zoë", "zoe@clinic.example")
@@ -147,7 +154,7 @@ async fn a_message_that_cannot_be_read_is_its_callers_fault() {
     billing.close_account(patient).await.unwrap_err();
     billing.get_account(patient).await.unwrap_err();
     for method in ["Create", "Close", "Get"] {
-        // A client may have tried more than once.
+        // A client may have retried.
         loop {
             let call = line(&mut process.log, "call").await;
             assert_eq!(call["ServerErrors"], 1.0, "{call}");
@@ -159,7 +166,7 @@ async fn a_message_that_cannot_be_read_is_its_callers_fault() {
 }
 
 #[tokio::test]
-async fn it_starts_without_its_database_and_stops_when_asked() {
+async fn the_service_starts_without_its_database_and_stops_when_asked() {
     let mut process = Process::start("postgres://nobody@127.0.0.1:1/nothing").await;
     let outcome = process.client().get_account(Uuid::now_v7()).await;
     assert!(
@@ -170,7 +177,7 @@ async fn it_starts_without_its_database_and_stops_when_asked() {
 }
 
 #[tokio::test]
-async fn a_setting_that_is_missing_is_named() {
+async fn a_missing_setting_is_named() {
     let output = Command::new(env!("CARGO_BIN_EXE_billing-service"))
         .env_remove("BILLING_TOKEN")
         .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")

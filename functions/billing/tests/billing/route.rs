@@ -1,4 +1,4 @@
-//! `GET /api/patients/{id}/billing-account` over the running service.
+//! `GET /api/patients/{id}/billing-account` with the service running.
 
 use axum::{
     body::Body,
@@ -39,7 +39,7 @@ async fn json(response: Response) -> Value {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn it_shows_the_account_to_those_who_may(database: PgPool) {
+async fn the_billing_account_is_shown_to_those_who_may_see_it(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let patient = Uuid::now_v7();
     let account = billing
@@ -69,7 +69,7 @@ async fn it_shows_the_account_to_those_who_may(database: PgPool) {
     let response = answer(&database, billing.clone(), request(&patient.to_string())).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 
-    // That of a deleted patient is closed, and for the same people.
+    // A deleted patient's account is closed, and visible to the same roles.
     billing.close_account(patient).await.unwrap();
     for role in Role::ALL {
         let request = as_caller(request(&patient.to_string()), role);
@@ -84,7 +84,7 @@ async fn it_shows_the_account_to_those_who_may(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_patient_without_an_account_is_not_found(database: PgPool) {
+async fn a_patient_without_a_billing_account_is_404(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let request = as_caller(request(&Uuid::now_v7().to_string()), Role::Admin);
     let response = answer(&database, billing, request).await;
@@ -93,7 +93,7 @@ async fn a_patient_without_an_account_is_not_found(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_id_that_is_none_is_refused(database: PgPool) {
+async fn an_invalid_patient_id_is_rejected(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let id = Uuid::now_v7();
     for other in [
@@ -109,7 +109,7 @@ async fn an_id_that_is_none_is_refused(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_service_that_cannot_answer_is_worth_another_try(database: PgPool) {
+async fn a_billing_service_that_cannot_respond_is_503(database: PgPool) {
     let stopped = Running::start(&database).await;
     let gone = stopped.client();
     stopped.stop().await;
@@ -124,7 +124,7 @@ async fn a_service_that_cannot_answer_is_worth_another_try(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_wrong_token_is_our_fault_and_nothing_for_clients(database: PgPool) {
+async fn a_wrong_token_is_a_500_that_tells_clients_nothing(database: PgPool) {
     let running = Running::start(&database).await;
     let billing = BillingClient::new(&running.url(), "another-token-of-the-tests").unwrap();
     let request = as_caller(request(&Uuid::now_v7().to_string()), Role::Admin);

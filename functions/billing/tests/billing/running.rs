@@ -1,4 +1,4 @@
-//! A billing service that runs on a port of its own.
+//! A billing service running on its own port.
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 pub(crate) const TOKEN: &str = "the-token-of-the-tests";
 
-/// Longer than anything here takes: only a test that fails waits for it.
+/// Longer than anything here takes, so only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Running {
@@ -50,12 +50,11 @@ impl Running {
         }
     }
 
-    /// Asks the service to stop.
     pub(crate) fn ask_to_stop(&self) {
         self.stop.cancel();
     }
 
-    /// Stops the service, and waits until it has.
+    /// Stops the service and waits until it has stopped.
     pub(crate) async fn stop(self) {
         self.ask_to_stop();
         within(self.ended).await.unwrap().unwrap();
@@ -73,7 +72,7 @@ impl Running {
         Endpoint::from_shared(self.url()).unwrap().connect_lazy()
     }
 
-    /// The client that everybody can generate from `proto/`.
+    /// The client that anybody can generate from `proto/`.
     pub(crate) fn generated_client(&self) -> BillingServiceClient<Channel> {
         BillingServiceClient::new(self.channel())
     }
@@ -108,7 +107,7 @@ pub(crate) fn close(patient_id: Uuid) -> CloseBillingAccountRequest {
     }
 }
 
-/// A database that nobody answers for.
+/// A database that does not exist: nothing listens on its port.
 pub(crate) fn nowhere() -> PgPool {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -119,8 +118,8 @@ pub(crate) fn nowhere() -> PgPool {
         .unwrap()
 }
 
-/// Opens the patient's account and does not commit: whoever else wants to open it has
-/// to wait for the end of the transaction.
+/// Opens the patient's account without committing: anybody else who opens it has to wait for the
+/// end of the transaction.
 pub(crate) async fn hold(database: &PgPool, patient_id: Uuid) -> Transaction<'static, Postgres> {
     let mut transaction = database.begin().await.unwrap();
     sqlx::query(
@@ -135,7 +134,7 @@ pub(crate) async fn hold(database: &PgPool, patient_id: Uuid) -> Transaction<'st
     transaction
 }
 
-/// Waits until a call waits in the database.
+/// Waits until a call is waiting for a lock in the database.
 pub(crate) async fn until_a_call_waits(database: &PgPool) {
     until(async || {
         sqlx::query_scalar::<_, bool>(
@@ -149,7 +148,7 @@ pub(crate) async fn until_a_call_waits(database: &PgPool) {
     .await;
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
     within(async {
         while !condition().await {
@@ -162,5 +161,5 @@ pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
 pub(crate) async fn within<F: Future>(work: F) -> F::Output {
     tokio::time::timeout(PATIENCE, work)
         .await
-        .expect("it does not take so long")
+        .expect("it should not take so long")
 }

@@ -1,4 +1,4 @@
-//! Opening and reading accounts.
+//! Opening, closing and reading accounts.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use crate::running::{
 };
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_call_without_the_token_is_refused(database: PgPool) {
+async fn a_call_without_the_token_is_rejected(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();
     let patient = Uuid::now_v7();
 
@@ -42,10 +42,11 @@ async fn a_call_without_the_token_is_refused(database: PgPool) {
     assert_eq!(accounts(&database).await, 0);
 }
 
-/// The service may be up before the deployment is complete, and no call is lost for that.
+/// The service may be running before the deployment is complete, and no call may be lost because of
+/// that.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn without_a_grant_a_call_is_to_come_again(database: PgPool) {
-    // A role that has been granted nothing here.
+async fn without_grants_a_call_is_unavailable_and_may_be_repeated(database: PgPool) {
+    // A role without any grants here.
     let options = database.connect_options().as_ref().clone();
     let early = PgPool::connect_lazy_with(options.options([("role", "pg_monitor")]));
     let mut billing = Running::start(&early).await.generated_client();
@@ -88,7 +89,7 @@ async fn an_account_is_opened_once_and_found_again(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn calls_at_the_same_time_get_the_same_account(database: PgPool) {
+async fn concurrent_calls_get_the_same_account(database: PgPool) {
     let running = Running::start(&database).await;
     let patient = Uuid::now_v7();
 
@@ -107,10 +108,10 @@ async fn calls_at_the_same_time_get_the_same_account(database: PgPool) {
     assert_eq!(accounts(&database).await, 1);
 }
 
-/// The decision is the database's: a call that meets another one half way waits for its
-/// end, and answers that one's account, or opens its own.
+/// The database decides: a call that meets another one in progress waits for its end, then returns
+/// that one's account, or opens its own.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_call_waits_for_one_that_is_half_way(database: PgPool) {
+async fn a_call_waits_for_one_in_progress(database: PgPool) {
     let running = Running::start(&database).await;
     for committed in [true, false] {
         let patient = Uuid::now_v7();
@@ -140,7 +141,7 @@ async fn a_call_waits_for_one_that_is_half_way(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn bad_input_is_refused_with_its_reason(database: PgPool) {
+async fn invalid_input_is_rejected_with_the_reason(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();
     let good = || create(Uuid::now_v7());
     let bad = [
@@ -202,7 +203,7 @@ async fn bad_input_is_refused_with_its_reason(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_message_is_bounded(database: PgPool) {
+async fn messages_larger_than_16_kib_are_rejected(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();
     let huge = CreateBillingAccountRequest {
         name: "x".repeat(20 * 1024),
@@ -226,7 +227,7 @@ async fn a_patient_without_an_account_is_not_found(database: PgPool) {
 }
 
 #[tokio::test]
-async fn without_its_database_it_is_unavailable() {
+async fn without_its_database_the_service_is_unavailable() {
     let mut billing = Running::start(&nowhere()).await.generated_client();
     let refusal = billing
         .create_billing_account(with_token(create(Uuid::now_v7())))
@@ -241,7 +242,7 @@ async fn without_its_database_it_is_unavailable() {
 }
 
 #[sqlx::test(migrations = false)]
-async fn before_its_schema_is_there_it_is_unavailable(database: PgPool) {
+async fn before_its_schema_exists_the_service_is_unavailable(database: PgPool) {
     let mut billing = Running::start(&database).await.generated_client();
     let patient = Uuid::now_v7();
     let refusal = billing
@@ -258,7 +259,7 @@ async fn before_its_schema_is_there_it_is_unavailable(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_column_that_changes_its_type_is_no_callers_business(database: PgPool) {
+async fn callers_do_not_notice_a_column_that_changes_its_type(database: PgPool) {
     let options = database.connect_options().as_ref().clone();
     let mut billing = Running::start(&store::pool_of(options))
         .await
@@ -270,7 +271,7 @@ async fn a_column_that_changes_its_type_is_no_callers_business(database: PgPool)
         "ALTER TABLE billing.account ALTER COLUMN status TYPE text",
     ] {
         sqlx::query(migration).execute(&database).await.unwrap();
-        // One that is there already, and a new one.
+        // An existing account, and a new one.
         for patient in [patient, Uuid::now_v7()] {
             let opened = billing.create_billing_account(with_token(create(patient)));
             opened.await.unwrap();

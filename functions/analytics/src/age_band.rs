@@ -1,9 +1,9 @@
-//! The age bands that patients are counted by when they register.
+//! The age bands by which registrations are counted.
 
 use chrono::NaiveDate;
 
-/// How old a patient was, roughly: coarse enough that a count says nothing about one
-/// patient's date of birth.
+/// A patient's approximate age: coarse enough that a count reveals nothing about one patient's date
+/// of birth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgeBand {
     /// Under 18 years.
@@ -21,9 +21,9 @@ pub enum AgeBand {
 }
 
 impl AgeBand {
-    /// The band of somebody born on `date_of_birth` on the day they registered. Whoever was
-    /// registered before their birth counts as just born, so that the bands of a day always
-    /// add up to its registrations.
+    /// The band of somebody born on `date_of_birth` on the day of their registration. Somebody
+    /// registered before their birth counts as newborn, so that the bands of a day always add up to
+    /// its registrations.
     #[must_use]
     pub fn at_registration(date_of_birth: NaiveDate, registered_date: NaiveDate) -> Self {
         match registered_date.years_since(date_of_birth).unwrap_or(0) {
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_band_begins_on_the_birthday() {
+    fn an_age_band_begins_on_the_birthday() {
         for (age, before, on) in [
             (18, AgeBand::From0To17, AgeBand::From18To29),
             (30, AgeBand::From18To29, AgeBand::From30To44),
@@ -64,13 +64,13 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_day_is_a_birthday_too() {
+    fn somebody_born_on_a_leap_day_has_their_birthday_on_1_march() {
         assert_eq!(band("2000-02-29", "2018-02-28"), AgeBand::From0To17);
         assert_eq!(band("2000-02-29", "2018-03-01"), AgeBand::From18To29);
     }
 
     #[test]
-    fn every_pair_of_dates_has_a_band() {
+    fn every_pair_of_dates_has_an_age_band() {
         assert_eq!(band("2024-05-02", "2024-05-01"), AgeBand::From0To17);
         assert_eq!(band("1800-01-01", "2024-05-01"), AgeBand::From75);
         assert_eq!(band("0001-01-01", "9999-12-31"), AgeBand::From75);

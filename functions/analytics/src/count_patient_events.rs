@@ -1,8 +1,8 @@
-//! Counts every patient event once, on the day it happened.
+//! Counts every patient event once, on the day when it happened.
 //!
-//! One transaction moves the patient's mark to the event's version and adds the event to the
-//! day's counters, so that an event that comes again, or after a later one of its patient,
-//! finds the mark and changes nothing.
+//! One transaction advances the patient's mark to the event's version and adds the event to the
+//! day's counters. So an event that is redelivered, or arrives after a later one of its patient,
+//! fails on the mark and changes nothing.
 
 use aws_sdk_dynamodb::{
     error::BuildError,
@@ -16,21 +16,22 @@ use crate::{
     counters::{EVENT_MARK, band_attribute, event_mark_partition, month_partition},
 };
 
-/// Why an event is not counted. It has to come again: nothing was counted, or its mark tells.
+/// Why an event was not counted. It has to be redelivered: either nothing was counted, or the mark
+/// will tell.
 #[derive(Debug, thiserror::Error)]
 pub enum CountError {
-    /// The table refused, or did not answer.
-    #[error("the analytics table did not take the event: {0}")]
+    /// The table rejected the transaction, or did not respond.
+    #[error("the analytics table did not accept the event: {0}")]
     Table(#[from] TransactionError),
     /// The request to the table is incomplete.
     #[error("the event cannot be written to the analytics table")]
     Request(#[from] BuildError),
 }
 
-/// Counts this event, unless it was counted before or is out of date.
+/// Counts this event, unless it has been counted or is out of date.
 ///
 /// # Errors
-/// If the table did not take it, also after a few attempts.
+/// If it could not be written, even after a few attempts.
 pub async fn count(table: &Table, event: &PatientEvent) -> Result<Effect, CountError> {
     let items = vec![
         seen::mark(table, event)?,
@@ -44,12 +45,12 @@ pub async fn count(table: &Table, event: &PatientEvent) -> Result<Effect, CountE
     }
 }
 
-/// Either the patient's mark or that of the event itself refused it.
+/// Either the patient's mark or that of the event itself was the reason.
 fn effect_of_refusal(reasons: &[CancellationReason], event: &PatientEvent) -> Effect {
     seen::effect_of_refusal(reasons.first(), event).unwrap_or(Effect::AlreadyApplied)
 }
 
-/// An event may have been counted when each had a mark of its own.
+/// Fails if the event was counted back when each event had its own mark.
 fn not_counted_by_event(
     table: &Table,
     event: &PatientEvent,

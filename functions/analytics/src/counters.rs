@@ -1,16 +1,16 @@
-//! What the analytics table looks like.
+//! The structure of the analytics table.
 //!
 //! | item | `pk` | `sk` | attributes |
 //! |---|---|---|---|
 //! | a day's counts | `DAYS#2024-05` | `2024-05-01` | a number per kind of event and age band |
-//! | the version of a patient that was counted last | `SEEN#<patient id>` | `MARK` | see [`events::seen`] |
+//! | the last version of a patient that was counted | `SEEN#<patient id>` | `MARK` | see [`events::seen`] |
 //! | an event that was counted | `EVENT#<event id>` | `MARK` | `expiresAt`, seconds since 1970 |
 //!
-//! Days are days in UTC. A month of them is one query.
+//! Days are in UTC. The days of a month are read with one query.
 //!
-//! The marks of events are from before there were those of patients. None is written any
-//! more, and those that are there expire within 30 days; until then they are looked at, so
-//! that no event is counted again.
+//! The marks of events date from before there were marks of patients. They are no longer written,
+//! and the existing ones expire within 30 days; until then they are checked, so that no event is
+//! counted again.
 
 use std::{collections::HashMap, iter::Sum, num::ParseIntError, ops::AddAssign};
 
@@ -28,7 +28,7 @@ use store::{MissingSetting, Table};
 pub struct AnalyticsTable(pub Table);
 
 impl AnalyticsTable {
-    /// The table that `ANALYTICS_TABLE` names. Nothing is read yet.
+    /// The table named by `ANALYTICS_TABLE`. Nothing is read yet.
     ///
     /// # Errors
     /// If the setting is missing.
@@ -39,7 +39,7 @@ impl AnalyticsTable {
 
 store::from_environment!(AnalyticsTable);
 
-/// An item as the SDK hands it out.
+/// An item as the SDK returns it.
 pub type Item = HashMap<String, AttributeValue>;
 
 /// The sort key of every event's mark.
@@ -50,7 +50,7 @@ pub(crate) fn event_mark_partition(event_id: Uuid) -> String {
     format!("EVENT#{event_id}")
 }
 
-/// The partition of all days of the month that this day is in.
+/// The partition with all days of this day's month.
 pub(crate) fn month_partition(day: NaiveDate) -> String {
     day.format("DAYS#%Y-%m").to_string()
 }
@@ -72,17 +72,17 @@ pub(crate) const fn band_attribute(band: AgeBand) -> &'static str {
 #[serde(rename_all = "camelCase")]
 #[schema(as = PatientCounts)]
 pub struct Counts {
-    /// Patients that were registered.
+    /// Patients who were registered.
     pub created: u64,
     /// Changes to the data of patients.
     pub updated: u64,
-    /// Patients that were removed.
+    /// Patients who were deleted.
     pub deleted: u64,
     /// The registered patients by their age in years at registration.
     pub age_bands: AgeBandCounts,
 }
 
-/// How many patients of which age, in years, were registered.
+/// How many patients of each age, in years, were registered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = PatientCountsByAge)]
 pub struct AgeBandCounts {
@@ -106,21 +106,21 @@ pub struct AgeBandCounts {
     pub from_75: u64,
 }
 
-/// A day's item is not as [`count`](crate::count_patient_events::count) writes it.
+/// A day's item is not in the form that [`count`](crate::count_patient_events::count) writes.
 #[derive(Debug, thiserror::Error)]
 pub enum MalformedDay {
-    /// The sort key is no date.
-    #[error("the sort key of a day is no date")]
+    /// The sort key is not a date.
+    #[error("the sort key of a day is not a date")]
     Date,
-    /// A counter is no whole number.
-    #[error("the counter {0} is no whole number")]
+    /// A counter is not a whole number.
+    #[error("the counter {0} is not a whole number")]
     Counter(&'static str, #[source] Option<ParseIntError>),
 }
 
-/// Reads a day's item; what was never counted is 0.
+/// Reads a day's item. Counters that are missing are 0.
 ///
 /// # Errors
-/// If the item is not a day's.
+/// If it is not the item of a day.
 pub fn read_day(item: &Item) -> Result<(NaiveDate, Counts), MalformedDay> {
     let day = item
         .get("sk")
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_counted_is_zero() {
+    fn a_missing_counter_is_zero() {
         let item = item(&[
             ("sk", AttributeValue::S("2024-02-29".to_owned())),
             ("updated", AttributeValue::N("7".to_owned())),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_item_is_no_zero() {
+    fn a_malformed_item_is_an_error() {
         let day = ("sk", AttributeValue::S("2024-02-29".to_owned()));
         for broken in [
             item(&[]),

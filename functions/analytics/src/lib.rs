@@ -1,9 +1,8 @@
-//! Analytics: how many patients were created, updated and deleted on which day, and how
-//! old they were when they registered.
+//! Analytics: how many patients were created, updated and deleted on which day, and how old they
+//! were when they were registered.
 //!
-//! [`count_patient_events`] keeps the counts up to date from Kafka, and
-//! [`query_patient_analytics`] answers them. What the table looks like is said once, in
-//! [`counters`].
+//! [`count_patient_events`] keeps the counts up to date from Kafka; [`query_patient_analytics`]
+//! returns them. [`counters`] describes the table.
 
 pub mod age_band;
 pub mod count_patient_events;
@@ -12,6 +11,6 @@ pub mod period;
 pub mod query_patient_analytics;
 
 route::service! {
-    tags("analytics" = "Counts of what happened to patients"),
+    tags("analytics" = "Statistics on patients"),
     query_patient_analytics::ROUTE => query_patient_analytics,
 }

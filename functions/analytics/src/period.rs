@@ -3,20 +3,20 @@
 use api::{ClinicTimeZone, DayOrTime, InputErrors, Problem};
 use chrono::{Datelike as _, Days, Months, NaiveDate, TimeDelta};
 
-/// The most days that one request can ask for: a whole leap year.
+/// The largest number of days in one request: a whole leap year.
 const MAX_DAYS: i64 = 366;
 
-/// How many days before `to` a request begins that does not say `from`: 30 days in all.
+/// How many days before `to` the period begins if `from` is not given: 30 days in all.
 const DEFAULT_DAYS_BEFORE: Days = Days::new(29);
 
-/// Days from the first to the last, both included.
+/// The days from the first to the last, inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
     from: NaiveDate,
     to: NaiveDate,
 }
 
-/// What is wrong with a date or the two of them.
+/// What is wrong with a date, or with both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidPeriod {
     #[error("Must not be after to")]
@@ -26,11 +26,10 @@ pub(crate) enum InvalidPeriod {
 }
 
 impl Period {
-    /// The days that are touched between two of them, or two times: the 30 days until `today`
-    /// where neither is given.
+    /// The days from `from` to `to`, each a day or a time. By default, the 30 days until `today`.
     ///
     /// # Errors
-    /// 400 that says which of them is wrong, and how.
+    /// 400 that names the invalid ones, with the reasons.
     pub fn parse(from: Option<&str>, to: Option<&str>, today: NaiveDate) -> Result<Self, Problem> {
         let mut errors = InputErrors::default();
         let to = errors.field("to", to.map(DayOrTime::parse).transpose());
@@ -76,7 +75,7 @@ impl Period {
         self.from.iter_days().take_while(move |day| *day <= self.to)
     }
 
-    /// A day of every month that the period touches.
+    /// The first day of every month that the period touches.
     pub fn months(self) -> impl Iterator<Item = NaiveDate> {
         let next = |month: &NaiveDate| month.checked_add_months(Months::new(1));
         std::iter::successors(self.from.with_day(1), next).take_while(move |day| *day <= self.to)
@@ -107,7 +106,7 @@ mod tests {
         let since = Period::parse(Some("2024-03-09"), None, today).unwrap();
         assert_eq!(since, between("2024-03-09", "2024-03-10").unwrap());
 
-        // A time stands for its day in UTC, and a period to it ends before it.
+        // A time stands for its day in UTC; as the end of a period, it is exclusive.
         let times = Period::parse(
             Some("2024-03-09T01:00:00+02:00"),
             Some("2024-03-10T00:00:00Z"),
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_is_a_leap_year_at_most() {
+    fn a_period_has_at_most_366_days() {
         assert!(between("2024-01-01", "2024-12-31").is_ok());
         assert_eq!(
             between("2024-01-01", "2025-01-01"),
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn every_month_touched_is_read_once() {
+    fn every_month_of_the_period_is_read_once() {
         let months = |from, to| -> Vec<String> {
             let months = between(from, to).unwrap().months();
             months.map(|month| month.to_string()).collect()
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_calendar_are_no_trouble() {
+    fn the_ends_of_the_calendar_are_accepted() {
         let today = date("2024-03-10");
         for (from, to) in [
             (None, Some("0001-01-01")),

@@ -1,7 +1,7 @@
 //! `GET /api/analytics/patients`: what happened to patients, day by day.
 //!
-//! Reads the days' counters month by month, several months at a time, and answers every day
-//! of the period, so that a chart has no gaps.
+//! Reads the counters of several months concurrently, and returns every day of the period, so that
+//! a chart has no gaps.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,7 +26,7 @@ use crate::{
     period::Period,
 };
 
-/// How many months are read at the same time.
+/// How many months are read concurrently.
 const MONTHS_AT_A_TIME: usize = 4;
 
 /// The route.
@@ -40,16 +40,15 @@ pub fn routes(AnalyticsTable(table): AnalyticsTable) -> Router {
     ROUTE.served_by(query_patient_analytics, Arc::new(table))
 }
 
-/// Which days.
+/// The period.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Days {
-    /// The first day, in UTC, or a time of it, RFC 3339; 29 days before `to` where it is not
-    /// given.
+    /// The first day, in UTC, or a time on it (RFC 3339). By default, 29 days before `to`.
     #[param(inline, value_type = Option<DayOrTime>)]
     from: Option<String>,
-    /// The last day, in UTC, or a time that the period ends before; at most 366 days in all, and
-    /// today where it is not given.
+    /// The last day, in UTC, or a time before which the period ends; at most 366 days in all. By
+    /// default, today.
     #[param(inline, value_type = Option<DayOrTime>)]
     to: Option<String>,
 }
@@ -82,8 +81,8 @@ pub(crate) struct DayCounts {
 
 /// Count what happened to patients
 ///
-/// How many patients were registered, changed and deleted, for every day of a period, and the ages of
-/// those who were registered. A day without anything is there, too.
+/// The number of patients who were registered, changed and deleted on every day of a period, and
+/// the ages of those who were registered. Days on which nothing happened are included.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "analytics",
     params(Days),

@@ -5,21 +5,20 @@
 //!   (nothing) ─────> PENDING ─────────────> SENT
 //!                    │  ^  │     refused
 //!                    └──┘  └─────────────> FAILED
-//!                  released, or the lease ran out: start again
+//!                  released, or the lease has expired: start again
 //! ```
 //!
-//! The patient's mark moves to the event in the transaction that stores the notification, so
-//! that an event that comes after a later one of its patient starts nothing, and one that
-//! comes again goes on with what is stored.
+//! The patient's mark advances in the transaction that stores the notification. So an event that
+//! arrives after a later one of its patient starts nothing, and a redelivered event continues with
+//! what is stored.
 //!
-//! Whoever starts an attempt has the notification for itself for the time of a lease, far
-//! longer than sending takes. A function that dies in the middle leaves a `PENDING`
-//! notification behind, which the event takes up again when it comes again and the lease has
-//! run out.
+//! Whoever starts an attempt holds the notification for the duration of a lease, far longer than
+//! sending takes. A function that dies midway leaves a `PENDING` notification behind, which is
+//! taken up when the event is redelivered and the lease has expired.
 //!
-//! SES cannot be asked whether it has sent something. A function that dies, or loses the
-//! table, after SES took the message and before `SENT` is written sends the message a second
-//! time: rather twice than never.
+//! SES cannot be asked whether it has sent something. If a function dies or loses the table after
+//! SES has accepted the message and before `SENT` is written, the message is sent a second time:
+//! better twice than never.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -36,21 +35,21 @@ use store::{Table, TransactionError, failure_code};
 
 use crate::notification::{FailureReason, Key, Notification, State};
 
-/// How long an attempt has the notification for itself.
+/// How long an attempt holds the notification.
 const LEASE: Duration = PATIENCE.saturating_mul(3);
 
-/// The table did not do its part. Says nothing about whom the notification is for: what the
-/// table answers may hold all of it, so only the code of a failure is kept.
+/// The table failed. Reveals nothing about the recipient: the table's error messages may contain
+/// the whole notification, so only the error code is kept.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// It refused, or did not answer.
-    #[error("the notifications table did not take the notification: {0}")]
+    /// The table rejected the request, or did not respond.
+    #[error("the notifications table did not accept the notification: {0}")]
     Failed(String),
-    /// The request to it is incomplete.
+    /// The request is incomplete.
     #[error("the notification cannot be written to the notifications table")]
     Request(#[from] BuildError),
-    /// It holds something that is no notification.
-    #[error("the notifications table holds an item that is no notification")]
+    /// It contains something that is not a notification.
+    #[error("the notifications table contains an item that is not a notification")]
     Malformed(#[from] serde_dynamo::Error),
 }
 
@@ -63,13 +62,13 @@ impl From<TransactionError> for TableError {
 /// Who may send the notification.
 #[derive(Debug)]
 pub enum Start<'a> {
-    /// We.
+    /// We may.
     Ours(Box<Attempt<'a>>),
-    /// Nobody: it was sent, or refused for good.
+    /// Nobody: it was already sent, or finally rejected.
     Settled,
-    /// Another function is just about it.
+    /// Another function is sending it.
     Held,
-    /// Nobody: a later version of the patient was seen before.
+    /// Nobody: a later version of the patient has been seen.
     OutOfDate,
 }
 
@@ -81,11 +80,11 @@ pub struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Starts an attempt: stores the event's notification if it is new, else takes up the one
-    /// that is stored, with the words that it had then.
+    /// Starts an attempt: stores the event's notification if it is new; otherwise takes up the
+    /// stored one with its original text.
     ///
     /// # Errors
-    /// If the table does not answer.
+    /// If the table does not respond.
     pub async fn start(
         table: &'a Table,
         event: &PatientEvent,
@@ -94,7 +93,7 @@ impl<'a> Attempt<'a> {
         notification.lease_until = lease_from_now();
         let stored = match put_if_new(table, event, &notification).await? {
             Stored::New => None,
-            // Our own id comes back where the SDK stored it, missed the answer and tried again.
+            // Our own id comes back if the SDK stored it, missed the response and retried.
             Stored::Before(stored) if stored.id == notification.id => None,
             Stored::Before(stored) => Some(stored),
             Stored::Removed => return Ok(Start::Settled),
@@ -116,7 +115,7 @@ impl<'a> Attempt<'a> {
         Self::take_up(table, *stored).await
     }
 
-    /// Of all who find the lease run out at the same time, one gets the next one.
+    /// Of all functions that find the lease expired at the same time, one gets the next lease.
     async fn take_up(table: &'a Table, stored: Notification) -> Result<Start<'a>, TableError> {
         let expired = stored.lease_until;
         let attempt = Self {
@@ -144,17 +143,17 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// What is to be sent.
+    /// The notification to be sent.
     #[must_use]
     pub const fn notification(&self) -> &Notification {
         &self.notification
     }
 
-    /// The mail service took it. Tries harder than usual to write that down, because a
-    /// second message follows if it does not succeed.
+    /// The mail service has accepted it. Tries harder than usual to record that, because otherwise
+    /// a second message follows.
     ///
     /// # Errors
-    /// If the table does not answer for several seconds.
+    /// If the table does not respond for several seconds.
     pub async fn sent(self, message_id: &str) -> Result<(), TableError> {
         let sent_at = Utc::now().to_rfc3339();
         let attempts = ExponentialBuilder::default()
@@ -175,10 +174,10 @@ impl<'a> Attempt<'a> {
         write.retry(attempts).await.map(|_| ())
     }
 
-    /// The mail service will never take it.
+    /// The mail service will never accept it.
     ///
     /// # Errors
-    /// If the table does not answer.
+    /// If the table does not respond.
     pub async fn refused(self, reason: FailureReason) -> Result<(), TableError> {
         self.update(Update {
             set: "#state = :failed, failureReason = :reason",
@@ -193,10 +192,10 @@ impl<'a> Attempt<'a> {
         .map(|_| ())
     }
 
-    /// It was not sent: the next attempt need not wait for the lease to run out.
+    /// It was not sent: the next attempt need not wait for the lease to expire.
     ///
     /// # Errors
-    /// If the table does not answer.
+    /// If the table does not respond.
     pub async fn released(self) -> Result<(), TableError> {
         self.update(Update {
             set: "leaseUntil = :now",
@@ -211,7 +210,7 @@ impl<'a> Attempt<'a> {
         .map(|_| ())
     }
 
-    /// Whether the condition held, and the item was changed.
+    /// Returns whether the condition held and the item was changed.
     async fn update(&self, update: Update) -> Result<bool, TableError> {
         let Key { partition, sort } = &self.notification.key;
         let values: HashMap<_, _> = update
@@ -243,7 +242,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// A change of the item.
+/// A change to the item.
 struct Update {
     set: &'static str,
     condition: &'static str,
@@ -256,19 +255,19 @@ fn is_refused_condition(error: &SdkError<UpdateItemError>) -> bool {
         .is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
-/// What became of storing a notification.
+/// The result of storing a notification.
 enum Stored {
-    /// It is stored.
+    /// It was stored.
     New,
-    /// Its event has this one already.
+    /// The event already has this one.
     Before(Box<Notification>),
-    /// Its event had one, which somebody removed.
+    /// The event had one, which somebody has deleted.
     Removed,
-    /// A later version of the patient was seen before.
+    /// A later version of the patient has been seen.
     OutOfDate,
 }
 
-/// Stores the event's notification and moves the patient's mark, both or none.
+/// Stores the event's notification and advances the patient's mark: both or neither.
 async fn put_if_new(
     table: &Table,
     event: &PatientEvent,

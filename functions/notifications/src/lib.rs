@@ -1,8 +1,8 @@
 //! Notifications: welcomes new patients by e-mail, and shows what was sent to whom.
 //!
-//! [`notify_patients`] hears of new patients from Kafka, [`list_notifications`] answers what
-//! became of each message. What the table looks like is said in [`notification`]; that a
-//! message is sent by one function at a time is the business of [`attempt`].
+//! [`notify_patients`] learns of new patients from Kafka; [`list_notifications`] returns what
+//! became of each message. [`notification`] describes the table; [`attempt`] makes sure that only
+//! one function at a time sends a message.
 
 pub mod attempt;
 pub mod list_notifications;

@@ -1,5 +1,5 @@
-//! `GET /api/notifications?patientId=…`: what was sent to a patient, newest first, a page at
-//! a time.
+//! `GET /api/notifications?patientId=…`: what was sent to a patient, newest first, a page at a
+//! time.
 
 use std::sync::Arc;
 
@@ -39,18 +39,18 @@ pub fn routes(database: PgPool, NotificationsTable(table): NotificationsTable) -
     )
 }
 
-/// Whose notifications, and which page of them.
+/// Whose notifications, and which page.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Page {
-    /// The patient.
+    /// The patient's id.
     #[param(value_type = Uuid, required = true)]
     patient_id: Option<String>,
-    /// `nextCursor` of the page before; the first page without it.
+    /// `nextCursor` of the previous page; omit it for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<Position>>,
-    /// How many notifications, 1 to 100.
+    /// The number of notifications per page, 1 to 100.
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
     limit: Limit,
@@ -64,7 +64,7 @@ type Position = (Time, Id);
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NotificationList {
     notifications: Vec<Notification>,
-    /// Hand it back as `cursor` for the next page; null on the last one.
+    /// Send it as `cursor` to get the next page; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -88,12 +88,12 @@ pub(crate) struct Notification {
     patient_id: Uuid,
     kind: Kind,
     channel: Channel,
-    /// Where it was sent.
+    /// The address that it was sent to.
     recipient: String,
     subject: String,
     state: State,
     created_at: DateTime<Utc>,
-    /// When the mail service took it; null where it did not.
+    /// When the mail service accepted it; null if it has not.
     #[schema(required)]
     sent_at: Option<DateTime<Utc>>,
 }
@@ -116,7 +116,7 @@ impl From<notification::Notification> for Notification {
 
 /// List a patient's notifications
 ///
-/// The messages that the patient was sent, the newest first, and what became of each.
+/// The messages to the patient, newest first, and what became of each.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "notifications",
     params(Page),

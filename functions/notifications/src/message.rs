@@ -1,4 +1,4 @@
-//! What is written to a patient. The words are in `templates/`.
+//! The messages to patients. Their texts are in `templates/`.
 
 /// A message as the patient reads it.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,18 +16,18 @@ impl std::fmt::Debug for Message {
     }
 }
 
-/// Who writes: the name of the clinic.
+/// The sender: the name of the clinic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clinic(String);
 
 impl Clinic {
-    /// A clinic of this name.
+    /// A clinic with this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(one_line(name))
     }
 
-    /// `CLINIC_NAME`, or just "the clinic".
+    /// Reads `CLINIC_NAME`; "the clinic" if it is not set.
     #[must_use]
     pub fn from_env() -> Self {
         Self::new(&std::env::var("CLINIC_NAME").unwrap_or_default())
@@ -42,7 +42,7 @@ impl Clinic {
     }
 }
 
-/// Welcomes a patient of this name.
+/// The welcome message to a patient with this name.
 #[must_use]
 pub fn welcome(name: &str, clinic: &Clinic) -> Message {
     let (name, clinic) = (one_line(name), clinic.name());
@@ -59,8 +59,8 @@ pub fn welcome(name: &str, clinic: &Clinic) -> Message {
     }
 }
 
-/// The text on one line and without control characters, so that no name can begin a header
-/// or a paragraph of its own.
+/// The text on one line and without control characters, so that no name can start a header or a
+/// paragraph.
 fn one_line(text: &str) -> String {
     let words = text
         .split(|character: char| character.is_control() || character.is_whitespace())
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_begins_no_line_of_its_own() {
+    fn a_name_cannot_start_a_line() {
         let clinic = Clinic::new("Us\r\nBcc: all@clinic.example\u{2028}\0");
         let message = welcome("Zoë\r\n\r\nPay here:\u{85}\u{2029}now\u{7}\u{b}", &clinic);
         assert_eq!(message.subject, "Welcome to Us Bcc: all@clinic.example");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_no_template() {
+    fn a_name_is_not_expanded_as_a_template() {
         let message = welcome("{clinic} {0} {}", &Clinic::new("{name}"));
         assert_eq!(message.subject, "Welcome to {name}");
         assert!(
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clinic_without_a_name_is_the_clinic() {
+    fn without_a_name_the_clinic_is_called_the_clinic() {
         assert_eq!(
             welcome("Zoë", &Clinic::new(" ")).subject,
             "Welcome to the clinic"

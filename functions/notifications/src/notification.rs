@@ -1,10 +1,9 @@
-//! A notification, and what the notifications table looks like.
+//! A notification, and the structure of the notifications table.
 //!
-//! One item per notification: `pk` is `PATIENT#<patient id>`, `sk` is
-//! `<time of the event>#<event id>`, so that a patient's notifications stand in the order of
-//! their events, and an event has one at most. Notifications stay. The version of each
-//! patient that was seen last stands apart, in the items of [`events::seen`]; only those of
-//! deleted patients expire.
+//! One item per notification: `pk` is `PATIENT#<patient id>`, `sk` is `<time of the event>#<event
+//! id>`, so a patient's notifications are in the order of their events, and an event has at most
+//! one. Notifications are kept. The last version seen of each patient is kept separately, in the
+//! items of [`events::seen`]; only those of deleted patients expire.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use events::PatientEvent;
@@ -20,7 +19,7 @@ use store::{MissingSetting, Table};
 pub struct NotificationsTable(pub Table);
 
 impl NotificationsTable {
-    /// The table that `NOTIFICATIONS_TABLE` names. Nothing is read yet.
+    /// The table named by `NOTIFICATIONS_TABLE`. Nothing is read yet.
     ///
     /// # Errors
     /// If the setting is missing.
@@ -31,7 +30,7 @@ impl NotificationsTable {
 
 store::from_environment!(NotificationsTable);
 
-/// What a notification is for.
+/// The occasion of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schema(as = NotificationKind)]
@@ -49,28 +48,28 @@ pub enum Channel {
     Email,
 }
 
-/// What became of a notification.
+/// The state of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schema(as = NotificationState)]
 pub enum State {
-    /// It is being sent, or will be tried again.
+    /// It is being sent, or will be retried.
     Pending,
-    /// The mail service has taken it.
+    /// The mail service has accepted it.
     Sent,
-    /// It was refused for good.
+    /// It was finally rejected.
     Failed,
 }
 
-/// Why a notification was refused for good.
+/// Why a notification was finally rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FailureReason {
-    /// The patient's e-mail address is none that mail can be sent to.
+    /// The patient's e-mail address is not one that mail can be sent to.
     InvalidRecipient,
-    /// The mail service does not send this message.
+    /// The mail service rejects this message.
     MessageRejected,
-    /// The mail service cannot read this message.
+    /// The mail service cannot parse this message.
     InvalidMessage,
 }
 
@@ -84,19 +83,19 @@ impl From<mail::Refusal> for FailureReason {
     }
 }
 
-/// Where a notification stands in the table.
+/// The key of a notification in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
-    /// The patient.
+    /// The partition key: the patient.
     #[serde(rename = "pk")]
     pub partition: String,
-    /// The event.
+    /// The sort key: the event.
     #[serde(rename = "sk")]
     pub sort: String,
 }
 
 impl Key {
-    /// Where the notification of this event stands.
+    /// The key of this event's notification.
     #[must_use]
     pub fn of(event: &PatientEvent) -> Self {
         Self {
@@ -106,13 +105,13 @@ impl Key {
     }
 }
 
-/// Where all notifications of a patient stand.
+/// The partition of a patient's notifications.
 pub(crate) fn partition(patient_id: Uuid) -> String {
     format!("PATIENT#{patient_id}")
 }
 
-/// Sorts by time. All times have the same number of digits, so that this is also the order
-/// of the texts.
+/// The sort key. All times have the same number of digits, so the order of the keys is the order of
+/// the times.
 pub(crate) fn sort(occurred_at: DateTime<Utc>, event_id: Uuid) -> String {
     let time = occurred_at.to_rfc3339_opts(SecondsFormat::Micros, true);
     format!("{time}#{event_id}")
@@ -122,47 +121,46 @@ pub(crate) fn sort(occurred_at: DateTime<Utc>, event_id: Uuid) -> String {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notification {
-    /// Where it stands.
+    /// Its key.
     #[serde(flatten)]
     pub key: Key,
-    /// Names the notification.
+    /// Identifies the notification.
     pub id: Uuid,
-    /// Whom it is for.
+    /// The patient whom it is for.
     pub patient_id: Uuid,
-    /// What it tells of.
+    /// The event that caused it.
     pub event_id: Uuid,
-    /// When that happened.
+    /// When that event happened.
     pub occurred_at: DateTime<Utc>,
-    /// What it is for.
+    /// The occasion.
     pub kind: Kind,
     /// How it is sent.
     pub channel: Channel,
-    /// Where it is sent.
+    /// The address that it is sent to.
     pub recipient: String,
     /// One line.
     pub subject: String,
     /// Plain text.
     pub text: String,
-    /// What became of it.
+    /// Its state.
     pub state: State,
-    /// Until when the function that is sending it has it for itself, in milliseconds since
-    /// 1970.
+    /// Until when the function that is sending it holds it, in milliseconds since 1970.
     pub lease_until: i64,
-    /// When it was first taken up.
+    /// When it was first stored.
     pub created_at: DateTime<Utc>,
-    /// When the mail service took it.
+    /// When the mail service accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<DateTime<Utc>>,
-    /// What the mail service calls it.
+    /// The mail service's message id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Why it was refused.
+    /// Why it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<FailureReason>,
 }
 
 impl Notification {
-    /// The welcome to a patient who was registered with this event.
+    /// The welcome message to the patient who was registered with this event.
     #[must_use]
     pub fn welcome(event: &PatientEvent, recipient: &str, message: Message) -> Self {
         Self {

@@ -1,10 +1,9 @@
 //! Welcomes every new patient once.
 //!
-//! Stores the welcome as `PENDING`, sends it, and stores what became of it; [`attempt`] says
-//! how duplicates and crashes are kept apart. That somebody whom the clinic has known before was
-//! registered, changes to a patient and their removal are no reason to write to them: they are
-//! only marked as seen, so that a welcome that comes after
-//! them is not sent any more.
+//! Stores the welcome as `PENDING`, sends it, and stores the outcome; [`attempt`] describes how
+//! duplicates and crashes are handled. Registrations without a welcome, changes to a patient and
+//! deletions are not a reason to write to the patient. They are only marked as seen, so that a
+//! welcome that arrives after them is no longer sent.
 //!
 //! [`attempt`]: crate::attempt
 
@@ -18,36 +17,36 @@ use crate::{
     notification::Notification,
 };
 
-/// Why a patient is not notified yet. The event has to come again.
+/// Why a patient has not been notified yet. The event has to be redelivered.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
-    /// Another function is sending it, or died while it did.
-    #[error("another attempt at this notification is not over")]
+    /// Another function is sending the message, or died while sending it.
+    #[error("another attempt at this notification is in progress")]
     Held,
-    /// The mail service did not take it.
+    /// The mail service did not accept it.
     #[error(transparent)]
     Mail(MailError),
-    /// The table did not do its part.
+    /// The table failed.
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
-/// What it takes to notify somebody.
+/// Notifies patients.
 #[derive(Debug)]
 pub struct Notifier {
     /// Where notifications are stored.
     pub table: Table,
-    /// What sends them.
+    /// Sends them.
     pub mailer: Mailer,
-    /// Who writes.
+    /// The sender.
     pub clinic: Clinic,
 }
 
 impl Notifier {
-    /// Does what this event calls for, unless it was done before.
+    /// Does what this event requires, unless that has been done before.
     ///
     /// # Errors
-    /// If it could not be done now.
+    /// If it cannot be done now.
     pub async fn notify(&self, event: &PatientEvent) -> Result<Effect, NotifyError> {
         let Change::Created(patient) = &event.change else {
             return Ok(self.see(event).await?);
@@ -88,11 +87,11 @@ impl Notifier {
         match sent {
             Ok(message_id) => attempt.sent(&message_id).await?,
             Err(MailError::Refused(reason)) => {
-                tracing::warn!(notificationId = %id, reason = ?reason, "the notification was refused");
+                tracing::warn!(notificationId = %id, reason = ?reason, "the notification was rejected");
                 attempt.refused(reason.into()).await?;
             }
             Err(unavailable) => {
-                // The lease runs out by itself where this fails too.
+                // If this fails too, the lease expires by itself.
                 let _ = attempt.released().await;
                 return Err(NotifyError::Mail(unavailable));
             }

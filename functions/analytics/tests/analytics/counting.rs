@@ -66,7 +66,7 @@ async fn a_duplicate_changes_nothing() {
 }
 
 #[tokio::test]
-async fn twenty_at_the_same_time_count_once() {
+async fn twenty_concurrent_deliveries_count_once() {
     let table = testing::table().await;
     let registered = event(
         "2024-05-01T12:00:00Z",
@@ -80,7 +80,7 @@ async fn twenty_at_the_same_time_count_once() {
 }
 
 #[tokio::test]
-async fn different_events_at_the_same_time_count_all() {
+async fn different_concurrent_events_are_all_counted() {
     let table = testing::table().await;
     let events: Vec<PatientEvent> = (0..60)
         .map(|number| {
@@ -162,7 +162,7 @@ fn history() -> [PatientEvent; 3] {
 }
 
 #[tokio::test]
-async fn what_comes_after_a_later_version_changes_nothing() {
+async fn an_event_after_a_later_version_changes_nothing() {
     let table = testing::table().await;
     let [registered, changed, deleted] = history();
     assert_eq!(count(&table, &changed).await.unwrap(), Effect::Applied);
@@ -193,7 +193,7 @@ async fn another_event_of_the_same_version_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_history_that_is_replayed_many_times_at_once_counts_once() {
+async fn a_history_replayed_concurrently_counts_once() {
     let table = testing::table().await;
     let histories: Vec<_> = (0..5).map(|_| history()).collect();
     let replay = async || {
@@ -240,7 +240,7 @@ async fn only_the_mark_of_a_deleted_patient_expires() {
 }
 
 #[tokio::test]
-async fn what_was_counted_when_each_event_had_a_mark_is_not_counted_again() {
+async fn an_event_counted_under_its_own_mark_is_not_counted_again() {
     let table = testing::table().await;
     let [registered, changed, _] = history();
     let put = table.client().await.put_item().table_name(table.name());
@@ -262,7 +262,7 @@ async fn what_was_counted_when_each_event_had_a_mark_is_not_counted_again() {
 }
 
 #[tokio::test]
-async fn a_collision_is_tried_again() {
+async fn a_collision_is_retried() {
     let (table, _) = colliding_table(3).await;
     let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
     assert_eq!(count(&table, &removed).await.unwrap(), Effect::Applied);
@@ -280,7 +280,7 @@ async fn endless_collisions_fail_the_event() {
     assert!(attempts.load(Ordering::SeqCst) > 3);
 }
 
-/// A table whose first transactions collide with others, as only DynamoDB itself lets them.
+/// A table whose first transactions collide with others, which only DynamoDB itself produces.
 async fn colliding_table(collisions: usize) -> (Table, Arc<AtomicUsize>) {
     async fn transact(
         State((collisions, attempts)): State<(usize, Arc<AtomicUsize>)>,

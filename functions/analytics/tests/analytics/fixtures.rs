@@ -22,7 +22,7 @@ pub(crate) fn event(occurred_at: &str, change: Change) -> PatientEvent {
     }
 }
 
-/// Somebody who registered on 1 May 2024.
+/// A patient who was registered on 1 May 2024.
 pub(crate) fn born_on(date_of_birth: &str) -> Patient {
     Patient {
         name: "Zoë Ærøskøbing 🩺".to_owned(),
@@ -39,7 +39,7 @@ pub(crate) async fn count_all(table: &Table, events: &[PatientEvent]) {
     }
 }
 
-/// What `GET /api/analytics/patients` answers an auditor.
+/// The response to an auditor's `GET /api/analytics/patients`.
 pub(crate) async fn get(table: Table, query: &str) -> (StatusCode, Value) {
     let request = Request::get(format!("/api/analytics/patients{query}"))
         .body(Body::empty())
@@ -62,7 +62,7 @@ pub(crate) async fn answer(table: Table, request: Request<Body>) -> (StatusCode,
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-/// The sum of a period, for tests that read after they counted.
+/// The totals of a period, for tests that read what they have counted.
 pub(crate) async fn totals(table: Table, query: &str) -> Value {
     let (status, mut body) = get(table, query).await;
     assert_eq!(status, StatusCode::OK, "{body}");

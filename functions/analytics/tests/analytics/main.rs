@@ -1,4 +1,4 @@
-//! Analytics against a real DynamoDB API: what was counted, and what a client is answered.
+//! Analytics with a real DynamoDB API: what is counted, and the responses to clients.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

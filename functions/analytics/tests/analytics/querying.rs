@@ -1,4 +1,4 @@
-//! What a client is answered.
+//! The responses to clients.
 
 use axum::body::Body;
 use chrono::Utc;
@@ -11,7 +11,7 @@ use store::testing;
 use crate::fixtures::{answer, born_on, count_all, event, get};
 
 #[tokio::test]
-async fn every_day_of_the_period_is_there() {
+async fn analytics_include_every_day_of_the_period() {
     let table = testing::table().await;
     count_all(
         &table,
@@ -50,7 +50,7 @@ async fn every_day_of_the_period_is_there() {
 }
 
 #[tokio::test]
-async fn a_whole_year_is_read() {
+async fn analytics_of_a_whole_year_are_complete() {
     let table = testing::table().await;
     let time = |month| format!("2024-{month:02}-15T12:00:00Z");
     let events: Vec<_> = (1..=12)
@@ -63,7 +63,7 @@ async fn a_whole_year_is_read() {
 }
 
 #[tokio::test]
-async fn the_default_is_the_last_thirty_days() {
+async fn the_default_period_is_the_last_thirty_days() {
     let table = testing::table().await;
     let before = Utc::now();
     count_all(&table, &[event(&before.to_rfc3339(), Change::Deleted)]).await;
@@ -76,7 +76,7 @@ async fn the_default_is_the_last_thirty_days() {
 }
 
 #[tokio::test]
-async fn a_wrong_date_is_named() {
+async fn an_invalid_date_is_named() {
     for (query, field) in [
         ("?from=yesterday", "from"),
         ("?to=2024-02-30", "to"),
@@ -113,7 +113,7 @@ async fn a_time_stands_for_its_day() {
 }
 
 #[tokio::test]
-async fn both_wrong_dates_are_named() {
+async fn two_invalid_dates_are_both_named() {
     let (_, body) = get(testing::table().await, "?from=a&to=b").await;
     assert_eq!(body["errors"].as_object().unwrap().len(), 2, "{body}");
     let (_, body) = get(testing::table().await, "?to=2024-05-01T00:00:00+01:00").await;
@@ -122,7 +122,7 @@ async fn both_wrong_dates_are_named() {
 }
 
 #[tokio::test]
-async fn a_broken_query_string_is_refused() {
+async fn a_malformed_query_string_is_rejected() {
     for query in ["?from=2024-05-01&from=2024-05-02", "?from=%ff"] {
         let (status, body) = get(testing::table().await, query).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
@@ -130,7 +130,7 @@ async fn a_broken_query_string_is_refused() {
 }
 
 #[tokio::test]
-async fn only_who_may_read_analytics_does() {
+async fn only_permitted_roles_may_query_analytics() {
     let path = "/api/analytics/patients?from=wrong";
     let request = || Request::get(path).body(Body::empty()).unwrap();
     for (request, expected) in [

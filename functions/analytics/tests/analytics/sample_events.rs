@@ -1,4 +1,4 @@
-//! The samples for `cargo lambda invoke` are what the functions take.
+//! The functions accept the samples for `cargo lambda invoke`.
 
 use analytics::count_patient_events::count;
 use aws_lambda_events::kafka::KafkaEvent;
@@ -10,7 +10,7 @@ use store::testing;
 use crate::fixtures::{answer, totals};
 
 #[tokio::test]
-async fn the_events_to_count_can_be_counted() {
+async fn the_sample_events_are_counted() {
     let sample = include_str!("../../../../events/count-patient-events.json");
     let sample: KafkaEvent = serde_json::from_str(sample).unwrap();
     let table = testing::table().await;
@@ -30,7 +30,7 @@ async fn the_events_to_count_can_be_counted() {
 }
 
 #[tokio::test]
-async fn the_query_is_answered() {
+async fn the_sample_query_succeeds() {
     let sample = include_str!("../../../../events/query-patient-analytics.json");
     let request = lambda_http::request::from_str(sample).unwrap();
     let request = request.map(|_| axum::body::Body::empty());

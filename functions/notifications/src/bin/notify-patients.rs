@@ -1,4 +1,4 @@
-//! Welcomes the patients that are created on `patient.events.v1`.
+//! Welcomes the patients whose registration is announced on `patient.events.v1`.
 
 use mail::Mailer;
 use notifications::{message::Clinic, notify_patients::Notifier};

@@ -47,7 +47,7 @@ pub(crate) fn event(patient_id: Uuid, change: Change) -> PatientEvent {
     }
 }
 
-/// Sends with this mail service, and stores in a table of its own.
+/// A notifier that sends with this mail service and has its own table.
 pub(crate) async fn notifier(ses: &Ses) -> Notifier {
     Notifier {
         table: testing::table().await,
@@ -61,7 +61,7 @@ pub(crate) async fn same(table: &Table) -> Table {
     Table::with_client(table.name().to_owned(), table.client().await.clone())
 }
 
-/// What the table holds for an event.
+/// What the table contains for an event.
 pub(crate) async fn stored(table: &Table, event: &PatientEvent) -> Option<Notification> {
     let key = Key::of(event);
     let get = table.client().await.get_item().table_name(table.name());
@@ -75,7 +75,7 @@ pub(crate) async fn stored(table: &Table, event: &PatientEvent) -> Option<Notifi
     Some(serde_dynamo::from_item(item).unwrap())
 }
 
-/// Lets the time pass after which the notification is taken up again.
+/// Makes the lease expire, after which the notification may be taken up again.
 pub(crate) async fn let_the_lease_run_out(table: &Table, event: &PatientEvent) {
     let key = Key::of(event);
     let update = table.client().await.update_item().table_name(table.name());
@@ -94,7 +94,7 @@ pub(crate) async fn let_the_lease_run_out(table: &Table, event: &PatientEvent) {
         .unwrap();
 }
 
-/// What `GET /api/notifications` answers a receptionist.
+/// The response to a receptionist's `GET /api/notifications`.
 pub(crate) async fn get(database: &PgPool, table: &Table, query: &str) -> (StatusCode, Value) {
     let request = Request::get(format!("/api/notifications{query}"))
         .body(Body::empty())

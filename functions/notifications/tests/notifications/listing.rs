@@ -1,4 +1,4 @@
-//! What a client is answered.
+//! The responses to clients.
 
 use axum::body::Body;
 use chrono::TimeDelta;
@@ -46,7 +46,7 @@ async fn a_sent_notification_is_shown(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_failed_notification_was_never_sent(database: PgPool) {
+async fn a_failed_notification_has_no_time_of_sending(database: PgPool) {
     let ses = Ses::start().await;
     let notifier = notifier(&ses).await;
     let event = created(zoe());
@@ -62,7 +62,7 @@ async fn a_failed_notification_was_never_sent(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn pages_go_from_new_to_old_without_gap_or_repetition(database: PgPool) {
+async fn pages_go_from_new_to_old_without_gaps_or_duplicates(database: PgPool) {
     let notifier = notifier(&Ses::start().await).await;
     let patient_id = Uuid::now_v7();
     let events: Vec<PatientEvent> = (1..=7)
@@ -119,7 +119,7 @@ fn ids(body: &Value) -> Vec<String> {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_cursor_opens_no_other_patients_notifications(database: PgPool) {
+async fn a_cursor_does_not_open_another_patients_notifications(database: PgPool) {
     let notifier = notifier(&Ses::start().await).await;
     let patient_id = Uuid::now_v7();
     for patient_version in 1..=2 {
@@ -144,7 +144,7 @@ async fn a_cursor_opens_no_other_patients_notifications(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_unknown_patient_was_sent_nothing(database: PgPool) {
+async fn an_unknown_patient_has_no_notifications(database: PgPool) {
     let table = testing::table().await;
     let (status, body) = get(&database, &table, &format!("?patientId={}", Uuid::now_v7())).await;
     assert_eq!(status, StatusCode::OK);
@@ -152,7 +152,7 @@ async fn an_unknown_patient_was_sent_nothing(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_wrong_patient_id_is_named(database: PgPool) {
+async fn an_invalid_patient_id_is_named(database: PgPool) {
     let table = testing::table().await;
     for query in [
         "",
@@ -208,7 +208,7 @@ async fn a_refusal_names_the_patient_however_the_id_was_written(database: PgPool
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_wrong_limit_or_cursor_is_refused(database: PgPool) {
+async fn an_invalid_limit_or_cursor_is_rejected(database: PgPool) {
     let table = testing::table().await;
     let patient = format!("?patientId={}", Uuid::now_v7());
     for (rest, parameter) in [
@@ -231,7 +231,7 @@ async fn a_wrong_limit_or_cursor_is_refused(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn only_who_may_read_notifications_does(database: PgPool) {
+async fn only_permitted_roles_may_list_notifications(database: PgPool) {
     let request = || {
         Request::get("/api/notifications")
             .body(Body::empty())

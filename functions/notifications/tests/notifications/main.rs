@@ -1,4 +1,4 @@
-//! Notifications against a real DynamoDB API, and a mail service that answers as SES does.
+//! Notifications with a real DynamoDB API, and a mail service that behaves like SES.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,6 +12,6 @@ use std::sync::LazyLock;
 use schemas::{Service, together};
 use sqlx::migrate::Migrator;
 
-/// Those that publish functions which the service calls.
+/// The schemas whose published functions the service calls.
 static SCHEMAS: LazyLock<Migrator> =
     LazyLock::new(|| together([Service::Audit, Service::Patients]));

@@ -48,7 +48,7 @@ async fn a_new_patient_is_welcomed() {
 }
 
 #[tokio::test]
-async fn who_is_not_to_be_welcomed_hears_nothing() {
+async fn a_patient_registered_without_a_welcome_gets_none() {
     let ses = Ses::start().await;
     let notifier = notifier(&ses).await;
     let event = event(Uuid::now_v7(), Change::CreatedWithoutWelcome(zoe()));
@@ -71,7 +71,7 @@ async fn a_duplicate_sends_nothing() {
 }
 
 #[tokio::test]
-async fn twenty_at_the_same_time_send_one() {
+async fn twenty_concurrent_deliveries_send_one_message() {
     let ses = Ses::start().await;
     let notifier = notifier(&ses).await;
     let event = created(zoe());
@@ -106,7 +106,7 @@ async fn two_events_are_two_notifications() {
 }
 
 #[tokio::test]
-async fn changes_and_removals_send_nothing() {
+async fn changes_and_deletions_send_nothing() {
     let ses = Ses::start().await;
     let notifier = notifier(&ses).await;
     for change in [Change::Updated(zoe()), Change::Deleted] {
@@ -118,7 +118,7 @@ async fn changes_and_removals_send_nothing() {
 }
 
 #[tokio::test]
-async fn a_mail_service_that_recovers_gets_the_same_message() {
+async fn a_mail_service_that_recovers_gets_the_original_message() {
     for refusal in [
         DOWN,
         THROTTLING,
@@ -148,7 +148,7 @@ async fn a_mail_service_that_recovers_gets_the_same_message() {
 }
 
 #[tokio::test]
-async fn a_mail_service_that_cannot_be_reached_is_tried_again() {
+async fn an_unreachable_mail_service_is_retried() {
     let ses = Ses::start().await;
     let nowhere = ses.config().endpoint_url("http://127.0.0.1:1");
     let mut notifier = notifier(&ses).await;
@@ -165,7 +165,7 @@ async fn a_mail_service_that_cannot_be_reached_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_is_final() {
+async fn a_final_rejection_is_not_retried() {
     for (refusal, reason) in [
         (MESSAGE_REJECTED, FailureReason::MessageRejected),
         (INVALID_PARAMETER, FailureReason::InvalidMessage),
@@ -191,7 +191,7 @@ async fn a_refusal_for_good_is_final() {
 }
 
 #[tokio::test]
-async fn no_mail_goes_to_what_is_not_one_address() {
+async fn no_mail_is_sent_to_anything_but_a_single_address() {
     for email in [
         "",
         "zoe",
@@ -221,7 +221,7 @@ async fn no_mail_goes_to_what_is_not_one_address() {
 }
 
 #[tokio::test]
-async fn what_a_dead_function_left_behind_is_sent() {
+async fn a_notification_left_behind_by_a_dead_function_is_sent() {
     let ses = Ses::start().await;
     let notifier = notifier(&ses).await;
     let event = created(zoe());
@@ -280,7 +280,7 @@ async fn an_older_change_does_not_move_the_mark_back() {
 }
 
 #[tokio::test]
-async fn a_registration_and_a_deletion_at_the_same_time_send_one_welcome_at_most() {
+async fn a_concurrent_registration_and_deletion_send_at_most_one_welcome() {
     for _ in 0..10 {
         let ses = Ses::start().await;
         let notifier = notifier(&ses).await;
@@ -305,7 +305,7 @@ async fn a_registration_and_a_deletion_at_the_same_time_send_one_welcome_at_most
 }
 
 #[tokio::test]
-async fn a_notification_from_before_there_were_marks_is_not_sent_again() {
+async fn a_notification_from_before_marks_existed_is_not_sent_again() {
     let ses = Ses::start().await;
     let notifier = notifier(&ses).await;
     let event = created(zoe());
@@ -340,7 +340,7 @@ async fn die_before_sending(notifier: &Notifier, event: &PatientEvent) {
 }
 
 #[tokio::test]
-async fn who_lost_the_lease_undoes_nothing() {
+async fn an_attempt_that_lost_its_lease_undoes_nothing() {
     let ses = Ses::start().await;
     let notifier = notifier(&ses).await;
     let event = created(zoe());
@@ -371,7 +371,7 @@ async fn who_lost_the_lease_undoes_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_patient_is_in_an_error() {
+async fn errors_reveal_nothing_of_the_patient() {
     for refusal in [DOWN, THROTTLING, SENDER_NOT_VERIFIED] {
         let ses = Ses::start().await;
         let notifier = notifier(&ses).await;
@@ -386,7 +386,7 @@ async fn nothing_of_the_patient_is_in_an_error() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_sends_nothing() {
+async fn without_its_table_nothing_is_sent() {
     let ses = Ses::start().await;
     let mut notifier = notifier(&ses).await;
     let client = notifier.table.client().await.clone();

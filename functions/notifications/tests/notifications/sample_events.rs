@@ -1,4 +1,4 @@
-//! The samples for `cargo lambda invoke` are what the functions take.
+//! The functions accept the samples for `cargo lambda invoke`.
 
 use aws_lambda_events::kafka::KafkaEvent;
 use base64::{Engine as _, engine::general_purpose::STANDARD};

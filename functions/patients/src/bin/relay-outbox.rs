@@ -1,5 +1,5 @@
-//! On a schedule, and when the run before had no time for the rest: delivers what
-//! requests left in the outbox.
+//! On a schedule, and when the previous run had no time for the rest: delivers what requests left
+//! in the outbox.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use next_run::{NextRun, end_of_run};
 use patients::{outbox::Delivery, relay_outbox::relay_outbox};
 use serde::de::IgnoredAny;
 
-/// How long before its time-out the function begins no further delivery. The last one may take
-/// some seconds, and so may what comes after it.
+/// How long before its timeout the function stops starting deliveries. The last one may take some
+/// seconds, and so may the work after it.
 const RESERVE: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]

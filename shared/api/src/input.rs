@@ -176,7 +176,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     struct Named {
-        #[expect(dead_code, reason = "only whether it can be read is of interest")]
+        #[expect(dead_code, reason = "deserialized but never read")]
         name: Option<String>,
     }
 

@@ -381,17 +381,17 @@ mod tests {
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Outer {
-        #[expect(dead_code, reason = "only whether it can be read is of interest")]
+        #[expect(dead_code, reason = "deserialized but never read")]
         inner: Inner,
         optional: Option<Kind>,
         #[serde(default)]
-        #[expect(dead_code, reason = "only whether it can be read is of interest")]
+        #[expect(dead_code, reason = "deserialized but never read")]
         read_only: ReadOnly,
     }
 
     #[derive(Debug, Deserialize)]
     struct Inner {
-        #[expect(dead_code, reason = "only whether it can be read is of interest")]
+        #[expect(dead_code, reason = "deserialized but never read")]
         number: u8,
     }
 

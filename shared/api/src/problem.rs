@@ -17,7 +17,7 @@ pub type FieldErrors = BTreeMap<String, String>;
 /// Every kind of problem that a client can get. The names are stable: clients may branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemType {
-    /// The input breaks a rule; `errors` says which field breaks which.
+    /// The input is invalid; `errors` says which fields, and why.
     InvalidInput,
     /// No valid access token came with the request.
     Unauthorized,

@@ -248,7 +248,7 @@ fn trace(record: &KafkaRecord) -> TraceContext {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use std::cell::RefCell;
 

@@ -1,6 +1,6 @@
 //! Analytics with a real DynamoDB API: what is counted, and the responses to clients.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod counting;
 mod fixtures;

@@ -1,6 +1,6 @@
 //! Notifications with a real DynamoDB API, and a mail service that behaves like SES.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod fixtures;
 mod listing;

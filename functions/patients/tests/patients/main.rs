@@ -3,7 +3,7 @@
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
-    reason = "a test fails where it cannot go on"
+    reason = "tests fail by panicking"
 )]
 
 mod addresses;

@@ -314,7 +314,7 @@ impl Problem {
         .caused_by(source)
     }
 
-    /// 500. The client learns only the request id.
+    /// 500: the client learns only the request id.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(
             ProblemType::Internal,

@@ -24,6 +24,7 @@
 //!     entity_tag   text,
 //!     location     text,
 //!     body         bytea       NOT NULL,
+//!     subject      uuid,
 //!     created_at   timestamptz NOT NULL DEFAULT now()
 //! );
 //! CREATE INDEX ON <schema>.idempotency_key (created_at);

@@ -18,17 +18,25 @@
 //! authorizer's result for a while longer. Operations that grant power check
 //! [`Sessions::must_still`] in their own transaction.
 
+mod beginning;
+mod ending;
 mod items;
 mod lifetimes;
 mod no_session;
 mod opaque_token;
 mod refresh_token;
-mod sessions;
+mod rotation;
+
 mod standing;
+mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod unavailable;
 
+pub use beginning::Running;
 pub use lifetimes::{InvalidLifetimes, Lifetimes};
 pub use no_session::NoSession;
 pub use opaque_token::{NoRandomness, OpaqueToken};
-pub use sessions::{Presented, Running, Sessions, SessionsUnavailable};
+pub use rotation::Presented;
+pub use table::Sessions;
+pub use unavailable::SessionsUnavailable;

@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean test first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx generate rustdoc front-end
+.PHONY: help up down status logs deploy clean check test first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx generate rustdoc front-end
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -48,8 +48,25 @@ deploy: orchestrator ## Redeploy everything with SAM
 
 ##@ Tests
 
-# On a separate stack, which is stopped afterwards.
-test: orchestrator ## Run every test
+# `cargo test` would also build a test of each of the forty programs, which have none.
+CARGO_TEST = SQLX_OFFLINE=true cargo test --workspace --exclude programs
+
+# Without a stack: what can be told from the code alone.
+check: ## Check formatting, lints, documents and unit tests; needs no stack
+	cargo fmt --all --check
+	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	@$(MAKE) --no-print-directory rustdoc
+	$(CARGO_TEST) --quiet --lib --test generated --test openapi --test permissions
+
+# On a separate stack, which is stopped afterwards. With ONLY, on the one of `make up`.
+test: $(if $(ONLY),test-only,test-all) ## Run every test; ONLY=patients for those of a service, ONLY="system sessions" for some over the stack
+.PHONY: check test-only test-all
+
+test-only: orchestrator
+	@$(ORCHESTRATOR) up > /dev/null
+	@$(ORCHESTRATOR) exec env $(CARGO_TEST) --test $(firstword $(ONLY)) -- $(wordlist 2,99,$(ONLY))
+
+test-all: orchestrator
 	cargo fmt --all --check
 	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
 	@$(MAKE) --no-print-directory rustdoc
@@ -58,7 +75,7 @@ test: orchestrator ## Run every test
 
 # Run by `make test` once the stack is up.
 test-on-stack:
-	cargo test --workspace
+	$(CARGO_TEST)
 	cargo run --bin faults -- --short
 	cd localstack/extension && $$LOCAL_STACK tool ruff check --config pyproject.toml . ../kafka ../*.py ../../tests/schemathesis ../../tests/template
 	cd localstack/extension && $$LOCAL_STACK tool pytest

@@ -6,7 +6,7 @@ mod numbers;
 mod problems;
 
 use anyhow::{Context as _, Result, ensure};
-use local_functions::SERVICES;
+use programs::SERVICES;
 use route::{Method, Row};
 use utoipa::{
     Modify, OpenApi as _,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 use identity::{Permission, Role};
-use local_functions::SERVICES;
+use programs::SERVICES;
 use serde_yaml_ng::Value;
 
 /// `docs/permissions.md`: which role may call which route.

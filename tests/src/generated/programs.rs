@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use local_functions::SERVICES;
+use programs::SERVICES;
 
 use super::File;
 
@@ -17,7 +17,7 @@ pub(super) fn all() -> Vec<File> {
                 .filter(|row| row.function == function)
                 .map(|row| format!("`{} {}`", row.method, row.path))
                 .collect();
-            let path = format!("functions/{}/src/bin/{function}.rs", service.name);
+            let path = format!("programs/src/bin/{function}.rs");
             files.push(File::new(
                 path,
                 program(service.name, function, &routes.join(" and ")),

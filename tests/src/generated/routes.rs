@@ -1,7 +1,7 @@
 //! The table of all routes, for the functions that have to know them without knowing the services.
 
 use anyhow::Result;
-use local_functions::SERVICES;
+use programs::SERVICES;
 use route::Row;
 
 pub(super) fn json() -> Result<String> {

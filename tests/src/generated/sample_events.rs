@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use anyhow::Result;
 use identity::Role;
-use local_functions::SERVICES;
+use programs::SERVICES;
 use route::Row;
 use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use local_functions::{SERVICES, Service};
+use programs::{SERVICES, Service};
 use route::{Method, Row};
 use utoipa::openapi::OpenApi;
 

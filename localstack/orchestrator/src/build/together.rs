@@ -1,4 +1,4 @@
-//! For this machine: all functions in one program, `localstack/functions`, which is linked
+//! For this machine: all functions in one program, `programs/src/local`, which is linked
 //! once. Each function has a `bootstrap` of its own, a script that becomes this program under
 //! the function's name.
 

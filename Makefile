@@ -51,25 +51,39 @@ deploy: orchestrator ## Redeploy everything with SAM
 # `cargo test` would also build a test of each of the forty programs, which have none.
 CARGO_TEST = SQLX_OFFLINE=true cargo test --workspace --exclude programs
 
-# Without a stack: what can be told from the code alone.
-check: ## Check formatting, lints, documents and unit tests; needs no stack
+# What can be told without a stack. The checks of the code wait for the processors, the others
+# mostly for the network and the disk.
+check: check-side-by-side ## Check formatting, lints, documents and unit tests; needs no stack
+	$(CARGO_TEST) --quiet --lib --test generated --test openapi --test permissions
+
+check-side-by-side: orchestrator
+	@$(ORCHESTRATOR) --help > /dev/null
+	@$(MAKE) --no-print-directory -j2 --output-sync=target check-code check-files
+
+check-code:
 	cargo fmt --all --check
 	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
 	@$(MAKE) --no-print-directory rustdoc
-	$(CARGO_TEST) --quiet --lib --test generated --test openapi --test permissions
+
+# Not with `cargo run`, which would wait for the checks of the code.
+check-files: TOOL = $(abspath $(firstword $(wildcard $(addsuffix /local-stack,$(addprefix $(or $(CARGO_TARGET_DIR),target)/,debug */debug))))) tool
+check-files:
+	cd localstack/extension && $(TOOL) ruff check --config pyproject.toml . ../kafka ../*.py ../../tests/schemathesis ../../tests/template
+	$(TOOL) cfn-lint template.yaml
+	$(TOOL) sam validate --lint
+	cd tests/template && $(TOOL) pytest -p no:cacheprovider
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory front-end; \
+	  else echo 'Without npm on the path: the API document is not linted, and no client compiled from it'; fi
 
 # On a separate stack, which is stopped afterwards. With ONLY, on the one of `make up`.
 test: $(if $(ONLY),test-only,test-all) ## Run every test; ONLY=patients for those of a service, ONLY="system sessions" for some over the stack
-.PHONY: check test-only test-all
+.PHONY: check check-side-by-side check-code check-files test-only test-all
 
 test-only: orchestrator
 	@$(ORCHESTRATOR) up > /dev/null
 	@$(ORCHESTRATOR) exec env $(CARGO_TEST) --test $(firstword $(ONLY)) -- $(wordlist 2,99,$(ONLY))
 
-test-all: orchestrator
-	cargo fmt --all --check
-	SQLX_OFFLINE=true cargo clippy --quiet --workspace --all-targets -- --deny warnings
-	@$(MAKE) --no-print-directory rustdoc
+test-all: check-side-by-side
 	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- $(MAKE) --no-print-directory test-on-stack
 
@@ -77,13 +91,7 @@ test-all: orchestrator
 test-on-stack:
 	$(CARGO_TEST)
 	cargo run --bin faults -- --short
-	cd localstack/extension && $$LOCAL_STACK tool ruff check --config pyproject.toml . ../kafka ../*.py ../../tests/schemathesis ../../tests/template
 	cd localstack/extension && $$LOCAL_STACK tool pytest
-	cd tests/template && $$LOCAL_STACK tool pytest -p no:cacheprovider
-	$$LOCAL_STACK tool cfn-lint template.yaml
-	$$LOCAL_STACK tool sam validate --lint
-	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory front-end; \
-	  else echo 'Without npm on the path: the API document is not linted, and no client compiled from it'; fi
 	cd tests/schemathesis && $$LOCAL_STACK tool schemathesis run ../../docs/openapi.json --url $$API_URL
 .PHONY: test-on-stack
 

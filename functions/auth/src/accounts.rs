@@ -1,4 +1,4 @@
-//! Who may log in, and as what.
+//! Accounts: who may log in, and with which role.
 
 mod account;
 pub mod create_account;

@@ -1,7 +1,7 @@
-//! Who may come in: login, the sessions that it begins, the access tokens of the
-//! sessions, and the API Gateway authorizer that reads them.
+//! Authentication and accounts: login, sessions, access tokens, and the API Gateway authorizer that
+//! verifies them.
 //!
-//! A room for each subject, and in it a file for each use case.
+//! One module per subject, one file per use case.
 
 mod accounts;
 mod messages;
@@ -23,7 +23,7 @@ pub use tokens::{authorizer, bearer_token, json_web_keys, keys_in_aws, validate_
 route::service! {
     tags(
         "auth" = "Login, sessions and access tokens",
-        "accounts" = "Who may log in, and as what",
+        "accounts" = "User accounts and roles",
     ),
     login::ROUTE => login,
     refresh::ROUTE => refresh,

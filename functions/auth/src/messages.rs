@@ -1,4 +1,4 @@
-//! What users are told by e-mail.
+//! E-mail to users.
 
 mod due_messages;
 pub mod send_account_messages;

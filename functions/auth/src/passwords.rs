@@ -1,4 +1,4 @@
-//! What people prove with that they are themselves, and how often they may try.
+//! Passwords: checking, changing and resetting them, and limiting how often one may be tried.
 
 pub mod attempts;
 pub mod change_password;

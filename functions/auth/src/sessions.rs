@@ -1,4 +1,4 @@
-//! Logging in, staying in, and leaving.
+//! Logging in, refreshing a session, and logging out.
 
 pub mod access;
 pub mod login;

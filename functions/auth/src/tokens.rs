@@ -1,4 +1,4 @@
-//! Access tokens: who they let in, and what they are verified with.
+//! Access tokens: verifying them, and the keys needed for it.
 
 pub mod authorizer;
 pub mod bearer_token;

@@ -1,4 +1,4 @@
-//! The Lambda authorizer of the API
+//! The Lambda authorizer of the API.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {

@@ -1,4 +1,4 @@
-//! Gives people accounts, invoked with `{"users": [{"email", "password", "role"}]}`
+//! Creates accounts, invoked with `{"users": [{"email", "password", "role"}]}`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {

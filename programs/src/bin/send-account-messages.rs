@@ -1,4 +1,4 @@
-//! Called every minute, and when the run before had no time for the rest.
+//! On a schedule, and when the previous run had no time for the rest: sends messages to users.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {

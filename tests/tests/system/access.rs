@@ -285,7 +285,7 @@ async fn a_refused_token_is_no_error_in_the_log() {
     }
     let log = eventually("the refusals in the authorizer's log", async || {
         let log = refused();
-        (log.matches("refused a token").count() >= 2).then_some(log)
+        (log.matches("rejected a token").count() >= 2).then_some(log)
     })
     .await;
     // What the process says after its answer may come a moment later.

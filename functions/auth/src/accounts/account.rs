@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Somebody who may log in, or might.
+/// A user account.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
@@ -23,20 +23,20 @@ use uuid::Uuid;
     "updatedAt": "2026-01-15T09:30:00Z"
 }))]
 pub(crate) struct Account {
-    /// Names the account; the `sub` of its access tokens.
+    /// The account's id; the `sub` of its access tokens.
     pub(crate) id: Uuid,
-    /// One more with every change by an administrator.
+    /// Incremented with every change by an administrator.
     pub(crate) version: i64,
-    /// What they log in with.
+    /// The address that the user logs in with.
     pub(crate) email: String,
-    /// Full name, if an administrator has said it.
+    /// Full name, if an administrator has entered one.
     #[schema(required)]
     pub(crate) name: Option<String>,
-    /// What they may do.
+    /// The user's role, which determines their permissions.
     pub(crate) role: Role,
-    /// Whether they are kept out.
+    /// Whether the account is disabled: then the user cannot log in.
     pub(crate) disabled: bool,
-    /// Whether they have chosen a password. Before that they cannot log in.
+    /// Whether the user has chosen a password. Until then, they cannot log in.
     pub(crate) has_password: bool,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) updated_at: DateTime<Utc>,
@@ -56,7 +56,7 @@ pub(crate) struct AccountRow {
 }
 
 impl AccountRow {
-    /// The account; 500 for a role that there is none of.
+    /// Converts the row; 500 if its role does not exist.
     pub(crate) fn read(self) -> Result<Account, Problem> {
         let Self {
             id,
@@ -89,12 +89,12 @@ impl Account {
     }
 }
 
-/// What is wrong with a name, in the words that clients know.
+/// What is wrong with a name, in a message for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Name {0}")]
 pub(crate) struct InvalidName(InvalidText);
 
-/// A full name of at most 100 characters; none where there is nothing to be seen.
+/// A full name of at most 100 characters; `None` if there is nothing visible in it.
 pub(crate) fn full_name(name: Option<&str>) -> Result<Option<Line>, InvalidName> {
     match Line::parse(name.unwrap_or_default(), &(1..=100)) {
         Ok(name) => Ok(Some(name)),
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_a_name_has_one_that_can_be_seen() {
+    fn a_name_has_visible_characters_or_is_none() {
         let read = |name: Option<&str>| {
             let name = full_name(name).map_err(|error| error.to_string());
             name.map(|name| name.map(|name| name.as_str().to_owned()))

@@ -1,4 +1,5 @@
-//! `POST /api/accounts`: gives somebody an account, and has them choose a password.
+//! `POST /api/accounts`: creates an account and sends its owner a one-time token to choose a
+//! password with.
 
 use std::sync::Arc;
 
@@ -36,35 +37,35 @@ pub fn routes(database: PgPool, sessions: Sessions) -> Router {
     )
 }
 
-/// Who is to have an account. What else there is about an account is not for the client
-/// to say: any other field is refused.
+/// The new account. Clients cannot set anything else about it: any other field is rejected.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "email": "zoe@clinic.example", "name": "Zoe Kiefer", "role": "CLINICIAN" }))]
 pub(crate) struct NewAccount {
-    /// E-mail address; no two accounts have the same.
+    /// E-mail address, unique among all accounts.
     #[serde(default)]
     #[schema(required = true, format = Email, max_length = 254)]
     email: String,
-    /// Full name, at most 100 characters: whom their id means, where somebody reads what they did.
+    /// Full name, at most 100 characters, shown instead of the id wherever the user's actions are
+    /// listed.
     #[schema(max_length = 100)]
     name: Option<String>,
-    /// What they may do.
+    /// The user's role, which determines their permissions.
     role: Role,
 }
 
 /// Create an account
 ///
-/// They get a message with a one-time token within a minute or two, and choose their password with
-/// `POST /auth/set-password`.
+/// The new user gets a message with a one-time token within a minute or two, and chooses their
+/// password with `POST /auth/set-password`.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "accounts",
     request_body = NewAccount,
     responses(
-        (status = 201, description = "The account is there", body = Account,
+        (status = 201, description = "The account is created", body = Account,
          headers(("ETag" = String, description = "The version, for If-Match"),
                  ("Location" = String, description = "Where the account is"))),
-        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another account has the e-mail address", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -124,7 +125,7 @@ pub(crate) async fn create_account(
 
     let account = account.read()?;
     tracing::info!(userId = %account.id, role = %account.role, by = %caller.user, "created an account");
-    // Relative to the request's own URL, so that it is right behind any stage or domain.
+    // Relative to the request's own URL, so that it is correct behind any stage or domain.
     let location = [(header::LOCATION, format!("accounts/{}", account.id))];
     Ok((
         StatusCode::CREATED,

@@ -1,10 +1,10 @@
-//! `create-users`: gives people accounts, called by whoever deploys the system.
+//! `create-users`: creates accounts with passwords, invoked by whoever deploys the system.
 //!
-//! An account that exists is left as it is, so the same call can be made with every
-//! deployment; and several of them may be made at once.
+//! Existing accounts are left unchanged, so the same call can be part of every deployment, and
+//! several calls may run at once.
 //!
-//! Their passwords follow the rules for passwords, with one exception: in the local stack,
-//! whose demo users have passwords that everybody knows, any will do.
+//! The passwords must follow the password rules, with one exception: the local stack, whose demo
+//! users have well-known passwords, accepts any.
 
 use std::collections::HashSet;
 
@@ -22,10 +22,10 @@ use uuid::Uuid;
 use super::account::full_name;
 use crate::passwords::{HashingFailed, InvalidPassword, Password, PasswordHash};
 
-/// How many users one call may bring: each costs a password hash.
+/// The most users per call: each costs a password hash.
 const MAX_USERS: usize = 50;
 
-/// Who is to have an account.
+/// The input.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CreateUsers {
@@ -48,17 +48,17 @@ struct NewUser {
     name: Option<Line>,
 }
 
-/// Which passwords the users may be given.
+/// Which passwords are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordRules {
-    /// Those that a user may choose.
+    /// Those that users may choose themselves.
     Full,
-    /// Any: only where there is no real user and no real patient.
+    /// Any: only where there are no real users and no real patients.
     Demo,
 }
 
 impl PasswordRules {
-    /// As `ENVIRONMENT` says; only `local` makes an exception.
+    /// The rules for `ENVIRONMENT`; only `local` gets the exception.
     #[must_use]
     pub fn from_env() -> Self {
         if store::setting("ENVIRONMENT").is_ok_and(|environment| environment == "local") {
@@ -76,25 +76,25 @@ impl PasswordRules {
     }
 }
 
-/// What became of the users.
+/// How many users were created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CreatedUsers {
-    /// How many got an account.
+    /// Users who got an account.
     pub created: u64,
-    /// How many had one already.
+    /// Users who already had one.
     pub existing: u64,
 }
 
-/// Why nobody got an account.
+/// Why no account was created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateUsersError {
-    /// The input breaks a rule. No value of it is repeated here: it has passwords in it.
+    /// The input is invalid. The message never repeats a value: the input contains passwords.
     #[error("{0}")]
     Invalid(String),
-    /// The database did not take them.
+    /// A statement failed.
     #[error("the users cannot be stored: {0}")]
     Database(#[from] sqlx::Error),
-    /// A password cannot be hashed.
+    /// A password could not be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
 }
@@ -121,12 +121,11 @@ pub async fn serve(database: PgPool, rules: PasswordRules) -> Result<(), lambda_
     .await
 }
 
-/// Gives every user of `input` an account who has none:
-/// `{"users": [{"email": …, "password": …, "role": …}]}`, with a
-/// `"name"` if they are to have one.
+/// Creates an account for every user in `input` who has none:
+/// `{"users": [{"email": …, "password": …, "role": …}]}`, with an optional `"name"`.
 ///
 /// # Errors
-/// If anything is wrong with any of them; then nobody gets an account.
+/// If any of them is invalid; then no account is created.
 pub async fn create_users(
     database: &PgPool,
     rules: PasswordRules,
@@ -155,7 +154,7 @@ pub async fn create_users(
         }
     }
 
-    // In one order, so that two calls at once wait for each other and never in a circle.
+    // Sorted, so that two concurrent calls wait for each other and never deadlock.
     accounts.sort_unstable_by(|(one, ..), (other, ..)| one.as_str().cmp(other.as_str()));
 
     let mut created = Vec::new();
@@ -189,7 +188,7 @@ pub async fn create_users(
     })
 }
 
-/// Whoever deploys has no account to be named by.
+/// The record has no actor: whoever deploys has no account.
 fn on_record(account: Uuid) -> Record<'static> {
     Record {
         id: Uuid::now_v7(),
@@ -206,7 +205,7 @@ fn on_record(account: Uuid) -> Record<'static> {
 
 fn parse(rules: PasswordRules, input: Value) -> Result<Vec<NewUser>, CreateUsersError> {
     let input: CreateUsers = serde_path_to_error::deserialize(input).map_err(|error| {
-        // serde's own message repeats what came, and that may be a password.
+        // serde's own message would repeat the value, which may be a password.
         CreateUsersError::Invalid(format!("{}: has a wrong or missing value", error.path()))
     })?;
     if input.users.len() > MAX_USERS {

@@ -26,7 +26,7 @@ pub fn routes(database: PgPool) -> Router {
 
 /// Get an account
 ///
-/// Who it belongs to, what they may do, and whether they are kept out.
+/// Its owner, their role, and whether it is disabled.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "accounts",
     params(("id" = uuid::Uuid, Path, description = "The account's id")),

@@ -1,4 +1,4 @@
-//! `GET /api/me`: the caller's own account, and what they may do.
+//! `GET /api/me`: the caller's own account and permissions.
 
 use api::{
     Problem, ProblemDocument, State,
@@ -26,7 +26,7 @@ pub fn routes(database: PgPool) -> Router {
     ROUTE.served_by(get_own_account, database.clone(), database)
 }
 
-/// Who is logged in.
+/// The caller's account.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
@@ -37,23 +37,23 @@ pub fn routes(database: PgPool) -> Router {
     "permissions": ["END_OWN_SESSIONS", "READ_OWN_ACCOUNT", "LIST_PATIENTS", "READ_AUDIT_TRAIL"]
 }))]
 pub(crate) struct OwnAccount {
-    /// Names the account; the `actorId` of what is on record of them.
+    /// The account's id; the `actorId` of the caller's audit records.
     id: Uuid,
-    /// What they log in with.
+    /// The address that the user logs in with.
     email: String,
-    /// Full name, if an administrator has said it.
+    /// Full name, if an administrator has entered one.
     #[schema(required)]
     name: Option<String>,
-    /// What they work as.
+    /// The user's role.
     role: Role,
-    /// What they may do, thereby: a page shows what is for them.
+    /// The permissions of this role, so that a front end can show what the user may do.
     permissions: Vec<Permission>,
 }
 
 /// Get your own account
 ///
-/// Who is logged in, as what, and what they may do. The role is that of the account: a token that
-/// was issued before it changed has another one, until the next refresh.
+/// The caller's account, role and permissions. The role is the account's current one: an access
+/// token that was issued before a change has the old role until the next refresh.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "accounts",
     responses(

@@ -30,10 +30,10 @@ pub fn routes(database: PgPool) -> Router {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Page {
-    /// `nextCursor` of the page before; the first page without it.
+    /// `nextCursor` of the previous page; omit it for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<Id>>,
-    /// How many accounts, 1 to 100.
+    /// The number of accounts per page, 1 to 100.
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
     limit: Limit,
@@ -44,14 +44,14 @@ pub(crate) struct Page {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AccountList {
     accounts: Vec<Account>,
-    /// Hand it back as `cursor` for the next page; null on the last one.
+    /// Send it as `cursor` to get the next page; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
 /// List accounts
 ///
-/// Who may log in, and as what: the oldest account first.
+/// All accounts with their roles, oldest first.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "accounts",
     params(Page),

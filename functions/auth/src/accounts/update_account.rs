@@ -1,8 +1,8 @@
-//! `PUT /api/accounts/{id}`: changes a role, keeps somebody out, or lets them in again.
+//! `PUT /api/accounts/{id}`: changes an account's role or name, disables or enables it.
 //!
-//! Whoever loses something loses their sessions with it. They are ended twice: before the
-//! change is certain, so that there is no change without it, and after, for whoever came in
-//! meanwhile as what they were before.
+//! A change of role, or disabling, ends the user's sessions. They are ended twice: before the
+//! commit, so that there is no change without it, and after it, to catch sessions that began in
+//! between with the old role.
 
 use std::sync::Arc;
 
@@ -40,18 +40,18 @@ pub fn routes(database: PgPool, sessions: Sessions) -> Router {
     )
 }
 
-/// What an administrator decides about an account. What else is in an account that was read is
-/// ignored, and any other field is refused.
+/// What an administrator can change about an account. Read-only fields, which an account that was
+/// read contains, are ignored; any other field is rejected.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "role": "AUDITOR", "disabled": false }))]
 pub(crate) struct AccountChange {
-    /// What they may do.
+    /// The user's role, which determines their permissions.
     role: Role,
-    /// Whether they are kept out.
+    /// Whether the account is disabled.
     disabled: bool,
-    /// Full name, at most 100 characters. It stays where the field is missing, and is removed
-    /// with null or an empty text.
+    /// Full name, at most 100 characters. It is unchanged if the field is missing, and removed if
+    /// it is null or empty.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 100)]
     name: NewName,
@@ -75,7 +75,7 @@ pub(crate) struct AccountChange {
     _updated_at: ReadOnly,
 }
 
-/// A name that may be missing, which is not the same as none.
+/// Distinguishes a missing name from null.
 #[derive(Default)]
 struct NewName {
     is_given: bool,
@@ -94,8 +94,9 @@ impl<'de> Deserialize<'de> for NewName {
 
 /// Update an account
 ///
-/// Changes the role and the name, disables or enables. The sessions of somebody whose role has changed or who was
-/// disabled end within 30 seconds. The last administrator who can log in stays one.
+/// Changes the role and the name, disables or enables the account. If the role changes or the
+/// account is disabled, the user's sessions end within 30 seconds. The last administrator who can
+/// log in must remain one.
 #[utoipa::path(
     put, path = ROUTE.path(), tag = "accounts",
     params(
@@ -104,9 +105,9 @@ impl<'de> Deserialize<'de> for NewName {
     ),
     request_body = AccountChange,
     responses(
-        (status = 200, description = "The account as it is now", body = Account,
+        (status = 200, description = "The updated account", body = Account,
          headers(("ETag" = String, description = "The new version"))),
-        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such account", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Nobody would be left to administer the system", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -164,7 +165,7 @@ pub(crate) async fn update_account(
     .read()?;
     let loses_sessions = account.role != before.role || account.disabled;
     if account.disabled {
-        // What was sent to them before does not open the account later.
+        // Tokens that were sent before must not open the account later.
         sqlx::query!("DELETE FROM auth.one_time_token WHERE user_id = $1", id)
             .execute(&mut transaction)
             .await?;
@@ -187,8 +188,8 @@ pub(crate) async fn update_account(
     Ok((account.entity_tag(), Json(account)))
 }
 
-/// Changes of accounts wait for each other, so that two administrators who disable one
-/// another at the same time do not both succeed.
+/// Serialises changes of accounts, so that two administrators who disable each other at the same
+/// time do not both succeed.
 async fn one_at_a_time(transaction: &mut Transaction) -> Result<(), Problem> {
     sqlx::query!(
         r#"SELECT pg_advisory_xact_lock(hashtext('auth.update_account'))::text AS "locked""#
@@ -198,7 +199,7 @@ async fn one_at_a_time(transaction: &mut Transaction) -> Result<(), Problem> {
     Ok(())
 }
 
-/// 409 if nobody but this account can log in as an administrator.
+/// 409 if no other account can log in as an administrator.
 async fn another_administrator_is_left(
     transaction: &mut Transaction,
     id: Uuid,
@@ -214,7 +215,7 @@ async fn another_administrator_is_left(
     if others == 0 {
         return Err(Problem::new(
             api::ProblemType::Conflict,
-            "The last administrator has to stay one",
+            "The last administrator must remain an administrator",
         ));
     }
     Ok(())

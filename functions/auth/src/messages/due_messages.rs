@@ -1,8 +1,8 @@
-//! Messages that wait in a table until they are sent.
+//! Tables of messages waiting to be sent.
 //!
-//! Each is sent in a transaction of its own, which locks its row: several may send at the
-//! same time, and what was sent is not sent again because a later one fails. One that was
-//! not sent is due again later.
+//! Each message is sent in its own transaction, which locks its row: several runs may send at the
+//! same time, and a message that was sent is not sent again because a later one fails. A message
+//! that could not be sent is retried later.
 
 use std::time::Instant;
 
@@ -11,27 +11,27 @@ use sqlx::{AssertSqlSafe, PgPool};
 use store::Transaction;
 use uuid::Uuid;
 
-/// After so many failures in a row a run is given up: the mail service is down.
+/// A run gives up after this many failures in a row: the mail service is down.
 const MAX_FAILURES: u32 = 3;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Messages that the mail service took.
+    /// Messages that the mail service accepted.
     pub sent: u32,
-    /// Messages that nobody gets: there is no such account, it is disabled, or the mail
-    /// service has refused them for as long as they mattered.
+    /// Messages that were discarded: there is no such account, it is disabled, or the mail service
+    /// rejected them for as long as they mattered.
     pub dropped: u32,
-    /// Messages that are due again later.
+    /// Messages that will be retried later.
     pub failed: u32,
-    /// Those of them, and of the dropped ones, that the mail service refused as they are.
+    /// Those of the failed and dropped messages that the mail service rejected.
     pub refused: u32,
-    /// Whether some may be left only because the time was up.
+    /// Whether the run stopped because its time was up, so that some may be left.
     pub unfinished: bool,
 }
 
 impl Report {
-    /// Both together.
+    /// The sum of both.
     pub(crate) const fn and(self, other: Self) -> Self {
         Self {
             sent: self.sent + other.sent,
@@ -43,46 +43,45 @@ impl Report {
     }
 }
 
-/// Why a run ended before its end.
+/// Why a run was aborted.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The database did not do its part.
+    /// A statement failed.
     #[error("the messages cannot be read: {0}")]
     Database(#[from] sqlx::Error),
-    /// A token cannot be made.
-    #[error("no token can be made: {0}")]
+    /// A token could not be generated.
+    #[error("no token can be generated: {0}")]
     Token(String),
 }
 
-/// A table of messages. Its rows have an `id`, the number of `attempts` and the time of the
-/// `next_attempt_at`.
+/// A table of messages. Its rows have an `id`, a number of `attempts` and a `next_attempt_at`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Waiting {
-    /// What lets somebody set a password.
+    /// Messages with a token to set a password.
     AccountMessages,
-    /// What an administrator has to know.
+    /// Notices to administrators.
     AdministratorNotices,
 }
 
-/// What became of a message.
+/// The outcome of sending a message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Outcome {
-    /// The mail service took it.
+    /// The mail service accepted it.
     Sent,
-    /// Nobody gets it.
+    /// It is discarded.
     Dropped,
-    /// It is due again later.
+    /// It will be retried later.
     Failed,
-    /// The mail service does not send it as it is, to this address. Whether that is for good
-    /// cannot be told from here: it is due again later, while it matters to whom it is for.
+    /// The mail service rejects this message to this address. Whether that is permanent cannot be
+    /// told, so it is retried later, as long as it matters to the recipient.
     Refused {
-        /// Whether it still does.
+        /// Whether it still matters.
         matters: bool,
     },
 }
 
-/// Sends what is due, with a function that locks the message that has been due for longest
-/// and sends it; it answers `None` when there is none. Begins none after `until`.
+/// Sends due messages with `send_next`, which locks and sends the message that has been due the
+/// longest, or returns `None` if there is none. Starts no message after `until`.
 pub(crate) async fn send_due(
     database: &PgPool,
     waiting: Waiting,
@@ -115,7 +114,7 @@ pub(crate) async fn send_due(
                 failures_in_a_row += 1;
                 waiting.put_off(&mut transaction, id).await?;
             }
-            // The mail service works: this is no reason to give the run up.
+            // The mail service works, so the run goes on.
             Outcome::Refused { matters: true } => {
                 report.refused += 1;
                 report.failed += 1;
@@ -137,7 +136,7 @@ pub(crate) async fn send_due(
     Ok(report)
 }
 
-/// How many messages have waited for so long that somebody should know.
+/// How many messages have been waiting long enough to raise an alarm.
 pub(crate) async fn count_overdue(database: &PgPool) -> Result<u32, sqlx::Error> {
     let overdue = sqlx::query_scalar!(
         r#"SELECT (SELECT count(*) FROM auth.account_message
@@ -163,7 +162,7 @@ impl Waiting {
         execute(transaction, sql, id).await
     }
 
-    /// Twice as long as the last time, an hour at most.
+    /// Doubles the delay with each attempt, up to an hour.
     async fn put_off(self, transaction: &mut Transaction, id: Uuid) -> Result<(), sqlx::Error> {
         let sql = format!(
             "UPDATE {}
@@ -176,7 +175,7 @@ impl Waiting {
     }
 }
 
-/// Executes what names one of our own tables and nothing that came from outside.
+/// Executes SQL that is assembled only from the names of our own tables, not from any input.
 async fn execute(transaction: &mut Transaction, sql: String, id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(AssertSqlSafe(sql))
         .bind(id)

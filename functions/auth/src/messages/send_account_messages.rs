@@ -1,11 +1,9 @@
-//! `send-account-messages`, every minute: sends the messages that let people set a
-//! password.
+//! `send-account-messages`, every minute: sends the messages with which people set a password.
 //!
-//! A one-time token is made right before its message is sent, and its hash stored before.
-//! Between here and the mailbox it is nowhere but in this process's memory and in the
-//! message. A message that was not sent is due again later, with a token of its own; one
-//! that was sent, and of which we did not learn it, comes twice, and both tokens are good
-//! until one is used.
+//! A one-time token is generated right before its message is sent, and its hash is stored first.
+//! The token itself exists only in this process's memory and in the message. A message that was not
+//! sent is retried later with a new token. If a message was sent but the result was lost, it is
+//! sent again, and both tokens are valid until one is used.
 
 use std::time::{Duration, Instant};
 
@@ -27,28 +25,28 @@ use super::{
 };
 use crate::passwords::set_password::OneTimeToken;
 
-/// How long a token is good that somebody has asked for just now.
+/// The lifetime of a token that somebody has just asked for.
 const FORGOTTEN_PASSWORD_LIFETIME: Duration = Duration::from_mins(30);
 
-/// How long a token is good that nobody is waiting for. Who comes later has forgotten
-/// their password.
+/// The lifetime of a token that nobody is waiting for. After that, the user asks for one with
+/// "forgotten password".
 const INVITATION_LIFETIME: Duration = Duration::from_hours(24);
 
-/// How long an invitation matters that the mail service refuses: long enough to find out why
-/// and to mend it. Who is invited has no other way to know of their account.
+/// How long a rejected invitation is retried: long enough to find and fix the cause. The invited
+/// user has no other way to learn of their account.
 const INVITATION_MATTERS_FOR: Duration = Duration::from_hours(7 * 24);
 
-/// How many messages for nobody one run removes.
+/// The most messages without a recipient that one run removes.
 const MAX_FOR_NOBODY: i64 = 10_000;
 
-/// How long before its time-out the function begins with no further message: the mail service
-/// may take some seconds for the last one, and the database has to learn of it.
+/// How long before its timeout the function stops starting messages: the last one may take the mail
+/// service some seconds, and the outcome has to be written to the database.
 const RESERVE: Duration = Duration::from_secs(15);
 
-/// Nobody gets more than one message about a forgotten password in so long.
+/// A user gets at most one message about a forgotten password in this time.
 const PAUSE: Duration = Duration::from_mins(5);
 
-/// What the messages are sent with, and in whose name.
+/// The mailer, and the clinic in whose name the messages are sent.
 #[derive(Debug)]
 pub struct Mail {
     mailer: Mailer,
@@ -56,7 +54,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// From `NOTIFICATIONS_SENDER`, in the name of `CLINIC_NAME`.
+    /// From `NOTIFICATIONS_SENDER` and `CLINIC_NAME`.
     ///
     /// # Errors
     /// If a setting is missing.
@@ -64,7 +62,7 @@ impl Mail {
         Ok(Self::new(Mailer::from_env()?, setting("CLINIC_NAME")?))
     }
 
-    /// With this mailer, in the name of this clinic.
+    /// With this mailer and the name of the clinic.
     #[must_use]
     pub const fn new(mailer: Mailer, clinic: String) -> Self {
         Self { mailer, clinic }
@@ -82,15 +80,15 @@ impl Mail {
     }
 }
 
-/// A message that is to be sent.
+/// A message that is due.
 struct Due {
     id: Uuid,
     email: String,
     is_invitation: bool,
     created_at: DateTime<Utc>,
-    /// Who has an account of this address, and may use it.
+    /// The user with this address, if there is one and their account is not disabled.
     user: Option<Uuid>,
-    /// Whether they have been sent one a moment ago.
+    /// Whether the user was sent one a moment ago.
     was_just_sent: bool,
 }
 
@@ -103,8 +101,8 @@ impl Due {
         }
     }
 
-    /// Whether it makes a difference that it is sent at all. Who still waits for a new
-    /// password after the time of a token asks for one again.
+    /// Whether it is still worth sending. Anybody still waiting for a new password after a token's
+    /// lifetime asks again.
     fn matters(&self) -> bool {
         let for_long = if self.is_invitation {
             INVITATION_MATTERS_FOR
@@ -177,7 +175,7 @@ pub async fn serve(
     .await
 }
 
-/// What concerns an emergency first. Answers as well how many messages are overdue after it.
+/// Sends notices about emergencies first. Also returns how many messages are overdue afterwards.
 async fn send_all(
     database: &PgPool,
     mail: &Mail,
@@ -188,17 +186,16 @@ async fn send_all(
     Ok((notices.and(messages), count_overdue(database).await?))
 }
 
-/// Sends what is due, and begins with no message after `until`. Several may do so at the same
-/// time.
+/// Sends due messages, and starts none after `until`. Several runs may do so at the same time.
 ///
 /// # Errors
-/// If the database does not answer. What was sent until then is not sent again.
+/// If a statement fails. Messages sent before that are not sent again.
 pub async fn send_account_messages(
     database: &PgPool,
     mail: &Mail,
     until: Instant,
 ) -> Result<Report, SendError> {
-    // What nobody can use any more.
+    // Expired tokens.
     sqlx::query!("DELETE FROM auth.one_time_token WHERE expires_at < now()")
         .execute(database)
         .await?;
@@ -225,8 +222,8 @@ pub async fn send_account_messages(
     }))
 }
 
-/// Removes what was asked for addresses that nobody can log in with, so that who asks for
-/// many of them does not keep the messages of others waiting. Answers how many there were.
+/// Removes requests for addresses that nobody can log in with, so that somebody who requests many
+/// of them does not delay everybody else's messages. Returns how many there were.
 async fn remove_for_nobody(database: &PgPool) -> Result<u32, sqlx::Error> {
     let removed = sqlx::query!(
         "DELETE FROM auth.account_message WHERE id IN (
@@ -245,7 +242,7 @@ async fn remove_for_nobody(database: &PgPool) -> Result<u32, sqlx::Error> {
     Ok(u32::try_from(removed.rows_affected()).unwrap_or(u32::MAX))
 }
 
-/// Sends a new token to the user whom the message is for.
+/// Sends a new token to the user that the message is for.
 async fn send(database: &PgPool, mail: &Mail, due: &Due, user: Uuid) -> Result<Outcome, SendError> {
     let token = new_token(database, user, due.lifetime()).await?;
     Ok(match mail.send(due, &token.expose()).await {
@@ -254,7 +251,7 @@ async fn send(database: &PgPool, mail: &Mail, due: &Due, user: Uuid) -> Result<O
             Outcome::Sent
         }
         Err(reason @ MailError::Refused(_)) => {
-            // Nobody has it, for certain. It would count as one that is on its way.
+            // Nobody received the token. If it stayed, it would count as just sent.
             sqlx::query!(
                 "DELETE FROM auth.one_time_token WHERE hash = $1",
                 token.hash()
@@ -266,14 +263,14 @@ async fn send(database: &PgPool, mail: &Mail, due: &Due, user: Uuid) -> Result<O
             Outcome::Refused { matters }
         }
         Err(reason @ MailError::Unavailable(_)) => {
-            tracing::warn!(userId = %user, %reason, "a one-time token was not sent yet");
+            tracing::warn!(userId = %user, %reason, "a one-time token could not be sent yet");
             Outcome::Failed
         }
     })
 }
 
-/// The invitation that has been due for longest, or else the other message, ours until the
-/// transaction ends.
+/// The invitation that has been due the longest, or else the other message that has, locked until
+/// the transaction ends.
 async fn next(transaction: &mut Transaction) -> Result<Option<Due>, sqlx::Error> {
     sqlx::query_as!(
         Due,
@@ -297,7 +294,7 @@ async fn next(transaction: &mut Transaction) -> Result<Option<Due>, sqlx::Error>
     .await
 }
 
-/// A token whose hash is stored for certain before anybody is sent the token.
+/// A token whose hash is committed before the token is sent to anybody.
 async fn new_token(
     database: &PgPool,
     user: Uuid,

@@ -1,8 +1,8 @@
-//! A part of `send-account-messages`: tells the administrators that somebody opened a
-//! restricted record in an emergency.
+//! Part of `send-account-messages`: tells the administrators that somebody opened a restricted
+//! record in an emergency.
 //!
-//! The message names the patient by their id alone, and leaves the reason to the audit
-//! trail: a mailbox is no place for a patient's data.
+//! The message identifies the patient only by id and leaves the reason to the audit trail: a
+//! mailbox is no place for patient data.
 
 use std::time::Instant;
 
@@ -14,17 +14,16 @@ use uuid::Uuid;
 
 use super::due_messages::{Outcome, Report, SendError, Waiting, send_due};
 
-/// How long it matters that a notice is sent which the mail service refuses, in days. The
-/// audit trail has it for ever.
+/// How long a rejected notice is retried. The audit trail keeps the access for ever.
 const MATTERS_FOR: TimeDelta = TimeDelta::days(7);
 
 const SUBJECT: &str = "Emergency access to a patient's record";
 
-/// Who opened which record is still to be told to this administrator.
+/// A notice to one administrator: who opened which record.
 struct Notice {
     id: Uuid,
     email: String,
-    /// Who it was; nobody if the account is no more.
+    /// The actor's e-mail address; `None` if the account no longer exists.
     actor: Option<String>,
     actor_id: Uuid,
     patient_id: Uuid,
@@ -32,10 +31,10 @@ struct Notice {
     occurred_at: DateTime<Utc>,
 }
 
-/// Sends what is due, and begins with none after `until`. Several may do so at the same time.
+/// Sends due notices, and starts none after `until`. Several runs may do so at the same time.
 ///
 /// # Errors
-/// If the database does not answer. What was sent until then is not sent again.
+/// If a statement fails. Notices sent before that are not sent again.
 pub async fn tell_administrators(
     database: &PgPool,
     mailer: &Mailer,
@@ -58,7 +57,7 @@ pub async fn tell_administrators(
                     Outcome::Refused { matters }
                 }
                 Err(reason @ MailError::Unavailable(_)) => {
-                    tracing::warn!(%reason, "an administrator was not told of an emergency access yet");
+                    tracing::warn!(%reason, "an administrator could not be told of an emergency access yet");
                     Outcome::Failed
                 }
             };
@@ -82,7 +81,7 @@ impl Notice {
     }
 }
 
-/// The notice that has been due for longest, ours until the transaction ends.
+/// The notice that has been due the longest, locked until the transaction ends.
 async fn next(transaction: &mut Transaction) -> Result<Option<Notice>, sqlx::Error> {
     sqlx::query_as!(
         Notice,

@@ -1,30 +1,29 @@
-//! How often somebody may try: the more failed attempts, the longer the next one has to
-//! wait (OWASP ASVS 5, 6.3.1).
+//! Rate limits on attempts: the more of them fail, the longer the next one has to wait (OWASP ASVS
+//! 5, 6.3.1).
 //!
-//! | what is counted, in 15 minutes | free | then |
+//! | counted per 15 minutes | free | then |
 //! |---|---|---|
-//! | failures on an account from a source that it is known from | 10 | 8, 16, 32, … seconds, 5 minutes at most |
+//! | failures on an account from a source known for it | 10 | wait 8, 16, 32, … seconds, at most 5 minutes |
 //! | failures on an account from all other sources together | 10 | the same |
-//! | failures of a source, on whatever account | 1000 | the same |
-//! | requests for a one-time token for an account | 5 | the rest of the 15 minutes |
-//! | requests of a source for one-time tokens, for whatever account | 500 | the same |
+//! | failures from a source, on any account | 1000 | the same |
+//! | requests for a one-time token for an account | 5 | wait for the rest of the 15 minutes |
+//! | requests for one-time tokens from a source, for any account | 500 | the same |
 //!
-//! A whole clinic may be one source, behind one address: what an account has too many of does
-//! not count for its source, and the bound for that is far above what a clinic's staff does on
-//! the morning after a holiday.
+//! A whole clinic may be one source, behind one address: attempts rejected because of their account
+//! do not count against their source, and the limit for a source is far above what a clinic's staff
+//! need on the morning after a holiday.
 //!
-//! Nobody is locked out for ever: counts are forgotten with their 15 minutes. An account is
-//! known for 30 days from where somebody has logged in to it, or set its password with a
-//! token from the mailbox; there the failures of others do not count. Everywhere else who
-//! goes on guessing keeps all others waiting. The way in is then by "forgotten password".
+//! Nobody is locked out for ever: counts expire with their 15 minutes. A source is known for an
+//! account for 30 days after a login from there, or after its password was set there with a token
+//! from the mailbox; failures elsewhere do not count there. Everywhere else, somebody who keeps
+//! guessing makes everybody wait. The way in is then "forgotten password".
 //!
-//! What is counted is an address that was typed, whether it belongs to an account or not,
-//! so that an answer says nothing about that.
+//! Counted is the address that was typed, whether it belongs to an account or not, so that a
+//! response does not reveal whether it does.
 //!
-//! An attempt is counted as failed before it is made, and taken back if it succeeds, or if
-//! it comes to nothing because something of ours does not work. It is counted in one step
-//! with the look at those before it. So as many attempts at once as anybody can make are
-//! not more than the same attempts one by one.
+//! An attempt is counted as failed before it is made, and taken back if it succeeds or if it could
+//! not be checked because of a failure on our side. Counting and checking the earlier attempts are
+//! one step, so making many attempts concurrently gains nothing over making them one by one.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -41,7 +40,7 @@ use http::request::Parts;
 use sha2::{Digest as _, Sha256};
 use store::{MissingSetting, Table, failure_code};
 
-/// Failures are counted in windows of so many seconds.
+/// Failures are counted in windows of this many seconds.
 const WINDOW: i64 = 15 * 60;
 
 const FREE_PER_ACCOUNT: u32 = 10;
@@ -49,18 +48,18 @@ const FREE_PER_SOURCE: u32 = 1000;
 const MESSAGES_PER_ACCOUNT: u32 = 5;
 const MESSAGES_PER_SOURCE: u32 = 500;
 
-/// What the first attempt too many has to wait, in seconds: nothing for who thinks about
-/// what their password may be, and long for a program.
+/// The wait after the last free attempt, in seconds: barely noticeable to a person, prohibitive for
+/// a script.
 const SHORTEST_WAIT: i64 = 8;
 
-/// The longest that anybody has to wait, in seconds.
+/// The longest wait, in seconds.
 const LONGEST_WAIT: i64 = 5 * 60;
 
-/// How long an account is known from a source.
+/// How long a source is known for an account.
 const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 
-/// Where a request comes from: an IPv4 address, or the network of an IPv6 address (its first
-/// 64 bits), of which a subscriber has all addresses.
+/// Where a request comes from: an IPv4 address, or the network of an IPv6 address (its first 64
+/// bits), all of which belongs to one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source(String);
 
@@ -72,7 +71,7 @@ impl Source {
                 format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
             }
             Some(IpAddr::V4(address)) => address.to_string(),
-            // All of whom we know nothing are one source.
+            // Requests without an address count as one source.
             None => "unknown".to_owned(),
         })
     }
@@ -86,9 +85,9 @@ impl<S: Sync> FromRequestParts<S> for Source {
     }
 }
 
-/// The attempts cannot be counted. Nobody may try then.
+/// Attempts cannot be counted, so none is allowed.
 #[derive(Debug, thiserror::Error)]
-#[error("the table of log-in attempts did not answer: {0}")]
+#[error("the table of login attempts did not respond: {0}")]
 pub struct AttemptsUnavailable(String);
 
 /// 503.
@@ -111,9 +110,9 @@ struct Key {
     sk: String,
 }
 
-/// An attempt that may be made. It counts as failed unless something else is said.
+/// An attempt that may be made. It counts as failed unless it is reported otherwise.
 #[derive(Debug)]
-#[must_use = "an attempt that is not said to have succeeded counts as failed"]
+#[must_use = "an attempt counts as failed unless its success is reported"]
 pub(crate) struct Attempt<'a> {
     attempts: &'a Attempts,
     account: Counted,
@@ -121,17 +120,17 @@ pub(crate) struct Attempt<'a> {
     known: Key,
 }
 
-/// An attempt in one of the places where it counts.
+/// An attempt as counted under one key.
 #[derive(Debug)]
 struct Counted {
     key: Key,
     /// When it was counted, in milliseconds since 1970.
     at: i64,
-    /// When the one before it was.
+    /// When the previous one was counted.
     before: Option<i64>,
 }
 
-/// How often an attempt is looked at again that collided with another.
+/// How often counting an attempt is retried after it collided with another one.
 const TRIES: u32 = 5;
 
 store::from_environment!(Attempts);
@@ -145,7 +144,7 @@ impl Attempts {
         Ok(Self::new(Table::from_env("LOGIN_ATTEMPTS_TABLE")?))
     }
 
-    /// The attempts in this table.
+    /// Counts attempts in this table.
     #[must_use]
     pub const fn new(table: Table) -> Self {
         Self { table }
@@ -153,7 +152,7 @@ impl Attempts {
 
     /// Counts an attempt at the password of this account from this source.
     ///
-    /// 429 if it comes too early, 503 if the table does not answer.
+    /// 429 if it comes too early, 503 if the table does not respond.
     pub(crate) async fn begin(
         &self,
         email: &EmailAddress,
@@ -197,16 +196,15 @@ impl Attempts {
         Err(refusal)
     }
 
-    /// The account is known from this source from now on: whoever is there has shown that
-    /// they read its mailbox. That this cannot be written down is no reason to send anybody
-    /// away.
+    /// Makes the source known for the account: whoever is there has shown that they can read its
+    /// mailbox. If it cannot be stored, the request succeeds all the same.
     pub(crate) async fn know(&self, email: &EmailAddress, source: &Source) {
         self.remember(&known(email, source)).await;
     }
 
     /// Counts a request of this source for a one-time token for this account.
     ///
-    /// 429 if there were too many, 503 if the table does not answer.
+    /// 429 if there were too many, 503 if the table does not respond.
     pub(crate) async fn message(
         &self,
         email: &EmailAddress,
@@ -241,15 +239,14 @@ impl Attempts {
         Ok(until.is_some_and(|until| until > now.timestamp()))
     }
 
-    /// Counts an attempt as one that failed just now, or says how many seconds it has to
-    /// wait.
+    /// Counts an attempt as having failed just now, or returns how many seconds it has to wait.
     async fn count(
         &self,
         key: Key,
         free: u32,
     ) -> Result<Result<Counted, i64>, AttemptsUnavailable> {
-        // What is there is learnt from a refusal: most attempts are free, and then one call
-        // does.
+        // The current counts are only read when the condition fails: most attempts are free, and
+        // then one call is enough.
         let mut there: Option<Failures> = None;
         for _ in 0..TRIES {
             let now = Utc::now();
@@ -269,7 +266,7 @@ impl Attempts {
                 None => update
                     .condition_expression("attribute_not_exists(attempts) OR attempts < :free")
                     .expression_attribute_values(":free", number(free.into())),
-                // Of those who have waited one may try, and then the next one waits.
+                // After the wait, one attempt may be made, and the next one has to wait.
                 Some(failures) => failures.are_still_there(update),
             };
             let error = match update.send().await {
@@ -291,11 +288,11 @@ impl Attempts {
             }
             there = (failures.attempts >= i64::from(free)).then_some(failures);
         }
-        // Others were quicker each time.
+        // Other attempts came first each time.
         Ok(Err(SHORTEST_WAIT))
     }
 
-    /// As if it had never been counted.
+    /// Undoes the count.
     async fn take_back(&self, counted: &Counted) {
         let update = self
             .update(&counted.key)
@@ -311,7 +308,7 @@ impl Attempts {
         };
         let taken_back = match update.send().await {
             Ok(_) => Ok(()),
-            // There was another one after it.
+            // Another attempt was counted after it.
             Err(error)
                 if error
                     .as_service_error()
@@ -322,11 +319,11 @@ impl Attempts {
             Err(error) => Err(AttemptsUnavailable(failure_code(&error))),
         };
         if let Err(error) = taken_back {
-            tracing::warn!(cause = %error, "an attempt that did not fail counts all the same");
+            tracing::warn!(cause = %error, "an attempt that did not fail could not be taken back");
         }
     }
 
-    /// Adds to what is counted, and answers how many there are now.
+    /// Adds to a count, and returns the new value.
     async fn add(&self, key: &Key, more: i64) -> Result<i64, AttemptsUnavailable> {
         let updated = self
             .update(key)
@@ -366,14 +363,13 @@ impl Attempts {
             .await;
         if let Err(error) = remembered {
             let cause = failure_code(&error);
-            tracing::warn!(cause, "an account is not known from a source");
+            tracing::warn!(cause, "a source could not be made known for an account");
         }
     }
 }
 
 impl Attempt<'_> {
-    /// It succeeded: it does not count, and the account is known from the source from now
-    /// on.
+    /// It succeeded: it does not count, and its source is known for the account from now on.
     pub(crate) async fn succeeded(self) {
         tokio::join!(
             Box::pin(self.attempts.remember(&self.known)),
@@ -381,7 +377,7 @@ impl Attempt<'_> {
         );
     }
 
-    /// It came to nothing, and that was not its fault: it does not count.
+    /// It could not be checked, through no fault of its own: it does not count.
     pub(crate) async fn take_back(&self) {
         tokio::join!(
             Box::pin(self.attempts.take_back(&self.account)),
@@ -390,7 +386,7 @@ impl Attempt<'_> {
     }
 }
 
-/// What was counted so far.
+/// The failures counted so far.
 struct Failures {
     attempts: i64,
     /// When the last one was counted, in milliseconds since 1970.
@@ -416,13 +412,13 @@ impl Failures {
             .saturating_pow(more)
             .saturating_mul(SHORTEST_WAIT)
             .min(LONGEST_WAIT);
-        // By the clock of who counted it, which may be ahead of ours.
+        // By the clock of the host that counted it, which may be ahead of ours.
         let since = (now.timestamp_millis() - failed_at).max(0);
         let left = delay * 1000 - since;
         if left <= 0 { 0 } else { (left + 999) / 1000 }
     }
 
-    /// The update on the condition that nobody has counted another one.
+    /// Makes the update conditional on no other attempt having been counted.
     fn are_still_there(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         let update = update.expression_attribute_values(":attempts", number(self.attempts));
         match self.failed_at {
@@ -445,7 +441,7 @@ fn account(email: &EmailAddress) -> String {
     format!("ACCOUNT#{account}")
 }
 
-/// That an account is known from a source.
+/// The key of the item that makes a source known for an account.
 fn known(email: &EmailAddress, source: &Source) -> Key {
     Key {
         pk: account(email),

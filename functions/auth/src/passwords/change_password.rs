@@ -1,4 +1,4 @@
-//! `POST /auth/change-password`: a new password for who knows the old one.
+//! `POST /auth/change-password`: replaces the caller's password, given the old one.
 
 use std::sync::Arc;
 
@@ -49,16 +49,16 @@ pub(crate) struct Parts {
     attempts: Attempts,
 }
 
-/// The password as it is, and as it is to be.
+/// The old and the new password.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "oldPassword": "correct horse battery", "newPassword": "staple the horse again" }))]
 pub(crate) struct PasswordChange {
-    /// The password so far.
+    /// The current password.
     #[serde(default)]
     #[schema(required = true, value_type = String, format = Password, min_length = 1, max_length = 128)]
     old_password: SecretString,
-    /// 12 to 128 characters, none of the common passwords, not the e-mail address.
+    /// 12 to 128 characters; neither a common password nor similar to the e-mail address.
     #[serde(default)]
     #[schema(required = true, value_type = String, format = Password, min_length = 12, max_length = 128)]
     new_password: SecretString,
@@ -66,15 +66,15 @@ pub(crate) struct PasswordChange {
 
 /// Change your password
 ///
-/// Ends all other sessions of yours.
+/// Ends all your other sessions.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "auth",
     request_body = PasswordChange,
     responses(
-        (status = 204, description = "The new password is good from now on"),
-        (status = 400, description = "The old password is wrong, or the new one no good", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 204, description = "The password is changed"),
+        (status = 400, description = "The old password is wrong, or the new one is not acceptable", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "Too many attempts have failed: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "Somebody changed it at the same time", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The account was changed at the same time", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn change_password(
@@ -113,7 +113,7 @@ pub(crate) async fn change_password(
         let message = "The new password is the old one";
         return Err(Problem::invalid_field("newPassword", message));
     }
-    // A stolen access token is no way of guessing the password as often as one likes.
+    // A stolen access token must not allow unlimited guesses at the password.
     let email = EmailAddress::parse_known(&account.email).map_err(Problem::internal)?;
     let attempt = Box::pin(attempts.begin(&email, &source)).await?;
     let hash = PasswordHash::from_stored(account.password_hash.clone());
@@ -125,7 +125,7 @@ pub(crate) async fn change_password(
         }
     };
     if !matches {
-        tracing::info!(userId = %caller.user, "refused to change a password: the old one is wrong");
+        tracing::info!(userId = %caller.user, "rejected a change of password: the old one is wrong");
         let problem = Problem::invalid_field("oldPassword", "The old password is wrong");
         trail.refused(database, &problem).await?;
         return Err(problem);
@@ -155,10 +155,11 @@ pub(crate) async fn change_password(
     )
     .execute(&mut transaction)
     .await?;
-    // Twice, as in `update_account`: no change without it, and nobody slips in between. The
-    // gateway may let in for a moment whose session is over: it does not begin again here.
+    // Twice, as in `update_account`: no change without it, and nobody slips in between. The gateway
+    // may accept a token for a moment after its session has ended: such a session is not revived
+    // here.
     if let Err(reason) = sessions.end_others(caller.user, session).await? {
-        tracing::info!(userId = %caller.user, %reason, "refused to change a password");
+        tracing::info!(userId = %caller.user, %reason, "rejected a change of password");
         return Err(Problem::unauthorized());
     }
     trail

@@ -1,8 +1,8 @@
-//! `POST /auth/forgotten-password`: has a one-time token sent to whoever has an account.
+//! `POST /auth/forgotten-password`: requests a one-time token by e-mail.
 //!
-//! Nobody learns here who that is: the address is only noted down, whosever it is, and
-//! looked up when the message is to be sent (`send_account_messages`). So the answer is
-//! the same, and so is the time that it takes.
+//! The route does not reveal who has an account: it only stores the address, whoever's it is, and
+//! `send_account_messages` looks it up when the message is due. So the response is always the same,
+//! and so is the time it takes.
 
 use std::sync::Arc;
 
@@ -37,12 +37,12 @@ pub fn routes(database: PgPool, attempts: Attempts) -> Router {
     )
 }
 
-/// Who has forgotten their password.
+/// Whose password was forgotten.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "email": "zoe@clinic.example" }))]
 pub(crate) struct ForgottenPassword {
-    /// E-mail address of the account.
+    /// The account's e-mail address.
     #[serde(default)]
     #[schema(required = true, format = Email, max_length = 254)]
     email: String,
@@ -50,15 +50,15 @@ pub(crate) struct ForgottenPassword {
 
 /// Ask for a new password
 ///
-/// If there is an account of this address, a message with a one-time token is sent there within a
-/// minute or two. It is good for 30 minutes, for one `POST /auth/set-password`.
+/// If there is an account with this address, a message with a one-time token is sent to it within a
+/// minute or two. The token is valid for 30 minutes, for one `POST /auth/set-password`.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "auth",
     request_body = ForgottenPassword,
     responses(
         (status = 202, description = "If there is such an account, a message follows"),
         (status = 400, description = "The e-mail address is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests, for this account or from there: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests, for this account or from this address: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn forgotten_password(
@@ -82,7 +82,7 @@ pub(crate) async fn forgotten_password(
     )
     .execute(&mut transaction)
     .await?;
-    // Without the account, or the answer to an address that has none would be quicker.
+    // Not about the account: looking it up would make the response to known addresses slower.
     trail.succeeded(&mut transaction, Subject::Nobody).await?;
     transaction.commit().await?;
     Ok(StatusCode::ACCEPTED)

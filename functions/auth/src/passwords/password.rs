@@ -1,4 +1,4 @@
-//! Passwords, and the Argon2id hashes that are stored in their place.
+//! Passwords, and the Argon2id hashes that are stored instead.
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -7,8 +7,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::password_rules::is_too_common;
 
-/// The longest password, in characters: enough for any pass phrase, and too little to
-/// keep us busy with.
+/// The longest password, in characters: enough for any passphrase, too short to keep us busy
+/// hashing.
 const MAX_CHARACTERS: usize = 128;
 
 /// The shortest password that a user can choose, in characters.
@@ -19,7 +19,7 @@ const MEMORY: u32 = 19 * 1024;
 const ITERATIONS: u32 = 2;
 const PARALLELISM: u32 = 1;
 
-/// What is wrong with a password, for whoever typed it.
+/// What is wrong with a password, in a message for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPassword {
     /// It is missing.
@@ -31,17 +31,17 @@ pub enum InvalidPassword {
     /// It is too long.
     #[error("Password cannot exceed {MAX_CHARACTERS} characters")]
     TooLong,
-    /// It is one of those that everybody tries.
+    /// It is one of those that attackers try first.
     #[error("Password is too common, or too much like the e-mail address")]
     TooCommon,
 }
 
-/// A password of 1 to 128 characters, in Unicode's composed form (NFC): typed on another
-/// keyboard, it is still the same.
+/// A password of 1 to 128 characters, in Unicode's composed form (NFC), so that it is the same
+/// whatever keyboard it is typed on.
 #[derive(Debug, Clone)]
 pub struct Password(SecretString);
 
-/// Two that one person has just typed: nobody learns anything from the time it takes.
+/// Compares two passwords that the same person has just typed: the timing reveals nothing.
 impl PartialEq for Password {
     fn eq(&self, other: &Self) -> bool {
         self.bytes() == other.bytes()
@@ -49,7 +49,7 @@ impl PartialEq for Password {
 }
 
 impl Password {
-    /// A password that somebody claims to be theirs.
+    /// A password to be checked.
     ///
     /// # Errors
     /// If it is missing or too long.
@@ -62,7 +62,7 @@ impl Password {
         }
     }
 
-    /// A password that somebody with this address is to have from now on.
+    /// A new password for the user with this address.
     ///
     /// # Errors
     /// If it is missing, too short, too long or too common.
@@ -87,7 +87,7 @@ impl Password {
     }
 }
 
-/// A hash cannot be made or read.
+/// A hash could not be computed or read.
 #[derive(Debug, thiserror::Error)]
 #[error("hashing a password failed: {0}")]
 pub struct HashingFailed(String);
@@ -97,10 +97,10 @@ pub struct HashingFailed(String);
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// Hashes a password: tens of milliseconds of work, done beside the event loop.
+    /// Hashes a password: tens of milliseconds of work, done off the event loop.
     ///
     /// # Errors
-    /// If there is no memory or no randomness for it.
+    /// If memory or randomness is not available.
     pub async fn of(password: Password) -> Result<Self, HashingFailed> {
         let hash = beside_the_event_loop(move || {
             let hash = argon2()?.hash_password(password.bytes())?;
@@ -109,31 +109,31 @@ impl PasswordHash {
         hash.await.map(Self)
     }
 
-    /// The hash of no password at all: checking one against it takes as long as against
-    /// a real hash, and never succeeds.
+    /// The hash of no password at all: checking a password against it takes as long as against a
+    /// real hash, and always fails.
     #[must_use]
     pub fn of_nobody() -> Self {
-        // Salt and output are the words of a sentence, not the hash of anything.
+        // Salt and output are encoded sentences, not the hash of anything.
         Self(format!(
             "$argon2id$v=19$m={MEMORY},t={ITERATIONS},p={PARALLELISM}\
              $bm9ib2R5J3Mgc2FsdCEhIQ$dGhpcyBpcyBub3QgdGhlIGhhc2ggb2YgYW55dGhpbmc"
         ))
     }
 
-    /// The hash as it was stored.
+    /// A hash read from the database.
     #[must_use]
     pub fn from_stored(hash: String) -> Self {
         Self(hash)
     }
 
-    /// The hash as it is stored.
+    /// The hash in the form that is stored.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it was made with less work than hashes are made with now: then the password
-    /// should be hashed anew when it is next at hand.
+    /// Whether it was computed with weaker parameters than today's: then the password should be
+    /// hashed again at the next opportunity.
     #[must_use]
     pub fn is_outdated(&self) -> bool {
         let parameters = argon2::password_hash::phc::PasswordHash::new(&self.0)
@@ -146,10 +146,10 @@ impl PasswordHash {
         })
     }
 
-    /// Whether it is the hash of this password: as much work as making it.
+    /// Whether it is the hash of this password. Costs as much as computing it.
     ///
     /// # Errors
-    /// If the hash cannot be read, or there is no memory for it.
+    /// If the hash cannot be read, or memory is not available.
     pub async fn matches(self, password: Password) -> Result<bool, HashingFailed> {
         beside_the_event_loop(move || {
             match argon2()?.verify_password(password.bytes(), self.0.as_str()) {
@@ -199,17 +199,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_matches_its_password_alone() {
+    async fn a_hash_matches_only_its_password() {
         let hash = PasswordHash::of(password("pässword 🔑")).await.unwrap();
         assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        // The same with the dots of the ä as a character of their own.
+        // The same password with a combining diaeresis.
         let decomposed = password("pa\u{308}ssword 🔑");
         assert!(hash.clone().matches(decomposed).await.unwrap());
         assert!(!hash.matches(password("password 🔑")).await.unwrap());
     }
 
     #[tokio::test]
-    async fn two_hashes_of_a_password_have_nothing_in_common() {
+    async fn hashing_a_password_twice_gives_different_hashes() {
         let hash = || PasswordHash::of(password("the same"));
         assert_ne!(
             hash().await.unwrap().as_str(),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_has_a_password_and_it_costs_the_same() {
+    async fn the_hash_of_nobody_never_matches_and_costs_the_same() {
         let nobody = PasswordHash::of_nobody();
         let somebody = PasswordHash::of(password("anything")).await.unwrap();
         let cost = |hash: &PasswordHash| {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_that_took_less_work_is_outdated() {
+    async fn a_hash_with_weaker_parameters_is_outdated() {
         let current = PasswordHash::of(password("anything")).await.unwrap();
         assert!(!current.is_outdated());
         let replaced = |from: &str, to: &str| {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_has_bounds() {
+    fn the_length_of_a_password_is_limited() {
         let parse = |text: &str| Password::parse(&text.into()).map(|_| ());
         let choose = |text: &str| Password::choose(&text.into(), "zoe@clinic.example").map(|_| ());
         assert_eq!(parse(""), Err(InvalidPassword::Missing));

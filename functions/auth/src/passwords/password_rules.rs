@@ -1,16 +1,17 @@
-//! Which passwords are too common to be chosen (NIST SP 800-63B, section 3.1.1.2; OWASP
-//! ASVS 5, 6.2.4): nobody has to use a digit or a capital, but nobody gets by with
-//! `Password123!` either.
+//! Which passwords are too common to be chosen (NIST SP 800-63B, section 3.1.1.2; OWASP ASVS 5,
+//! 6.2.4): nobody has to use a digit or a capital letter, but `Password123!` is not accepted
+//! either.
 //!
 //! A password is too common if
 //!
-//! - it is one or two of the words in `common_words.txt`, whatever stands before, between
-//!   and behind their letters, and with the usual digits and signs for letters (`p4$$w0rd`);
-//! - it is in that list as it is typed;
+//! - it consists of one or two of the words in `common_words.txt`, ignoring anything that is not a
+//!   letter before, between and after them, and with the usual digits and symbols in place of
+//!   letters (`p4$$w0rd`);
+//! - it is in that list as typed;
 //! - it repeats a few characters, or counts up or down;
-//! - it is the name of who chooses it, or the clinic's, and a few characters;
-//! - `zxcvbn` finds it soon: it knows 30,000 leaked passwords and what people make of them,
-//!   words, names, dates and keyboards.
+//! - it is the user's or the clinic's name and a few characters;
+//! - `zxcvbn` guesses it quickly: it knows 30,000 leaked passwords and common ways of varying them,
+//!   words, names, dates and keyboard patterns.
 
 use std::collections::HashSet;
 
@@ -18,17 +19,17 @@ use zxcvbn::{Score, zxcvbn};
 
 const LIST: &str = include_str!("common_words.txt");
 
-/// The most characters that are nothing more than an addition to a name.
+/// Up to this many characters beside a name do not make a password.
 const ADDITION: usize = 7;
 
-/// Names that are shorter say nothing about a password that they are in.
+/// Shorter names are ignored.
 const SHORTEST_NAME: usize = 3;
 
 /// The longest pattern that counts as repeated: `abcd` three times.
 const LONGEST_PATTERN: usize = 5;
 
-/// Whether everybody would try it, given the names that go with the account: the parts of
-/// its address, and what the clinic is called.
+/// Whether attackers would try it, given the names that belong to the account: the parts of its
+/// address, and the clinic's name.
 pub(crate) fn is_too_common<'a>(password: &str, names: impl Iterator<Item = &'a str>) -> bool {
     let names: Vec<&str> = names.collect();
     let list: HashSet<&str> = LIST
@@ -49,12 +50,12 @@ pub(crate) fn is_too_common<'a>(password: &str, names: impl Iterator<Item = &'a 
         || is_guessed_soon(password, &names)
 }
 
-/// Without the digits and signs around and between them.
+/// Only the letters of the text.
 fn letters(text: &str) -> String {
     text.chars().filter(|c| c.is_alphabetic()).collect()
 }
 
-/// With the letters that digits and signs are usually typed for.
+/// Replaces digits and symbols with the letters that they usually stand for.
 fn as_letters(text: &str) -> String {
     let trimmed = text.trim_end_matches(|c: char| !c.is_alphabetic());
     trimmed
@@ -71,7 +72,7 @@ fn as_letters(text: &str) -> String {
         .collect()
 }
 
-/// Whether it is nothing, or one or two words of the list.
+/// Whether it is empty, or one or two words of the list.
 fn is_made_of(letters: &str, list: &HashSet<&str>) -> bool {
     letters.is_empty()
         || list.contains(letters)
@@ -91,7 +92,7 @@ fn is_repeated(characters: &[char]) -> bool {
     })
 }
 
-/// Up or down, by the same step: `abcdefghijkl`, `210987654321`.
+/// Whether it counts up or down in equal steps: `abcdefghijkl`, `210987654321`.
 fn counts(characters: &[char]) -> bool {
     let step = |pair: &[char]| {
         let (one, next) = (u32::from(pair[0]), u32::from(pair[1]));
@@ -107,7 +108,8 @@ fn counts(characters: &[char]) -> bool {
         .is_some_and(|first| first.abs() <= 1 && steps.all(|step| step == first))
 }
 
-/// With fewer than 10^8 guesses by who tries what people choose (a score below 3).
+/// Whether fewer than 10^8 guesses find it, by an attacker who knows what people choose (a score
+/// below 3).
 fn is_guessed_soon(password: &str, names: &[&str]) -> bool {
     zxcvbn(password, names).score() < Score::Three
 }
@@ -116,7 +118,7 @@ fn is_little_more_than(password: &str, names: &[&str]) -> bool {
     let mut rest = password.to_owned();
     let mut found = false;
     let mut names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
-    // The longest first, so that no part of it is left.
+    // Longest first, so that no part of a longer one is left over.
     names.sort_by_key(|name| std::cmp::Reverse(name.chars().count()));
     for name in names {
         if name.chars().count() >= SHORTEST_NAME && rest.contains(&name) {
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_everybody_tries_is_too_common() {
+    fn passwords_that_attackers_try_are_too_common() {
         for password in [
             "password1234",
             "Password123!",
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_tries_is_not() {
+    fn passwords_that_nobody_would_guess_are_not_too_common() {
         for password in [
             "correct horse battery",
             "staple the horse again",
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_as_it_is_looked_up() {
+    fn the_word_list_is_lower_case_and_without_duplicates() {
         let mut lines: Vec<&str> = LIST
             .lines()
             .filter(|line| !line.starts_with("# "))

@@ -1,5 +1,5 @@
-//! `POST /auth/set-password`: a password for who has a one-time token: the first one, or
-//! one in place of the forgotten one.
+//! `POST /auth/set-password`: sets a password with a one-time token: the first one, or a new one
+//! instead of a forgotten one.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use super::{
     password::{Password, PasswordHash},
 };
 
-/// Good for setting one password, within a short time.
+/// Valid for setting one password, for a short time.
 pub(crate) type OneTimeToken = OpaqueToken<0>;
 
 /// The route.
@@ -51,10 +51,10 @@ pub(crate) struct Parts {
     attempts: Attempts,
 }
 
-/// The field of the one-time token.
+/// The name of the token's field.
 const TOKEN: &str = "token";
 
-/// The token from the message, and the password that was chosen.
+/// The token from the message, and the new password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -66,7 +66,7 @@ pub(crate) struct NewPassword {
     #[serde(default)]
     #[schema(required = true, value_type = String, format = Password, max_length = 43)]
     token: SecretString,
-    /// 12 to 128 characters, none of the common passwords, not the e-mail address.
+    /// 12 to 128 characters; neither a common password nor similar to the e-mail address.
     #[serde(default)]
     #[schema(required = true, value_type = String, format = Password, min_length = 12, max_length = 128)]
     password: SecretString,
@@ -74,13 +74,13 @@ pub(crate) struct NewPassword {
 
 /// Set a password
 ///
-/// Uses up the token, and ends all sessions of the account. Log in with the password afterwards.
+/// Uses up the token and ends all the account's sessions. Log in with the new password afterwards.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "auth",
     request_body = NewPassword,
     responses(
-        (status = 204, description = "The password is good from now on"),
-        (status = 400, description = "The token is not good (any more), or the password no good; then the token still is", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 204, description = "The password is set"),
+        (status = 400, description = "The token is not valid (any more), or the password is not acceptable; in the latter case, the token remains valid", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn set_password(
@@ -95,12 +95,12 @@ pub(crate) async fn set_password(
     {
         trail.refused(&parts.database, problem).await?;
     }
-    // Who guesses from elsewhere does not keep them from logging in now.
+    // So that somebody guessing from elsewhere does not keep the user from logging in now.
     parts.attempts.know(&done?, &source).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Answers whose password it is.
+/// Returns the address of the account.
 async fn replace_password(
     parts: &Parts,
     trail: &Trail,
@@ -134,7 +134,7 @@ async fn replace_password(
     let password = PasswordHash::of(password).await?;
 
     let mut transaction = Transaction::begin(database).await?;
-    // Of two at the same time, one finds the token.
+    // Of two concurrent requests, only one finds the token.
     let used = sqlx::query!(
         "DELETE FROM auth.one_time_token WHERE hash = $1 AND expires_at > now()",
         hash,
@@ -171,5 +171,5 @@ async fn replace_password(
 }
 
 fn no_such_token() -> Problem {
-    Problem::invalid_field(TOKEN, "The token is not valid, or not any more")
+    Problem::invalid_field(TOKEN, "The token is invalid or no longer valid")
 }

@@ -1,4 +1,4 @@
-//! What somebody gets who may come in, or stay: an access token and a refresh token.
+//! What a login or a refresh returns: an access token and a refresh token.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::tokens::keys_in_aws::{KeysUnavailable, SigningKeySecret};
 
-/// What gives access: the key that signs access tokens, and the sessions that they
+/// What granting access requires: the key that signs access tokens, and the sessions that they
 /// belong to.
 #[derive(Debug)]
 pub struct Access {
@@ -39,10 +39,10 @@ impl Access {
         }
     }
 
-    /// As the deployment says. Nothing is read yet.
+    /// With the settings of the deployment. Nothing is read yet.
     ///
     /// # Errors
-    /// If a setting is missing or wrong.
+    /// If a setting is missing or invalid.
     pub fn from_env() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         Ok(Self::new(
             SigningKeySecret::from_env()?,
@@ -76,7 +76,7 @@ impl Access {
     }
 }
 
-/// What they come in with.
+/// The tokens of a session.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
@@ -93,9 +93,9 @@ pub(crate) struct AccessResponse {
     token_type: &'static str,
     /// How long the token is valid, in seconds.
     expires_in: i64,
-    /// Good for one `POST /auth/refresh`. Keep it as you would keep a password.
+    /// Valid for one `POST /auth/refresh`. Keep it as secret as a password.
     refresh_token: String,
-    /// What the user may do.
+    /// The user's role, which determines their permissions.
     role: Role,
 }
 

@@ -1,8 +1,8 @@
-//! `POST /auth/login`: an e-mail address and a password for a session.
+//! `POST /auth/login`: begins a session, given an e-mail address and a password.
 //!
-//! Whether the address is unknown, the password wrong or the account disabled: the
-//! answer is the same, and so is the time it takes, because every attempt checks the
-//! password against some hash, and counts (see [`attempts`](crate::passwords::attempts)).
+//! Whether the address is unknown, the password wrong or the account disabled, the response is the
+//! same, and so is the time it takes, because every attempt verifies the password against some
+//! hash, and is counted (see [`attempts`](crate::passwords::attempts)).
 
 use std::sync::Arc;
 
@@ -52,12 +52,12 @@ pub(crate) struct Login {
     attempts: Attempts,
 }
 
-/// Who wants to come in.
+/// The user's credentials.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "email": "zoe@clinic.example", "password": "correct horse battery" }))]
 pub struct LoginRequest {
-    /// E-mail address; upper and lower case are the same.
+    /// E-mail address, in upper or lower case.
     #[serde(default)]
     #[schema(required = true, format = Email, max_length = 254)]
     email: String,
@@ -69,15 +69,15 @@ pub struct LoginRequest {
 
 /// Log in
 ///
-/// Begins a session. Answers an access token that is valid for 15 minutes, and a refresh token that is
-/// good for one `POST /auth/refresh`, as long as the session lasts: 30 minutes without a refresh, 12
-/// hours in any case, unless the deployment says otherwise.
+/// Begins a session. Returns an access token, which is valid for 15 minutes, and a refresh token,
+/// which can be used for one `POST /auth/refresh` as long as the session lasts: 30 minutes without
+/// a refresh, and 12 hours in any case, unless the deployment is configured otherwise.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "auth",
     request_body = LoginRequest,
     responses(
-        (status = 200, description = "Welcome", body = AccessResponse),
-        (status = 400, description = "Some field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "The user is logged in", body = AccessResponse),
+        (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "The e-mail address or the password is wrong, or the account is disabled", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "Too many attempts have failed: try again after the time in Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
@@ -92,7 +92,7 @@ pub(crate) async fn login(
     let (email, password) = request.parse()?;
     let started = Utc::now();
 
-    // Side by side, for the sake of the first login after a cold start.
+    // Concurrently, to speed up the first login after a cold start.
     let (attempt, account, tokens) = tokio::join!(
         Box::pin(login.attempts.begin(&email, &source)),
         find_account(&login.database, &email),
@@ -162,7 +162,7 @@ async fn find_account(database: &PgPool, email: &EmailAddress) -> Result<Option<
     let account = found.map(|row| {
         Ok(Account {
             id: row.id,
-            // Who has not chosen a password yet has none that matches.
+            // A user who has not chosen a password yet cannot match any.
             password_hash: row
                 .password_hash
                 .map_or_else(PasswordHash::of_nobody, PasswordHash::from_stored),
@@ -173,7 +173,7 @@ async fn find_account(database: &PgPool, email: &EmailAddress) -> Result<Option<
     account.transpose()
 }
 
-/// The account, if there is one, it is in use, and the password is its own.
+/// Returns the account if it exists and is not disabled, and the password matches.
 async fn authenticate(
     account: Option<Account>,
     password: Password,
@@ -192,7 +192,7 @@ async fn authenticate(
         Some(account) if account.disabled => "account disabled",
         Some(account) => return Ok(Some(account)),
     };
-    tracing::info!(userId = ?user, reason, "refused a login");
+    tracing::info!(userId = ?user, reason, "rejected a login");
     Ok(None)
 }
 
@@ -203,8 +203,8 @@ fn refused() -> Problem {
     )
 }
 
-/// Hashes the password as passwords are hashed now, unless it was changed meanwhile. The
-/// login does not depend on it: the next one tries again.
+/// Hashes the password with today's parameters, unless it was changed meanwhile. The login does not
+/// depend on it: the next one tries again.
 async fn hash_anew(database: &PgPool, account: &Account, password: Password) {
     let hashed = async {
         let hash = PasswordHash::of(password).await?;
@@ -219,7 +219,7 @@ async fn hash_anew(database: &PgPool, account: &Account, password: Password) {
         Ok::<_, Problem>(())
     };
     if hashed.await.is_err() {
-        tracing::warn!(userId = %account.id, "a password was not hashed anew");
+        tracing::warn!(userId = %account.id, "a password could not be rehashed");
     }
 }
 

@@ -29,10 +29,10 @@ pub fn routes(database: PgPool, sessions: Sessions) -> Router {
 
 /// Log out
 ///
-/// Ends this session: its refresh token at once, its access tokens within 30 seconds.
+/// Ends this session: its refresh token immediately, its access tokens within 30 seconds.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "auth",
-    responses((status = 204, description = "Goodbye"))
+    responses((status = 204, description = "The session has ended"))
 )]
 pub(crate) async fn logout(
     caller: Caller,
@@ -42,7 +42,7 @@ pub(crate) async fn logout(
     let session = caller.session()?;
 
     sessions.end(session).await?;
-    // Afterwards: a database that is down keeps no session open.
+    // Only now: a failing database must not keep a session open.
     trail
         .succeeded(&database, Subject::Account(caller.user))
         .await?;

@@ -1,4 +1,4 @@
-//! `POST /auth/logout-all`: ends every session of the caller, wherever it was begun.
+//! `POST /auth/logout-all`: ends every session of the caller, on every device.
 
 use std::sync::Arc;
 
@@ -29,11 +29,11 @@ pub fn routes(database: PgPool, sessions: Sessions) -> Router {
 
 /// Log out everywhere
 ///
-/// Ends all sessions of the caller, this one too: their refresh tokens at once, their access tokens
-/// within 30 seconds.
+/// Ends all sessions of the caller, including this one: their refresh tokens immediately, their
+/// access tokens within 30 seconds.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "auth",
-    responses((status = 204, description = "Goodbye"))
+    responses((status = 204, description = "All sessions have ended"))
 )]
 pub(crate) async fn logout_all(
     caller: Caller,
@@ -41,7 +41,7 @@ pub(crate) async fn logout_all(
     trail: Trail,
 ) -> Result<StatusCode, Problem> {
     sessions.end_all(caller.user).await?;
-    // Afterwards: a database that is down keeps no session open.
+    // Only now: a failing database must not keep a session open.
     trail
         .succeeded(&database, Subject::Account(caller.user))
         .await?;

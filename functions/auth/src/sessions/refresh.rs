@@ -1,8 +1,7 @@
-//! `POST /auth/refresh`: a refresh token for the next access token, and the next refresh
-//! token.
+//! `POST /auth/refresh`: exchanges a refresh token for a new access token and a new refresh token.
 //!
-//! The account is read anew: who was disabled meanwhile is sent away, and a new role is in
-//! the new token.
+//! The account is read again: the session of a disabled account ends, and a new role appears in the
+//! new token.
 
 use std::sync::Arc;
 
@@ -34,28 +33,28 @@ pub fn routes(database: PgPool, access: Access) -> Router {
     ROUTE.served_by(refresh, (database.clone(), Arc::new(access)), database)
 }
 
-/// Who wants to stay.
+/// The session to refresh.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "refreshToken": "f2X0lQ1rTg-3mS0kXwJ8q0m5o1v9bq0m7c1yqv3b0Zk8q9m4n6r2s8t0u1w3x5y7" }))]
 pub struct RefreshRequest {
-    /// The refresh token of the last login or refresh.
+    /// The refresh token returned by the last login or refresh.
     #[schema(value_type = String, format = Password, max_length = 64)]
     refresh_token: SecretString,
 }
 
 /// Refresh a session
 ///
-/// Answers a new access token and a new refresh token; the old refresh token is used up. Using it
-/// again ends the session, because somebody else may have a copy: log in again then. Refreshes
-/// with the same token within 10 seconds are all answered, with the same new refresh token.
+/// Returns a new access token and a new refresh token; the old refresh token is used up. Using it
+/// again ends the session, because somebody else may have a copy: log in again then. Refreshes with
+/// the same token within 10 seconds all succeed, and return the same new refresh token.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "auth", operation_id = "refreshSession",
     request_body = RefreshRequest,
     responses(
-        (status = 200, description = "The session goes on", body = AccessResponse),
+        (status = 200, description = "The session is refreshed", body = AccessResponse),
         (status = 400, description = "The body is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "The session is over: log in again", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The session has ended: log in again", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -87,7 +86,7 @@ pub(crate) async fn refresh(
         .await?
         .map_err(|reason| refused(Some(session), reason))?;
     if let Err(error) = transaction.commit().await {
-        // The client gets no answer, and comes again with the same token.
+        // The client gets an error and retries with the same token.
         access.sessions().keep(&presented).await?;
         return Err(error.into());
     }
@@ -95,7 +94,7 @@ pub(crate) async fn refresh(
     AccessResponse::new(&tokens, user, role, &running).map(Json)
 }
 
-/// What a user may do who may come in at all.
+/// The role of the user, if the account exists and is not disabled.
 async fn role_of(database: &PgPool, user: Uuid) -> Result<Option<Role>, Problem> {
     let role = sqlx::query_scalar!(
         "SELECT role FROM auth.user_account WHERE id = $1 AND NOT disabled",

@@ -1,12 +1,12 @@
-//! The Lambda authorizer of the API: reads the access token of a request before any
-//! other function is called, and says what its owner may call.
+//! The Lambda authorizer of the API: verifies the access token of a request before any other
+//! function is called, and returns what its owner may call.
 //!
-//! API Gateway answers 401 to the error `Unauthorized`, 403 to a policy that does not
-//! allow the request, and 500 to every other error. Nothing is let through by mistake:
-//! without public keys, or without the table of sessions, there is no answer but an error.
+//! API Gateway returns 401 for the error `Unauthorized`, 403 for a policy that does not allow the
+//! request, and 500 for every other error. It fails closed: without the public keys or the table of
+//! sessions, it returns an error.
 //!
-//! API Gateway keeps an answer for 30 seconds (`ReauthorizeEvery` in the template). So
-//! long may a token work that has expired, or whose session is over.
+//! API Gateway caches a result for 30 seconds (`ReauthorizeEvery` in the template). That is how
+//! long a token may still work after it has expired or its session has ended.
 
 use std::{
     error::Error,
@@ -31,7 +31,7 @@ use super::{
 /// The name of the function.
 const FUNCTION: &str = "authorizer";
 
-/// How long an answer may take, the reading of keys and session included.
+/// How long a result may take, including reading keys and session.
 const DEADLINE: Duration = Duration::from_secs(8);
 
 /// Serves as the Lambda authorizer until Lambda stops it.
@@ -63,11 +63,11 @@ pub async fn serve(gate: Gate) -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-/// Authorizes one request. The policy in the answer holds for every request with the
-/// same token, so it names all that the caller may call.
+/// Authorizes one request. The policy in the result applies to every request with the same token,
+/// so it lists everything that the caller may call.
 ///
 /// # Errors
-/// `Unauthorized` if the token is not valid; any other text if nobody can tell.
+/// `Unauthorized` if the token is not valid; any other text if that cannot be determined.
 pub async fn authorize(
     request: &ApiGatewayCustomAuthorizerRequest,
     gate: &Gate,
@@ -105,11 +105,11 @@ fn respond(
     Ok(response)
 }
 
-/// API Gateway recognises it by its message.
+/// API Gateway recognises this exact message.
 const UNAUTHORIZED: &str = "Unauthorized";
 
 fn unauthorized(reason: &Refusal) -> Diagnostic {
-    tracing::info!(%reason, "refused a token");
+    tracing::info!(%reason, "rejected a token");
     diagnostic(UNAUTHORIZED)
 }
 

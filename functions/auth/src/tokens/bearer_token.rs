@@ -13,22 +13,21 @@ pub(crate) enum Refusal {
     /// It is not `Bearer`, a space and a token.
     #[error("there is no bearer token")]
     NoBearerToken,
-    /// It is no token of ours, or not any more.
+    /// It is not one of our tokens, or no longer valid.
     #[error(transparent)]
     Invalid(#[from] InvalidToken),
-    /// Its session is over.
+    /// Its session has ended.
     #[error(transparent)]
     NoSession(#[from] NoSession),
-    /// Nobody can tell whether it is ours.
+    /// It cannot be verified: the keys are unavailable.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),
-    /// Nobody can tell whether its session goes on.
+    /// Its session cannot be checked.
     #[error(transparent)]
     SessionsUnavailable(#[from] SessionsUnavailable),
 }
 
-/// What tells valid access tokens from others: the public keys, and the sessions that go
-/// on.
+/// What access tokens are verified with: the public keys, and the sessions.
 #[derive(Debug)]
 pub struct Gate {
     keys: PublicKeysTable,
@@ -55,8 +54,8 @@ impl Gate {
         ))
     }
 
-    /// What the token in this `Authorization` header says, if it is valid and its session
-    /// goes on. Forged tokens do not get as far as the table of sessions.
+    /// The claims of the token in this `Authorization` header, if it is valid and its session has
+    /// not ended. Forged tokens are rejected before the table of sessions is read.
     pub(crate) async fn verify(&self, authorization: &str) -> Result<Claims, Refusal> {
         let token = token_of(authorization).ok_or(Refusal::NoBearerToken)?;
         let keys = self.keys.keys_for(token).await?;
@@ -66,8 +65,8 @@ impl Gate {
     }
 }
 
-/// The scheme in any case, one space or more, and the token (RFC 9110, 11.4): what the
-/// gateway's `ValidationExpression` lets through, too.
+/// The scheme in any case, one space or more, and the token (RFC 9110, 11.4): what the gateway's
+/// `ValidationExpression` accepts, too.
 fn token_of(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme
@@ -75,7 +74,7 @@ fn token_of(authorization: &str) -> Option<&str> {
         .then(|| token.trim_start_matches(' '))
 }
 
-/// 401 whatever is wrong with the token; 503 if nobody can tell.
+/// 401 whatever is wrong with the token; 503 if that cannot be determined.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -91,11 +90,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bearer_token_stands_behind_its_scheme() {
+    fn a_bearer_token_follows_its_scheme() {
         for header in ["Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c"] {
             assert_eq!(token_of(header), Some("a.b.c"), "{header}");
         }
-        // Nothing stands behind it. A server has taken away the spaces of its line.
+        // Nothing may follow the token. Servers strip trailing spaces before we see the header.
         assert_eq!(token_of("Bearer a.b.c "), Some("a.b.c "));
         for header in [
             "",

@@ -1,4 +1,4 @@
-//! A value that is loaded from elsewhere with its first use, and kept for a while.
+//! A value that is loaded on first use and cached for a while.
 
 use std::{
     future::Future,
@@ -19,12 +19,12 @@ pub(crate) struct Cached<T> {
 struct Held<T> {
     value: Arc<T>,
     loaded: SystemTime,
-    /// When it was last tried to load it, with or without success.
+    /// The last attempt to load it, successful or not.
     tried: SystemTime,
 }
 
 impl<T> Cached<T> {
-    /// Keeps what is loaded for this long.
+    /// Caches the value for this long.
     pub(crate) fn new(keep_for: Duration) -> Self {
         Self {
             keep_for,
@@ -32,7 +32,7 @@ impl<T> Cached<T> {
         }
     }
 
-    /// The value: what is held, or what `load` brings. A failure to load is not kept.
+    /// The cached value, or what `load` returns. Failures are not cached.
     pub(crate) async fn get<E>(
         &self,
         load: impl Future<Output = Result<T, E>>,
@@ -47,8 +47,8 @@ impl<T> Cached<T> {
         Ok(Self::replace(&mut held, load.await?))
     }
 
-    /// The value after loading it again, because what is held does not do; but what is
-    /// held if the last try is not older than `pause`.
+    /// The value, loaded again because the cached one is insufficient; or the cached one if the
+    /// last attempt was less than `pause` ago.
     pub(crate) async fn get_newer<E>(
         &self,
         pause: Duration,
@@ -76,9 +76,9 @@ impl<T> Cached<T> {
     }
 }
 
-/// Whether it is less than this long since. By the wall clock, because the monotonic one
-/// may stand still while Lambda has the process frozen; a clock that was set back counts
-/// as too long.
+/// Whether less than `limit` has passed. By the wall clock, because the monotonic one may stand
+/// still while Lambda has the process frozen; if the clock was set back, the limit counts as
+/// exceeded.
 fn is_within(since: SystemTime, limit: Duration) -> bool {
     since.elapsed().is_ok_and(|elapsed| elapsed < limit)
 }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_loaded_once_while_it_is_kept() {
+    async fn a_value_is_loaded_once_while_it_is_cached() {
         let (cached, elsewhere) = (Cached::new(LONG), Elsewhere::default());
         assert_eq!(cached.get(failing()).await, Err("down"));
         assert_eq!(*cached.get(elsewhere.load()).await.unwrap(), 0);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_loaded_again_when_it_was_kept_long_enough() {
+    async fn a_value_is_loaded_again_after_it_has_expired() {
         let (cached, elsewhere) = (Cached::new(Duration::ZERO), Elsewhere::default());
         assert_eq!(*cached.get(elsewhere.load()).await.unwrap(), 0);
         assert_eq!(*cached.get(elsewhere.load()).await.unwrap(), 1);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn something_newer_is_not_asked_for_too_often() {
+    async fn a_newer_value_is_not_requested_too_often() {
         let (cached, elsewhere) = (Cached::new(LONG), Elsewhere::default());
         assert_eq!(*cached.get_newer(LONG, elsewhere.load()).await.unwrap(), 0);
         assert_eq!(*cached.get_newer(LONG, elsewhere.load()).await.unwrap(), 0);

@@ -1,5 +1,5 @@
-//! `GET /auth/.well-known/jwks.json`: the public keys, for everybody who verifies access
-//! tokens themselves.
+//! `GET /auth/.well-known/jwks.json`: the public keys, for anyone who verifies access tokens
+//! themselves.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use route::Route;
 
 use super::keys_in_aws::PublicKeysTable;
 
-/// How long this function keeps the keys: who comes for a key that is new should find it.
+/// How long this function caches the keys: whoever asks because of a new key should get it.
 pub const KEPT_FOR: Duration = Duration::from_secs(10);
 
-/// As long as other functions of ours keep the keys.
+/// As long as our other functions cache the keys.
 const CACHE_CONTROL: &str = "public, max-age=300";
 
 /// The route.
@@ -31,13 +31,13 @@ pub fn routes(public_keys: PublicKeysTable) -> Router {
 
 /// Public keys of the access tokens
 ///
-/// A JSON Web Key Set (RFC 7517). A token names its key by `kid`; a key that is not in
-/// the set may be newer than your copy of it.
+/// A JSON Web Key Set (RFC 7517). A token identifies its key by `kid`; if that key is not in your
+/// copy of the set, it may be newer than your copy.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "auth",
     responses(
         (status = 200, description = "The keys", body = PublicKeys,
-         headers(("Cache-Control" = String, description = "How long the keys may be kept"))),
+         headers(("Cache-Control" = String, description = "How long the keys may be cached"))),
         (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

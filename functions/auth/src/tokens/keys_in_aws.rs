@@ -1,8 +1,8 @@
-//! Where the keys of the access tokens are kept: the private one in Secrets Manager, for
-//! the login alone; the public ones in a DynamoDB table, for everybody who verifies.
+//! Where the keys of the access tokens are stored: the private one in Secrets Manager, only for
+//! issuing tokens; the public ones in a DynamoDB table, for everyone who verifies tokens.
 //!
-//! Both are read with the first request that needs them and kept for a few minutes, so
-//! that a new key comes into use by itself.
+//! Both are read by the first request that needs them and cached for a few minutes, so that a new
+//! key comes into use without a restart.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -17,11 +17,11 @@ use super::cached::Cached;
 /// How long a key is used before it is read again.
 pub const KEPT_FOR: Duration = Duration::from_mins(5);
 
-/// How long tokens that name unknown keys have to wait before the public keys are read
-/// for them again: nobody makes us ask DynamoDB with every forged token.
+/// How often, at most, tokens with unknown keys cause the public keys to be read again, so that
+/// forged tokens do not each cost a call to DynamoDB.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// The keys cannot be had right now. No token is issued or accepted without them.
+/// The keys are unavailable. No token is issued or accepted without them.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysUnavailable {
     /// The private key.
@@ -60,7 +60,7 @@ impl SigningKeySecret {
         })
     }
 
-    /// The secret of this name, read with this client.
+    /// The secret with this name, read with this client.
     #[must_use]
     pub fn new(id: &str, client: aws_sdk_secretsmanager::Client) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl SigningKeySecret {
         }
     }
 
-    /// What issues tokens with this key.
+    /// The issuer of tokens signed with this key.
     ///
     /// # Errors
     /// If the key cannot be read.
@@ -119,13 +119,13 @@ impl PublicKeysTable {
         }
     }
 
-    /// The same, asking again for an unknown key after this pause.
+    /// The same, with this pause between reads for unknown keys.
     #[must_use]
     pub fn with_pause(self, pause: Duration) -> Self {
         Self { pause, ..self }
     }
 
-    /// The same, reading the keys again after this long.
+    /// The same, caching the keys for this long.
     #[must_use]
     pub fn kept_for(self, time: Duration) -> Self {
         Self {
@@ -143,8 +143,8 @@ impl PublicKeysTable {
         keys.map_err(KeysUnavailable::Public)
     }
 
-    /// The public keys to verify this token with: read again if it names a key that was
-    /// not among them, because it may be a new one.
+    /// The public keys to verify this token with. They are read again if the token names a key that
+    /// is not among them, because it may be a new one.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -166,7 +166,7 @@ impl PublicKeysTable {
             .get_item()
             .table_name(self.table.name())
             .key("id", id)
-            // A key is published before it signs: its tokens may come right after that.
+            // A key is published before it signs, but its first tokens may come right afterwards.
             .consistent_read(true)
             .send()
             .await?;

@@ -1,8 +1,8 @@
 //! What a role may call, as the IAM policy that API Gateway evaluates.
 //!
-//! API Gateway keeps the policy for as long as it keeps the authorizer's result, and
-//! holds every later request with the same token against it. So it covers all that the
-//! role may call, not just the route of the request that asked.
+//! API Gateway caches the policy with the authorizer's result, and evaluates it for every later
+//! request with the same token. So it covers everything that the role may call, not just the
+//! requested route.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -13,16 +13,16 @@ use aws_lambda_events::{
 use identity::Role;
 use route::{Method, Row};
 
-/// A deployed API: `arn:aws:execute-api:{region}:{account}:{api}/{stage}`.
+/// A stage of an API: `arn:aws:execute-api:{region}:{account}:{api}/{stage}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StageArn(String);
 
-/// The text is not the ARN of a method of an API.
+/// The text is not the ARN of an API's method.
 #[derive(Debug, thiserror::Error)]
 #[error("not the ARN of an API's method")]
 pub(crate) struct NoMethodArn;
 
-/// Reads the ARN of a method: `{stage ARN}/{method}/{path}`.
+/// Parses the ARN of a method: `{stage ARN}/{method}/{path}`.
 impl FromStr for StageArn {
     type Err = NoMethodArn;
 
@@ -43,8 +43,8 @@ impl FromStr for StageArn {
     }
 }
 
-/// Requests that a statement is about: `*` for any method, and in the path for anything, slashes
-/// included.
+/// The requests that a statement covers. `*` stands for any method, and in the path for anything,
+/// including slashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Requests {
     method: &'static str,
@@ -60,9 +60,9 @@ impl StageArn {
 
 /// The policy for a role, given every route.
 ///
-/// What the role may not call is denied by not being allowed, except where the `*` of what is
-/// allowed reaches further than its routes: `/patients/*` is also `/patients/1/billing-account`.
-/// There the policy says no.
+/// Whatever is not allowed is denied implicitly, except where a `*` in what is allowed covers more
+/// than the role's routes: `/patients/*` also covers `/patients/1/billing-account`. These requests
+/// are denied explicitly.
 pub(crate) fn policy_for(
     role: Role,
     stage: &StageArn,
@@ -78,7 +78,7 @@ pub(crate) fn policy_for(
         .filter(|row| !may(role, row))
         .flat_map(|row| {
             let mut at = behind_the_authorizer.iter();
-            // Where it may call nothing, that is all there is to say.
+            // If it may call nothing at this path, one statement covers all methods.
             if at.any(|other| other.path == row.path && may(role, other)) {
                 requests_to(row)
             } else {
@@ -107,8 +107,8 @@ fn may(role: Role, row: &Row) -> bool {
         .is_some_and(|permission| role.may(permission))
 }
 
-/// What the role may call of the routes, which are all those at this path and below it. In few
-/// words: where it may call all of them, that is all there is to say.
+/// What the role may call of these routes, which are all those at this path and below it, as short
+/// as possible: if it may call all of them, one pattern covers them.
 fn allowed(role: Role, path: &str, routes: &[&Row]) -> Vec<Requests> {
     if routes.iter().all(|row| may(role, row)) {
         return at_and_below("*", path);
@@ -133,7 +133,7 @@ fn allowed(role: Role, path: &str, routes: &[&Row]) -> Vec<Requests> {
     for (segment, routes) in below {
         requests.extend(allowed(role, &format!("{path}/{segment}"), &routes));
     }
-    // Everything but a few is shorter to say so: the policy denies what this reaches too far.
+    // If it may call almost everything, allowing all of it is shorter: the policy denies the rest.
     let denied = routes.iter().filter(|row| !may(role, row)).count();
     let all = at_and_below("*", path);
     if all.len() + 2 * denied < requests.len() {
@@ -142,7 +142,7 @@ fn allowed(role: Role, path: &str, routes: &[&Row]) -> Vec<Requests> {
     requests
 }
 
-/// Every request to a path and to all below it, a slash at its end included.
+/// Every request to a path and everything below it, with or without a trailing slash.
 fn at_and_below(method: &'static str, path: &str) -> Vec<Requests> {
     let path = pattern(path);
     let paths = if path.is_empty() {
@@ -159,7 +159,7 @@ fn at_and_below(method: &'static str, path: &str) -> Vec<Requests> {
         .collect()
 }
 
-/// Every request to a route. Who may GET may HEAD.
+/// Every request to a route. Permission to GET includes HEAD.
 fn requests_to(row: &Row) -> Vec<Requests> {
     match row.method {
         Method::Get => requests_with(&["GET", "HEAD"], row.path),
@@ -167,7 +167,7 @@ fn requests_to(row: &Row) -> Vec<Requests> {
     }
 }
 
-/// Every request to a path with these methods. A slash at its end makes no other path.
+/// Every request to a path with these methods, with or without a trailing slash.
 fn requests_with(methods: &[&'static str], path: &str) -> Vec<Requests> {
     let path = pattern(path);
     let ends: &[&str] = if path.ends_with('*') {
@@ -185,7 +185,7 @@ fn requests_with(methods: &[&'static str], path: &str) -> Vec<Requests> {
     requests
 }
 
-/// A path with `*` for its parameters, which in IAM matches anything, slashes included.
+/// A path with `*` for its parameters, which in IAM matches anything, including slashes.
 fn pattern(path: &str) -> String {
     let is_parameter = |segment: &str| segment.starts_with('{') && segment.ends_with('}');
     path.split('/')
@@ -202,7 +202,7 @@ fn statement(effect: IamPolicyEffect, resources: Vec<String>) -> IamPolicyStatem
     statement
 }
 
-/// Whether what is allowed includes requests to what is denied.
+/// Whether `allowed` covers any of the requests in `denied`.
 fn reaches(allowed: &Requests, denied: &Requests) -> bool {
     fn segments_reach(wide: &[&str], narrow: &[&str]) -> bool {
         match (wide.split_first(), narrow.split_first()) {
@@ -242,8 +242,8 @@ mod tests {
         METHOD.parse().unwrap()
     }
 
-    /// What IAM makes of a policy: `*` matches anything and `?` any one character, an
-    /// explicit Deny wins, and what is not allowed is denied.
+    /// Evaluates a policy as IAM does: `*` matches anything and `?` any one character, an explicit
+    /// Deny wins, and what is not allowed is denied.
     fn allows(policy: &ApiGatewayCustomAuthorizerPolicy, arn: &str) -> bool {
         fn matches(pattern: &[u8], text: &[u8]) -> bool {
             match (pattern, text) {
@@ -270,7 +270,7 @@ mod tests {
         any(&IamPolicyEffect::Allow) && !any(&IamPolicyEffect::Deny)
     }
 
-    /// The ARN that API Gateway asks about for a request to the route.
+    /// The ARN that API Gateway evaluates for a request to the route.
     fn request_to(route: &Row) -> String {
         let path = route
             .path
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_for_one_stage_of_one_api() {
+    fn a_policy_applies_to_one_stage_of_one_api() {
         let policy = policy_for(Role::Admin, &stage(), route::table());
         assert!(allows(&policy, METHOD));
         for elsewhere in [
@@ -339,12 +339,12 @@ mod tests {
         }
     }
 
-    /// API Gateway keeps the answer, and AWS says nowhere how long it may be. This is what it
-    /// says of the policy of an API.
+    /// AWS does not document a limit for the result of an authorizer. This is its limit for the
+    /// resource policy of an API.
     const POLICY_BYTES: usize = 8192;
 
     #[test]
-    fn a_policy_is_short_and_stays_short_with_a_hundred_routes_more() {
+    fn a_policy_is_short_and_stays_short_with_120_routes() {
         for role in Role::ALL {
             let policy = serde_json::to_string(&policy_for(role, &stage(), route::table()));
             let today = policy.unwrap().len();
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_call_everything_below_a_path_is_told_so_in_two_words() {
+    fn one_pattern_covers_everything_below_a_path_that_may_be_called() {
         let get = |path, permission| Route::get(path).requires(permission).row();
         let routes = [
             get("/things", Permission::ReadPatient),
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_method_of_an_api_has_no_stage() {
+    fn an_arn_that_is_not_of_a_method_has_no_stage() {
         assert_eq!(
             stage().0,
             "arn:aws:execute-api:eu-central-1:000000000000:a1b2c3/local"

@@ -1,5 +1,5 @@
-//! `GET /auth/validate`: whether an access token is valid, for clients and services that
-//! would rather ask than verify it themselves.
+//! `GET /auth/validate`: whether an access token is valid, for clients and services that do not
+//! verify it themselves.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub fn routes(gate: Gate) -> Router {
     ROUTE.served_by(validate_token, Arc::new(gate))
 }
 
-/// What a valid access token says.
+/// The claims of a valid access token.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "sub": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
@@ -38,15 +38,15 @@ pub fn routes(gate: Gate) -> Router {
     "exp": 1_767_226_500
 }))]
 pub struct ValidToken {
-    /// Whose token it is: the id of the user.
+    /// The id of the user.
     sub: Uuid,
-    /// What they may do.
+    /// The user's role, which determines their permissions.
     role: Role,
-    /// Who issued it.
+    /// The issuer.
     iss: String,
-    /// The session that it belongs to, which goes on.
+    /// The session that it belongs to, which has not ended.
     sid: Uuid,
-    /// Names the token.
+    /// The id of the token.
     jti: Uuid,
     /// Issued at, in seconds since 1970.
     iat: i64,
@@ -80,12 +80,12 @@ impl From<Claims> for ValidToken {
 
 /// Validate an access token
 ///
-/// What the token says, if it is valid and its session goes on.
+/// Returns the token's claims if it is valid and its session has not ended.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "auth",
     responses(
         (status = 200, description = "The token is valid", body = ValidToken),
-        (status = 401, description = "It is not, or there is none", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The token is invalid or missing", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Try again in a moment", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -99,7 +99,7 @@ pub(crate) async fn validate_token(
     Ok(Json(claims.into()))
 }
 
-/// The header, if it is there once: of two, nobody could say which one counts.
+/// The header, if there is exactly one: with two, it would be unclear which one counts.
 fn only_authorization(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
     let only = values.next()?;

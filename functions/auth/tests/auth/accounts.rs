@@ -68,7 +68,7 @@ async fn active(database: &PgPool, routes: &Router, role: &str) -> String {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_account_is_created_read_and_listed(database: PgPool) {
+async fn accounts_are_created_read_and_listed(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     let response = create(&routes, " ZOE@clinic.example ", "CLINICIAN").await;
@@ -120,7 +120,7 @@ async fn an_account_is_created_read_and_listed(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_account_has_the_name_that_it_was_given_last(database: PgPool) {
+async fn the_name_of_an_account_can_be_set_changed_and_removed(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     let routes = routes.merge(get_own_account::routes(database.clone()));
@@ -180,7 +180,7 @@ async fn an_account_has_the_name_that_it_was_given_last(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn other_services_ask_for_names_by_their_ids(database: PgPool) {
+async fn other_services_can_look_up_names_by_account_id(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     let mut ids = Vec::new();
@@ -223,7 +223,7 @@ async fn only_administrators_manage_accounts(database: PgPool) {
         ),
     ] {
         for role in [Role::Clinician, Role::Receptionist, Role::Auditor] {
-            // Auditors see who there is.
+            // Auditors may read accounts.
             let expected = if role == Role::Auditor && method == Method::GET {
                 StatusCode::OK
             } else {
@@ -242,7 +242,7 @@ async fn only_administrators_manage_accounts(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_a_client_has_no_say_in_is_refused(database: PgPool) {
+async fn unknown_and_invalid_fields_of_an_account_are_rejected(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     for (name, value) in [
@@ -287,7 +287,7 @@ async fn what_a_client_has_no_say_in_is_refused(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_loses_something_loses_their_sessions(database: PgPool) {
+async fn changing_a_role_or_disabling_an_account_ends_its_sessions(database: PgPool) {
     let deployment = Deployment::new().await;
     let (routes, sessions) = (
         routes(&database, &deployment).await,
@@ -313,7 +313,7 @@ async fn who_loses_something_loses_their_sessions(database: PgPool) {
     );
     assert_eq!(sessions.check(session, user).await.unwrap(), Ok(()));
 
-    // What cannot be made sure of is not done.
+    // If the sessions cannot be ended, the account is not changed.
     let broken = update_account::routes(database.clone(), no_sessions());
     let response = put(&broken, &id, "AUDITOR", true).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -323,7 +323,7 @@ async fn who_loses_something_loses_their_sessions(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_account_that_somebody_changed_meanwhile_is_not_overwritten(database: PgPool) {
+async fn an_update_of_an_outdated_version_of_an_account_is_rejected(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     let id = active(&database, &routes, "CLINICIAN").await;
@@ -346,11 +346,11 @@ async fn an_account_that_somebody_changed_meanwhile_is_not_overwritten(database:
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn the_last_administrator_stays_one(database: PgPool) {
+async fn the_last_administrator_cannot_be_demoted_or_disabled(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     let only = active(&database, &routes, "ADMIN").await;
-    // One that has not chosen a password cannot help anybody.
+    // One who has not chosen a password cannot log in, so does not count.
     create(&routes, "invited@clinic.example", "ADMIN").await;
     for (role, disabled) in [("ADMIN", true), ("AUDITOR", false)] {
         let response = put(&routes, &only, role, disabled).await;
@@ -396,7 +396,7 @@ async fn an_account_that_was_read_can_be_edited_and_written_back(database: PgPoo
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_is_wrong_with_an_account_is_named(database: PgPool) {
+async fn invalid_fields_of_an_account_are_named(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     let account = json!({ "email": "max@clinic.example", "role": "AUDITOR" });
@@ -454,7 +454,7 @@ fn done(response: &Response) {
     assert_eq!(response.status(), StatusCode::OK);
 }
 
-/// How an administrator loses what they may do.
+/// How an administrator loses their permissions.
 #[derive(Debug, Clone, Copy)]
 enum Loss {
     Demoted,
@@ -464,7 +464,7 @@ enum Loss {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_has_lost_their_power_does_not_get_it_back_with_an_old_token(database: PgPool) {
+async fn a_former_administrator_cannot_manage_accounts_with_an_old_token(database: PgPool) {
     for (loss, expected) in [
         (Loss::Demoted, StatusCode::UNAUTHORIZED),
         (Loss::Disabled, StatusCode::UNAUTHORIZED),
@@ -474,7 +474,7 @@ async fn who_has_lost_their_power_does_not_get_it_back_with_an_old_token(databas
         let deployment = Deployment::new().await;
         let routes = routes(&database, &deployment).await;
         let sessions = deployment.sessions().await;
-        // So that there is another one who can log in.
+        // So that another administrator can still log in.
         active(&database, &routes, "ADMIN").await;
         let id = active(&database, &routes, "ADMIN").await;
         let user: Uuid = id.parse().unwrap();
@@ -485,7 +485,7 @@ async fn who_has_lost_their_power_does_not_get_it_back_with_an_old_token(databas
             Loss::LoggedOut => sessions.end(session).await.unwrap(),
             Loss::LoggedOutEverywhere => sessions.end_all(user).await.unwrap(),
         }
-        // As the gateway lets them through for another while.
+        // The gateway accepts the token for a while longer.
         let send = async |method: Method, path: &str, body: Value| {
             let request = request(method, path, Some(body), Role::Admin);
             send(&routes, in_session(request, user, Role::Admin, session)).await
@@ -505,10 +505,10 @@ async fn who_has_lost_their_power_does_not_get_it_back_with_an_old_token(databas
     assert_eq!(accomplices, 0);
 }
 
-/// A session that goes on does not help somebody whose role is another one by now, as it is
-/// for a moment while a change of the account is being committed.
+/// A valid session does not help a user whose role has changed, even for the moment in which the
+/// change of the account is being committed.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn the_role_is_the_one_of_now(database: PgPool) {
+async fn creating_an_account_requires_the_current_role(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     let mut change = database.begin().await.unwrap();
@@ -530,7 +530,7 @@ async fn the_role_is_the_one_of_now(database: PgPool) {
     );
 }
 
-/// Waits until somebody waits for somebody else's row.
+/// Waits until a session in the database waits for a lock.
 async fn within_a_lock(database: &PgPool) {
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE wait_event_type = 'Lock' AND datname = current_database()";

@@ -1,4 +1,4 @@
-//! A mailbox is one account, however its address is written, and whenever it was stored.
+//! A mailbox has one account, however its address is written, and whenever it was stored.
 
 use auth::{create_account, forgotten_password, login};
 use axum::{Router, body::Body, response::Response};
@@ -84,9 +84,9 @@ async fn message(database: &PgPool, email: &str) {
         .unwrap();
 }
 
-/// As what the migration finds, which can be run again.
+/// Runs the migration again, on addresses like those that it found originally.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_was_stored_before_gets_the_form_of_today(database: PgPool) {
+async fn the_migration_converts_addresses_that_were_stored_earlier(database: PgPool) {
     let stored = [
         ("i@bücher.example", "i@xn--bcher-kva.example"),
         ("i@例子.广告", "i@xn--fsqu00a.xn--4rr70v"),
@@ -124,7 +124,7 @@ async fn what_was_stored_before_gets_the_form_of_today(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_has_an_account_finds_it_in_every_form(database: PgPool) {
+async fn login_accepts_every_form_of_the_address(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = login::routes(
         database.clone(),
@@ -138,7 +138,7 @@ async fn who_has_an_account_finds_it_in_every_form(database: PgPool) {
             "i@xn--bcher-kva.example",
             ["I@Bücher.example", "i@bu\u{308}cher.example"],
         ),
-        // From before, when they could be had.
+        // Stored earlier, when such addresses were accepted.
         (
             "zoë@clinic.example",
             ["ZOË@clinic.example", "zoe\u{308}@clinic.example"],
@@ -164,7 +164,7 @@ async fn who_has_an_account_finds_it_in_every_form(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_forgotten_password_is_sent_to_the_form_that_is_stored(database: PgPool) {
+async fn a_forgotten_password_message_is_sent_to_the_stored_form_of_the_address(database: PgPool) {
     let deployment = Deployment::new().await;
     let attempts = deployment.attempts().await;
     let routes = forgotten_password::routes(database.clone(), attempts);

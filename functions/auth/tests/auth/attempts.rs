@@ -35,7 +35,7 @@ async fn routes(database: &PgPool, deployment: &Deployment) -> Router {
     login::routes(database.clone(), deployment.access().await, attempts)
 }
 
-/// Fails until there is a wait, and answers how often that took.
+/// Fails until an attempt is rejected as too early, and returns how many failed before that.
 async fn fail_until_blocked(routes: &Router, source: &str, email: &str) -> usize {
     for tries in 0..20 {
         let response = log_in(routes, source, email, "a wrong password").await;
@@ -54,29 +54,31 @@ async fn fail_until_blocked(routes: &Router, source: &str, email: &str) -> usize
             other => panic!("{other}"),
         }
     }
-    panic!("nobody was blocked");
+    panic!("no attempt was blocked");
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_fails_too_often_has_to_wait_whether_there_is_an_account_or_not(database: PgPool) {
+async fn login_is_blocked_after_too_many_failures_whether_or_not_the_account_exists(
+    database: PgPool,
+) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
     for email in ["nobody@clinic.example", EMAIL] {
         assert_eq!(fail_until_blocked(&routes, "192.0.2.1", email).await, 10);
     }
-    // Not even with the right password, and not from elsewhere either.
+    // Not even with the right password, nor from another source.
     for source in ["192.0.2.1", "198.51.100.1"] {
         let response = log_in(&routes, source, EMAIL, PASSWORD).await;
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     }
-    // Of other accounts nothing is known.
+    // Other accounts are not affected.
     let response = log_in(&routes, "192.0.2.1", "other@clinic.example", PASSWORD).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn nobody_is_locked_out_where_they_have_logged_in_before(database: PgPool) {
+async fn failures_elsewhere_do_not_block_login_from_a_known_source(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
@@ -92,24 +94,24 @@ async fn nobody_is_locked_out_where_they_have_logged_in_before(database: PgPool)
             StatusCode::OK
         );
     }
-    // That is no licence to guess.
+    // Guessing from a known source is limited as well.
     fail_until_blocked(&routes, home, EMAIL).await;
     let response = log_in(&routes, home, EMAIL, PASSWORD).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn many_guesses_at_once_are_no_more_than_one_by_one(database: PgPool) {
+async fn concurrent_guesses_gain_nothing_over_sequential_ones(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
     guess_at_once(&routes, 10).await;
-    // Who has waited as long as anybody has to may try once, not once in each of many.
+    // After the longest wait, one guess may be made, not one in each of many requests.
     deployment.failed_earlier(301).await;
     guess_at_once(&routes, 1).await;
 }
 
-/// Makes 40 guesses at the same time. So many of them are checked.
+/// Makes 40 guesses concurrently, and expects this many of them to be checked.
 async fn guess_at_once(routes: &Router, expected: usize) {
     let mut guesses = tokio::task::JoinSet::new();
     for n in 0..40 {
@@ -130,7 +132,7 @@ async fn guess_at_once(routes: &Router, expected: usize) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_logs_in_as_often_as_they_like_does_not_wait(database: PgPool) {
+async fn successful_logins_are_not_limited(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
@@ -141,7 +143,7 @@ async fn who_logs_in_as_often_as_they_like_does_not_wait(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_has_waited_may_try_again(database: PgPool) {
+async fn login_may_be_tried_again_after_the_wait(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
@@ -154,7 +156,7 @@ async fn who_has_waited_may_try_again(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_fails_because_of_an_outage_does_not_count(database: PgPool) {
+async fn a_login_that_fails_because_of_an_outage_does_not_count(database: PgPool) {
     let deployment = Deployment::new().await;
     with_a_user(&database).await;
     let works = routes(&database, &deployment).await;
@@ -182,7 +184,7 @@ async fn what_fails_because_of_an_outage_does_not_count(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn while_nobody_counts_nobody_may_try(database: PgPool) {
+async fn login_is_rejected_while_attempts_cannot_be_counted(database: PgPool) {
     let deployment = Deployment::new().await;
     let access = deployment.access().await;
     let routes = login::routes(database.clone(), access, no_attempts());
@@ -191,9 +193,9 @@ async fn while_nobody_counts_nobody_may_try(database: PgPool) {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-/// A whole clinic has one address to the outside.
+/// A whole clinic has one public address.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn the_failures_of_one_desk_do_not_make_the_others_wait(database: PgPool) {
+async fn failures_at_one_desk_do_not_block_login_at_the_others(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
@@ -202,15 +204,15 @@ async fn the_failures_of_one_desk_do_not_make_the_others_wait(database: PgPool) 
     deployment.came_more_often(600).await;
     let response = log_in(&routes, clinic, EMAIL, PASSWORD).await;
     assert_eq!(response.status(), StatusCode::OK);
-    // Whoever tries so many is no clinic.
+    // No clinic makes that many attempts.
     deployment.came_more_often(400).await;
     let response = log_in(&routes, clinic, EMAIL, PASSWORD).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// The address that the gateway sees is the proxy's for everybody.
+/// Behind a proxy, the gateway sees the same address for everybody.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn behind_a_trusted_proxy_a_source_is_whom_the_proxy_names(database: PgPool) {
+async fn behind_a_trusted_proxy_the_source_is_the_address_that_the_proxy_reports(database: PgPool) {
     let deployment = Deployment::new().await;
     with_a_user(&database).await;
     let routes = routes(&database, &deployment).await;
@@ -225,14 +227,14 @@ async fn behind_a_trusted_proxy_a_source_is_whom_the_proxy_names(database: PgPoo
             .unwrap();
         send(&routes, from_source(request, proxy)).await.status()
     };
-    // Known from home, behind the proxy.
+    // Home is a known source, behind the proxy.
     let home = "192.0.2.7, 203.0.113.5";
     assert_eq!(log_in("203.0.113.5", home, PASSWORD).await, StatusCode::OK);
     for _ in 0..11 {
         log_in("203.0.113.5", "198.51.100.1", "a wrong password").await;
     }
     assert_eq!(log_in("203.0.113.9", home, PASSWORD).await, StatusCode::OK);
-    // Nobody else can say so: neither before the proxy nor past it.
+    // Nobody else can claim that address: neither through the proxy nor around it.
     for (peer, forged) in [
         ("203.0.113.5", "192.0.2.7, 198.51.100.1"),
         ("198.51.100.1", "192.0.2.7"),

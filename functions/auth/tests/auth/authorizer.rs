@@ -27,7 +27,7 @@ fn request(authorization: &str, method_arn: &str) -> ApiGatewayCustomAuthorizerR
 }
 
 #[tokio::test]
-async fn the_answer_says_who_calls_and_all_that_they_may_call() {
+async fn the_authorizer_returns_the_caller_and_everything_they_may_call() {
     let deployment = Deployment::new().await;
     let user = Uuid::now_v7();
     let token = deployment.token(user, Role::Clinician).await;
@@ -86,7 +86,7 @@ async fn the_answer_says_who_calls_and_all_that_they_may_call() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_valid_is_unauthorized() {
+async fn the_authorizer_rejects_an_invalid_token() {
     let deployment = Deployment::new().await;
     let gate = deployment.gate().await;
     let user = Uuid::now_v7();
@@ -116,14 +116,14 @@ async fn a_token_that_is_not_valid_is_unauthorized() {
     refused("nothing", &nothing, &gate).await;
 }
 
-/// With the exact text that API Gateway answers 401 to.
+/// With the exact message for which API Gateway returns 401.
 async fn refused(attempt: &str, request: &ApiGatewayCustomAuthorizerRequest, gate: &Gate) {
     let error = authorize(request, gate).await.unwrap_err();
     assert_eq!(error.error_message, "Unauthorized", "{attempt}");
 }
 
 #[tokio::test]
-async fn a_token_ends_with_its_session() {
+async fn the_authorizer_rejects_a_token_whose_session_has_ended() {
     let deployment = Deployment::new().await;
     let (gate, sessions) = (deployment.gate().await, deployment.sessions().await);
     let user = Uuid::now_v7();
@@ -145,7 +145,7 @@ async fn a_token_ends_with_its_session() {
     let (session, _) = token().await;
     for (attempt, user, session) in [
         ("somebody else's session", Uuid::now_v7(), session),
-        ("a session that there never was", user, Uuid::new_v4()),
+        ("a session that never existed", user, Uuid::new_v4()),
     ] {
         let token = deployment.key.tokens.issue(user, Role::Admin, session);
         let bearer = request(&format!("Bearer {}", token.unwrap()), METHOD);
@@ -154,11 +154,11 @@ async fn a_token_ends_with_its_session() {
 }
 
 #[tokio::test]
-async fn without_public_keys_sessions_or_a_method_there_is_no_answer() {
+async fn the_authorizer_fails_without_public_keys_sessions_or_a_method_arn() {
     let deployment = Deployment::new().await;
     let user = Uuid::now_v7();
     let bearer = format!("Bearer {}", deployment.token(user, Role::Admin).await);
-    let no_answer = "the token cannot be checked right now";
+    let cannot_check = "the token cannot be checked right now";
 
     let public_keys = || deployment.published.keys();
     let no_keys = Published::nothing().await.keys().await;
@@ -167,16 +167,16 @@ async fn without_public_keys_sessions_or_a_method_there_is_no_answer() {
         Gate::new(public_keys().await, no_sessions()),
     ] {
         let error = authorize(&request(&bearer, METHOD), &gate).await;
-        assert_eq!(error.unwrap_err().error_message, no_answer);
+        assert_eq!(error.unwrap_err().error_message, cannot_check);
     }
 
     let gate = deployment.gate().await;
     for method in ["", "*", "arn:aws:execute-api:us-east-1:000000000000:*/*"] {
         let error = authorize(&request(&bearer, method), &gate).await;
-        assert_eq!(error.unwrap_err().error_message, no_answer, "{method}");
+        assert_eq!(error.unwrap_err().error_message, cannot_check, "{method}");
     }
 
-    // Who has no key of ours learns nothing of it, and costs the table nothing.
+    // Without one of our keys, a caller learns nothing about this, and causes no read of the table.
     let stranger = Key::generate();
     let forged = stranger.tokens.issue(user, Role::Admin, Uuid::new_v4());
     let forged = request(&format!("Bearer {}", forged.unwrap()), METHOD);

@@ -1,4 +1,4 @@
-//! As much of Secrets Manager as the service calls, over HTTP.
+//! The part of Secrets Manager that the service calls, over HTTP.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ struct Stored {
     reads: u32,
 }
 
-/// The service, and what is stored in it.
+/// A fake Secrets Manager and its contents.
 #[derive(Debug)]
 pub(crate) struct Aws {
     url: String,
@@ -24,7 +24,7 @@ pub(crate) struct Aws {
 }
 
 impl Aws {
-    /// With nothing stored in it.
+    /// Starts one that stores nothing.
     pub(crate) async fn empty() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -36,7 +36,7 @@ impl Aws {
         Self { url, stored }
     }
 
-    /// With the private half of this key stored in it.
+    /// Starts one that stores the private half of this key.
     pub(crate) async fn with(key: &Key) -> Self {
         let aws = Self::empty().await;
         aws.store_secret(&key.pem);
@@ -47,7 +47,7 @@ impl Aws {
         self.stored.lock().unwrap().secret = Some(pem.to_owned());
     }
 
-    /// How often the service was asked.
+    /// How often it was called.
     pub(crate) fn reads(&self) -> u32 {
         self.stored.lock().unwrap().reads
     }

@@ -14,7 +14,7 @@ async fn accounts(database: &PgPool) -> Vec<(String, String, String)> {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_has_an_account_keeps_it_as_it_is(database: PgPool) {
+async fn create_users_leaves_existing_accounts_unchanged(database: PgPool) {
     let first = json!({ "users": [user("Zoe@Clinic.example")] });
     let users = create_users(&database, PasswordRules::Full, first.clone())
         .await
@@ -52,7 +52,7 @@ async fn who_has_an_account_keeps_it_as_it_is(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_is_said_to_have_a_name_has_it(database: PgPool) {
+async fn create_users_stores_the_name_if_given(database: PgPool) {
     let mut zoe = user("zoe@clinic.example");
     zoe["name"] = json!(" Zoe  Kiefer");
     let users = json!({ "users": [zoe, user("max@clinic.example")] });
@@ -69,7 +69,7 @@ async fn who_is_said_to_have_a_name_has_it(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn several_calls_at_once_create_each_user_once(database: PgPool) {
+async fn concurrent_calls_of_create_users_create_each_user_once(database: PgPool) {
     let emails: Vec<String> = (0..4).map(|n| format!("user{n}@clinic.example")).collect();
     let forwards: Vec<Value> = emails.iter().map(|email| user(email)).collect();
     let backwards: Vec<Value> = forwards.iter().rev().cloned().collect();
@@ -88,7 +88,7 @@ async fn several_calls_at_once_create_each_user_once(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn bad_input_creates_nobody_and_is_not_repeated(database: PgPool) {
+async fn create_users_rejects_invalid_input_as_a_whole_without_repeating_it(database: PgPool) {
     let good = user("zoe@clinic.example");
     let with = |field: &str, value: Value| {
         let mut user = user("max@clinic.example");
@@ -159,7 +159,7 @@ async fn bad_input_creates_nobody_and_is_not_repeated(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn only_a_demonstration_has_passwords_that_everybody_knows(database: PgPool) {
+async fn only_demo_users_may_have_well_known_passwords(database: PgPool) {
     let mut demo = user("testuser@test.com");
     demo["password"] = json!("password123");
     let users = json!({ "users": [demo] });

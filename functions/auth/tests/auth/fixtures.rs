@@ -1,4 +1,4 @@
-//! A deployment of the service: keys, sessions, and who is logged in.
+//! A deployment of the service: its keys, sessions and login attempts.
 
 use auth::{access::Access, attempts::Attempts, bearer_token::Gate};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use crate::{aws::Aws, published::Published};
 
-/// As the template has them.
+/// As in the template.
 pub(crate) const LIFETIMES: Lifetimes = Lifetimes {
     idle: std::time::Duration::from_mins(30),
     absolute: std::time::Duration::from_hours(12),
     grace: Lifetimes::GRACE,
 };
 
-/// A key in use, and tables of its own.
+/// A signing key and tables of its own.
 pub(crate) struct Deployment {
     pub(crate) key: Key,
     pub(crate) aws: Aws,
@@ -43,7 +43,7 @@ impl Deployment {
         Sessions::new(same(&self.sessions).await)
     }
 
-    /// Has `as_caller(_, Role::Admin)` tell the truth.
+    /// Makes the caller of `as_caller(_, Role::Admin)` a real user with a session.
     pub(crate) async fn log_in_the_caller(&self, database: &PgPool) {
         let table = same(&self.sessions).await;
         sessions::testing::log_in_the_caller(database, table).await;
@@ -53,7 +53,7 @@ impl Deployment {
         Attempts::new(same(&self.attempts).await)
     }
 
-    /// As if the session had been refreshed so many milliseconds later than it was.
+    /// Moves the last refresh of the session this many milliseconds into the future.
     pub(crate) async fn rotated_later(&self, session: Uuid, milliseconds: i64) {
         let table = &self.sessions;
         let client = table.client().await;
@@ -68,7 +68,7 @@ impl Deployment {
             .unwrap();
     }
 
-    /// As if the session had begun before sessions had a secret.
+    /// Makes the session look as if it had begun before sessions had a secret.
     pub(crate) async fn has_no_secret(&self, session: Uuid) {
         let table = &self.sessions;
         let client = table.client().await;
@@ -83,7 +83,7 @@ impl Deployment {
             .unwrap();
     }
 
-    /// As if every attempt had failed so many seconds before it did.
+    /// Moves every failed attempt this many seconds into the past.
     pub(crate) async fn failed_earlier(&self, seconds: i64) {
         let table = &self.attempts;
         let client = table.client().await;
@@ -105,7 +105,7 @@ impl Deployment {
         }
     }
 
-    /// As if each source that has been counted had come so many times more.
+    /// Adds this many to the count of each source.
     pub(crate) async fn came_more_often(&self, times: u32) {
         let table = &self.attempts;
         let client = table.client().await;
@@ -126,7 +126,7 @@ impl Deployment {
         }
     }
 
-    /// As if nobody had ever tried to log in.
+    /// Deletes all counted attempts.
     pub(crate) async fn forget_attempts(&self) {
         let table = &self.attempts;
         let client = table.client().await;
@@ -150,7 +150,7 @@ impl Deployment {
         Gate::new(self.published.keys().await, self.sessions().await)
     }
 
-    /// A session of this user, as a login begins it.
+    /// Begins a session for this user, as a login does.
     pub(crate) async fn begin(&self, user: Uuid) -> Running {
         let sessions = self.sessions().await;
         sessions.begin(user, Utc::now(), &LIFETIMES).await.unwrap()
@@ -167,13 +167,13 @@ async fn same(table: &Table) -> Table {
     Table::with_client(table.name().to_owned(), table.client().await.clone())
 }
 
-/// Attempts in a table that nobody serves.
+/// Attempts in a table that cannot be reached.
 pub(crate) fn no_attempts() -> Attempts {
     let client = testing::client("http://127.0.0.1:1");
     Attempts::new(Table::with_client("nowhere".to_owned(), client))
 }
 
-/// Sessions in a table that nobody serves.
+/// Sessions in a table that cannot be reached.
 pub(crate) fn no_sessions() -> Sessions {
     let client = testing::client("http://127.0.0.1:1");
     Sessions::new(Table::with_client("nowhere".to_owned(), client))

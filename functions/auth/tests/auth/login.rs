@@ -17,7 +17,7 @@ use crate::{
     json, send,
 };
 
-/// From before, when there were such accounts.
+/// Stored earlier, when such addresses were accepted.
 const EMAIL: &str = "zoë.o'brien@clinic.example";
 const PASSWORD: &str = "pässword 🔑 horse";
 
@@ -50,7 +50,7 @@ async fn log_in(routes: &Router, email: &str, password: &str) -> Response {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_user_gets_a_token_that_is_valid(database: PgPool) {
+async fn login_returns_a_valid_token(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = login::routes(
         database.clone(),
@@ -85,7 +85,7 @@ async fn a_user_gets_a_token_that_is_valid(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn everybody_else_is_refused_in_the_same_words(database: PgPool) {
+async fn login_rejects_everybody_else_with_the_same_response(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = login::routes(
         database.clone(),
@@ -130,7 +130,7 @@ async fn everybody_else_is_refused_in_the_same_words(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_unknown_user_takes_as_long_as_a_wrong_password(database: PgPool) {
+async fn login_takes_as_long_for_an_unknown_user_as_for_a_wrong_password(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = login::routes(
         database.clone(),
@@ -139,8 +139,8 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password(database: PgPool) {
     );
     with_a_user(&database, Role::Admin).await;
     let time = async |email: &str| {
-        // From another place each time, and without the failures before: who has to wait
-        // is not checked, and that is quick for everybody.
+        // Without the earlier failures: an attempt that has to wait is rejected without checking
+        // the password, which is quick for every address.
         deployment.forget_attempts().await;
         let started = Instant::now();
         let response = log_in(&routes, email, "another password").await;
@@ -157,7 +157,7 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn bad_input_is_named_and_not_repeated(database: PgPool) {
+async fn login_names_invalid_fields_without_repeating_their_values(database: PgPool) {
     let deployment = Deployment::new().await;
     let attempts = deployment.attempts().await;
     let routes = login::routes(database, deployment.access().await, attempts);
@@ -224,7 +224,7 @@ async fn bad_input_is_named_and_not_repeated(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_is_no_login_at_all_is_refused(database: PgPool) {
+async fn login_rejects_malformed_requests(database: PgPool) {
     let deployment = Deployment::new().await;
     let attempts = deployment.attempts().await;
     let routes = login::routes(database, deployment.access().await, attempts);
@@ -263,7 +263,7 @@ async fn what_is_no_login_at_all_is_refused(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn without_a_signing_key_nobody_gets_a_token(database: PgPool) {
+async fn login_is_unavailable_without_a_signing_key(database: PgPool) {
     let (deployment, aws) = (Deployment::new().await, Aws::empty().await);
     let sessions = deployment.sessions().await;
     let access = Access::new(aws.signing_key(), sessions, LIFETIMES);
@@ -288,7 +288,7 @@ async fn without_a_signing_key_nobody_gets_a_token(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn without_a_database_the_answer_is_try_again(database: PgPool) {
+async fn login_is_unavailable_without_a_database(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = login::routes(
         database.clone(),
@@ -301,7 +301,7 @@ async fn without_a_database_the_answer_is_try_again(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn without_sessions_nobody_comes_in(database: PgPool) {
+async fn login_is_unavailable_without_sessions(database: PgPool) {
     let deployment = Deployment::new().await;
     let access = Access::new(deployment.aws.signing_key(), no_sessions(), LIFETIMES);
     let routes = login::routes(database.clone(), access, deployment.attempts().await);
@@ -311,7 +311,7 @@ async fn without_sessions_nobody_comes_in(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_hash_that_took_less_work_is_made_anew_with_the_next_login(database: PgPool) {
+async fn login_rehashes_a_password_whose_hash_has_weaker_parameters(database: PgPool) {
     let deployment = Deployment::new().await;
     let attempts = deployment.attempts().await;
     let routes = login::routes(database.clone(), deployment.access().await, attempts);

@@ -16,7 +16,7 @@ fn post(path: &str) -> Request<Body> {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_log_out_ends_one_session_and_one_of_all_ends_every_one(database: PgPool) {
+async fn logout_ends_one_session_and_logout_all_ends_every_session(database: PgPool) {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let (user, other) = (Uuid::now_v7(), Uuid::now_v7());
@@ -61,7 +61,7 @@ async fn a_log_out_ends_one_session_and_one_of_all_ends_every_one(database: PgPo
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_is_not_logged_in_or_cannot_be_logged_out_is_told_so(database: PgPool) {
+async fn logout_requires_a_session_and_reports_when_it_cannot_end_it(database: PgPool) {
     let deployment = Deployment::new().await;
     for routes in [
         (logout::routes as fn(_, _) -> _, "/auth/logout"),
@@ -80,7 +80,7 @@ async fn who_is_not_logged_in_or_cannot_be_logged_out_is_told_so(database: PgPoo
 }
 
 #[tokio::test]
-async fn a_database_that_is_down_keeps_no_session_open() {
+async fn logout_ends_the_session_even_if_the_database_is_down() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let nowhere = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
@@ -89,7 +89,7 @@ async fn a_database_that_is_down_keeps_no_session_open() {
     let session = deployment.begin(user).await.session;
     let request = in_session(post("/auth/logout"), user, Role::Auditor, session);
     let status = send(&routes, request).await.status();
-    // It is not on record, so it is to be tried again.
+    // It is not recorded, so the client should try again.
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let state = sessions.check(session, user).await.unwrap();
     assert_eq!(state, Err(NoSession::Revoked));

@@ -1,5 +1,5 @@
-//! The routes and triggers of the service, on a real PostgreSQL and DynamoDB, and with Secrets
-//! Manager behind real HTTP.
+//! The routes and triggers of the service, with a real PostgreSQL and DynamoDB, and Secrets Manager
+//! behind real HTTP.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accounts;
@@ -27,7 +27,7 @@ use std::sync::LazyLock;
 use schemas::{Service, together};
 use sqlx::migrate::Migrator;
 
-/// The service's schema, and those that publish functions which it calls.
+/// The service's schema and those whose published functions it calls.
 static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| together([Service::Auth, Service::Audit]));
 
 use std::time::Duration;
@@ -41,13 +41,13 @@ use lambda_http::{
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-/// Sends the request to the function that serves these routes.
+/// Sends the request to a function that serves these routes.
 async fn send(routes: &Router, request: Request<Body>) -> Response {
     let function = api::around("test", api::AllowedOrigins::default(), routes.clone());
     function.oneshot(request).await.unwrap()
 }
 
-/// The request as API Gateway says that it came from this address.
+/// The request as API Gateway passes it on, coming from this address.
 fn from_source(mut request: Request<Body>, address: &str) -> Request<Body> {
     let mut context = ApiGatewayProxyRequestContext::default();
     context.identity.source_ip = Some(address.to_owned());
@@ -56,9 +56,9 @@ fn from_source(mut request: Request<Body>, address: &str) -> Request<Body> {
     request
 }
 
-/// Whether both take the same time, by the shortest of many: whatever else the machine was
-/// busy with only made the others longer. What it is busy with for longer is over by one of
-/// the next rounds; a difference of ours is there in all of them.
+/// Asserts that both take the same time, by the shortest of many runs: any other load on the
+/// machine only makes runs longer. A longer spell of load has passed by one of the next rounds; a
+/// real difference shows in all of them.
 async fn take_the_same_time(one: impl AsyncFn() -> Duration, other: impl AsyncFn() -> Duration) {
     let mut ratios = Vec::new();
     for _ in 0..3 {
@@ -73,7 +73,7 @@ async fn take_the_same_time(one: impl AsyncFn() -> Duration, other: impl AsyncFn
         }
         ratios.push(ratio);
     }
-    panic!("one takes longer than the other: {ratios:?}");
+    panic!("one takes longer than the other, by these ratios: {ratios:?}");
 }
 
 async fn json(response: Response) -> Value {

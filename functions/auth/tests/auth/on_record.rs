@@ -1,4 +1,4 @@
-//! Who came in, who was refused and what happened to accounts is in the audit trail.
+//! Logins, rejected requests and changes of accounts are in the audit trail.
 
 use auth::{
     change_password, create_account,
@@ -69,7 +69,7 @@ async fn status(routes: &Router, request: Request<Body>) -> StatusCode {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_login_is_on_record_and_so_is_who_was_refused(database: PgPool) {
+async fn successful_and_rejected_logins_are_recorded(database: PgPool) {
     let deployment = Deployment::new().await;
     let user = a_user(&database).await;
     let given = last(&database).await;
@@ -91,7 +91,7 @@ async fn a_login_is_on_record_and_so_is_who_was_refused(database: PgPool) {
     assert_eq!(record.account_id, Some(user));
     assert_eq!(record.source.as_deref(), Some("203.0.113.7"));
 
-    // Who it was is not known, but whom they wanted to be.
+    // The actor is unknown, but the account that they tried is recorded.
     for (email, password, account) in [
         (EMAIL, "a wrong password", Some(user)),
         ("nobody@clinic.example", PASSWORD, None),
@@ -109,7 +109,7 @@ async fn a_login_is_on_record_and_so_is_who_was_refused(database: PgPool) {
             break;
         }
     }
-    // Nothing that was typed.
+    // Nothing that was typed is recorded.
     let typed: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM audit.record WHERE record::text LIKE '%nobody%' OR record::text LIKE '%password%'",
     )
@@ -120,7 +120,7 @@ async fn a_login_is_on_record_and_so_is_who_was_refused(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn nobody_comes_in_who_cannot_be_put_on_record(database: PgPool) {
+async fn login_fails_if_it_cannot_be_recorded(database: PgPool) {
     let deployment = Deployment::new().await;
     a_user(&database).await;
     sqlx::query("ALTER TABLE audit.chain RENAME TO elsewhere")
@@ -136,7 +136,7 @@ async fn nobody_comes_in_who_cannot_be_put_on_record(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_refresh_token_that_comes_back_is_on_record(database: PgPool) {
+async fn successful_and_rejected_refreshes_are_recorded(database: PgPool) {
     let deployment = Deployment::new().await;
     let user = a_user(&database).await;
     let routes = refresh::routes(database.clone(), deployment.access().await);
@@ -166,7 +166,7 @@ async fn a_refresh_token_that_comes_back_is_on_record(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_happens_to_accounts_is_on_record(database: PgPool) {
+async fn creating_and_updating_accounts_is_recorded(database: PgPool) {
     let deployment = Deployment::new().await;
     deployment.log_in_the_caller(&database).await;
     let create = create_account::routes(database.clone(), deployment.sessions().await);
@@ -210,7 +210,7 @@ async fn what_happens_to_accounts_is_on_record(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_password_that_changes_is_on_record(database: PgPool) {
+async fn changing_and_setting_a_password_is_recorded(database: PgPool) {
     let deployment = Deployment::new().await;
     let user = a_user(&database).await;
     let session = deployment.begin(user).await.session;
@@ -243,7 +243,7 @@ async fn a_password_that_changes_is_on_record(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_looks_at_accounts_is_on_record(database: PgPool) {
+async fn reading_accounts_is_recorded(database: PgPool) {
     let user = a_user(&database).await;
     let accounts = Router::new()
         .merge(list_accounts::routes(database.clone()))
@@ -261,7 +261,7 @@ async fn who_looks_at_accounts_is_on_record(database: PgPool) {
     let record = read(Role::Admin, &path).await;
     assert_eq!(record.brief(), ("READ_ACCOUNTS", "SUCCEEDED", None));
     assert_eq!(record.account_id, Some(user));
-    // Nobody has the caller's account here.
+    // The caller's account does not exist here.
     let record = read(Role::Receptionist, "/api/me").await;
     assert_eq!(
         record.brief(),
@@ -274,7 +274,7 @@ async fn who_looks_at_accounts_is_on_record(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_leaves_or_has_forgotten_their_password_is_on_record(database: PgPool) {
+async fn logouts_and_requests_for_a_forgotten_password_are_recorded(database: PgPool) {
     let deployment = Deployment::new().await;
     let user = a_user(&database).await;
     let session = deployment.begin(user).await.session;
@@ -314,7 +314,7 @@ async fn who_leaves_or_has_forgotten_their_password_is_on_record(database: PgPoo
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn administrators_are_told_of_an_emergency(database: PgPool) {
+async fn administrators_are_notified_of_an_emergency_access(database: PgPool) {
     let clinician = a_user(&database).await;
     let administrator = "boss@clinic.example";
     let users =
@@ -349,7 +349,7 @@ async fn administrators_are_told_of_an_emergency(database: PgPool) {
             ..report(0, 1)
         };
         assert_eq!(tell().await, expected);
-        assert_eq!(tell().await, report(0, 0), "it is tried again later");
+        assert_eq!(tell().await, report(0, 0), "it is not retried at once");
         sqlx::query("UPDATE auth.administrator_notice SET next_attempt_at = now()")
             .execute(&database)
             .await

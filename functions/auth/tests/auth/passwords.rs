@@ -59,12 +59,12 @@ async fn forget(database: &PgPool, deployment: &Deployment, email: &str) -> Stat
         .status()
 }
 
-/// Sends with this mail service.
+/// Mail that is sent through this mail service.
 fn mail(ses: &Ses) -> Mail {
     Mail::new(ses.mailer(), "Nordlys".to_owned())
 }
 
-/// Sends what is due, and has more time for it than anything here takes.
+/// Sends due messages, with more time than any test needs.
 async fn send_account_messages(database: &PgPool, mail: &Mail) -> Result<Report, SendError> {
     let until = Instant::now() + Duration::from_mins(1);
     send_account_messages::send_account_messages(database, mail, until).await
@@ -92,14 +92,14 @@ async fn error(response: Response, field: &str) -> String {
         .to_owned()
 }
 
-/// The route by which an administrator who is logged in creates accounts.
+/// The route for creating accounts, with an administrator logged in.
 async fn creating_accounts(database: &PgPool, deployment: &Deployment) -> Router {
     deployment.log_in_the_caller(database).await;
     create_account::routes(database.clone(), deployment.sessions().await)
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_password_is_changed_by_who_knows_it(database: PgPool) {
+async fn change_password_requires_the_old_password_and_ends_other_sessions(database: PgPool) {
     let deployment = Deployment::new().await;
     let user = a_user(&database).await;
     let (here, there) = (deployment.begin(user).await, deployment.begin(user).await);
@@ -159,7 +159,8 @@ async fn a_password_is_changed_by_who_knows_it(database: PgPool) {
     );
     assert_eq!(log_in(&database, &deployment, NEW).await, StatusCode::OK);
 
-    // The gateway may let in for a moment whose session is over. It stays over.
+    // The gateway may accept a token for a moment after its session has ended. The session stays
+    // ended.
     sessions.end_all(user).await.unwrap();
     assert_eq!(
         change(NEW, "another password").await.status(),
@@ -182,7 +183,7 @@ async fn a_password_is_changed_by_who_knows_it(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(database: PgPool) {
+async fn a_forgotten_password_is_replaced_with_a_token_that_is_valid_once(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     let user = a_user(&database).await;
     let session = deployment.begin(user).await.session;
@@ -203,7 +204,7 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
     );
     assert_eq!(ses.texts_to(EMAIL).len(), 1);
     let token = token_of(&ses, EMAIL);
-    // The token is nowhere but in the message.
+    // The token is only in the message.
     let stored: Vec<String> = sqlx::query_scalar("SELECT t::text FROM auth.one_time_token t")
         .fetch_all(&database)
         .await
@@ -217,14 +218,14 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
         deployment.sessions().await,
         deployment.attempts().await,
     );
-    let no_good = "The token is not valid, or not any more";
+    let invalid = "The token is invalid or no longer valid";
     for made_up in ["", "x", &"x".repeat(43), &token.to_uppercase()] {
         assert_eq!(
             error(set(&routes, made_up, NEW).await, "token").await,
-            no_good
+            invalid
         );
     }
-    // A password that is no good leaves the token as it is.
+    // A rejected password leaves the token valid.
     error(set(&routes, &token, "password1234").await, "password").await;
     let (one, other) = tokio::join!(set(&routes, &token, NEW), set(&routes, &token, NEW));
     let mut statuses = [one.status(), other.status()];
@@ -232,7 +233,7 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
     assert_eq!(statuses, [StatusCode::NO_CONTENT, StatusCode::BAD_REQUEST]);
     assert_eq!(
         error(set(&routes, &token, OLD).await, "token").await,
-        no_good
+        invalid
     );
     let state = sessions.check(session, user).await.unwrap();
     assert_eq!(state, Err(NoSession::AllRevoked));
@@ -244,7 +245,7 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_good_once(databas
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_has_the_mailbox_gets_in_although_others_guess(database: PgPool) {
+async fn set_password_lets_the_owner_log_in_while_others_are_guessing(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     a_user(&database).await;
     let access = deployment.access().await;
@@ -278,7 +279,7 @@ async fn who_has_the_mailbox_gets_in_although_others_guess(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_token_ends_by_itself_and_with_the_account(database: PgPool) {
+async fn set_password_rejects_a_token_that_expired_or_whose_account_was_disabled(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     a_user(&database).await;
     let routes = set_password::routes(
@@ -300,7 +301,7 @@ async fn a_token_ends_by_itself_and_with_the_account(database: PgPool) {
             .await
             .unwrap();
     }
-    // Who is disabled is not sent any.
+    // Disabled users are not sent a token.
     let before = ses.taken().len();
     forget(&database, &deployment, EMAIL).await;
     let report = send_account_messages(&database, &mail(&ses)).await.unwrap();
@@ -308,7 +309,7 @@ async fn a_token_ends_by_itself_and_with_the_account(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn nobody_can_fill_a_mailbox(database: PgPool) {
+async fn requests_for_a_forgotten_password_cannot_flood_a_mailbox(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     a_user(&database).await;
     for _ in 0..5 {
@@ -320,9 +321,11 @@ async fn nobody_can_fill_a_mailbox(database: PgPool) {
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// A whole clinic has one address to the outside.
+/// A whole clinic has one public address.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_source_has_enough_messages_for_a_clinic_and_not_for_more(database: PgPool) {
+async fn forgotten_password_requests_from_a_source_are_limited_to_what_a_clinic_needs(
+    database: PgPool,
+) {
     let deployment = Deployment::new().await;
     let routes = forgotten_password::routes(database.clone(), deployment.attempts().await);
     let forget = async |email: &str, source: &str| {
@@ -332,11 +335,11 @@ async fn a_source_has_enough_messages_for_a_clinic_and_not_for_more(database: Pg
             .status()
     };
     let clinic = "192.0.2.7";
-    // What one account has too many of is not the others' fault.
+    // Rejected requests for one account do not count against the others at the same source.
     for _ in 0..30 {
         forget("impatient@clinic.example", clinic).await;
     }
-    // Of these, five were the source's.
+    // Five of these counted for the source.
     deployment.came_more_often(494).await;
     let status = forget("zoe@clinic.example", clinic).await;
     assert_eq!(status, StatusCode::ACCEPTED);
@@ -347,7 +350,7 @@ async fn a_source_has_enough_messages_for_a_clinic_and_not_for_more(database: Pg
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn nothing_is_lost_while_the_mail_service_is_down(database: PgPool) {
+async fn messages_are_sent_later_if_the_mail_service_is_down(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     let create = creating_accounts(&database, &deployment).await;
     let body = json!({ "email": EMAIL, "role": "CLINICIAN" });
@@ -394,10 +397,10 @@ async fn run(database: &PgPool, sql: &'static str) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn who_asks_for_many_addresses_keeps_nobody_waiting(database: PgPool) {
+async fn requests_for_many_addresses_do_not_delay_other_messages(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     a_user(&database).await;
-    // Before anything else is due: many for addresses of nobody, and many for users.
+    // Due before anything else: many for unknown addresses, and many for users.
     run(
         &database,
         "INSERT INTO auth.account_message (id, email, kind, next_attempt_at)
@@ -440,7 +443,7 @@ async fn who_asks_for_many_addresses_keeps_nobody_waiting(database: PgPool) {
     assert_eq!(send(&create, request).await.status(), StatusCode::CREATED);
     let report = send_account_messages(&database, &mail(&ses)).await.unwrap();
     assert_eq!(report.sent, 121);
-    // The one of before, and then who has no other way to know.
+    // The message sent before, and then the invitation, whose recipient has no other way to know.
     assert_eq!(
         ses.taken()[1]["Destination.ToAddresses.member.1"],
         "invited@clinic.example"
@@ -448,7 +451,7 @@ async fn who_asks_for_many_addresses_keeps_nobody_waiting(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_run_ends_in_time_and_says_that_there_is_more(database: PgPool) {
+async fn a_run_stops_in_time_and_reports_that_there_is_more(database: PgPool) {
     const MESSAGES: usize = 30;
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     ses.answer_after(Duration::from_millis(100));
@@ -474,7 +477,7 @@ async fn a_run_ends_in_time_and_says_that_there_is_more(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_message_that_is_refused_is_tried_again_while_it_matters(database: PgPool) {
+async fn a_rejected_message_is_retried_as_long_as_it_matters(database: PgPool) {
     let (deployment, ses) = (Deployment::new().await, Ses::start().await);
     let create = creating_accounts(&database, &deployment).await;
     let body = json!({ "email": EMAIL, "role": "CLINICIAN" });
@@ -508,7 +511,7 @@ async fn a_message_that_is_refused_is_tried_again_while_it_matters(database: PgP
     .await;
     assert_eq!(refused(MESSAGE_REJECTED).await, report(0, 1, 1));
 
-    // They can still ask for a password themselves: no token is under way to them.
+    // They can still request a password themselves: the rejected token does not count as just sent.
     forget(&database, &deployment, EMAIL).await;
     assert_eq!(refused(MESSAGE_REJECTED).await, report(1, 1, 0));
     run(
@@ -516,18 +519,19 @@ async fn a_message_that_is_refused_is_tried_again_while_it_matters(database: PgP
         "UPDATE auth.account_message SET created_at = now() - interval '31 minutes'",
     )
     .await;
-    // That SES does not know the address yet is no refusal, however long it takes.
+    // An address that SES has not verified yet does not count as a rejection, however long it
+    // takes.
     assert_eq!(refused(RECIPIENT_NOT_VERIFIED).await, report(1, 0, 0));
     assert_eq!(refused(MESSAGE_REJECTED).await, report(0, 1, 1));
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn known_and_unknown_addresses_take_the_same_time(database: PgPool) {
+async fn forgotten_password_takes_the_same_time_for_known_and_unknown_addresses(database: PgPool) {
     let deployment = Deployment::new().await;
     a_user(&database).await;
     let routes = forgotten_password::routes(database.clone(), deployment.attempts().await);
     let time = async |email: &str| {
-        // Of other requests nothing is left that could make a difference.
+        // Nothing is left from other requests that could make a difference.
         deployment.forget_attempts().await;
         sqlx::query("DELETE FROM auth.account_message")
             .execute(&database)

@@ -1,5 +1,5 @@
-//! A change of an account may name the version that it is made to, and has to where the
-//! deployment says so.
+//! An update of an account may name the version that it is based on, and must do so if the
+//! deployment requires it.
 
 use api::IfMatchRule;
 use auth::update_account;
@@ -23,7 +23,7 @@ async fn account(database: &PgPool) -> Uuid {
     id
 }
 
-/// Changes nothing about the account but its version.
+/// Changes nothing but the account's version.
 async fn change(routes: &Router, id: Uuid, if_match: &[&str]) -> (StatusCode, Value) {
     let mut request = Request::put(format!("/api/accounts/{id}"))
         .header(header::CONTENT_TYPE, "application/json");
@@ -37,7 +37,7 @@ async fn change(routes: &Router, id: Uuid, if_match: &[&str]) -> (StatusCode, Va
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_version_is_named_in_one_form(database: PgPool) {
+async fn if_match_accepts_only_the_exact_entity_tag(database: PgPool) {
     let deployment = Deployment::new().await;
     deployment.log_in_the_caller(&database).await;
     let routes = update_account::routes(database.clone(), deployment.sessions().await);
@@ -59,7 +59,7 @@ async fn a_version_is_named_in_one_form(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_deployment_may_ask_for_the_version_with_every_change(database: PgPool) {
+async fn a_deployment_can_require_if_match_for_every_update(database: PgPool) {
     let deployment = Deployment::new().await;
     deployment.log_in_the_caller(&database).await;
     let routes = update_account::routes(database.clone(), deployment.sessions().await);

@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn everybody_may_have_the_public_keys_and_keep_them() {
+async fn the_public_keys_can_be_read_and_cached_by_anybody() {
     let (old, new) = (Key::generate(), Key::generate());
     let published = Published::nothing().await;
     let both = old.public.clone().and(new.public.clone());
@@ -55,7 +55,7 @@ async fn everybody_may_have_the_public_keys_and_keep_them() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_read_are_not_an_empty_set() {
+async fn unreadable_public_keys_are_not_served_as_an_empty_set() {
     let (empty, lost) = (Published::nothing().await, Published::nothing().await);
     lost.lose().await;
     for published in [empty, lost] {
@@ -67,7 +67,7 @@ async fn keys_that_cannot_be_read_are_not_an_empty_set() {
     }
 }
 
-/// What the token of a session is answered, before and after the rotation.
+/// The responses to a token of a session, before and after the rotation.
 async fn status_of(
     deployment: &Deployment,
     key: &Key,
@@ -90,7 +90,7 @@ async fn status_of(
 }
 
 #[tokio::test]
-async fn a_new_key_is_found_with_its_first_token() {
+async fn a_new_key_is_found_when_its_first_token_arrives() {
     let deployment = Deployment::new().await;
     let (old, new, published) = (&deployment.key, Key::generate(), &deployment.published);
     let public_keys = published.keys().await.with_pause(Duration::ZERO);
@@ -101,7 +101,7 @@ async fn a_new_key_is_found_with_its_first_token() {
 }
 
 #[tokio::test]
-async fn unknown_keys_do_not_make_us_ask_with_every_token() {
+async fn unknown_keys_do_not_cause_a_read_with_every_token() {
     let published = Published::with(&Key::generate()).await;
     let keys = published.keys().await.with_pause(Duration::from_hours(1));
     let routes = validate_token::routes(Gate::new(keys, no_sessions()));
@@ -116,13 +116,13 @@ async fn unknown_keys_do_not_make_us_ask_with_every_token() {
             .body(Body::empty());
         let response = send(&routes, request.unwrap()).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-        // Who reads the keys again finds none.
+        // Reading the keys again would fail.
         published.write("no keys").await;
     }
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_not_called_invalid_while_nobody_can_tell() {
+async fn a_token_with_an_unknown_key_is_not_called_invalid_while_the_keys_are_unavailable() {
     let deployment = Deployment::new().await;
     let published = &deployment.published;
     let public_keys = published.keys().await.with_pause(Duration::ZERO);

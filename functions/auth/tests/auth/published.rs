@@ -19,14 +19,14 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// With nothing in it.
+    /// An empty table.
     pub(crate) async fn nothing() -> Self {
         Self {
             table: testing::table_with_key(&["id"]).await,
         }
     }
 
-    /// With this key in it.
+    /// A table with this key.
     pub(crate) async fn with(key: &Key) -> Self {
         let published = Self::nothing().await;
         published.publish(&key.public).await;
@@ -48,7 +48,7 @@ impl Published {
             .unwrap();
     }
 
-    /// From now on every call is refused.
+    /// Deletes the table, so that every later call fails.
     pub(crate) async fn lose(&self) {
         let client = self.table.client().await;
         let delete = client.delete_table().table_name(self.table.name());
@@ -62,8 +62,8 @@ impl Published {
     }
 }
 
-/// Sees that whoever reads the keys wants them as they are now: a table on one machine answers
-/// so in any case, that of AWS may not know the key of a new token yet.
+/// Checks that the keys are read consistently: a local table is always consistent, but on AWS an
+/// eventually consistent read might miss the key of a new token.
 #[derive(Debug)]
 struct AsTheyAreNow;
 

@@ -1,4 +1,4 @@
-//! What is wrong with a query is said like what is wrong with a body.
+//! Errors in a query are reported like errors in a body.
 
 use auth::list_accounts;
 use axum::body::Body;
@@ -17,7 +17,7 @@ async fn get(database: &PgPool, query: &str) -> (StatusCode, Value) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_wrong_parameter_of_the_list_is_named(database: PgPool) {
+async fn listing_accounts_names_an_invalid_parameter(database: PgPool) {
     for (query, parameter) in [
         ("?limit=0", "limit"),
         ("?limit=05", "limit"),

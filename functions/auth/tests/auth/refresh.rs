@@ -38,7 +38,7 @@ async fn use_token(routes: &Router, token: &str) -> Response {
     post(routes, json!({ "refreshToken": token }).to_string()).await
 }
 
-async fn is_over(response: Response) {
+async fn assert_ended(response: Response) {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let problem = json(response).await;
     assert_eq!(
@@ -48,7 +48,7 @@ async fn is_over(response: Response) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_session_goes_on_with_what_the_account_is_now(database: PgPool) {
+async fn refresh_reads_the_account_again(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = refresh::routes(database.clone(), deployment.access().await);
     let user = a_user(&database, "CLINICIAN").await;
@@ -72,13 +72,13 @@ async fn a_session_goes_on_with_what_the_account_is_now(database: PgPool) {
 
     change("UPDATE auth.user_account SET disabled = true").await;
     let next = answer["refreshToken"].as_str().unwrap();
-    is_over(use_token(&routes, next).await).await;
+    assert_ended(use_token(&routes, next).await).await;
     change("UPDATE auth.user_account SET disabled = false").await;
-    is_over(use_token(&routes, next).await).await;
+    assert_ended(use_token(&routes, next).await).await;
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_used_token_ends_the_session(database: PgPool) {
+async fn refresh_with_a_used_token_ends_the_session(database: PgPool) {
     let deployment = Deployment::new().await;
     let no_grace = sessions::Lifetimes {
         grace: std::time::Duration::ZERO,
@@ -92,12 +92,12 @@ async fn a_used_token_ends_the_session(database: PgPool) {
         .as_str()
         .unwrap()
         .to_owned();
-    is_over(use_token(&routes, first).await).await;
-    is_over(use_token(&routes, &next).await).await;
+    assert_ended(use_token(&routes, first).await).await;
+    assert_ended(use_token(&routes, &next).await).await;
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn what_is_no_refresh_token_is_refused(database: PgPool) {
+async fn refresh_rejects_invalid_tokens_and_bodies(database: PgPool) {
     let deployment = Deployment::new().await;
     let routes = refresh::routes(database.clone(), deployment.access().await);
     let user = a_user(&database, "ADMIN").await;
@@ -110,7 +110,7 @@ async fn what_is_no_refresh_token_is_refused(database: PgPool) {
         &"x".repeat(64),
         &"🔑".repeat(16),
     ] {
-        is_over(use_token(&routes, token).await).await;
+        assert_ended(use_token(&routes, token).await).await;
     }
     for body in [
         json!({}),
@@ -129,7 +129,7 @@ async fn what_is_no_refresh_token_is_refused(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn while_a_dependency_is_down_the_token_is_not_used_up(database: PgPool) {
+async fn refresh_does_not_use_up_the_token_while_a_dependency_is_down(database: PgPool) {
     let deployment = Deployment::new().await;
     let user = a_user(&database, "ADMIN").await;
     let token = deployment.begin(user).await.refresh_token;
@@ -162,7 +162,7 @@ async fn while_a_dependency_is_down_the_token_is_not_used_up(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn while_nothing_can_be_put_on_record_the_token_is_not_used_up(database: PgPool) {
+async fn refresh_does_not_use_up_the_token_if_it_cannot_be_recorded(database: PgPool) {
     let deployment = Deployment::new().await;
     let no_grace = sessions::Lifetimes {
         grace: std::time::Duration::ZERO,
@@ -186,7 +186,7 @@ async fn while_nothing_can_be_put_on_record_the_token_is_not_used_up(database: P
              FOR EACH ROW EXECUTE FUNCTION refuse()",
             "DROP TRIGGER refuse ON audit.record",
         ),
-        // It fails with the commit.
+        // It fails at commit.
         (
             "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON audit.record
              DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()",
@@ -207,5 +207,5 @@ async fn while_nothing_can_be_put_on_record_the_token_is_not_used_up(database: P
         .unwrap()
         .to_owned();
     assert_eq!(use_token(&routes, &next).await.status(), StatusCode::OK);
-    is_over(use_token(&routes, token).await).await;
+    assert_ended(use_token(&routes, token).await).await;
 }

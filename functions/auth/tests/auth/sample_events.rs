@@ -1,4 +1,4 @@
-//! The events that developers invoke the functions with.
+//! The sample events that developers invoke the functions with.
 
 use std::{fs, path::Path};
 
@@ -27,7 +27,7 @@ fn request(event: &str) -> Request<Body> {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
+async fn the_sample_events_of_all_functions_work_with_the_sample_user(database: PgPool) {
     let deployment = Deployment::new().await;
     let users: Value = serde_json::from_str(&event("create-users")).unwrap();
     assert_eq!(
@@ -123,7 +123,7 @@ async fn the_sample_user_is_created_and_logs_in(database: PgPool) {
         ("get-own-account", StatusCode::OK),
         ("update-account", StatusCode::NOT_FOUND),
         ("forgotten-password", StatusCode::ACCEPTED),
-        // Whose password it is, and which token, the sample cannot know.
+        // The sample cannot contain a real session or token.
         ("change-password", StatusCode::UNAUTHORIZED),
         ("set-password", StatusCode::BAD_REQUEST),
     ] {

@@ -22,7 +22,7 @@ async fn use_token(
 }
 
 #[tokio::test]
-async fn each_refresh_token_leads_to_the_next() {
+async fn each_refresh_returns_the_next_token() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
@@ -42,7 +42,7 @@ async fn each_refresh_token_leads_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_used_refresh_token_ends_the_session_for_everybody() {
+async fn a_reused_refresh_token_ends_the_session_for_everybody() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
@@ -65,7 +65,7 @@ async fn a_used_refresh_token_ends_the_session_for_everybody() {
 }
 
 #[tokio::test]
-async fn two_at_the_same_moment_get_the_same_and_a_thief_is_still_found() {
+async fn concurrent_refreshes_get_the_same_token_and_theft_is_still_detected() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
@@ -81,7 +81,7 @@ async fn two_at_the_same_moment_get_the_same_and_a_thief_is_still_found() {
             other.refresh_token.expose_secret()
         );
 
-        // Whichever answer is kept, the session goes on; two at once again.
+        // Whichever response the client keeps, the session goes on; two concurrent refreshes again.
         let next = use_token(&sessions, &other.refresh_token, &LIFETIMES)
             .await
             .unwrap();
@@ -89,7 +89,7 @@ async fn two_at_the_same_moment_get_the_same_and_a_thief_is_still_found() {
             .await
             .unwrap();
         assert_eq!(sessions.check(first.session, user).await.unwrap(), Ok(()));
-        // The first one has a successor that is used: now it is a copy that somebody else has.
+        // The successor of the first token has been used: now the first counts as a stolen copy.
         let stolen = use_token(&sessions, &first.refresh_token, &LIFETIMES).await;
         assert_eq!(stolen.unwrap_err(), NoSession::Reused);
         let next = use_token(&sessions, &next.refresh_token, &LIFETIMES).await;
@@ -98,7 +98,7 @@ async fn two_at_the_same_moment_get_the_same_and_a_thief_is_still_found() {
 }
 
 #[tokio::test]
-async fn the_grace_is_there_when_the_clock_of_another_host_is_ahead() {
+async fn the_grace_period_applies_when_the_clock_of_another_host_is_ahead() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let first = deployment.begin(Uuid::now_v7()).await;
@@ -112,7 +112,7 @@ async fn the_grace_is_there_when_the_clock_of_another_host_is_ahead() {
 }
 
 #[tokio::test]
-async fn many_at_the_same_moment_begin_one_generation() {
+async fn many_concurrent_refreshes_create_one_new_token() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
@@ -131,7 +131,7 @@ async fn many_at_the_same_moment_begin_one_generation() {
 }
 
 #[tokio::test]
-async fn a_token_whose_answer_was_not_given_stays_good_until_one_is() {
+async fn a_refresh_token_stays_valid_until_a_response_was_sent() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let first = deployment.begin(Uuid::now_v7()).await.refresh_token;
@@ -146,14 +146,14 @@ async fn a_token_whose_answer_was_not_given_stays_good_until_one_is() {
     use_token(&sessions, &again.refresh_token, &NO_GRACE)
         .await
         .unwrap();
-    // Too late for that.
+    // Too late to keep it now.
     sessions.keep(&presented).await.unwrap();
     let used = use_token(&sessions, &first, &NO_GRACE).await;
     assert_eq!(used.unwrap_err(), NoSession::Reused);
 }
 
 #[tokio::test]
-async fn a_session_of_before_there_were_successors_ends_with_its_access_token() {
+async fn a_session_without_a_secret_cannot_be_refreshed() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
@@ -165,7 +165,7 @@ async fn a_session_of_before_there_were_successors_ends_with_its_access_token() 
 }
 
 #[tokio::test]
-async fn a_session_ends_by_itself() {
+async fn a_session_expires() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
@@ -192,7 +192,7 @@ async fn a_session_ends_by_itself() {
         assert_eq!(refreshed.unwrap_err(), expected);
     }
 
-    // A refresh begins the idle time anew, and never the whole one.
+    // A refresh restarts the idle timeout, but never the absolute one.
     let short = Lifetimes {
         idle: Duration::from_millis(1),
         ..LIFETIMES
@@ -207,7 +207,7 @@ async fn a_session_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn who_was_authenticated_before_all_was_revoked_is_out() {
+async fn a_login_authenticated_before_all_sessions_were_revoked_gets_no_session() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
@@ -221,14 +221,14 @@ async fn who_was_authenticated_before_all_was_revoked_is_out() {
 }
 
 #[tokio::test]
-async fn made_up_refresh_tokens_end_nothing() {
+async fn forged_refresh_tokens_do_not_end_sessions() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
     let running = deployment.begin(user).await;
     let token = running.refresh_token.expose_secret();
     let other = deployment.begin(user).await.refresh_token;
-    // The name of this session with the secret of another.
+    // The id of this session with the secret of another.
     let crossed = format!("{}{}", &token[..22], &other.expose_secret()[22..]);
     let mut changed = token.to_owned();
     let last = if changed.pop() == Some('A') { 'B' } else { 'A' };
@@ -254,7 +254,7 @@ async fn made_up_refresh_tokens_end_nothing() {
 }
 
 #[tokio::test]
-async fn who_ends_all_other_sessions_begins_none_again() {
+async fn ending_all_other_sessions_does_not_revive_an_ended_one() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     let user = Uuid::now_v7();
@@ -272,7 +272,7 @@ async fn who_ends_all_other_sessions_begins_none_again() {
 }
 
 #[tokio::test]
-async fn a_refresh_at_the_same_time_does_not_end_the_session_that_is_kept() {
+async fn a_concurrent_refresh_does_not_end_the_session_that_is_kept() {
     let deployment = Deployment::new().await;
     let sessions = deployment.sessions().await;
     for _ in 0..20 {

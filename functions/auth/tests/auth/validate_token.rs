@@ -21,7 +21,7 @@ async fn validate(routes: &Router, authorizations: &[&str]) -> Response {
 }
 
 #[tokio::test]
-async fn a_valid_token_says_whose_it_is() {
+async fn validate_token_returns_the_claims_of_a_valid_token() {
     let deployment = Deployment::new().await;
     let routes = validate_token::routes(deployment.gate().await);
     let user = Uuid::now_v7();
@@ -49,11 +49,11 @@ async fn a_valid_token_says_whose_it_is() {
         .await
         .unwrap();
     let response = validate(&routes, &[&format!("Bearer {token}")]).await;
-    refused(response, "of a session that is over").await;
+    refused(response, "of a session that has ended").await;
 }
 
 #[tokio::test]
-async fn what_is_no_valid_token_is_refused() {
+async fn validate_token_rejects_invalid_tokens() {
     let deployment = Deployment::new().await;
     let routes = validate_token::routes(deployment.gate().await);
     let user = Uuid::now_v7();
@@ -99,7 +99,7 @@ async fn refused(response: Response, attempt: &str) {
 }
 
 #[tokio::test]
-async fn without_public_keys_no_token_is_accepted() {
+async fn validate_token_accepts_no_token_without_public_keys_or_sessions() {
     let deployment = Deployment::new().await;
     let published = Published::nothing().await;
     let gate = Gate::new(published.keys().await, deployment.sessions().await);

@@ -1,8 +1,9 @@
-//! What is made from the routes is what they say now, and the template is what the gateway takes.
+//! Everything generated from the routes is up to date, and the template gives the gateway every
+//! route.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may end here"
+    reason = "tests fail by panicking"
 )]
 
 use std::{
@@ -21,7 +22,7 @@ fn repository() -> std::path::PathBuf {
 }
 
 #[test]
-fn everything_that_is_made_is_up_to_date() {
+fn everything_generated_is_up_to_date() {
     let repository = repository();
     let outdated: Vec<_> = generated::files(&repository)
         .unwrap()
@@ -31,7 +32,7 @@ fn everything_that_is_made_is_up_to_date() {
         .collect();
     assert!(
         outdated.is_empty(),
-        "`make generate` writes anew: {outdated:?}"
+        "outdated, run `make generate`: {outdated:?}"
     );
 }
 
@@ -54,7 +55,7 @@ fn every_generated_program_has_its_route() {
 }
 
 #[test]
-fn every_function_is_of_one_service() {
+fn every_function_belongs_to_one_service() {
     let mut services = BTreeMap::new();
     for service in SERVICES {
         for row in service.routes {
@@ -64,7 +65,7 @@ fn every_function_is_of_one_service() {
     }
 }
 
-/// What the gateway answers for a path and a method: the function, and whether anybody may call.
+/// For each path and method, the function that the gateway calls, and whether no token is needed.
 fn operations() -> BTreeMap<(String, String), (String, bool)> {
     let template = fs::read_to_string(repository().join("template.yaml")).unwrap();
     let template: Yaml = serde_yaml_ng::from_str(&template).unwrap();
@@ -89,10 +90,10 @@ fn operations() -> BTreeMap<(String, String), (String, bool)> {
     operations
 }
 
-/// The gateway itself says no HEAD of a GET, and to a method that a path lacks it says that
-/// a token is missing.
+/// The gateway does not serve HEAD for a GET by itself, and to a method that a path lacks it
+/// responds that a token is missing.
 #[test]
-fn the_gateway_has_every_route_and_an_answer_to_all_that_is_none() {
+fn the_gateway_has_every_route_and_a_function_for_everything_else() {
     let mut expected = BTreeMap::new();
     let mut put = |path: &str, method: &str, function: &str, is_open: bool| {
         let place = (path.to_owned(), method.to_owned());

@@ -1,9 +1,8 @@
-//! The published description of the API is good for those who read it, and for those who make
-//! clients from it.
+//! The published description of the API suits its readers and generators of clients.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may end here"
+    reason = "tests fail by panicking"
 )]
 
 use std::{collections::BTreeSet, fs, path::Path};
@@ -23,8 +22,8 @@ fn document() -> Value {
     serde_json::from_str(&read("docs/openapi.json")).unwrap()
 }
 
-/// A route, with `{}` for every parameter: what a parameter is called differs between
-/// the document and the template (`{proxy+}`).
+/// A route, with `{}` for every parameter: parameter names differ between the document and the
+/// template (`{proxy+}`).
 fn route(method: &str, path: &str) -> String {
     let mut plain = String::new();
     let mut depth = 0;
@@ -48,7 +47,7 @@ fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
 }
 
 #[test]
-fn what_takes_a_precondition_is_told_whether_it_needs_one() {
+fn routes_with_preconditions_are_configured_and_document_428() {
     let template: Yaml = serde_yaml_ng::from_str(&read("template.yaml")).unwrap();
     let told: BTreeSet<_> = route::table()
         .iter()
@@ -77,7 +76,7 @@ fn what_takes_a_precondition_is_told_whether_it_needs_one() {
 }
 
 #[test]
-fn every_operation_can_be_found_read_and_called() {
+fn every_operation_has_an_id_a_summary_and_tags() {
     let document = document();
     let mut names = BTreeSet::new();
     for (route, operation) in operations(&document) {
@@ -91,7 +90,7 @@ fn every_operation_can_be_found_read_and_called() {
 }
 
 #[test]
-fn every_problem_is_described_once_with_an_example_of_its_own() {
+fn every_problem_is_described_once_with_its_own_example() {
     let document = document();
     for (route, operation) in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
@@ -121,13 +120,13 @@ fn every_problem_is_described_once_with_an_example_of_its_own() {
 }
 
 #[test]
-fn whoever_is_to_come_again_is_told_when() {
+fn responses_that_ask_for_a_retry_document_retry_after() {
     let document = document();
     for (route, operation) in operations(&document) {
         let responses = &operation["responses"];
         assert!(
             !responses["429"].is_null(),
-            "{route}: the gateway refuses too many requests"
+            "{route}: the gateway rejects too many requests"
         );
         if !operation["requestBody"].is_null() {
             for status in ["413", "415"] {
@@ -142,14 +141,14 @@ fn whoever_is_to_come_again_is_told_when() {
 }
 
 #[test]
-fn generated_clients_have_types_that_fit() {
+fn generated_clients_get_suitable_types() {
     fn visit(value: &Value, at: &str, found: &mut Vec<String>) {
         if value["format"] == "int64" {
             found.push(format!("{at} would be a bigint"));
         }
         let header = value["in"] == "header" && value["name"].is_string();
         if header && value["schema"]["type"] != "string" {
-            found.push(format!("{at} is no text"));
+            found.push(format!("{at} is not a string"));
         }
         let members: Vec<(String, &Value)> = match value {
             Value::Object(members) => members.iter().map(|(name, v)| (name.clone(), v)).collect(),
@@ -171,7 +170,7 @@ fn generated_clients_have_types_that_fit() {
 }
 
 #[test]
-fn what_every_answer_has_is_declared() {
+fn headers_of_every_response_are_declared() {
     let document = document();
     for (route, operation) in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
@@ -195,12 +194,12 @@ fn takes(operation: &Value, header: &str) -> bool {
     parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == header))
 }
 
-/// A field of an answer may be null, but is there: only so does a generated client's type say
-/// what to expect.
+/// A field of a response may be null but is always present: only then can the type in a generated
+/// client be exact.
 #[test]
-fn what_is_always_there_is_required() {
+fn fields_that_are_always_present_are_required() {
     let document = document();
-    // Left out where there is nothing to say.
+    // Omitted if there is no value.
     let optional = [
         ("ProblemDocument", "status"),
         ("ProblemDocument", "errors"),
@@ -230,7 +229,7 @@ fn what_is_always_there_is_required() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_resolves() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(members) => {

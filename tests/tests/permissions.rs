@@ -1,8 +1,8 @@
-//! Nobody may do more than is meant.
+//! Nobody may do more than intended.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may end here"
+    reason = "tests fail by panicking"
 )]
 
 use std::{fs, path::Path};
@@ -13,22 +13,23 @@ fn read(file: &str) -> String {
 }
 
 #[test]
-fn no_function_may_do_everything_or_do_it_to_everything() {
+fn no_function_has_wildcard_permissions() {
     for line in read("docs/function-permissions.md").lines() {
-        // SES has no resource to name before an identity is verified, and EC2 none to describe.
+        // Before it is verified, an SES identity is not a resource, and DescribeVpcs does not
+        // support any.
         let exception = ["ses:VerifyEmailIdentity", "ec2:DescribeVpcs"]
             .iter()
             .any(|action| line.contains(action));
         assert!(
             !line.contains("| * |") || exception,
-            "everything is too much: {line}"
+            "allows access to every resource: {line}"
         );
-        assert!(!line.contains(":*"), "every action is too much: {line}");
+        assert!(!line.contains(":*"), "allows every action: {line}");
     }
 }
 
-/// Routes that nobody needs a token for. Each is one that a secret of its own opens, or
-/// that says nothing about anybody.
+/// Routes that need no access token. Each is either protected by a secret of its own, or reveals
+/// nothing about anybody.
 const OPEN: [&str; 10] = [
     "POST /auth/login",
     "POST /auth/refresh",
@@ -43,7 +44,7 @@ const OPEN: [&str; 10] = [
 ];
 
 #[test]
-fn every_route_requires_a_permission_or_is_open_on_purpose() {
+fn every_route_requires_a_permission_or_is_deliberately_open() {
     let mut open: Vec<String> = route::table()
         .iter()
         .filter(|row| row.permission.is_none())

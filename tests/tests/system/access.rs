@@ -1,4 +1,4 @@
-//! Who gets through to what.
+//! Who may call what.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,7 @@ use serde_json::json;
 use system_tests::{Answer, Clinic, Visitor, eventually};
 use uuid::Uuid;
 
-/// Somebody who knows everything about our tokens, and has got hold of our key where it
-/// says so.
+/// An attacker who knows everything about our tokens, and where stated, has our key.
 struct Forger {
     pem: String,
     kid: String,
@@ -32,7 +31,7 @@ impl Forger {
         let pem = clinic.aws().secret(&secret).await;
         let key = SigningKey::from_pem(&pem).unwrap();
         let token = clinic.administrator().await.token().to_owned();
-        // Whichever key it is signed with: it may have been succeeded a moment ago.
+        // Whichever key it was signed with: it may have been rotated a moment ago.
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap());
         let claims = serde_json::from_slice(&claims.unwrap()).unwrap();
         Self {
@@ -54,7 +53,7 @@ impl Forger {
         EncodingKey::from_ec_pem(self.pem.as_bytes()).unwrap()
     }
 
-    /// Signed with our key.
+    /// A token signed with our key.
     fn token(&self, header: &Header, claims: &Claims) -> String {
         let token = jsonwebtoken::encode(header, claims, &self.our_key()).unwrap();
         testing::with_lower_s(&token).unwrap()
@@ -65,7 +64,7 @@ impl Forger {
     }
 }
 
-async fn is_refused(name: &str, visitor: &Visitor) {
+async fn assert_rejected(name: &str, visitor: &Visitor) {
     for path in ["/api/patients", "/auth/validate"] {
         let answer = visitor.get(path).answer().await;
         assert_eq!(answer.status, 401, "{name}: {answer:?}");
@@ -85,8 +84,8 @@ fn assert_unauthorized(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_token_of_ours_that_is_forged_by_hand_is_accepted() {
-    // Otherwise the refusals below would prove nothing.
+async fn a_valid_token_assembled_by_the_test_is_accepted() {
+    // Otherwise the rejections below would prove nothing.
     let clinic = Clinic::open();
     let forger = Forger::at(&clinic).await;
     let token = forger.token(&forger.header(Algorithm::ES256), &forger.claims);
@@ -98,7 +97,7 @@ async fn a_token_of_ours_that_is_forged_by_hand_is_accepted() {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_refused() {
+async fn an_expired_token_is_rejected() {
     let clinic = Clinic::open();
     let forger = Forger::at(&clinic).await;
     let claims = Claims {
@@ -107,27 +106,27 @@ async fn an_expired_token_is_refused() {
         ..forger.claims.clone()
     };
     let token = forger.token(&forger.header(Algorithm::ES256), &claims);
-    is_refused("expired", &clinic.bearer(&token)).await;
+    assert_rejected("expired", &clinic.bearer(&token)).await;
 }
 
 #[tokio::test]
-async fn a_token_that_nobody_signed_is_refused() {
+async fn an_unsigned_token_is_rejected() {
     let clinic = Clinic::open();
     let forger = Forger::at(&clinic).await;
     let payload = forger.payload();
     for algorithm in ["none", "None", "NONE", "nOnE"] {
         let header = json!({ "alg": algorithm, "typ": "at+jwt", "kid": forger.kid });
         let header = URL_SAFE_NO_PAD.encode(header.to_string());
-        // The gateway's own pattern wants three parts that are not empty.
+        // The gateway's own pattern requires three non-empty parts.
         for signature in ["", "AA"] {
             let token = format!("{header}.{payload}.{signature}");
-            is_refused(algorithm, &clinic.bearer(&token)).await;
+            assert_rejected(algorithm, &clinic.bearer(&token)).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_token_that_is_signed_with_the_public_key_as_a_password_is_refused() {
+async fn a_token_signed_with_the_public_key_as_an_hmac_secret_is_rejected() {
     let clinic = Clinic::open();
     let forger = Forger::at(&clinic).await;
     let header = forger.header(Algorithm::HS256);
@@ -149,35 +148,35 @@ async fn a_token_that_is_signed_with_the_public_key_as_a_password_is_refused() {
     for secret in secrets {
         let key = EncodingKey::from_secret(&secret);
         let token = jsonwebtoken::encode(&header, &forger.claims, &key).unwrap();
-        is_refused("HS256", &clinic.bearer(&token)).await;
+        assert_rejected("HS256", &clinic.bearer(&token)).await;
     }
 }
 
 #[tokio::test]
-async fn a_token_that_is_signed_with_another_key_is_refused() {
+async fn a_token_signed_with_another_key_is_rejected() {
     let clinic = Clinic::open();
     let forger = Forger::at(&clinic).await;
     let (other, other_pem) = SigningKey::generate().unwrap();
     let honest = AccessTokens::new(other)
         .issue(forger.claims.sub, Role::Admin, forger.claims.sid)
         .unwrap();
-    is_refused("with its own name", &clinic.bearer(&honest)).await;
+    assert_rejected("with its own key id", &clinic.bearer(&honest)).await;
 
     let other_key = EncodingKey::from_ec_pem(other_pem.as_bytes()).unwrap();
     let header = forger.header(Algorithm::ES256);
     let disguised = jsonwebtoken::encode(&header, &forger.claims, &other_key).unwrap();
-    is_refused("with the name of ours", &clinic.bearer(&disguised)).await;
+    assert_rejected("with our key id", &clinic.bearer(&disguised)).await;
 
     let smuggled = Header {
         jku: Some("http://localhost:1/keys".to_owned()),
         ..header
     };
     let smuggled = jsonwebtoken::encode(&smuggled, &forger.claims, &other_key).unwrap();
-    is_refused("with a place to find it", &clinic.bearer(&smuggled)).await;
+    assert_rejected("with a URL to find its key", &clinic.bearer(&smuggled)).await;
 }
 
 #[tokio::test]
-async fn a_token_for_something_else_is_refused() {
+async fn a_token_for_another_purpose_is_rejected() {
     let clinic = Clinic::open();
     let forger = Forger::at(&clinic).await;
     let header = forger.header(Algorithm::ES256);
@@ -192,13 +191,13 @@ async fn a_token_for_something_else_is_refused() {
         foreign("somebody", &ours.aud),
     ] {
         let token = forger.token(&header, &claims);
-        is_refused("for something else", &clinic.bearer(&token)).await;
+        assert_rejected("for another purpose", &clinic.bearer(&token)).await;
     }
     let plain = Header {
         typ: Some("JWT".to_owned()),
         ..header.clone()
     };
-    is_refused(
+    assert_rejected(
         "of another type",
         &clinic.bearer(&forger.token(&plain, ours)),
     )
@@ -207,11 +206,15 @@ async fn a_token_for_something_else_is_refused() {
         kid: None,
         ..header
     };
-    is_refused("of no key", &clinic.bearer(&forger.token(&nameless, ours))).await;
+    assert_rejected(
+        "without a key id",
+        &clinic.bearer(&forger.token(&nameless, ours)),
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn a_token_that_was_tampered_with_is_refused() {
+async fn a_tampered_token_is_rejected() {
     let clinic = Clinic::open();
     let auditor = clinic.log_in(Role::Auditor).await;
     let parts: Vec<_> = auditor.token().split('.').collect();
@@ -225,21 +228,21 @@ async fn a_token_that_was_tampered_with_is_refused() {
         URL_SAFE_NO_PAD.encode(promoted),
         parts[2]
     );
-    is_refused("promoted", &clinic.bearer(&token)).await;
+    assert_rejected("promoted", &clinic.bearer(&token)).await;
 }
 
-/// Whoever sees a signature can make another one that verifies, and would have a second token
+/// From a signature, anybody can compute another one that verifies, and would have a second token
 /// of the same session.
 #[tokio::test]
-async fn a_token_with_the_other_signature_of_the_same_is_refused() {
+async fn a_token_with_the_alternative_signature_is_rejected() {
     let clinic = Clinic::open();
     let auditor = clinic.log_in(Role::Auditor).await;
     let other = testing::with_other_s(auditor.token()).unwrap();
-    is_refused("n - s for s", &clinic.bearer(&other)).await;
+    assert_rejected("n - s for s", &clinic.bearer(&other)).await;
 }
 
 #[tokio::test]
-async fn a_header_is_read_alike_by_the_gateway_and_the_route_for_asking() {
+async fn the_gateway_and_validate_token_parse_the_authorization_header_alike() {
     let clinic = Clinic::open();
     let auditor = clinic.log_in(Role::Auditor).await;
     let token = auditor.token();
@@ -271,9 +274,9 @@ async fn a_header_is_read_alike_by_the_gateway_and_the_route_for_asking() {
     }
 }
 
-/// Somebody who comes without a valid token is no fault of ours, and nobody is to be woken.
+/// A request without a valid token is not our fault and must not raise an alarm.
 #[tokio::test]
-async fn a_refused_token_is_no_error_in_the_log() {
+async fn a_rejected_token_is_not_logged_as_an_error() {
     let clinic = Clinic::open();
     let stack = clinic.stack();
     let file = format!("functions/{}.log", stack.function_name("authorizer"));
@@ -281,14 +284,14 @@ async fn a_refused_token_is_no_error_in_the_log() {
     let before = std::fs::read_to_string(&file).unwrap_or_default().len();
     let refused = || std::fs::read_to_string(&file).unwrap_or_default()[before..].to_owned();
     for token in ["a.b.c", "e30.e30.e30"] {
-        is_refused(token, &clinic.bearer(token)).await;
+        assert_rejected(token, &clinic.bearer(token)).await;
     }
-    let log = eventually("the refusals in the authorizer's log", async || {
+    let log = eventually("the rejections in the authorizer's log", async || {
         let log = refused();
         (log.matches("rejected a token").count() >= 2).then_some(log)
     })
     .await;
-    // What the process says after its answer may come a moment later.
+    // What the process logs after its response may appear a moment later.
     clinic
         .administrator()
         .await
@@ -302,7 +305,7 @@ async fn a_refused_token_is_no_error_in_the_log() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_refused() {
+async fn anything_that_is_not_a_token_is_rejected() {
     let clinic = Clinic::open();
     let long = "x".repeat(2_000);
     for garbage in [
@@ -312,7 +315,7 @@ async fn what_is_no_token_is_refused() {
         "e30.e30.e30",
         &format!("{long}.{long}.{long}"),
     ] {
-        is_refused("garbage", &clinic.bearer(garbage)).await;
+        assert_rejected("garbage", &clinic.bearer(garbage)).await;
     }
     let token = clinic.administrator().await.token().to_owned();
     for authorization in [
@@ -331,7 +334,7 @@ async fn what_is_no_token_is_refused() {
     }
 }
 
-/// The routes behind the authorizer, each with what it takes.
+/// The routes behind the authorizer, with the permission that each requires.
 fn routes() -> impl Iterator<Item = (&'static Row, Permission)> {
     route::table()
         .iter()
@@ -343,7 +346,7 @@ fn path_of(route: &Row) -> String {
 }
 
 #[tokio::test]
-async fn without_a_token_every_route_is_closed() {
+async fn every_route_behind_the_authorizer_requires_a_token() {
     let clinic = Clinic::open();
     for (route, _) in routes() {
         let answer = clinic.stranger().call(route.method.name(), &path_of(route));
@@ -352,22 +355,22 @@ async fn without_a_token_every_route_is_closed() {
 }
 
 #[tokio::test]
-async fn every_role_gets_through_to_exactly_what_the_permission_table_says() {
+async fn every_role_may_call_exactly_what_the_permission_table_allows() {
     let clinic = Clinic::open();
     for role in Role::ALL {
-        // Nobody of the demo users, whom the routes for logging out would log out, and
-        // a session for each of them, for the same reason.
+        // Not a demo user, and a session per call: the routes for logging out would end other
+        // tests' sessions.
         let user = clinic.hire(role).await;
         for (route, permission) in routes() {
             let visitor = clinic.log_in_as(&user).await;
             let call = visitor.call(route.method.name(), &path_of(route));
-            // Nobody of this id is there, and this is nobody's data: whoever gets through
-            // changes nothing.
+            // Neither the id nor the data belongs to anybody, so a request that is allowed changes
+            // nothing.
             let answer = call.json(&json!({})).answer().await;
             if role.may(permission) {
                 assert!(
                     matches!(answer.status, 200 | 204 | 400 | 404),
-                    "{role} should get through: {answer:?}"
+                    "{role} should be allowed: {answer:?}"
                 );
             } else {
                 assert_eq!(answer.status, 403, "{role}: {answer:?}");
@@ -380,7 +383,7 @@ async fn every_role_gets_through_to_exactly_what_the_permission_table_says() {
 }
 
 #[tokio::test]
-async fn who_gets_past_the_gateway_is_still_refused() {
+async fn a_function_checks_the_caller_again_behind_the_gateway() {
     let clinic = Clinic::open();
     let patient = clinic.administrator().await.register_somebody().await;
     let request = |authorizer: serde_json::Value| {
@@ -425,7 +428,7 @@ async fn who_gets_past_the_gateway_is_still_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found_in_the_usual_form() {
+async fn an_unknown_path_gets_a_404_problem_document() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     for visitor in [&clinic.stranger(), &administrator] {
@@ -437,7 +440,7 @@ async fn what_is_not_there_is_not_found_in_the_usual_form() {
 }
 
 #[tokio::test]
-async fn more_than_a_hundred_other_forged_tokens_are_refused_in_no_time() {
+async fn more_than_a_hundred_other_forged_tokens_are_rejected_quickly() {
     let clinic = Clinic::open();
     let claims = Forger::at(&clinic).await.claims;
     let secret = format!("{}/signing-key", clinic.stack().stack_name);
@@ -453,7 +456,7 @@ async fn more_than_a_hundred_other_forged_tokens_are_refused_in_no_time() {
     let mut tried = 0;
     for (attack, token) in forger.tokens() {
         let authorization = format!("Bearer {token}");
-        // What no HTTP client sends, the gateway never sees.
+        // No HTTP client would send these, so they never reach the gateway.
         if HeaderValue::from_str(&authorization).is_err() || authorization.len() > 60_000 {
             continue;
         }

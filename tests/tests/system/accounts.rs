@@ -1,4 +1,4 @@
-//! From an administrator's decision to somebody who is logged in, and out again.
+//! Accounts from creation to login, and passwords.
 
 use std::{env, time::Duration};
 
@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 const PASSWORD: &str = "staple the horse again";
 
-/// As long as the gateway keeps an authorizer's answer, and a busy machine's while.
+/// As long as the gateway caches the authorizer's result, and some time for a busy machine.
 const UNTIL_FORGOTTEN: Duration = Duration::from_secs(30 + 20);
 
-/// The token in the latest message to this address, as the schedule has it sent.
+/// Runs `send-account-messages`, and returns the token in the latest message to this address.
 async fn mailed_token(clinic: &Clinic, email: &str, messages: usize) -> String {
     eventually("the one-time token", async || {
         let sent = clinic
@@ -29,7 +29,7 @@ async fn mailed_token(clinic: &Clinic, email: &str, messages: usize) -> String {
     .await
 }
 
-/// What everybody is called who is invited.
+/// The name of everybody who is invited.
 const NAME: &str = "Zoe Kiefer";
 
 async fn invite(clinic: &Clinic, administrator: &Visitor, role: Role) -> Value {
@@ -58,7 +58,7 @@ async fn log_in(clinic: &Clinic, email: &Value, password: &str, status: u16) -> 
     answer.answers(status).await.json()
 }
 
-async fn is_sent_away(visitor: &Visitor) {
+async fn wait_until_rejected(visitor: &Visitor) {
     within(UNTIL_FORGOTTEN, "the end of the session", async || {
         (visitor.get("/api/patients").answer().await.status == 401).then_some(())
     })
@@ -66,7 +66,7 @@ async fn is_sent_away(visitor: &Visitor) {
 }
 
 #[tokio::test]
-async fn somebody_is_invited_promoted_and_kept_out() {
+async fn an_account_is_created_updated_and_disabled() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     let account = invite(&clinic, &administrator, Role::Clinician).await;
@@ -94,7 +94,7 @@ async fn somebody_is_invited_promoted_and_kept_out() {
         .header("If-Match", &tag)
         .json(&change);
     put.answers(412).await;
-    is_sent_away(&clinician).await;
+    wait_until_rejected(&clinician).await;
     let welcome = log_in(&clinic, email, PASSWORD, 200).await;
     let auditor = clinic.bearer(welcome["token"].as_str().unwrap());
     auditor
@@ -112,19 +112,19 @@ async fn somebody_is_invited_promoted_and_kept_out() {
         .answers(401)
         .await;
     log_in(&clinic, email, PASSWORD, 401).await;
-    is_sent_away(&auditor).await;
+    wait_until_rejected(&auditor).await;
     let change = json!({ "role": "AUDITOR", "disabled": false });
     administrator.put(&path).json(&change).answers(200).await;
     log_in(&clinic, email, PASSWORD, 200).await;
 }
 
 #[tokio::test]
-async fn a_forgotten_password_is_replaced_and_a_known_one_changed() {
+async fn a_forgotten_password_is_set_and_a_known_one_changed() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     let account = invite(&clinic, &administrator, Role::Receptionist).await;
     let email = account["email"].as_str().unwrap();
-    // Nobody hears whether there is such an account.
+    // The response does not reveal whether there is such an account.
     for email in [email, "nobody@clinic.example"] {
         let body = json!({ "email": email });
         let answer = clinic
@@ -164,7 +164,7 @@ async fn a_forgotten_password_is_replaced_and_a_known_one_changed() {
 }
 
 #[tokio::test]
-async fn a_password_whose_setting_was_broken_off_is_set_with_the_same_token() {
+async fn an_interrupted_set_password_can_be_repeated_with_the_same_token() {
     let clinic = Clinic::alone();
     let administrator = clinic.administrator().await;
     let account = invite(&clinic, &administrator, Role::Receptionist).await;
@@ -177,7 +177,7 @@ async fn a_password_whose_setting_was_broken_off_is_set_with_the_same_token() {
     let body = json!({ "token": token, "password": new });
     let set = || clinic.stranger().post("/auth/set-password").json(&body);
 
-    // The token is used up and the password replaced, in a transaction that waits for the
+    // Using up the token and replacing the password are one transaction, which waits for the
     // sessions to end.
     let url = env::var("DATABASE_URL").unwrap();
     let database = PgPool::connect(&url).await.unwrap();
@@ -201,7 +201,7 @@ async fn a_password_whose_setting_was_broken_off_is_set_with_the_same_token() {
     let _ = request.await.unwrap();
 
     log_in(&clinic, &account["email"], PASSWORD, 200).await;
-    // Until the database has noticed that the process is gone.
+    // It may be unavailable until the database has noticed that the process is gone.
     eventually("the password", async || {
         let answer = set().answer().await;
         assert!([204, 503].contains(&answer.status), "{answer:?}");
@@ -212,8 +212,8 @@ async fn a_password_whose_setting_was_broken_off_is_set_with_the_same_token() {
     log_in(&clinic, &account["email"], PASSWORD, 401).await;
 }
 
-/// A log-in past the gateway, which in the local stack says of everybody that they call
-/// from this machine.
+/// Logs in bypassing the gateway, which in the local stack reports this machine as every caller's
+/// address.
 async fn log_in_from(clinic: &Clinic, source: &str, email: &str, password: &str) -> Value {
     let mut event: Value =
         serde_json::from_str(include_str!("../../../events/login.json")).unwrap();
@@ -225,7 +225,7 @@ async fn log_in_from(clinic: &Clinic, source: &str, email: &str, password: &str)
 }
 
 #[tokio::test]
-async fn who_guesses_has_to_wait_and_keeps_nobody_out() {
+async fn login_is_blocked_for_a_guesser_and_not_for_the_owner() {
     let clinic = Clinic::open();
     let user = clinic.hire(Role::Auditor).await;
     let [home, thief] = [0, 1].map(|part| format!("2001:db8:{:x}:{part}::1", std::process::id()));
@@ -260,7 +260,7 @@ async fn who_guesses_has_to_wait_and_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn everybody_sees_their_own_account_and_what_they_may_do() {
+async fn get_own_account_returns_the_callers_account_and_permissions() {
     let clinic = Clinic::open();
     for role in Role::ALL {
         let user = clinic.stack().user(role);
@@ -271,7 +271,7 @@ async fn everybody_sees_their_own_account_and_what_they_may_do() {
         let permissions = json!(role.permissions());
         assert_eq!(me["permissions"], permissions);
         let id = me["id"].as_str().unwrap();
-        // On record, as every look at an account is.
+        // Recorded, like every read of an account.
         let path = format!("/api/audit?actorId={id}&accountId={id}&action=READ_ACCOUNTS&limit=1");
         let records = clinic.administrator().await.get(&path);
         let records = records.answers(200).await.json();
@@ -283,7 +283,7 @@ async fn everybody_sees_their_own_account_and_what_they_may_do() {
 }
 
 #[tokio::test]
-async fn an_auditor_sees_accounts_and_changes_none() {
+async fn an_auditor_can_read_accounts_but_not_change_them() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     let account = invite(&clinic, &administrator, Role::Clinician).await;

@@ -1,4 +1,4 @@
-//! What every answer says, whether a function gives it or the gateway itself.
+//! The headers of every response, from a function or from the gateway itself.
 
 use std::{fs, path::Path};
 
@@ -7,22 +7,22 @@ use serde_json::json;
 use serde_yaml_ng::Value as Yaml;
 use system_tests::{Answer, Clinic};
 
-/// What a browser is told with every answer that is not a page: not to guess what it is,
-/// not to keep it, and to come back over TLS alone.
-const SAID: [(&str, &str); 3] = [
+/// The headers of every response that is not a page: the browser must not guess its type, must not
+/// store it, and must use TLS from now on.
+const HEADERS: [(&str, &str); 3] = [
     ("x-content-type-options", "nosniff"),
     ("cache-control", "no-store"),
     ("strict-transport-security", "max-age=63072000"),
 ];
 
-fn assert_all_said(answer: &Answer) {
-    for (name, value) in SAID {
+fn assert_headers(answer: &Answer) {
+    for (name, value) in HEADERS {
         assert_eq!(answer.header(name), Some(value), "{name}: {answer:?}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_of_a_function_is_not_kept_or_guessed_at() {
+async fn responses_of_functions_have_the_security_headers() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     let stranger = clinic.stranger();
@@ -34,12 +34,12 @@ async fn an_answer_of_a_function_is_not_kept_or_guessed_at() {
     ] {
         let answer = call.answers(status).await;
         assert!(answer.header("x-amzn-errortype").is_none(), "{answer:?}");
-        assert_all_said(&answer);
+        assert_headers(&answer);
     }
 }
 
 #[tokio::test]
-async fn an_answer_of_the_gateway_is_not_kept_or_guessed_at() {
+async fn responses_of_the_gateway_have_the_security_headers() {
     let clinic = Clinic::open();
     let auditor = clinic.log_in(Role::Auditor).await;
     let stranger = clinic.stranger();
@@ -50,15 +50,15 @@ async fn an_answer_of_the_gateway_is_not_kept_or_guessed_at() {
     ] {
         let answer = call.answers(status).await;
         assert!(answer.header("x-amzn-errortype").is_some(), "{answer:?}");
-        assert_all_said(&answer);
+        assert_headers(&answer);
         let request_id = answer.header("x-request-id");
         assert_eq!(request_id, Some(&*answer.problem().request_id));
     }
 }
 
-/// Some of them cannot be had from a local stack: a body of 10 MiB, too many requests.
+/// Some of them cannot be provoked in a local stack: a body of 10 MiB, too many requests.
 #[test]
-fn every_answer_of_the_gateway_says_the_same() {
+fn every_gateway_response_in_the_template_has_the_security_headers() {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let template: Yaml = serde_yaml_ng::from_str(&fs::read_to_string(template).unwrap()).unwrap();
     let answers = &template["Resources"]["Api"]["Properties"]["GatewayResponses"];
@@ -69,7 +69,7 @@ fn every_answer_of_the_gateway_says_the_same() {
     for (kind, answer) in answers {
         let headers = &answer["ResponseParameters"]["Headers"];
         let headers = headers.as_mapping().unwrap();
-        for (name, value) in SAID {
+        for (name, value) in HEADERS {
             let said = headers.iter().find(|(header, _)| {
                 let header = header.as_str().unwrap_or_default();
                 header.eq_ignore_ascii_case(name)
@@ -77,7 +77,7 @@ fn every_answer_of_the_gateway_says_the_same() {
             let said = said.and_then(|(_, value)| value.as_str());
             assert_eq!(said, Some(&*format!("'{value}'")), "{name} of {kind:?}");
         }
-        // A page may read all of it.
+        // A page may read the whole response.
         let said = |name: &str| headers[name].as_str().unwrap();
         assert_eq!(said("Access-Control-Allow-Origin"), "'*'", "{kind:?}");
         let exposed = said("Access-Control-Expose-Headers");
@@ -88,10 +88,10 @@ fn every_answer_of_the_gateway_says_the_same() {
     }
 }
 
-/// Whether it can be unpacked or not: nothing here unpacks anything.
+/// Whether it is really compressed or not: nothing here decompresses anything.
 #[tokio::test]
-async fn a_compressed_body_is_refused_by_every_route_that_takes_one() {
-    // `{}` as gzip has it.
+async fn every_route_with_a_body_rejects_a_compressed_one() {
+    // `{}`, compressed with gzip.
     const PACKED: [u8; 22] = [
         31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 171, 174, 5, 0, 67, 191, 166, 163, 2, 0, 0, 0,
     ];
@@ -115,7 +115,7 @@ async fn a_compressed_body_is_refused_by_every_route_that_takes_one() {
             let call = administrator.call(method, &path);
             let call = call.header("Content-Encoding", encoding);
             let answer = call.body("application/json", body).answer().await;
-            // An administrator may do nothing in an emergency.
+            // Administrators may not use emergency access.
             if answer.status == 403 && path.ends_with("emergency-access") {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! Who did what is on record, from the gateway to the page that an auditor reads; and a
-//! restricted record is opened in an emergency under everybody's eyes.
+//! The audit trail, from a request at the gateway to the page that an auditor reads; and opening a
+//! restricted record in an emergency.
 
 use identity::Role;
 use serde_json::{Value, json};
@@ -42,9 +42,9 @@ async fn an_auditor_sees_who_did_what_to_a_patient() {
     records.reverse();
     let what = |record: &Value| (record["action"].clone(), record["outcome"].clone());
     let mut seen: Vec<_> = records.iter().map(what).collect();
-    // Other tests list all patients meanwhile.
+    // Other tests list all patients concurrently.
     seen.retain(|(action, _)| action != "LIST_PATIENTS");
-    // The account is asked for until it is there.
+    // The account is requested until it exists.
     seen.dedup();
     seen.retain(|(action, outcome)| !(action == "READ_BILLING_ACCOUNT" && outcome == "FAILED"));
     let expected = [
@@ -70,13 +70,13 @@ async fn an_auditor_sees_who_did_what_to_a_patient() {
     assert_eq!(logins.len(), 1);
     assert_eq!(&logins[0]["accountId"], actor);
 
-    // Who keeps the others in view is in view.
+    // Auditors are recorded, too.
     let own = self::records(&auditor, &format!("action=READ_AUDIT_TRAIL&{filter}")).await;
     assert!(!own.is_empty());
 }
 
 #[tokio::test]
-async fn a_restricted_record_is_opened_in_an_emergency() {
+async fn a_restricted_record_can_be_opened_in_an_emergency() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     let doctor = clinic.hire(Role::Clinician).await;
@@ -94,7 +94,7 @@ async fn a_restricted_record_is_opened_in_an_emergency() {
     assert_eq!(put.answers(200).await.json()["restricted"], true);
     clinician.get(&path).answers(403).await;
     receptionist.get(&path).answers(403).await;
-    // Nor what belongs to it.
+    // Nor anything that belongs to the patient.
     let account = format!("{path}/billing-account");
     receptionist.get(&account).answers(403).await;
     let notifications = format!("/api/notifications?patientId={}", patient.id);
@@ -136,7 +136,7 @@ async fn a_restricted_record_is_opened_in_an_emergency() {
     assert!(text.contains(&patient.id.to_string()), "{text}");
     assert!(
         !text.contains("Bewusstlos"),
-        "the reason is in the trail alone: {text}"
+        "the reason is only in the audit trail: {text}"
     );
 
     let open = json!({ "restricted": false });
@@ -149,7 +149,7 @@ async fn a_restricted_record_is_opened_in_an_emergency() {
 }
 
 #[tokio::test]
-async fn the_trail_is_intact_and_goes_on_from_where_it_was() {
+async fn the_audit_trail_is_intact_and_continues_from_the_ends_found_earlier() {
     let clinic = Clinic::open();
     let verify = async |payload: &Value| {
         let invoked = clinic.aws().invoke("verify-audit-trail", payload).await;

@@ -1,4 +1,4 @@
-//! What operators and developers type, with the stack behind it.
+//! The commands of operators and developers, against a running stack.
 
 use std::process::{Command, Output};
 
@@ -21,7 +21,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[tokio::test]
-async fn an_operator_reads_a_sentence_and_a_program_json() {
+async fn verify_audit_and_redrive_print_json_for_programs_and_a_sentence_for_people() {
     let _clinic = Clinic::open();
     let verified = local_stack(&["verify-audit"]).await;
     assert!(verified.status.success(), "{verified:?}");
@@ -39,7 +39,7 @@ async fn an_operator_reads_a_sentence_and_a_program_json() {
 }
 
 #[tokio::test]
-async fn mail_is_read_by_address() {
+async fn mail_is_shown_by_address() {
     let clinic = Clinic::open();
     let email = format!("{}@clinic.example", Uuid::new_v4());
     let account = json!({ "email": email, "role": Role::Clinician });
@@ -71,7 +71,7 @@ async fn mail_is_read_by_address() {
 }
 
 #[tokio::test]
-async fn a_log_is_shown_by_the_name_that_the_list_has() {
+async fn a_log_is_shown_by_its_name_in_the_list() {
     let clinic = Clinic::open();
     clinic.stranger().get("/health").answers(200).await;
     let list = local_stack(&["logs"]).await;
@@ -87,7 +87,7 @@ async fn a_log_is_shown_by_the_name_that_the_list_has() {
 }
 
 #[tokio::test]
-async fn the_state_of_the_stack_says_where_it_is_and_how() {
+async fn status_shows_the_urls_and_the_health_of_the_stack() {
     let clinic = Clinic::open();
     let status = local_stack(&["status"]).await;
     let status = text(&status.stdout);

@@ -1,4 +1,4 @@
-//! Consumers that are interrupted in the middle of many events: each has its effect once.
+//! Consumers that are interrupted while processing many events: each event takes effect once.
 
 use std::{fs, path::Path};
 
@@ -16,21 +16,21 @@ use crate::events::{a_day_of_our_own, created, event};
 
 const CONSUMERS: [&str; 2] = ["count-patient-events", "notify-patients"];
 
-/// Changes of each patient between their registration and their deletion.
+/// The number of changes to each patient between registration and deletion.
 const CHANGES: u64 = 5;
 
-/// Far longer than it takes: an interrupted consumer waits before it tries again, and longer
-/// before it takes up a message that another may be sending.
+/// Far longer than it takes: after an interruption, a consumer waits before retrying, and waits
+/// longer before it takes up a message that another process may be sending.
 const PATIENCE: std::time::Duration = std::time::Duration::from_mins(3);
 
-/// The whole lives of some patients, on a day of their own.
+/// Some patients from registration to deletion, on a day of their own.
 struct Lives {
     day: NaiveDate,
     patients: Vec<(Uuid, NewPatient)>,
 }
 
 impl Lives {
-    /// Puts them on so many partitions of the topic.
+    /// Sends their events to this many partitions of the topic.
     async fn send(topic: &Topic, patients: usize, partitions: usize) -> Self {
         let lives = Self {
             day: a_day_of_our_own(),
@@ -74,7 +74,7 @@ impl Lives {
         visitor.get(&path).answers(200).await.json()["totals"].clone()
     }
 
-    /// How many events have been counted, of how many.
+    /// How many events have been counted, and how many there are.
     async fn progress(&self, visitor: &Visitor) -> (u64, u64) {
         let counts = self.counts(visitor).await;
         let count = |name: &str| counts[name].as_u64().unwrap();
@@ -85,8 +85,8 @@ impl Lives {
         )
     }
 
-    /// Waits until more have been counted than so many; answers how many, and whether some
-    /// are left.
+    /// Waits until more than `before` have been counted. Returns how many, and whether any are
+    /// left.
     async fn wait_for_more_than(&self, visitor: &Visitor, before: u64) -> (u64, bool) {
         within(PATIENCE, "more events in the analytics", async || {
             let (counted, all) = self.progress(visitor).await;
@@ -95,7 +95,7 @@ impl Lives {
         .await
     }
 
-    /// Waits until all is done that these events lead to, and answers how many messages each
+    /// Waits until all effects of these events are complete, and returns how many messages each
     /// patient got.
     async fn wait_for_the_end(&self, clinic: &Clinic, visitor: &Visitor) -> Vec<usize> {
         within(PATIENCE, "all events in the analytics", async || {
@@ -126,7 +126,7 @@ impl Lives {
 }
 
 #[tokio::test]
-async fn consumers_that_are_killed_again_and_again_count_and_welcome_once() {
+async fn consumers_that_are_killed_repeatedly_count_and_welcome_once() {
     let clinic = Clinic::alone();
     let visitor = clinic.log_in(Role::Auditor).await;
     let topic = Topic::listen(clinic.stack()).await;
@@ -147,9 +147,12 @@ async fn consumers_that_are_killed_again_and_again_count_and_welcome_once() {
             }
         }
     }
-    assert!(interruptions > 0, "all was over before the first kill");
+    assert!(
+        interruptions > 0,
+        "everything was done before the first kill"
+    );
     let messages = lives.wait_for_the_end(&clinic, &visitor).await;
-    // A function that dies between sending and writing it down sends again.
+    // A function that dies between sending a message and recording it sends the message again.
     assert!(
         messages.iter().all(|messages| *messages >= 1),
         "{messages:?}"
@@ -159,7 +162,7 @@ async fn consumers_that_are_killed_again_and_again_count_and_welcome_once() {
 }
 
 #[tokio::test]
-async fn mappings_that_are_switched_off_and_on_miss_and_repeat_nothing() {
+async fn event_source_mappings_that_are_disabled_and_enabled_skip_and_repeat_nothing() {
     let clinic = Clinic::alone();
     let visitor = clinic.log_in(Role::Auditor).await;
     let topic = Topic::listen(clinic.stack()).await;
@@ -175,7 +178,10 @@ async fn mappings_that_are_switched_off_and_on_miss_and_repeat_nothing() {
         let aws = clinic.aws();
         aws.enable_event_source_mapping(consumer, true).await;
     }
-    assert!(counted < all, "all was over before the mapping was off");
+    assert!(
+        counted < all,
+        "everything was done before the mapping was disabled"
+    );
     let messages = lives.wait_for_the_end(&clinic, &visitor).await;
     assert!(
         messages.iter().all(|messages| *messages == 1),
@@ -183,10 +189,10 @@ async fn mappings_that_are_switched_off_and_on_miss_and_repeat_nothing() {
     );
 }
 
-/// A mapping that does not ask for reports takes one for a success, and loses the rest of
-/// the partition.
+/// A mapping without `ReportBatchItemFailures` would take a report for a success, and lose the rest
+/// of the partition.
 #[test]
-fn every_mapping_of_a_topic_asks_for_reports_of_what_failed() {
+fn every_kafka_mapping_reports_batch_item_failures() {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let template: Yaml = serde_yaml_ng::from_str(&fs::read_to_string(template).unwrap()).unwrap();
     let resources = template["Resources"].as_mapping().unwrap();
@@ -199,7 +205,7 @@ fn every_mapping_of_a_topic_asks_for_reports_of_what_failed() {
     for (name, mapping) in mappings {
         let types = &mapping["Properties"]["FunctionResponseTypes"];
         assert_eq!(types[0], "ReportBatchItemFailures", "{name:?}");
-        // A destination would put an end to the retries.
+        // A destination would end the retries.
         assert!(
             mapping["Properties"]["DestinationConfig"].is_null(),
             "{name:?}"

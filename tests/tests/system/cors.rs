@@ -1,11 +1,11 @@
-//! Web pages of other origins.
+//! Cross-origin requests from web pages.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 use system_tests::{Answer, Clinic};
 
-/// As `template.yaml` has it by default.
+/// The default in `template.yaml`.
 const ALLOWED: &str = "http://localhost:3000";
 const FOREIGN: &str = "https://evil.example";
 
@@ -25,7 +25,7 @@ fn list(answer: &Answer, name: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_browser_may_send_what_a_page_of_ours_wants_to() {
+async fn preflights_from_an_allowed_origin_are_accepted_for_every_route() {
     let clinic = Clinic::open();
     for (method, path) in [
         ("POST", "/auth/login"),
@@ -79,7 +79,7 @@ async fn a_browser_may_send_what_a_page_of_ours_wants_to() {
 }
 
 #[tokio::test]
-async fn a_browser_may_not_send_what_a_foreign_page_wants_to() {
+async fn preflights_from_a_foreign_origin_are_not_allowed() {
     let clinic = Clinic::open();
     let answer = clinic
         .stranger()
@@ -97,7 +97,7 @@ async fn a_browser_may_not_send_what_a_foreign_page_wants_to() {
 }
 
 #[tokio::test]
-async fn a_page_of_ours_may_read_every_answer() {
+async fn a_page_of_an_allowed_origin_can_read_every_response() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let here = |call: system_tests::Call| call.header("Origin", ALLOWED);
@@ -125,7 +125,7 @@ async fn a_page_of_ours_may_read_every_answer() {
 }
 
 #[tokio::test]
-async fn a_foreign_page_may_read_no_answer_with_data() {
+async fn a_page_of_a_foreign_origin_cannot_read_a_response_with_data() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let answer = visitor
@@ -140,7 +140,7 @@ async fn a_foreign_page_may_read_no_answer_with_data() {
 }
 
 #[tokio::test]
-async fn a_page_may_read_why_the_gateway_refuses_it() {
+async fn a_page_can_read_why_the_gateway_rejects_a_request() {
     let clinic = Clinic::open();
     let auditor = clinic.log_in(identity::Role::Auditor).await;
     let stranger = clinic.stranger();

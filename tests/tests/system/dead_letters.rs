@@ -1,4 +1,4 @@
-//! Records that nobody can read: they are put aside, and put back when they are wanted.
+//! Records that cannot be decoded: they are set aside, and redriven on request.
 
 use std::collections::BTreeMap;
 
@@ -23,19 +23,19 @@ fn record(key: &[u8], value: Option<Vec<u8>>) -> Record {
     }
 }
 
-/// What the analytics have of a day.
+/// The analytics of a day.
 async fn totals(visitor: &Visitor, day: NaiveDate) -> Value {
     let path = format!("/api/analytics/patients?from={day}&to={day}");
     visitor.get(&path).answers(200).await.json()["totals"].clone()
 }
 
-/// Takes all letters about records with this key, once there are so many.
+/// Takes all dead letters about records with this key, once there are this many.
 async fn letters(clinic: &Clinic, key: &[u8], many: usize) -> Vec<DeadLetter> {
     let key = STANDARD.encode(key);
     letters_like(clinic, many, |letter| letter.key.as_ref() == Some(&key)).await
 }
 
-/// Takes both letters about the record at this place.
+/// Takes both dead letters about the record at this offset.
 async fn letters_at(clinic: &Clinic, partition: i32, offset: i64) -> Vec<DeadLetter> {
     letters_like(clinic, 2, |letter| {
         (letter.partition, letter.offset) == (partition, offset)
@@ -67,13 +67,13 @@ async fn redrive(clinic: &Clinic) -> Value {
     invoked.payload
 }
 
-/// As many of the counts as there are at least.
+/// A count that other tests may have increased.
 fn at_least(counts: &Value, name: &str) -> u64 {
     counts[name].as_u64().unwrap()
 }
 
 #[tokio::test]
-async fn what_nobody_can_read_is_put_aside_and_its_neighbours_go_on() {
+async fn records_that_cannot_be_decoded_are_set_aside_and_those_around_them_are_processed() {
     let clinic = Clinic::open();
     let visitor = clinic.log_in(Role::Auditor).await;
     let topic = Topic::listen(clinic.stack()).await;
@@ -160,7 +160,7 @@ async fn what_nobody_can_read_is_put_aside_and_its_neighbours_go_on() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_read_goes_back_to_kafka_once_and_comes_back() {
+async fn an_undecodable_record_is_redriven_once_and_set_aside_again() {
     let clinic = Clinic::alone();
     let mut topic = Topic::listen(clinic.stack()).await;
     let key = format!("nobody {}", Uuid::now_v7()).into_bytes();
@@ -206,14 +206,14 @@ async fn what_nobody_can_read_goes_back_to_kafka_once_and_comes_back() {
 }
 
 #[tokio::test]
-async fn what_can_be_read_by_now_has_its_effect_once() {
+async fn a_redriven_record_that_can_be_decoded_by_now_takes_effect_once() {
     let clinic = Clinic::alone();
     let visitor = clinic.log_in(Role::Auditor).await;
     let mut topic = Topic::listen(clinic.stack()).await;
     let (day, patient_id, new) = (a_day_of_our_own(), Uuid::now_v7(), NewPatient::unique());
     let registration = event(day, patient_id, 1, created(&new)).encode_to_vec();
     let key = patient_id.to_string();
-    // As an earlier version wrote them: without headers.
+    // As written by an earlier version: without headers.
     let letter = |consumer: &str| {
         json!({
             "consumer": consumer, "topic": contracts::PATIENT_EVENTS_TOPIC,
@@ -233,7 +233,7 @@ async fn what_can_be_read_by_now_has_its_effect_once() {
         assert_eq!(records.len(), run);
         assert!(records.iter().all(|record| record.partition == 3));
     }
-    // Behind both of them on their partition.
+    // Behind both of them on the same partition.
     let marker = event(day, patient_id, 2, Change::Deleted(PatientDeleted {}));
     topic
         .send(3, &key, &marker.event_id, marker.encode_to_vec())
@@ -253,7 +253,7 @@ async fn what_can_be_read_by_now_has_its_effect_once() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_too_large_for_the_queue_is_put_aside_and_goes_back() {
+async fn a_record_too_large_for_the_queue_is_set_aside_and_redriven() {
     let clinic = Clinic::alone();
     let visitor = clinic.log_in(Role::Auditor).await;
     let mut topic = Topic::listen(clinic.stack()).await;
@@ -287,7 +287,7 @@ async fn a_record_that_is_too_large_for_the_queue_is_put_aside_and_goes_back() {
 }
 
 #[tokio::test]
-async fn without_kafka_the_letters_stay() {
+async fn redriving_without_kafka_keeps_the_dead_letters() {
     let clinic = Clinic::alone();
     let key = format!("nobody {}", Uuid::now_v7()).into_bytes();
     let topic = Topic::listen(clinic.stack()).await;

@@ -1,9 +1,9 @@
-//! What the system says about itself to anybody.
+//! What the system publishes about itself: the API document, its page, and its health.
 
 use system_tests::{Clinic, generated::openapi_document};
 
 #[tokio::test]
-async fn the_api_is_described() {
+async fn the_api_document_is_served_and_describes_every_route() {
     let clinic = Clinic::open();
     let answer = clinic.stranger().get("/openapi.json").answers(200).await;
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -19,7 +19,7 @@ async fn the_api_is_described() {
             route.path
         );
     }
-    // Where the document says that the API is, it is.
+    // The document states the API's actual address.
     let server = document["servers"][0]["url"].as_str().unwrap();
     assert_eq!(server, clinic.stack().api_url);
 
@@ -31,7 +31,7 @@ async fn the_api_is_described() {
     assert!(again.answers(304).await.body.is_empty());
 }
 
-/// The addresses in the page that a browser loads or leads to.
+/// The addresses in the page that a browser loads or links to.
 fn addresses_in(page: &str) -> Vec<String> {
     let mut addresses = Vec::new();
     for attribute in ["src=\"", "href=\""] {
@@ -46,7 +46,7 @@ fn addresses_in(page: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_description_can_be_read_and_everything_on_the_page_is_ours() {
+async fn the_docs_page_loads_only_assets_of_its_own() {
     let clinic = Clinic::open();
     let answer = clinic.stranger().get("/docs").answers(200).await;
     let content_type = answer.header("content-type").unwrap();
@@ -64,7 +64,7 @@ async fn the_description_can_be_read_and_everything_on_the_page_is_ours() {
     for address in addresses {
         let url = page.join(&address).unwrap();
         let path = url.as_str().strip_prefix(&clinic.stack().api_url);
-        let path = path.unwrap_or_else(|| panic!("{url} is not ours"));
+        let path = path.unwrap_or_else(|| panic!("{url} is not part of this API"));
         let asset = clinic.stranger().get(path).answers(200).await;
         let content_type = asset.header("content-type").unwrap();
         let expected = match address.rsplit_once('.') {
@@ -73,7 +73,7 @@ async fn the_description_can_be_read_and_everything_on_the_page_is_ours() {
             Some((_, "css")) => "text/css",
             Some((_, "svg")) => "image/svg+xml",
             Some((_, "json")) => "application/json",
-            Some((_, other)) => panic!("{address}: what is {other}?"),
+            Some((_, other)) => panic!("{address}: no content type is expected for {other}"),
         };
         assert!(
             content_type.starts_with(expected),
@@ -86,7 +86,7 @@ async fn the_description_can_be_read_and_everything_on_the_page_is_ours() {
 }
 
 #[tokio::test]
-async fn the_page_offers_the_local_stacks_own_users() {
+async fn the_docs_page_offers_the_demo_users_of_the_local_stack() {
     let clinic = Clinic::open();
     let script = clinic.stranger().get("/docs/page.js").answers(200).await;
     let page = clinic.stranger().get("/docs").answers(200).await;
@@ -96,14 +96,14 @@ async fn the_page_offers_the_local_stacks_own_users() {
             user.role, user.email, user.password
         );
         assert!(script.text().contains(&offered), "{offered}");
-        // Only where the page itself comes from this machine.
+        // Only if the page itself is served from this machine.
         assert!(!page.text().contains(&user.email), "{}", user.email);
     }
     assert!(script.text().contains("IS_LOCAL"));
 }
 
 #[tokio::test]
-async fn the_system_is_well() {
+async fn health_reports_that_every_dependency_is_up() {
     let clinic = Clinic::open();
     let health = clinic.stranger().get("/health").answers(200).await.json();
     assert_eq!(health["status"], "UP");

@@ -1,4 +1,4 @@
-//! What comes in over Kafka, as it should and as it should not.
+//! Events from Kafka: regular, repeated and out of order.
 
 use chrono::{Days, NaiveDate};
 use contracts::patient::v1::{
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use system_tests::{Clinic, NewPatient, Topic, eventually};
 use uuid::Uuid;
 
-/// A day long ago that is this test's alone, so that its counts are exact.
+/// A day long ago that no other test uses, so that its counts are exact.
 pub(crate) fn a_day_of_our_own() -> NaiveDate {
     let days = u64::from_be_bytes(Uuid::new_v4().as_bytes()[..8].try_into().unwrap()) % 300_000;
     NaiveDate::from_ymd_opt(1000, 1, 1).unwrap() + Days::new(days)
@@ -50,7 +50,7 @@ pub(crate) fn created(new: &NewPatient) -> Change {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_again_has_its_effect_once() {
+async fn a_repeated_event_takes_effect_once() {
     let clinic = Clinic::open();
     let visitor = clinic.log_in(Role::Auditor).await;
     let topic = Topic::listen(clinic.stack()).await;
@@ -65,7 +65,7 @@ async fn an_event_that_comes_again_has_its_effect_once() {
     }
 
     let path = format!("/api/analytics/patients?from={day}&to={day}");
-    // The last one of a partition is counted after those before it.
+    // The last event of a partition is counted after those before it.
     let counts = eventually("the last event in the analytics", async || {
         let totals = visitor.get(&path).answers(200).await.json()["totals"].clone();
         (totals["deleted"] == 1).then_some(totals)
@@ -88,7 +88,7 @@ async fn an_event_that_comes_again_has_its_effect_once() {
 }
 
 #[tokio::test]
-async fn a_registration_that_comes_after_the_deletion_changes_nothing() {
+async fn a_creation_that_arrives_after_the_deletion_changes_nothing() {
     let clinic = Clinic::open();
     let visitor = clinic.log_in(Role::Auditor).await;
     let topic = Topic::listen(clinic.stack()).await;
@@ -125,7 +125,7 @@ async fn a_registration_that_comes_after_the_deletion_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_change_to_a_patient_is_no_reason_to_write_to_them() {
+async fn a_change_to_a_patient_sends_no_message() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let mut topic = Topic::listen(clinic.stack()).await;
@@ -144,8 +144,8 @@ async fn a_change_to_a_patient_is_no_reason_to_write_to_them() {
         .await;
     visitor.delete(&patient.path()).answers(204).await;
 
-    // The consumer takes the records of a partition in their order, so once it has come to
-    // a later one, it has seen these.
+    // The consumer processes the records of a partition in order, so when it has reached a later
+    // one, it has seen these.
     let partition = topic.records_about(patient.id, 3).await[0].partition;
     let later = NewPatient::unique();
     let marker = event(a_day_of_our_own(), patient.id, 4, created(&later));

@@ -1,4 +1,4 @@
-//! A request that a client sends again, because it heard no answer.
+//! Requests that a client repeats because it received no response.
 
 use system_tests::{Answer, Clinic, NewPatient, Patient, Process, Topic, eventually};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ fn is_replayed(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn the_same_request_twice_has_one_effect_and_one_answer() {
+async fn a_repeated_request_has_one_effect_and_one_response() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let mut topic = Topic::listen(clinic.stack()).await;
@@ -51,7 +51,7 @@ async fn the_same_request_twice_has_one_effect_and_one_answer() {
 }
 
 #[tokio::test]
-async fn a_request_whose_function_died_is_repeated_without_a_conflict() {
+async fn a_request_whose_function_died_can_be_repeated_without_a_conflict() {
     let clinic = Clinic::alone();
     let visitor = clinic.administrator().await;
     let new = NewPatient::unique();
@@ -59,7 +59,7 @@ async fn a_request_whose_function_died_is_repeated_without_a_conflict() {
         let call = visitor.post("/api/patients").json(&new);
         call.header("Idempotency-Key", &new.email).answer()
     };
-    // The request stays for a moment to have the account opened: its patient is stored.
+    // The request waits a moment for the account to be opened: by then, its patient is stored.
     let frozen = Process::of_service(clinic.stack(), "billing").freeze();
     let request = tokio::spawn(register());
     let listed = async || {
@@ -74,7 +74,7 @@ async fn a_request_whose_function_died_is_repeated_without_a_conflict() {
 
     let patient: Patient = eventually("the patient", async || {
         let answer = register().await;
-        // Until the database has noticed that the process is gone.
+        // It may be in progress until the database has noticed that the process is gone.
         let in_progress = answer.status == 409 && answer.problem().name() == "request-in-progress";
         assert!(in_progress || answer.status == 201, "{answer:?}");
         (answer.status == 201).then(|| answer.read())

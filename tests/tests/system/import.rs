@@ -1,4 +1,4 @@
-//! Bringing in the patients of another system with `import-patients`.
+//! Importing another system's patients with `import-patients`.
 
 use std::{
     collections::BTreeSet,
@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 const ROWS: usize = 30;
 
-/// The first rows of the living in the sample data as patients whom no other test knows, two
-/// rows that the API cannot take, and one of somebody who has died.
+/// The first rows of living patients in the sample data, with new ids, then two rows that the API
+/// rejects, and one of a patient who has died.
 fn write_csv(folder: &Path) -> PathBuf {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/synthea/patients.csv");
     let sample = fs::read_to_string(sample).unwrap();
@@ -79,7 +79,7 @@ impl Import {
         command
     }
 
-    /// Runs it to its end, with more arguments.
+    /// Runs the import to its end, with these additional arguments.
     async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.command();
         command.args(arguments);
@@ -93,7 +93,7 @@ impl Import {
         journal.lines().count().saturating_sub(1)
     }
 
-    /// Runs it until so many rows are settled, and then sends a signal.
+    /// Runs the import until this many rows are settled, then sends a signal.
     async fn interrupt(&self, rows: usize, signal: Signal) -> Output {
         let child = self.command().args(["--concurrency", "1"]).spawn().unwrap();
         within(Duration::from_mins(1), "some rows", async || {
@@ -116,7 +116,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 #[tokio::test]
-async fn an_import_that_is_interrupted_goes_on_where_it_was() {
+async fn an_interrupted_import_resumes_where_it_stopped() {
     let clinic = Clinic::open();
     let mut topic = Topic::listen(clinic.stack()).await;
     let import = Import::new();
@@ -135,7 +135,7 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
     let report = import.read_report();
     assert_eq!(report["interrupted"], false);
     assert_eq!(report["rows"], ROWS + 3);
-    // The row that was on its way when the process was killed may be there already.
+    // The row that was in flight when the process was killed may exist already.
     let (created, already_there) = (&report["created"], &report["alreadyThere"]);
     let both = created.as_u64().unwrap() + already_there.as_u64().unwrap();
     assert_eq!(both, ROWS as u64, "{report}");
@@ -168,7 +168,7 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
         assert!(text.contains(part), "{part}: {text}");
     }
 
-    // Everybody is there, once.
+    // Every patient exists once.
     let journal = fs::read_to_string(import.journal()).unwrap();
     let entries = journal
         .lines()
@@ -191,7 +191,7 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
         "427 Balistreri Way Unit 19, Chicopee, Massachusetts 01013"
     );
     assert_eq!(patient.date_of_birth.to_string(), "1989-05-25");
-    // Nobody is welcomed where nobody has asked for that.
+    // Nobody is welcomed unless the import asks for it.
     let created = &topic.records_about(patient.id, 1).await[0].event.change;
     let Some(Change::Created(created)) = created else {
         panic!("{created:?}")
@@ -200,7 +200,7 @@ async fn an_import_that_is_interrupted_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn an_import_that_was_done_is_not_done_again() {
+async fn a_repeated_import_creates_nothing_twice() {
     let _clinic = Clinic::open();
     let import = Import::new();
     let some = import.run(&["--limit", "7"]).await;
@@ -218,7 +218,7 @@ async fn an_import_that_was_done_is_not_done_again() {
         (&ROWS.into(), &(ROWS + 3).into())
     );
 
-    // Without the journal, the API knows them.
+    // Without the journal, the API recognises the patients.
     fs::remove_file(import.journal()).unwrap();
     let anew = import.run(&[]).await;
     assert_eq!(anew.status.code(), Some(0), "{anew:?}");
@@ -229,7 +229,7 @@ async fn an_import_that_was_done_is_not_done_again() {
 }
 
 #[tokio::test]
-async fn an_import_that_cannot_begin_says_why() {
+async fn an_import_that_cannot_start_says_why() {
     let _clinic = Clinic::open();
     let import = Import::new();
     for (arguments, reason) in [

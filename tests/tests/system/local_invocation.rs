@@ -1,4 +1,4 @@
-//! Running one function on its own, with the stack behind it, as developers do.
+//! Running single functions against a running stack, as developers do.
 
 use std::{
     env, fs,
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::os::unix::process::CommandExt as _;
 use system_tests::{Clinic, within};
 
-/// Compiling is part of it where something has changed.
+/// Includes compiling whatever has changed.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 fn repository() -> PathBuf {
@@ -25,7 +25,7 @@ fn cargo_lambda() -> Command {
     command
         .arg("lambda")
         .current_dir(repository())
-        // Where cargo has set them for this test, they are not meant for the functions.
+        // Cargo sets these for this test; they are not meant for the functions.
         .env_remove("CARGO_MANIFEST_DIR")
         .env("SQLX_OFFLINE", "true");
     // As `local-stack exec cargo lambda` does.
@@ -98,7 +98,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // With the functions that it runs.
+        // Along with the functions that it runs.
         if let Some(pid) = i32::try_from(self.process.id())
             .ok()
             .and_then(Pid::from_raw)
@@ -115,7 +115,7 @@ fn sample(function: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_route_an_authorizer_and_a_consumer_run_on_their_own() {
+async fn a_route_the_authorizer_and_a_consumer_can_be_run_on_their_own() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let patient = visitor.register_somebody().await;

@@ -3,7 +3,7 @@
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
-    reason = "a test fails by panicking"
+    reason = "tests fail by panicking"
 )]
 
 mod access;
@@ -20,7 +20,7 @@ mod events;
 mod idempotency;
 mod import;
 mod local_invocation;
-mod log_in;
+mod login;
 mod methods;
 mod patients;
 mod readme;

@@ -1,4 +1,4 @@
-//! Every route with methods that nobody wrote a handler for, and with a slash at its end.
+//! HEAD, methods that a route does not support, and trailing slashes, for every route.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -7,7 +7,7 @@ use system_tests::{Answer, Clinic, Visitor};
 
 const ALLOWED_ORIGIN: &str = "http://localhost:3000";
 
-/// A path of the API's document, what a GET needs beside it, and the methods that it has.
+/// A path of the API document, the query that a GET needs, and its methods.
 struct Route {
     path: String,
     query: String,
@@ -20,7 +20,7 @@ impl Route {
     }
 }
 
-/// All of them, with something in the place of each parameter.
+/// All paths, with a value for each parameter.
 async fn routes(administrator: &Visitor) -> Vec<Route> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
     let document: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
@@ -50,8 +50,8 @@ async fn routes(administrator: &Visitor) -> Vec<Route> {
     routes.collect()
 }
 
-/// The headers that say something about what was asked for. The others are about the one
-/// request and its connection.
+/// The headers that describe the resource. The others concern the individual request and its
+/// connection.
 fn telling(answer: &Answer) -> BTreeMap<String, String> {
     let own = [
         "date",
@@ -70,7 +70,7 @@ fn telling(answer: &Answer) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_head_says_what_a_get_says_without_a_body() {
+async fn head_returns_the_headers_of_get_without_a_body() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     let mut tried = 0;
@@ -92,7 +92,7 @@ async fn a_head_says_what_a_get_says_without_a_body() {
 }
 
 #[tokio::test]
-async fn who_looks_with_a_head_is_on_record_and_needs_the_permission() {
+async fn head_is_recorded_and_requires_the_permission_of_get() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     let patient = administrator.register_somebody().await;
@@ -109,7 +109,7 @@ async fn who_looks_with_a_head_is_on_record_and_needs_the_permission() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_route_lacks_is_told_which_it_has() {
+async fn an_unsupported_method_gets_405_with_the_supported_ones() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     for route in routes(&administrator).await {
@@ -138,7 +138,7 @@ async fn a_method_that_a_route_lacks_is_told_which_it_has() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_none_can_be_read_by_a_page() {
+async fn responses_for_unknown_paths_can_be_read_by_a_page() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     for path in ["/", "/nothing", "/api", "/api/patients/1/nothing/at/all"] {
@@ -155,7 +155,7 @@ async fn a_path_that_is_none_can_be_read_by_a_page() {
 }
 
 #[tokio::test]
-async fn a_slash_at_the_end_makes_no_other_resource() {
+async fn a_trailing_slash_makes_no_difference() {
     let clinic = Clinic::open();
     let administrator = clinic.administrator().await;
     for route in routes(&administrator).await {
@@ -181,7 +181,7 @@ async fn a_slash_at_the_end_makes_no_other_resource() {
             assert!([200, 503].contains(&answer.status), "{answer:?}");
         }
     }
-    // What the policy denies it denies with a slash, too.
+    // The authorizer's policy denies the path with a trailing slash, too.
     let clinician = clinic.log_in(identity::Role::Clinician).await;
     let patient = administrator.register_somebody().await;
     let account = format!("/api/patients/{}/billing-account/", patient.id);

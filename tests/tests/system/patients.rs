@@ -1,4 +1,4 @@
-//! Keeping patients.
+//! The routes for patients.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ async fn page(visitor: &Visitor, limit: usize, cursor: Option<&str>) -> Page {
     visitor.get(&path).answers(200).await.read()
 }
 
-/// A valid patient with one field that is not.
+/// A valid patient with one invalid field.
 fn with(field: &str, value: Value) -> Value {
     let mut patient = serde_json::to_value(NewPatient::unique()).unwrap();
     patient[field] = value;
@@ -33,7 +33,7 @@ fn with(field: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_patient_is_registered_read_changed_and_removed() {
+async fn a_patient_is_registered_read_updated_and_deleted() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let new = NewPatient {
@@ -85,12 +85,12 @@ async fn a_patient_is_registered_read_changed_and_removed() {
     }
     let again = visitor.put(&created.path()).json(&moved).answers(404).await;
     assert_eq!(again.problem().name(), "not-found");
-    // The address is free again.
+    // The e-mail address can be used again.
     visitor.register(&moved).await;
 }
 
 #[tokio::test]
-async fn who_does_not_say_when_is_registered_today() {
+async fn the_registration_date_defaults_to_today() {
     let clinic = Clinic::open();
     let before = Utc::now().date_naive();
     let patient = clinic.administrator().await.register_somebody().await;
@@ -99,7 +99,7 @@ async fn who_does_not_say_when_is_registered_today() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_said_all_at_once_and_in_the_known_words() {
+async fn all_missing_fields_of_a_patient_are_named_at_once() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let patient = visitor.register_somebody().await;
@@ -123,7 +123,7 @@ async fn what_is_missing_is_said_all_at_once_and_in_the_known_words() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_wrong_is_named_with_its_reason() {
+async fn an_invalid_field_of_a_patient_is_named_with_the_reason() {
     let clinic = Clinic::open();
     let visitor = clinic.log_in(Role::Receptionist).await;
     let patient = visitor.register_somebody().await;
@@ -217,7 +217,7 @@ async fn a_field_that_is_wrong_is_named_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_is_refused() {
+async fn a_malformed_body_is_rejected() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let patient = visitor.register_somebody().await;
@@ -250,7 +250,7 @@ async fn a_body_that_cannot_be_read_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused() {
+async fn a_body_that_is_too_large_is_rejected() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let patient = visitor.register_somebody().await;
@@ -264,7 +264,7 @@ async fn a_body_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_is_kept_as_people_write_it() {
+async fn names_in_any_script_are_stored_unchanged() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     for name in [
@@ -291,7 +291,7 @@ async fn a_name_is_kept_as_people_write_it() {
 }
 
 #[tokio::test]
-async fn what_looks_the_same_in_a_name_is_the_same() {
+async fn equivalent_characters_and_white_space_in_a_name_are_normalised() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     for (typed, kept) in [
@@ -311,7 +311,7 @@ async fn what_looks_the_same_in_a_name_is_the_same() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_refused_and_an_unknown_one_not_found() {
+async fn a_malformed_id_is_rejected_and_an_unknown_one_is_not_found() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let body = NewPatient::unique();
@@ -346,7 +346,7 @@ async fn an_id_that_is_none_is_refused_and_an_unknown_one_not_found() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_made_meanwhile_is_not_overwritten() {
+async fn a_change_based_on_an_outdated_version_is_rejected() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let first = visitor.register_somebody().await;
@@ -367,7 +367,7 @@ async fn a_change_that_was_made_meanwhile_is_not_overwritten() {
     }
     put("2").answers(400).await;
     put("\"1\", \"2\"").answers(200).await;
-    // As proxies that compress make it.
+    // In the form that compressing proxies produce.
     put("W/\"3\"").answers(200).await;
     put("*").answers(200).await;
 
@@ -379,7 +379,7 @@ async fn a_change_that_was_made_meanwhile_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn of_two_changes_at_the_same_time_one_is_made() {
+async fn of_concurrent_changes_to_the_same_version_one_succeeds() {
     const EDITORS: usize = 8;
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
@@ -404,7 +404,7 @@ async fn of_two_changes_at_the_same_time_one_is_made() {
 }
 
 #[tokio::test]
-async fn of_twenty_patients_with_one_address_at_the_same_time_one_is_registered() {
+async fn of_twenty_concurrent_registrations_with_one_address_one_succeeds() {
     const CLIENTS: usize = 20;
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
@@ -434,7 +434,7 @@ async fn of_twenty_patients_with_one_address_at_the_same_time_one_is_registered(
 }
 
 #[tokio::test]
-async fn an_address_belongs_to_one_patient_however_it_is_written() {
+async fn an_email_address_belongs_to_one_patient_however_it_is_written() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let (one, other) = (NewPatient::unique(), NewPatient::unique());
@@ -455,7 +455,7 @@ async fn an_address_belongs_to_one_patient_however_it_is_written() {
             assert!(!problem.detail.contains(&one.email));
         }
     }
-    // One's own address is no conflict, in whatever case.
+    // A patient's own address is not a conflict, in upper or lower case.
     let shouted = NewPatient {
         email: other.email.to_uppercase(),
         ..other
@@ -479,7 +479,7 @@ async fn every_patient_is_on_exactly_one_page() {
 
     let mut ids = Vec::new();
     let mut cursor: Option<String> = None;
-    // Where the page begins that has the first of mine.
+    // The cursor of the page that has the first of mine.
     let mut close = None;
     loop {
         let page = page(&visitor, LIMIT, cursor.as_deref()).await;
@@ -491,7 +491,7 @@ async fn every_patient_is_on_exactly_one_page() {
         assert_eq!(
             page.patients.len(),
             LIMIT,
-            "only the last page may have less"
+            "only the last page may have fewer"
         );
         cursor = Some(next);
     }
@@ -516,7 +516,7 @@ async fn every_patient_is_on_exactly_one_page() {
 }
 
 #[tokio::test]
-async fn a_page_has_its_bounds() {
+async fn the_page_size_is_limited_and_invalid_queries_are_rejected() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     visitor.register_somebody().await;
@@ -548,9 +548,9 @@ async fn a_page_has_its_bounds() {
     }
 }
 
-/// As what API Gateway hands over, where each header is there twice already.
+/// API Gateway's event contains each header twice anyway: single and as a list.
 #[tokio::test]
-async fn a_header_that_was_sent_twice_is_named() {
+async fn a_header_that_must_be_sent_once_is_named_if_repeated() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let patient = visitor.register_somebody().await;

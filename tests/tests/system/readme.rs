@@ -1,4 +1,4 @@
-//! What README.md says to type, typed.
+//! The commands in README.md work.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -16,7 +16,7 @@ fn commands(heading: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_walk_through_works_twice() {
+async fn the_walk_through_in_the_readme_works_twice() {
     let clinic = Clinic::open();
     let commands = commands("## A walk through");
     let mut patients = BTreeSet::new();

@@ -1,10 +1,10 @@
-//! A client that was written for the reference system works against ours, as it is.
+//! A client written for the reference system works unchanged with this one.
 
 use serde_json::{Value, json};
 use system_tests::{Call, Clinic};
 use uuid::Uuid;
 
-/// All that such a client knows of an answer: its status and its JSON.
+/// All that such a client uses of a response: its status and its JSON.
 async fn ok(call: Call) -> (u16, Value) {
     let answer = call.answer().await;
     assert!((200..300).contains(&answer.status), "{answer:?}");
@@ -17,7 +17,7 @@ async fn ok(call: Call) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn the_reference_clients_calls_work() {
+async fn the_calls_of_the_reference_client_work() {
     let clinic = Clinic::open();
     let stranger = clinic.stranger();
     let credentials = json!({ "email": "testuser@test.com", "password": "password123" });
@@ -59,7 +59,7 @@ async fn the_reference_clients_calls_work() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_401_and_so_is_a_call_without_a_token() {
+async fn a_wrong_password_and_a_missing_token_are_401() {
     let clinic = Clinic::open();
     let credentials = json!({ "email": "testuser@test.com", "password": "wrong" });
     let stranger = clinic.stranger();

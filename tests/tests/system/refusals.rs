@@ -1,4 +1,4 @@
-//! What the gateway refuses, before any function runs, is on record all the same.
+//! What the gateway rejects before any function runs is recorded all the same.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use identity::{Claims, Role};
@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use system_tests::{Answer, Clinic, eventually};
 use uuid::Uuid;
 
-/// A record of the audit trail, as far as it matters here.
+/// The relevant fields of an audit record.
 #[derive(Debug, sqlx::FromRow)]
 struct Record {
     actor_id: Option<Uuid>,
@@ -24,12 +24,12 @@ async fn database() -> PgConnection {
     PgConnection::connect(&url).await.unwrap()
 }
 
-/// The records of the request that was answered like this, once there is one.
+/// The audit records of the request with this response, once there are any.
 async fn records_of(answer: &Answer) -> Vec<Record> {
     let request_id = answer.header("x-amzn-requestid").unwrap();
     assert_eq!(answer.problem().request_id, request_id);
     let mut database = database().await;
-    eventually("the refusal is on record", async || {
+    eventually("the record of the rejection", async || {
         let records: Vec<Record> = sqlx::query_as(
             "SELECT actor_id, actor_role, action, outcome, problem, patient_ids, account_id, source
              FROM audit.record
@@ -44,14 +44,14 @@ async fn records_of(answer: &Answer) -> Vec<Record> {
     .await
 }
 
-/// The record of the request that was answered like this; it leaves no other.
+/// The audit record of the request with this response, which must be the only one.
 async fn record_of(answer: &Answer) -> Record {
     let mut records = records_of(answer).await;
     assert_eq!(records.len(), 1, "{records:?}");
     records.remove(0)
 }
 
-/// Whose token it is.
+/// The user of a token.
 fn user_of(token: &str) -> Uuid {
     let claims = token.split('.').nth(1).unwrap();
     let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
@@ -60,12 +60,12 @@ fn user_of(token: &str) -> Uuid {
 }
 
 #[tokio::test]
-async fn who_was_denied_what_is_on_record_each_time() {
+async fn every_rejection_by_the_gateway_is_recorded_with_its_caller_and_patient() {
     let clinic = Clinic::open();
     let receptionist = clinic.log_in(Role::Receptionist).await;
     let patient = Uuid::now_v7();
     let path = format!("/api/patients/{patient}");
-    // The gateway knows the answer to the second by itself.
+    // The gateway rejects the second one by itself, with the cached policy.
     for _ in 0..2 {
         let answer = receptionist.delete(&path).answers(403).await;
         let record = record_of(&answer).await;
@@ -81,7 +81,7 @@ async fn who_was_denied_what_is_on_record_each_time() {
 }
 
 #[tokio::test]
-async fn a_denial_about_an_account_names_the_account() {
+async fn a_rejected_request_about_an_account_is_recorded_with_the_account() {
     let clinic = Clinic::open();
     let clinician = clinic.log_in(Role::Clinician).await;
     let account = Uuid::now_v7();
@@ -94,14 +94,14 @@ async fn a_denial_about_an_account_names_the_account() {
 }
 
 #[tokio::test]
-async fn nobody_is_on_record_as_nobody() {
+async fn a_request_without_a_valid_token_is_recorded_without_an_actor() {
     let clinic = Clinic::open();
     let patient = Uuid::now_v7();
     let path = format!("/api/patients/{patient}");
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#);
     let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"sub":"{patient}","role":"ADMIN"}}"#));
     for visitor in [
-        // Without a token, with one that the gateway refuses unseen, with a forged one.
+        // Without a token, with one that the gateway rejects by its pattern, and with a forged one.
         clinic.stranger(),
         clinic.bearer("not-even-a-token"),
         clinic.bearer(&format!("{header}.{payload}.AAAA")),
@@ -118,7 +118,7 @@ async fn nobody_is_on_record_as_nobody() {
 }
 
 #[tokio::test]
-async fn a_path_with_odd_characters_hides_no_refusal() {
+async fn rejected_requests_with_odd_characters_in_the_path_are_recorded() {
     let clinic = Clinic::open();
     for path in [
         "/api/patients/%22%7d%00%0a%5c",

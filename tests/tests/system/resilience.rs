@@ -1,4 +1,4 @@
-//! Parts of the system that are gone, and a system that goes on.
+//! Parts of the system fail, and the rest goes on.
 
 use std::{fs, time::Duration};
 
@@ -25,7 +25,7 @@ async fn a_patient_is_registered_while_billing_is_down_and_gets_their_account_la
     assert_eq!(health["checks"]["kafka"]["status"], "UP");
 
     restart.now();
-    // What else the schedule does once a minute.
+    // Otherwise the schedule does this once a minute.
     let relayed = clinic.aws().invoke("relay-outbox", &json!({})).await;
     assert!(!relayed.failed, "{relayed:?}");
     let account = eventually("the account", async || {
@@ -44,7 +44,7 @@ async fn a_patient_is_registered_while_billing_is_down_and_gets_their_account_la
 }
 
 #[tokio::test]
-async fn a_billing_service_that_is_silent_keeps_nobody_waiting() {
+async fn an_unresponsive_billing_service_blocks_nobody() {
     let clinic = Clinic::alone();
     let visitor = clinic.administrator().await;
     let known = visitor.register_somebody().await;
@@ -86,7 +86,7 @@ async fn a_patient_is_registered_while_kafka_is_down_and_announced_later() {
 }
 
 #[tokio::test]
-async fn a_function_that_dies_in_the_middle_of_a_request_loses_nothing() {
+async fn a_function_that_dies_during_a_request_loses_nothing() {
     let clinic = Clinic::alone();
     let visitor = clinic.administrator().await;
     let stack = clinic.stack();
@@ -97,7 +97,7 @@ async fn a_function_that_dies_in_the_middle_of_a_request_loses_nothing() {
         log.matches("START RequestId").count()
     };
     let new = NewPatient::unique();
-    // The request stays for a moment to have the account opened.
+    // The request waits a moment for the account to be opened.
     let frozen = Process::of_service(stack, "billing").freeze();
     let before = requests();
     let request = tokio::spawn(visitor.post("/api/patients").json(&new).answer());
@@ -113,7 +113,7 @@ async fn a_function_that_dies_in_the_middle_of_a_request_loses_nothing() {
     assert_eq!(answer.status, 502, "{answer:?}");
     assert_eq!(answer.problem().name(), "internal");
 
-    // The client cannot know how far it came, and tries again.
+    // The client cannot know how far the request got, and tries again.
     let again = visitor.post("/api/patients").json(&new).answer().await;
     assert!(matches!(again.status, 201 | 409), "{again:?}");
     eventually("one welcome", async || {
@@ -125,7 +125,7 @@ async fn a_function_that_dies_in_the_middle_of_a_request_loses_nothing() {
 }
 
 #[tokio::test]
-async fn the_database_comes_back_and_so_does_the_api() {
+async fn the_api_recovers_with_the_database() {
     let clinic = Clinic::alone();
     let visitor = clinic.administrator().await;
     let patient = visitor.register_somebody().await;
@@ -148,7 +148,7 @@ async fn the_database_comes_back_and_so_does_the_api() {
 }
 
 #[tokio::test]
-async fn a_run_begins_with_a_message() {
+async fn a_message_in_its_queue_starts_a_run() {
     let clinic = Clinic::open();
     for function in [
         "relay-outbox",
@@ -156,7 +156,7 @@ async fn a_run_begins_with_a_message() {
         "verify-audit-trail",
     ] {
         clinic.aws().send(function, "{}").await;
-        eventually("a run that has taken the message", async || {
+        eventually("a run to take the message", async || {
             (clinic.aws().messages_on(function).await == 0).then_some(())
         })
         .await;

@@ -1,4 +1,4 @@
-//! There is a sample event for every function, and it is what the function takes.
+//! There is a sample event for every function, and it is valid input for the function.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// What calls a function.
+/// What invokes a function.
 #[derive(Debug, Default)]
 struct Triggers {
     /// Method and path.
@@ -29,7 +29,7 @@ struct Triggers {
     authorizer: bool,
 }
 
-/// The functions of the template by the names of their programs.
+/// The functions of the template, by the names of their binaries.
 fn functions() -> BTreeMap<String, Triggers> {
     let text = fs::read_to_string(repository().join("template.yaml")).unwrap();
     let template: Yaml = serde_yaml_ng::from_str(&text).unwrap();
@@ -51,7 +51,7 @@ fn functions() -> BTreeMap<String, Triggers> {
         for (_, event) in events.into_iter().flatten() {
             match event["Type"].as_str().unwrap() {
                 "Schedule" => triggers.schedule = true,
-                other => panic!("{program}: what calls it with {other}?"),
+                other => panic!("{program}: unexpected event type {other}"),
             }
         }
         triggers.kafka = resources.iter().any(|(_, mapping)| {
@@ -70,7 +70,8 @@ fn functions() -> BTreeMap<String, Triggers> {
     functions
 }
 
-/// Method and path of the routes that a function serves. One answers for all that are none.
+/// Method and path of the routes that a function serves. `unrouted` serves every other method and
+/// path.
 fn routes_of(program: &str) -> Vec<(String, String)> {
     let routes = route::table().iter();
     if program == "unrouted" {
@@ -99,7 +100,7 @@ fn sample(function: &str) -> String {
 }
 
 #[test]
-fn every_function_has_a_sample_and_every_sample_a_function() {
+fn every_function_has_a_sample_event_and_every_sample_event_a_function() {
     let functions: BTreeSet<_> = functions().into_keys().collect();
     assert!(!functions.is_empty());
     let files = fs::read_dir(repository().join("events")).unwrap();
@@ -115,7 +116,7 @@ fn every_function_has_a_sample_and_every_sample_a_function() {
 }
 
 #[test]
-fn every_sample_is_what_its_function_takes() {
+fn every_sample_event_is_valid_input_for_its_function() {
     for (function, triggers) in functions() {
         let sample = sample(&function);
         let value: Value = serde_json::from_str(&sample).unwrap();
@@ -136,7 +137,7 @@ fn every_sample_is_what_its_function_takes() {
         } else if triggers.routes.is_empty() {
             assert!(value.is_object(), "{function}");
         } else {
-            is_a_request(&function, &sample, &triggers.routes);
+            assert_request(&function, &sample, &triggers.routes);
         }
     }
 }
@@ -145,7 +146,7 @@ fn read<T: serde::de::DeserializeOwned>(function: &str, sample: &str) -> T {
     serde_json::from_str(sample).unwrap_or_else(|error| panic!("{function}: {error}"))
 }
 
-fn is_a_request(function: &str, sample: &str, routes: &[(String, String)]) {
+fn assert_request(function: &str, sample: &str, routes: &[(String, String)]) {
     let request: ApiGatewayProxyRequest = read(function, sample);
     let resource = request.resource.unwrap();
     let method = request.http_method.as_str();
@@ -174,9 +175,9 @@ fn is_a_request(function: &str, sample: &str, routes: &[(String, String)]) {
     assert!(lambda_http::request::from_str(sample).is_ok(), "{function}");
 }
 
-/// A custom domain may put a base path before every path, and a client a slash behind it.
+/// A custom domain may put a base path before every path, and a client a slash after it.
 #[tokio::test]
-async fn the_route_is_the_gateways_whatever_the_path_looks_like() {
+async fn functions_use_the_route_that_the_gateway_matched_whatever_the_path() {
     let clinic = Clinic::open();
     let mut tried = 0;
     for (function, triggers) in functions() {
@@ -184,7 +185,7 @@ async fn the_route_is_the_gateways_whatever_the_path_looks_like() {
             continue;
         }
         let mut event: Value = serde_json::from_str(&sample(&function)).unwrap();
-        // Nobody: what a function does is not of interest here, only that it is reached.
+        // Without a caller: only whether the function is reached matters here.
         event["requestContext"]["authorizer"] = Value::Null;
         let path = event["path"].as_str().unwrap().to_owned();
         let mut answers = Vec::new();
@@ -198,7 +199,7 @@ async fn the_route_is_the_gateways_whatever_the_path_looks_like() {
             let answer = clinic.aws().invoke(&function, &event).await.payload;
             answers.push(answer["statusCode"].clone());
         }
-        // With a slash the page moves to where its addresses are right.
+        // With a trailing slash, the page redirects to where its relative addresses are right.
         if function == "docs" {
             assert_eq!(answers, [200, 308, 200, 308]);
         } else {

@@ -1,4 +1,4 @@
-//! Staying, and going.
+//! Refreshing sessions, logging out, and rotating the signing key.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use identity::{Role, testing::Key};
 use serde_json::{Value, json};
 use system_tests::{Answer, Clinic, Process, Visitor, within};
 
-/// As long as the gateway keeps an authorizer's answer, and a busy machine's while.
+/// As long as the gateway caches the authorizer's result, and some time for a busy machine.
 const UNTIL_FORGOTTEN: Duration = Duration::from_secs(30 + 20);
 
 async fn refresh(clinic: &Clinic, token: &Value) -> Answer {
@@ -23,7 +23,7 @@ fn visitor(clinic: &Clinic, welcome: &Value) -> Visitor {
     clinic.bearer(welcome["token"].as_str().unwrap())
 }
 
-async fn is_sent_away(visitor: &Visitor) {
+async fn wait_until_rejected(visitor: &Visitor) {
     within(UNTIL_FORGOTTEN, "the end of the session", async || {
         let answer = visitor.get("/api/patients").answer().await;
         assert!(matches!(answer.status, 200 | 401), "{answer:?}");
@@ -34,7 +34,7 @@ async fn is_sent_away(visitor: &Visitor) {
 }
 
 #[tokio::test]
-async fn a_session_goes_on_with_its_refresh_tokens() {
+async fn a_session_can_be_refreshed_repeatedly() {
     let clinic = Clinic::open();
     let mut welcome = clinic.welcome(clinic.stack().user(Role::Auditor)).await;
     for _ in 0..3 {
@@ -54,17 +54,17 @@ async fn a_session_goes_on_with_its_refresh_tokens() {
 }
 
 #[tokio::test]
-async fn a_stolen_refresh_token_is_good_for_nobody_in_the_end() {
+async fn reuse_of_a_stolen_refresh_token_ends_the_session() {
     let clinic = Clinic::open();
     let user = clinic.hire(Role::Clinician).await;
     let first = clinic.welcome(&user).await;
     let owner = refresh(&clinic, &first["refreshToken"]).await.json();
-    // The thief is quick enough for the grace, and gets what the owner has got.
+    // The thief is within the grace period, and gets the same token as the owner.
     let thief = refresh(&clinic, &first["refreshToken"]).await;
     assert_eq!(thief.status, 200, "{thief:?}");
     let thief = thief.json();
     assert_eq!(thief["refreshToken"], owner["refreshToken"]);
-    // The owner goes on, and uses what follows from it.
+    // The owner goes on, and uses the tokens that follow.
     let owner = refresh(&clinic, &owner["refreshToken"]).await.json();
     let owner = refresh(&clinic, &owner["refreshToken"]).await.json();
 
@@ -74,12 +74,12 @@ async fn a_stolen_refresh_token_is_good_for_nobody_in_the_end() {
     assert_eq!(problem.name(), "unauthorized");
     assert_eq!(problem.detail, "The session is over, please log in again");
     assert_eq!(refresh(&clinic, &owner["refreshToken"]).await.status, 401);
-    is_sent_away(&visitor(&clinic, &thief)).await;
+    wait_until_rejected(&visitor(&clinic, &thief)).await;
     clinic.welcome(&user).await;
 }
 
 #[tokio::test]
-async fn refreshes_at_the_same_moment_are_all_answered() {
+async fn concurrent_refreshes_all_succeed() {
     let clinic = Clinic::open();
     let welcome = clinic.welcome(clinic.stack().user(Role::Auditor)).await;
     let token = &welcome["refreshToken"];
@@ -94,14 +94,14 @@ async fn refreshes_at_the_same_moment_are_all_answered() {
         let answer = answer.json();
         let visitor = visitor(&clinic, &answer);
         visitor.get("/auth/validate").answers(200).await;
-        // Whichever a front end keeps, it can go on with it.
+        // Whichever response a front end keeps, it can go on with it.
         let next = refresh(&clinic, &answer["refreshToken"]).await;
         assert_eq!(next.status, 200, "{next:?}");
     }
 }
 
 #[tokio::test]
-async fn who_logs_out_is_out_of_this_session_and_of_no_other() {
+async fn logout_ends_one_session_and_logout_all_ends_all() {
     let clinic = Clinic::open();
     let user = clinic.hire(Role::Receptionist).await;
     let (here, there) = (clinic.welcome(&user).await, clinic.welcome(&user).await);
@@ -111,7 +111,7 @@ async fn who_logs_out_is_out_of_this_session_and_of_no_other() {
     at_desk.post("/auth/logout").answers(204).await;
     assert_eq!(refresh(&clinic, &here["refreshToken"]).await.status, 401);
     at_desk.get("/auth/validate").answers(401).await;
-    is_sent_away(&at_desk).await;
+    wait_until_rejected(&at_desk).await;
 
     at_home.get("/api/patients").answers(200).await;
     let there = refresh(&clinic, &there["refreshToken"]).await;
@@ -121,14 +121,14 @@ async fn who_logs_out_is_out_of_this_session_and_of_no_other() {
     let third = visitor(&clinic, &clinic.welcome(&user).await);
     third.post("/auth/logout-all").answers(204).await;
     assert_eq!(refresh(&clinic, &there["refreshToken"]).await.status, 401);
-    is_sent_away(&at_home).await;
-    is_sent_away(&third).await;
+    wait_until_rejected(&at_home).await;
+    wait_until_rejected(&third).await;
     let again = visitor(&clinic, &clinic.welcome(&user).await);
     again.get("/api/patients").answers(200).await;
 }
 
 #[tokio::test]
-async fn while_nobody_knows_the_sessions_nobody_gets_through() {
+async fn requests_are_rejected_while_sessions_cannot_be_checked() {
     let clinic = Clinic::alone();
     let user = clinic.stack().user(Role::Auditor);
     let welcome = clinic.welcome(user).await;
@@ -150,7 +150,7 @@ async fn while_nobody_knows_the_sessions_nobody_gets_through() {
 }
 
 #[tokio::test]
-async fn the_key_is_replaced_and_nobody_notices() {
+async fn the_signing_key_is_rotated_without_rejecting_any_token() {
     let clinic = Clinic::alone();
     let before = clinic.log_in(Role::Auditor).await;
     let rotated = clinic.aws().invoke("rotate-signing-key", &json!({})).await;
@@ -159,7 +159,7 @@ async fn the_key_is_replaced_and_nobody_notices() {
     assert_ne!(rotated["id"], rotated["succeeds"]);
     before.get("/auth/validate").answers(200).await;
 
-    // As a login signs with it that has not signed with the one before.
+    // As signed by a login that has not used the previous key.
     let secret = format!("{}/signing-key", clinic.stack().stack_name);
     let key = Key::from_pem(clinic.aws().secret(&secret).await).unwrap();
     assert_eq!(rotated["id"], key.id);
@@ -183,7 +183,7 @@ async fn the_key_is_replaced_and_nobody_notices() {
     let after = clinic.log_in(Role::Auditor).await;
     after.get("/api/patients").answers(200).await;
 
-    // Others find it as well, by the time they are let in again.
+    // The published keys contain it once their caches have expired.
     within(UNTIL_FORGOTTEN, "the published key", async || {
         let keys = clinic.stranger().get("/auth/.well-known/jwks.json");
         let keys = keys.answers(200).await;

@@ -1,4 +1,4 @@
-//! Finding out afterwards what happened, without finding out about anybody.
+//! Tracing a request through the logs, which contain nothing about patients.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use system_tests::{Clinic, NewPatient, eventually, logs};
 use uuid::Uuid;
 
-/// A trace that a client begins: its id, and the header that says so.
+/// A trace started by a client: its id and its header.
 fn new_trace() -> (String, String) {
     let trace_id = Uuid::new_v4().simple().to_string();
     let header = format!("00-{trace_id}-b7ad6b7169203331-01");
@@ -14,7 +14,7 @@ fn new_trace() -> (String, String) {
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_the_request_to_the_last_consumer() {
+async fn one_trace_id_leads_from_the_request_to_the_last_consumer() {
     let clinic = Clinic::open();
     let stack = clinic.stack();
     let visitor = clinic.administrator().await;
@@ -84,7 +84,7 @@ async fn a_problem_is_found_in_the_log_by_its_request_id() {
 }
 
 #[tokio::test]
-async fn nothing_about_a_patient_is_in_any_log() {
+async fn no_log_contains_patient_data() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let mark = format!("Xq{}", Uuid::new_v4().simple());
@@ -95,7 +95,7 @@ async fn nothing_about_a_patient_is_in_any_log() {
         ..NewPatient::unique()
     };
     let patient = visitor.register(&new).await;
-    // The same address again, and all that a body can have wrong.
+    // The same address again, and every kind of error in a body.
     visitor.post("/api/patients").json(&new).answers(409).await;
     let mut wrong = serde_json::to_value(&new).unwrap();
     for (field, value) in [
@@ -153,7 +153,7 @@ async fn nothing_about_a_patient_is_in_any_log() {
             );
         }
     }
-    // The search would find it.
+    // The search covers the right files.
     let function = clinic.stack().function_name("create-patient");
     let log = clinic
         .stack()

@@ -1,4 +1,4 @@
-//! What follows from one patient, all the way to the welcome in their mailbox.
+//! Everything that follows from registering a patient, up to the welcome in their mailbox.
 
 use contracts::{
     TRACEPARENT,
@@ -46,7 +46,7 @@ fn count(counts: &Value, pointer: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_new_patient_is_billed_announced_counted_and_welcomed() {
+async fn a_new_patient_gets_an_account_is_announced_counted_and_welcomed() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let mut topic = Topic::listen(clinic.stack()).await;
@@ -60,7 +60,7 @@ async fn a_new_patient_is_billed_announced_counted_and_welcomed() {
     let patient = visitor.register(&new).await;
     let day = patient.created_at.date_naive().to_string();
 
-    // The billing account, as clients see it and as it is.
+    // The billing account, as seen by clients and as stored.
     let path = format!("{}/billing-account", patient.path());
     let account = visitor.get(&path).answers(200).await.json();
     assert_eq!(account["patientId"], patient.id.to_string());
@@ -92,7 +92,7 @@ async fn a_new_patient_is_billed_announced_counted_and_welcomed() {
     assert_eq!(announced.date_of_birth, new.date_of_birth);
     assert_eq!(announced.registered_date, "2020-06-15");
 
-    // The counts of the day; others are being registered at the same time.
+    // The counts of the day; other tests register patients at the same time.
     for counter in ["/created", "/ageBands/60-74"] {
         let known = if day == today {
             count(&before, counter)
@@ -106,7 +106,7 @@ async fn a_new_patient_is_billed_announced_counted_and_welcomed() {
         .await;
     }
 
-    // The welcome, as clients see it and as it was sent.
+    // The welcome, as seen by clients and as sent.
     let path = format!("/api/notifications?patientId={}", patient.id);
     let notification = eventually("the notification", async || {
         let list = visitor.get(&path).answers(200).await.json();
@@ -128,7 +128,7 @@ async fn a_new_patient_is_billed_announced_counted_and_welcomed() {
 }
 
 #[tokio::test]
-async fn every_change_is_announced_in_order() {
+async fn all_changes_are_announced_in_order() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let mut topic = Topic::listen(clinic.stack()).await;
@@ -153,21 +153,24 @@ async fn every_change_is_announced_in_order() {
     assert_eq!(updated.patient.clone().unwrap().email, change.email);
     assert!(matches!(records[2].event.change, Some(Change::Deleted(_))));
     let same = |record: &system_tests::PatientRecord| record.partition == records[0].partition;
-    assert!(records.iter().all(same), "in order only in one partition");
+    assert!(
+        records.iter().all(same),
+        "order is guaranteed only within one partition"
+    );
     let ids: std::collections::BTreeSet<_> = records
         .iter()
         .map(|record| &record.event.event_id)
         .collect();
     assert_eq!(ids.len(), 3);
 
-    // Closed before the deletion was announced, and still to be seen.
+    // Closed before the deletion was announced, and still visible.
     let account = format!("{}/billing-account", patient.path());
     let account = visitor.get(&account).answers(200).await.json();
     assert_eq!(account["status"], "CLOSED");
 }
 
 #[tokio::test]
-async fn the_billing_service_serves_only_who_has_its_token() {
+async fn the_billing_service_rejects_callers_without_its_token() {
     let clinic = Clinic::open();
     let patient = clinic.administrator().await.register_somebody().await;
     let mut billing = billing(&clinic).await;
@@ -184,7 +187,7 @@ async fn the_billing_service_serves_only_who_has_its_token() {
 }
 
 #[tokio::test]
-async fn who_is_not_registered_has_no_account_and_no_notifications() {
+async fn an_unknown_patient_has_no_account_and_no_notifications() {
     let clinic = Clinic::open();
     let visitor = clinic.log_in(Role::Auditor).await;
     let nobody = Uuid::now_v7();
@@ -198,7 +201,7 @@ async fn who_is_not_registered_has_no_account_and_no_notifications() {
 }
 
 #[tokio::test]
-async fn a_question_that_makes_no_sense_is_refused() {
+async fn invalid_queries_are_rejected() {
     let clinic = Clinic::open();
     let visitor = clinic.log_in(Role::Auditor).await;
     for path in [

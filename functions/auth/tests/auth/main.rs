@@ -1,6 +1,6 @@
 //! The routes and triggers of the service, with a real PostgreSQL and DynamoDB, and Secrets Manager
 //! behind real HTTP.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod accounts;
 mod addresses;

@@ -1,11 +1,11 @@
-//! Coming in, and not coming in.
+//! Login, and the validation of access tokens.
 
 use identity::{PublicKeys, Role, verify};
 use serde_json::{Value, json};
 use system_tests::{Clinic, Problem};
 
 #[tokio::test]
-async fn every_demo_user_is_let_in_with_their_own_role() {
+async fn login_works_for_every_demo_user_with_their_role() {
     let clinic = Clinic::open();
     for role in Role::ALL {
         let user = clinic.stack().user(role);
@@ -26,7 +26,7 @@ async fn every_demo_user_is_let_in_with_their_own_role() {
 }
 
 #[tokio::test]
-async fn the_address_may_be_typed_in_capitals() {
+async fn login_ignores_the_case_of_the_address() {
     let clinic = Clinic::open();
     let user = clinic.stack().user(Role::Admin);
     let email = format!(" {} ", user.email.to_uppercase());
@@ -40,7 +40,7 @@ async fn the_address_may_be_typed_in_capitals() {
 }
 
 #[tokio::test]
-async fn an_unknown_address_and_a_wrong_password_get_the_same_answer() {
+async fn login_responds_alike_to_an_unknown_address_and_a_wrong_password() {
     let clinic = Clinic::open();
     let known = &clinic.stack().user(Role::Admin).email;
     let mut answers = Vec::new();
@@ -61,7 +61,7 @@ async fn an_unknown_address_and_a_wrong_password_get_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_log_in_without_all_that_it_takes_is_refused_with_every_reason() {
+async fn login_names_every_invalid_field() {
     let clinic = Clinic::open();
     let cases: [(Value, &[(&str, &str)]); 6] = [
         (
@@ -104,7 +104,7 @@ async fn a_log_in_without_all_that_it_takes_is_refused_with_every_reason() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_object_is_refused() {
+async fn login_rejects_a_body_that_is_not_a_json_object() {
     let clinic = Clinic::open();
     let log_in = |content_type: &str, body: &[u8]| {
         clinic
@@ -144,7 +144,7 @@ async fn anybody_can_verify_a_token_with_the_published_keys() {
 }
 
 #[tokio::test]
-async fn only_a_valid_token_is_valid() {
+async fn validate_token_rejects_missing_and_invalid_tokens() {
     let clinic = Clinic::open();
     let tampered = {
         let token = clinic.log_in(Role::Auditor).await.token().to_owned();

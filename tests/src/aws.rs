@@ -1,5 +1,5 @@
-//! What is behind the API: the functions themselves, secrets, queues, sent mail. Spoken
-//! to without an SDK, because it takes no more than this.
+//! What is behind the API: functions, secrets, queues and sent mail. Without an SDK, because no
+//! more than this is needed.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::NaiveDateTime;
@@ -15,39 +15,39 @@ pub struct Aws<'a> {
     http: &'a Client,
 }
 
-/// What a function answered when it was called without the gateway.
+/// The result of invoking a function directly.
 #[derive(Debug)]
 pub struct Invoked {
-    /// What it returned, or its error.
+    /// Its return value, or its error.
     pub payload: Value,
-    /// Whether it failed.
+    /// Whether the invocation failed.
     pub failed: bool,
 }
 
-/// A message that SES has taken.
+/// A message that SES has accepted.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Mail {
-    /// When SES took it, in UTC and whole seconds.
+    /// When SES accepted it, in UTC and whole seconds.
     pub timestamp: NaiveDateTime,
-    /// Who wrote it.
+    /// The sender.
     pub source: String,
-    /// One line.
+    /// The subject.
     pub subject: String,
-    /// The text.
+    /// The text of the message.
     pub body: MailBody,
-    /// Whom it went to.
+    /// The recipients.
     pub destination: Destination,
 }
 
 /// The text of a message.
 #[derive(Debug, Clone, Deserialize)]
 pub struct MailBody {
-    /// Without mark-up.
+    /// The plain text.
     pub text_part: Option<String>,
 }
 
-/// Whom a message went to.
+/// The recipients of a message.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Destination {
@@ -56,32 +56,32 @@ pub struct Destination {
     pub to_addresses: Vec<String>,
 }
 
-/// What feeds a consumer.
+/// An event source mapping of a consumer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct EventSourceMapping {
-    /// Names it.
+    /// Its id.
     #[serde(rename = "UUID")]
     pub uuid: String,
-    /// `Enabled` and `Disabled`, and what is between.
+    /// `Enabled`, `Disabled` or a transitional state.
     pub state: String,
 }
 
-/// A record that a consumer put aside.
+/// A record that a consumer set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
-    /// Which consumer could not read it.
+    /// The consumer that could not decode it.
     pub consumer: String,
-    /// Where it stands on Kafka.
+    /// The topic of the record.
     pub topic: String,
-    /// Where it stands on Kafka.
+    /// The partition of the record.
     pub partition: i32,
-    /// Where it stands on Kafka.
+    /// The offset of the record.
     pub offset: i64,
-    /// Why it could not be read.
+    /// Why it could not be decoded.
     pub reason: String,
-    /// Whether the queue does not take what follows.
+    /// Whether the record is too large for the queue: then what follows is missing.
     pub too_large: bool,
     /// The record's key, in base64.
     pub key: Option<String>,
@@ -92,7 +92,7 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// The record's key, where it is text.
+    /// The record's key, if it is text.
     #[must_use]
     pub fn key_text(&self) -> Option<String> {
         let key = STANDARD.decode(self.key.as_ref()?).ok()?;
@@ -105,7 +105,7 @@ impl<'a> Aws<'a> {
         Self { stack, http }
     }
 
-    /// Calls a function, past the gateway.
+    /// Invokes a function, bypassing the gateway.
     pub async fn invoke(&self, function: &str, payload: &Value) -> Invoked {
         let answer = self.invocation(function, payload).answers(200).await;
         Invoked {
@@ -114,14 +114,14 @@ impl<'a> Aws<'a> {
         }
     }
 
-    /// The call of a function past the gateway, still to be made.
+    /// The invocation of a function, bypassing the gateway, still to be sent.
     pub fn invocation(&self, function: &str, payload: &Value) -> Call {
         let name = self.stack.function_name(function);
         let path = format!("/2015-03-31/functions/{name}/invocations");
         self.call("lambda", "POST", &path).json(payload)
     }
 
-    /// Whether and how a consumer is fed from Kafka, as AWS tells it.
+    /// The event source mapping of a consumer, as AWS reports it.
     pub async fn event_source_mapping(&self, function: &str) -> EventSourceMapping {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -135,7 +135,7 @@ impl<'a> Aws<'a> {
         mappings.next().expect("a consumer of a topic")
     }
 
-    /// Lets a consumer get records or not, and waits until that is so.
+    /// Enables or disables the mapping of a consumer, and waits until that has taken effect.
     pub async fn enable_event_source_mapping(&self, function: &str, enabled: bool) {
         let mapping = self.event_source_mapping(function).await;
         let path = format!("/2015-03-31/event-source-mappings/{}", mapping.uuid);
@@ -166,13 +166,13 @@ impl<'a> Aws<'a> {
         value.expect("a secret that is text")
     }
 
-    /// All messages to this address that SES has taken.
+    /// All messages to this address that SES has accepted.
     pub async fn mail_to(&self, address: &str) -> Vec<Mail> {
         let is_to = |mail: &Mail| mail.destination.to_addresses.iter().any(|to| to == address);
         self.mails().await.into_iter().filter(is_to).collect()
     }
 
-    /// All messages that SES has taken.
+    /// All messages that SES has accepted.
     pub async fn mails(&self) -> Vec<Mail> {
         #[derive(Deserialize)]
         struct Taken {
@@ -193,7 +193,7 @@ impl<'a> Aws<'a> {
             .await;
     }
 
-    /// How many messages a queue has, those included that somebody is at.
+    /// How many messages a queue has, including those being processed.
     pub async fn messages_on(&self, queue: &str) -> u32 {
         const COUNTS: [&str; 2] = [
             "ApproximateNumberOfMessages",
@@ -214,8 +214,8 @@ impl<'a> Aws<'a> {
         )
     }
 
-    /// Takes letters like this out of the dead-letter queue, as many as there are at hand. The
-    /// others come back to it after a moment.
+    /// Takes matching letters from the dead-letter queue, from a single receive. The others
+    /// reappear after a moment.
     pub async fn take_dead_letters(&self, wanted: impl Fn(&DeadLetter) -> bool) -> Vec<DeadLetter> {
         let queue = self.queue_url("dead-letters");
         let some = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 2 });
@@ -224,7 +224,7 @@ impl<'a> Aws<'a> {
         let mut taken = Vec::new();
         for message in answer["Messages"].as_array().into_iter().flatten() {
             let body = message["Body"].as_str().expect("a message with a body");
-            // What is no letter may be another test's.
+            // A message that is not a dead letter may belong to another test.
             let letter = serde_json::from_str(body).ok();
             if let Some(letter) = letter.filter(|letter| wanted(letter)) {
                 let receipt = &message["ReceiptHandle"];
@@ -237,7 +237,7 @@ impl<'a> Aws<'a> {
         taken
     }
 
-    /// Takes a message with these words out of the dead-letter queue.
+    /// Takes the message with this body from the dead-letter queue.
     pub async fn discard_dead_letter(&self, words: &str) {
         let queue = self.queue_url("dead-letters");
         let some = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 2 });
@@ -265,7 +265,7 @@ impl<'a> Aws<'a> {
     }
 
     fn call(&self, service: &str, method: &str, path: &str) -> Call {
-        // LocalStack reads the region and the service from it, and verifies nothing.
+        // LocalStack reads the region and the service from this, and verifies nothing.
         let credential = format!(
             "test/20260101/{}/{service}/aws4_request",
             self.stack.aws_region

@@ -1,4 +1,4 @@
-//! One call of the API, and what it answered.
+//! A call of the API, and its response.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -9,8 +9,8 @@ use reqwest::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-/// A call that has not been made yet.
-#[must_use = "a call does nothing before it is asked what it answers"]
+/// A call that has not been sent yet.
+#[must_use = "a call is not sent until its response is requested"]
 pub struct Call {
     request: RequestBuilder,
     name: String,
@@ -48,7 +48,7 @@ impl Call {
         }
     }
 
-    /// Makes the call, whatever it answers.
+    /// Sends the call and returns its response, whatever its status.
     pub async fn answer(self) -> Answer {
         let name = self.name.clone();
         self.attempt().await.unwrap_or_else(|error| {
@@ -62,10 +62,10 @@ impl Call {
         })
     }
 
-    /// Makes the call, whatever it answers, and where it may stay without an answer.
+    /// Sends the call, which may stay without a response.
     ///
     /// # Errors
-    /// If no answer came, or not a whole one.
+    /// If there was no response, or not a complete one.
     pub async fn attempt(self) -> Result<Answer, reqwest::Error> {
         let response = self.request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -78,15 +78,15 @@ impl Call {
         })
     }
 
-    /// Makes the call; it has to answer this status.
+    /// Sends the call, and asserts that the response has this status.
     pub async fn answers(self, status: u16) -> Answer {
         let answer = self.answer().await;
-        assert!(answer.status == status, "instead of {status}: {answer:?}");
+        assert!(answer.status == status, "expected {status}: {answer:?}");
         answer
     }
 }
 
-/// What a call answered.
+/// The response to a call.
 pub struct Answer {
     name: String,
     /// The HTTP status.
@@ -98,12 +98,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header that is there once at most.
+    /// A header that may occur once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).into_iter();
         let value = values.next()?;
-        assert!(values.next().is_none(), "{name} is there twice: {self:?}");
+        assert!(values.next().is_none(), "{name} occurs twice: {self:?}");
         Some(value.to_str().expect("a header that is text"))
     }
 
@@ -113,7 +113,7 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap_or_else(|_| panic!("not UTF-8: {self:?}"))
     }
 
-    /// The body as any JSON.
+    /// The body as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         self.read()
@@ -125,13 +125,13 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The body as a problem document, as every error of the API has one.
+    /// The body as a problem document, which every error of the API is.
     #[must_use]
     pub fn problem(&self) -> Problem {
         let content_type = self.header("content-type").unwrap_or_default();
         assert_eq!(content_type, "application/problem+json", "{self:?}");
         let problem: Problem = self.read();
-        // The gateway's answer to what it has no answer of its own for cannot name a status.
+        // The gateway's default responses cannot contain a status.
         let may_lack_status = self.header("x-amzn-errortype").is_some();
         let same = problem.status == Some(self.status);
         assert!(
@@ -143,7 +143,7 @@ impl Answer {
     }
 }
 
-/// Says all there is to say about an answer that was not expected.
+/// Shows everything about an unexpected response.
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let body = String::from_utf8_lossy(&self.body);
@@ -153,27 +153,27 @@ impl std::fmt::Debug for Answer {
             headers,
             ..
         } = self;
-        write!(f, "{name} answered {status} {headers:?}\n{body}")
+        write!(f, "{name} returned {status} {headers:?}\n{body}")
     }
 }
 
-/// What is wrong, in the API's one form for it.
+/// A problem document.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Problem {
-    /// What clients branch on.
+    /// The type that clients branch on.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The kind in words.
+    /// The type in words.
     pub title: String,
     /// The HTTP status.
     pub status: Option<u16>,
     /// What is wrong with this request.
     pub detail: String,
-    /// What is wrong with which field.
+    /// The errors by field.
     #[serde(default)]
     pub errors: BTreeMap<String, String>,
-    /// Names the request in the logs.
+    /// Identifies the request in the logs.
     pub request_id: String,
 }
 
@@ -183,10 +183,10 @@ impl Problem {
     pub fn name(&self) -> &str {
         self.kind
             .strip_prefix("urn:patient-management:problem:")
-            .unwrap_or_else(|| panic!("not a type of ours: {}", self.kind))
+            .unwrap_or_else(|| panic!("not one of our types: {}", self.kind))
     }
 
-    /// What is wrong with this field, if anything is.
+    /// The error of this field, if there is one.
     #[must_use]
     pub fn error(&self, field: &str) -> Option<&str> {
         self.errors.get(field).map(String::as_str)

@@ -9,14 +9,13 @@ use uuid::Uuid;
 
 use crate::{Aws, Call, NewPatient, Patient, Stack, User, http_client};
 
-/// Longer than any answer of the gateway may take.
+/// Longer than any response of the gateway may take.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// The deployed system, with this test's right to use it.
+/// The deployed system, with a lock that lets this test use it.
 ///
-/// Most tests share the system, each with patients of its own. One that takes a part of
-/// it away has it [`alone`](Self::alone); the others wait meanwhile, in whatever
-/// processes they run.
+/// Most tests share the system, each with patients of its own. A test that stops a part of it takes
+/// it [`alone`](Self::alone); the others wait meanwhile, even in other processes.
 pub struct Clinic {
     stack: Stack,
     http: Client,
@@ -42,14 +41,14 @@ impl Clinic {
             .expect("the stack's folder can be written to");
         lock(&turn).expect("the file system has locks");
         Self {
-            // As it is now: a test before may have started a service again.
+            // Read again: an earlier test may have restarted a service.
             stack: Stack::running(),
             http: client(),
             _turn: turn,
         }
     }
 
-    /// Where everything is.
+    /// The stack and its addresses.
     #[must_use]
     pub const fn stack(&self) -> &Stack {
         &self.stack
@@ -61,7 +60,7 @@ impl Clinic {
         Aws::new(&self.stack, &self.http)
     }
 
-    /// Somebody who has no access token.
+    /// A caller without an access token.
     #[must_use]
     pub fn stranger(&self) -> Visitor {
         Visitor {
@@ -71,7 +70,7 @@ impl Clinic {
         }
     }
 
-    /// Somebody who shows this as their access token.
+    /// A caller with this access token.
     #[must_use]
     pub fn bearer(&self, token: &str) -> Visitor {
         Visitor {
@@ -85,20 +84,20 @@ impl Clinic {
         self.log_in_as(self.stack.user(role)).await
     }
 
-    /// Somebody, logged in.
+    /// This user, logged in.
     pub async fn log_in_as(&self, user: &User) -> Visitor {
         let welcome = self.welcome(user).await;
         self.bearer(welcome["token"].as_str().expect("a token"))
     }
 
-    /// Logs in as somebody, and answers all that they get.
+    /// Logs in as this user, and returns the whole response.
     pub async fn welcome(&self, user: &User) -> Value {
         let body = json!({ "email": user.email, "password": user.password });
         let answer = self.stranger().post("/auth/login").json(&body);
         answer.answers(200).await.json()
     }
 
-    /// A new user, for what would get in the way of the other tests if a demo user did it.
+    /// Creates a user, for anything that would disturb other tests if a demo user did it.
     pub async fn hire(&self, role: Role) -> User {
         let user = User {
             email: format!("{}@clinic.example", Uuid::new_v4()),
@@ -119,7 +118,7 @@ impl Clinic {
     }
 }
 
-/// Straight to the API: no proxy, no redirection followed.
+/// Calls the API directly: no proxy, and redirects are not followed.
 fn client() -> Client {
     http_client()
         .timeout(TIMEOUT)
@@ -129,7 +128,7 @@ fn client() -> Client {
         .expect("an HTTP client")
 }
 
-/// Somebody who calls the API.
+/// A caller of the API.
 #[derive(Clone)]
 pub struct Visitor {
     http: Client,
@@ -179,7 +178,7 @@ impl Visitor {
         answer.read()
     }
 
-    /// Registers a patient that nobody else has anything to do with.
+    /// Registers a patient that no other test uses.
     pub async fn register_somebody(&self) -> Patient {
         self.register(&NewPatient::unique()).await
     }

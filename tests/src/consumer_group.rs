@@ -1,4 +1,4 @@
-//! How far a group of Kafka consumers has come.
+//! The progress of a Kafka consumer group.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use crate::Stack;
 /// (<https://kafka.apache.org/protocol#The_Messages_OffsetFetch>).
 const OFFSET_FETCH: [u8; 4] = [0, 9, 0, 1];
 
-/// As much as an answer may have, in bytes: far more than the offsets of one topic.
+/// The largest response, in bytes: far more than the offsets of one topic.
 const LARGEST: usize = 1_000_000;
 
-/// The offset up to which the consumer group of this function is done with each partition
-/// of patient events. A partition that it has not begun with is not named.
+/// The committed offset of this function's consumer group, by partition of patient events.
+/// Partitions that it has not started are missing.
 ///
 /// # Errors
-/// If the broker does not answer, or not as Kafka does.
+/// If the broker does not respond, or not according to the protocol.
 pub async fn committed_offsets(
     stack: &Stack,
     function: &str,
@@ -77,7 +77,7 @@ fn take<const SIZE: usize>(bytes: &mut &[u8]) -> Option<[u8; SIZE]> {
     Some(*taken)
 }
 
-/// One that is null has the length -1.
+/// A null text has the length -1.
 fn skip_text(bytes: &mut &[u8]) -> Option<()> {
     let length = i16::from_be_bytes(take(bytes)?).max(0);
     *bytes = bytes.get(usize::try_from(length).ok()?..)?;
@@ -95,7 +95,7 @@ fn length(length: usize) -> i32 {
 }
 
 fn malformed() -> std::io::Error {
-    std::io::Error::other("the broker's answer is not what Kafka answers")
+    std::io::Error::other("the broker's response is malformed")
 }
 
 #[cfg(test)]
@@ -103,9 +103,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_and_a_broken_one_is_not() {
+    fn a_response_is_parsed_and_a_truncated_one_is_rejected() {
         let mut answer = vec![0, 0, 0, 1, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 2];
-        // Partition 0 is at 7; with partition 1 nobody has begun.
+        // Partition 0 is at 7; partition 1 has not been started.
         answer.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0xff, 0xff, 0, 0]);
         answer.extend([
             0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0,

@@ -1,5 +1,5 @@
-//! What is made from the routes and from the parts of the template, and stands in the repository
-//! for those who read it and for the tools that know nothing of Rust.
+//! Files that are generated from the routes and the parts of the template, for readers and for
+//! tools that know nothing of Rust.
 
 pub mod openapi_document;
 pub mod permission_documents;
@@ -16,12 +16,12 @@ use std::{
 use anyhow::{Context as _, Result};
 pub use template::resource_name;
 
-/// A file that is made, and never edited.
+/// A generated file, which is never edited.
 #[derive(Debug)]
 pub struct File {
-    /// Where it stands, from the root of the repository.
+    /// Its path, from the root of the repository.
     pub path: PathBuf,
-    /// What it says.
+    /// Its content.
     pub content: String,
 }
 
@@ -33,10 +33,10 @@ impl File {
         }
     }
 
-    /// Whether the repository has it like this.
+    /// Whether the file in the repository has this content.
     ///
     /// # Errors
-    /// If the file is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub fn is_up_to_date(&self, repository: &Path) -> io::Result<bool> {
         match fs::read_to_string(repository.join(&self.path)) {
             Ok(content) => Ok(content == self.content),
@@ -46,10 +46,10 @@ impl File {
     }
 }
 
-/// Every file that is made.
+/// Every generated file.
 ///
 /// # Errors
-/// If a part that they are made from cannot be read, or says what cannot be.
+/// If a source cannot be read or is invalid.
 pub fn files(repository: &Path) -> Result<Vec<File>> {
     let read = |path: &str| {
         fs::read_to_string(repository.join(path)).with_context(|| format!("cannot read {path}"))
@@ -75,7 +75,7 @@ pub fn files(repository: &Path) -> Result<Vec<File>> {
     Ok(files)
 }
 
-/// Writes every file that is not up to date, and names it.
+/// Writes every file that is not up to date, and returns their paths.
 ///
 /// # Errors
 /// As [`files`]; if a file cannot be written.

@@ -1,10 +1,10 @@
-//! HTTP as these programs speak it.
+//! HTTP clients.
 
 use reqwest::{Client, ClientBuilder};
 
-/// A client to be built, whose TLS has the cryptography that the functions have too.
+/// A client builder whose TLS uses the same cryptography as the functions.
 pub fn http_client() -> ClientBuilder {
-    // An error says that it is there already.
+    // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
 }

@@ -1,11 +1,11 @@
-//! What looks at the system as a whole: the description of its API, and a client of the
-//! deployed system for black-box tests. Each of its calls states the status that it
-//! expects, and fails the test with all that was answered instead.
+//! The system as a whole: the generator of its API document, and a client of the deployed system
+//! for black-box tests. Each call states the status that it expects, and fails the test with the
+//! whole response otherwise.
 
 #![allow(
     clippy::expect_used,
     clippy::missing_panics_doc,
-    reason = "the client is for tests, and a test fails by panicking"
+    reason = "the client is for tests, which fail by panicking"
 )]
 
 mod aws;

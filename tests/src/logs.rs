@@ -1,4 +1,4 @@
-//! What the system writes about itself.
+//! The logs of the system.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ fn lines(file: &Path, trace_id: &str) -> Vec<Value> {
     json.filter(|line| has_trace(line, trace_id)).collect()
 }
 
-/// `tracing` writes what holds for a whole request under `span`.
+/// `tracing` writes the fields of a whole request under `span`.
 fn has_trace(line: &Value, trace_id: &str) -> bool {
     let places = [&line["traceId"], &line["span"]["traceId"]];
     places.into_iter().any(|place| place == trace_id)

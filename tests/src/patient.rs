@@ -1,10 +1,10 @@
-//! A patient as clients send and get them.
+//! A patient as clients send and receive them.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What a client sends.
+/// A patient as sent by a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewPatient {
@@ -22,7 +22,7 @@ pub struct NewPatient {
 }
 
 impl NewPatient {
-    /// Somebody whom no other test knows, and whose data is found nowhere else.
+    /// A patient that no other test uses, with unique data.
     #[must_use]
     pub fn unique() -> Self {
         let unique = Uuid::new_v4().simple();
@@ -36,13 +36,13 @@ impl NewPatient {
     }
 }
 
-/// What a client gets.
+/// A patient as returned by the API.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Patient {
-    /// Names the patient.
+    /// The patient's id.
     pub id: Uuid,
-    /// One more with every change.
+    /// Incremented with every change.
     pub version: i64,
     /// Full name.
     pub name: String,
@@ -54,22 +54,22 @@ pub struct Patient {
     pub date_of_birth: NaiveDate,
     /// When the clinic registered them.
     pub registered_date: NaiveDate,
-    /// Whether the record is restricted to few.
+    /// Whether only few may see the record.
     pub restricted: bool,
-    /// When the record was made.
+    /// When the record was created.
     pub created_at: DateTime<Utc>,
-    /// When the record was changed last.
+    /// When the record was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
 impl Patient {
-    /// Where the patient is.
+    /// The patient's path.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/api/patients/{}", self.id)
     }
 
-    /// The version, as `If-Match` wants it.
+    /// The version, in the form for `If-Match`.
     #[must_use]
     pub fn etag(&self) -> String {
         format!("\"{}\"", self.version)

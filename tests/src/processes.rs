@@ -1,4 +1,4 @@
-//! Processes of the stack: taking them away, and bringing them back.
+//! Processes of the stack: killing, freezing and restarting them.
 
 use std::{env, fs, process::Command};
 
@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::{Stack, eventually};
 
-/// A process number.
+/// A process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process(Pid);
 
@@ -15,7 +15,7 @@ impl Process {
     #[must_use]
     pub fn of_service(stack: &Stack, service: &str) -> Self {
         let pid = stack.pids.get(service).copied().and_then(Pid::from_raw);
-        Self(pid.unwrap_or_else(|| panic!("the stack has not started {service} itself")))
+        Self(pid.unwrap_or_else(|| panic!("{service} was not started by the stack")))
     }
 
     /// The processes that run this function right now.
@@ -25,7 +25,7 @@ impl Process {
         let runtime = "AWS_LAMBDA_RUNTIME_API=";
         let port = stack.localstack_url.rsplit(':').next().unwrap_or_default();
         let endpoint = format!(":{port}");
-        let processes = fs::read_dir("/proc").expect("a system with /proc, which this test needs");
+        let processes = fs::read_dir("/proc").expect("/proc, which this test needs");
         let pids =
             processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         pids.filter(|pid| {
@@ -36,7 +36,7 @@ impl Process {
                     .split('\0')
                     .any(|entry| entry.starts_with(start))
             };
-            // Another stack on this machine may have a function of the same name.
+            // Another stack on this machine may have a function with the same name.
             let is_ours = environment
                 .split('\0')
                 .any(|entry| entry.starts_with("AWS_ENDPOINT_URL=") && entry.ends_with(&endpoint));
@@ -47,13 +47,13 @@ impl Process {
         .collect()
     }
 
-    /// The process with this number, if it is one.
+    /// The process with this id, if it is a valid one.
     #[must_use]
     pub fn of_number(number: i32) -> Option<Self> {
         Pid::from_raw(number).map(Self)
     }
 
-    /// Ends it without a warning, and waits until it is gone.
+    /// Kills it, and waits until it is gone.
     pub async fn kill(self) {
         self.signal(Signal::KILL);
         eventually("the end of the process", async || {
@@ -62,7 +62,7 @@ impl Process {
         .await;
     }
 
-    /// Makes it stand still until the result is dropped.
+    /// Freezes it until the result is dropped.
     #[must_use]
     pub fn freeze(self) -> Frozen {
         self.signal(Signal::STOP);
@@ -81,12 +81,12 @@ impl Process {
     }
 
     fn signal(self, signal: Signal) {
-        // One that has ended meanwhile is as good as one that was ended.
+        // It does not matter if it has ended meanwhile.
         let _ = kill_process(self.0, signal);
     }
 }
 
-/// A process that stands still.
+/// A frozen process.
 pub struct Frozen(Process);
 
 impl Drop for Frozen {
@@ -95,17 +95,17 @@ impl Drop for Frozen {
     }
 }
 
-/// Starts a service again when it is dropped, whatever became of the test meanwhile.
+/// Restarts a service when it is dropped, however the test ends.
 pub struct Restart(&'static str);
 
 impl Restart {
-    /// Promises to start this service again.
+    /// Restarts this service later.
     #[must_use]
     pub const fn afterwards(service: &'static str) -> Self {
         Self(service)
     }
 
-    /// Starts it now.
+    /// Restarts it now.
     pub fn now(self) {
         drop(self);
     }
@@ -114,16 +114,16 @@ impl Restart {
 impl Drop for Restart {
     fn drop(&mut self) {
         let restarted = restart(self.0);
-        // A test that is failing already has more to say, and must not panic twice.
+        // A test that is already failing must not panic twice.
         if !std::thread::panicking() {
-            restarted.unwrap_or_else(|why| panic!("{} does not start again: {why}", self.0));
+            restarted.unwrap_or_else(|why| panic!("{} does not restart: {why}", self.0));
         }
     }
 }
 
 fn restart(service: &str) -> Result<(), String> {
     let program = env::var_os("LOCAL_STACK")
-        .ok_or("LOCAL_STACK is not set: run the tests with `local-stack exec`, which does it")?;
+        .ok_or("LOCAL_STACK is not set: run the tests with `local-stack exec`, which sets it")?;
     let output = Command::new(&program)
         .args(["restart", service])
         .output()

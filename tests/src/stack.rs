@@ -9,21 +9,21 @@ use std::{
 use identity::Role;
 use serde::Deserialize;
 
-/// A stack that is up.
+/// A running stack.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stack {
-    /// The API.
+    /// The URL of the API.
     pub api_url: String,
-    /// The page that documents it.
+    /// The URL of its documentation.
     pub docs_url: String,
-    /// AWS.
+    /// The URL of LocalStack.
     pub localstack_url: String,
     /// The brokers, separated by commas.
     pub kafka_bootstrap_servers: String,
-    /// The gRPC service.
+    /// The URL of the billing service.
     pub billing_url: String,
-    /// The token that it wants.
+    /// The token that it requires.
     pub billing_token: String,
     /// The AWS region.
     pub aws_region: String,
@@ -31,41 +31,41 @@ pub struct Stack {
     pub stack_name: String,
     /// The processes of the services, by name.
     pub pids: BTreeMap<String, i32>,
-    /// Who may log in, the administrator first.
+    /// The demo users, the administrator first.
     pub users: Vec<User>,
     #[serde(skip)]
     directory: PathBuf,
 }
 
-/// Somebody who may log in.
+/// A demo user.
 #[derive(Debug, Clone, Deserialize)]
 pub struct User {
-    /// Who.
+    /// The e-mail address.
     pub email: String,
-    /// What they type.
+    /// The password.
     pub password: String,
-    /// What they may do.
+    /// The role.
     pub role: Role,
 }
 
-/// There is no stack to work with.
+/// There is no running stack.
 #[derive(Debug, thiserror::Error)]
 pub enum NoStack {
-    /// Nobody said which.
+    /// `STACK_FILE` is not set.
     #[error(
         "STACK_FILE does not name a stack. Bring one up with `make up`, and run this with its \
          environment: cargo run --package local-stack -- exec <command>"
     )]
     NotNamed,
-    /// The file is not there.
-    #[error("there is no stack that is up: {} cannot be read ({reason})", .path.display())]
+    /// The file cannot be read.
+    #[error("there is no running stack: {} cannot be read ({reason})", .path.display())]
     NotUp {
         /// The file.
         path: PathBuf,
         /// Why not.
         reason: std::io::Error,
     },
-    /// The file is not as the orchestrator writes it.
+    /// The file is malformed.
     #[error("{} does not describe a stack: {reason}", .path.display())]
     Unreadable {
         /// The file.
@@ -79,7 +79,7 @@ impl Stack {
     /// The stack that `STACK_FILE` names.
     ///
     /// # Errors
-    /// If there is none, with what to do about it.
+    /// If there is none, with instructions.
     pub fn from_env() -> Result<Self, NoStack> {
         let path = env::var_os("STACK_FILE").filter(|path| !path.is_empty());
         Self::read(Path::new(&path.ok_or(NoStack::NotNamed)?))
@@ -101,7 +101,7 @@ impl Stack {
         })
     }
 
-    /// The stack as the tests expect it to be there.
+    /// The running stack, which the tests require.
     #[must_use]
     pub fn running() -> Self {
         Self::from_env().unwrap_or_else(|missing| panic!("{missing}"))
@@ -113,10 +113,10 @@ impl Stack {
         let mut users = self.users.iter();
         users
             .find(|user| user.role == role)
-            .unwrap_or_else(|| panic!("the stack has no user of the role {role}"))
+            .unwrap_or_else(|| panic!("the stack has no user with the role {role}"))
     }
 
-    /// The folder of everything that belongs to the stack alone.
+    /// The folder with everything that belongs to this stack only.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -128,7 +128,7 @@ impl Stack {
         self.directory.join("logs")
     }
 
-    /// What a function is called once it is deployed.
+    /// The name of the deployed function.
     #[must_use]
     pub fn function_name(&self, function: &str) -> String {
         format!("{}-{function}", self.stack_name)
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stack_that_is_not_up_is_said_so() {
+    fn a_stack_that_is_not_running_is_reported() {
         let missing = Stack::read(Path::new("/nowhere/stack.json")).unwrap_err();
         assert!(matches!(missing, NoStack::NotUp { .. }), "{missing}");
     }

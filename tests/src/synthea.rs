@@ -20,19 +20,19 @@ const COLUMNS: [&str; 9] = [
     "ZIP",
 ];
 
-/// Says when somebody has died; a file of the living alone may lack it.
+/// The date of death; a file of living patients may lack this column.
 const DEATH: &str = "DEATHDATE";
 
 /// A row of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The line of the file that it begins in, from 1.
+    /// The line of the file where the row begins, from 1.
     pub line: u64,
-    /// What the file calls it.
+    /// Its id in the file.
     pub id: String,
-    /// When they died, if they did.
+    /// The date of death, if the patient has died.
     pub died: Option<String>,
-    /// Who is in it, or why nobody can tell.
+    /// The patient, or why the row cannot be read.
     pub patient: Result<NewPatient, String>,
 }
 
@@ -41,7 +41,7 @@ pub struct Rows {
     reader: Reader<File>,
     columns: [usize; COLUMNS.len()],
     death: Option<usize>,
-    /// How many there are.
+    /// The number of rows.
     pub count: u64,
 }
 
@@ -49,7 +49,7 @@ impl Rows {
     /// Opens a file and counts its rows.
     ///
     /// # Errors
-    /// If it cannot be read, or has not the columns that are needed.
+    /// If it cannot be read, or lacks a required column.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot read {}", path.display());
         let count = Reader::from_path(path)
@@ -120,7 +120,7 @@ impl Rows {
         } else {
             Ok(NewPatient {
                 name: joined(&[prefix, first, last], " "),
-                // Nobody's: the domain is one of those that never exist (RFC 2606).
+                // Nobody's address: a domain that never exists (RFC 2606).
                 email: format!("{id}@synthea.example"),
                 address: joined(&[address, city, &joined(&[state, zip], " ")], ", "),
                 date_of_birth: date_of_birth.to_owned(),
@@ -140,7 +140,7 @@ impl Rows {
     }
 }
 
-/// What is not empty, with this between.
+/// Joins the non-empty parts.
 fn joined(parts: &[&str], separator: &str) -> String {
     let parts: Vec<_> = parts
         .iter()
@@ -150,7 +150,7 @@ fn joined(parts: &[&str], separator: &str) -> String {
     parts.join(separator)
 }
 
-/// csv's own message has positions in it that say nothing to people.
+/// csv's own message contains positions that mean nothing to people.
 fn reason(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_who_has_died() {
+    fn a_row_contains_the_date_of_death() {
         let content = format!(
             "{HEADER},DEATHDATE\n1,1987-03-12,,a,b,c,d,e,f,2019-01-02\n2,1987-03-12,,a,b,c,d,e,f, \n"
         );
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_leaves_no_gap() {
+    fn missing_fields_leave_no_gaps() {
         let content = format!("{HEADER}\n1,1987-03-12,,Zoë,,,Boston,Massachusetts,\n");
         let patient = rows(content.as_bytes()).remove(0).patient.unwrap();
         assert_eq!(patient.name, "Zoë");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_cannot_be_read_does_not_stop_the_others() {
+    fn an_unreadable_row_does_not_affect_the_others() {
         let mut content = format!("{HEADER}\n1,2\n,1987-03-12,,a,b,c,d,e,f\n").into_bytes();
         content.extend(b"3,\xff,,a,b,c,d,e,f\n4,1987-03-12,,a,b,c,d,e,f\n");
         let rows = rows(&content);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_something_else_is_refused() {
+    fn a_file_with_other_columns_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("other.csv");
         std::fs::write(&path, "Id,NAME\n1,Zoë\n").unwrap();

@@ -1,4 +1,4 @@
-//! The patient events as any program sees them that reads Kafka.
+//! The topic of patient events, as seen by any Kafka client.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,61 +18,60 @@ use uuid::Uuid;
 
 use crate::{Stack, eventually};
 
-/// As much as one answer of the broker may have, in bytes.
+/// The largest response of the broker, in bytes.
 const FETCH: i32 = 1_000_000;
 
-/// How long the broker may keep us waiting for records, in milliseconds.
+/// How long the broker may wait for records, in milliseconds.
 const FETCH_WAIT: i32 = 100;
 
-/// How long the broker may take for one answer, a restart of it included.
+/// How long the broker may take for one response, including a restart.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often the topic is opened anew, with new connections, before that is given up.
+/// How often opening the topic is tried, with new connections.
 const ATTEMPTS: usize = 5;
 
-/// The topic of patient events, from some place on.
+/// A reader of the topic of patient events, from some offsets on.
 pub struct Topic {
     partitions: Vec<(Arc<PartitionClient>, i64)>,
     seen: Vec<PatientRecord>,
     raw: Vec<RawRecord>,
 }
 
-/// A record of the topic, whatever it is.
+/// Any record of the topic.
 #[derive(Debug, Clone)]
 pub struct RawRecord {
-    /// Where it stands.
+    /// The partition of the record.
     pub partition: i32,
-    /// Where it stands.
+    /// The offset of the record.
     pub offset: i64,
-    /// What it is.
+    /// The record itself.
     pub record: Record,
 }
 
-/// A record of the topic.
+/// A patient event on the topic.
 #[derive(Debug, Clone)]
 pub struct PatientRecord {
     /// The record's key.
     pub key: String,
     /// The record's headers.
     pub headers: BTreeMap<String, String>,
-    /// Where it stands.
+    /// The partition of the record.
     pub partition: i32,
-    /// Where it stands there.
+    /// The offset of the record.
     pub offset: i64,
-    /// When its producer made it.
+    /// When its producer created it.
     pub timestamp: DateTime<Utc>,
-    /// What it says.
+    /// The event.
     pub event: PatientEvent,
 }
 
 impl Topic {
-    /// Listens from now on.
+    /// Reads records from now on.
     pub async fn listen(stack: &Stack) -> Self {
         Self::open(stack, &BTreeMap::new()).await
     }
 
-    /// Listens to each partition from this offset on, and to those that are not named from
-    /// now on.
+    /// Reads each partition from this offset on, and those that are not named from now on.
     pub async fn open(stack: &Stack, offsets: &BTreeMap<i32, i64>) -> Self {
         for _ in 0..ATTEMPTS {
             let opened = tokio::time::timeout(PATIENCE, Self::try_open(stack, offsets)).await;
@@ -80,13 +79,13 @@ impl Topic {
                 return topic;
             }
         }
-        panic!("the topic could not be opened: the broker does not answer");
+        panic!("the topic could not be opened: the broker does not respond");
     }
 
     async fn try_open(stack: &Stack, offsets: &BTreeMap<i32, i64>) -> Result<Self, Error> {
         let servers = stack.kafka_bootstrap_servers.split(',');
         let client = ClientBuilder::new(servers.map(ToOwned::to_owned).collect())
-            // Its own pauses grow to minutes, and never end.
+            // The default pauses grow to minutes, and never end.
             .backoff_config(BackoffConfig {
                 init_backoff: Duration::from_millis(50),
                 max_backoff: Duration::from_secs(1),
@@ -118,7 +117,7 @@ impl Topic {
         })
     }
 
-    /// How far each partition has been read: the offset of what comes next.
+    /// The next offset to read of each partition.
     #[must_use]
     pub fn offsets(&self) -> BTreeMap<i32, i64> {
         let partitions = self.partitions.iter();
@@ -127,8 +126,8 @@ impl Topic {
             .collect()
     }
 
-    /// Reads everything that is there by now, and answers all events so far, those of one
-    /// patient in their order.
+    /// Reads everything that is there by now, and returns all events so far, those of one patient
+    /// in order.
     pub async fn records(&mut self) -> &[PatientRecord] {
         let mut ends = Vec::new();
         for (partition, _) in &self.partitions {
@@ -144,8 +143,7 @@ impl Topic {
         &self.seen
     }
 
-    /// Waits until there are so many records about this patient, and answers them in their
-    /// order.
+    /// Waits until there are this many records about this patient, and returns them in order.
     pub async fn records_about(&mut self, patient_id: Uuid, many: usize) -> Vec<PatientRecord> {
         let key = patient_id.to_string();
         let what = format!("{many} records on Kafka about the patient {key}");
@@ -158,7 +156,7 @@ impl Topic {
         .await
     }
 
-    /// Waits until there are so many records with this key, and answers them in their order.
+    /// Waits until there are this many records with this key, and returns them in order.
     pub async fn records_with_key(&mut self, key: &[u8], many: usize) -> Vec<RawRecord> {
         eventually(&format!("{many} records on Kafka with a key"), async || {
             self.fetch().await;
@@ -170,7 +168,7 @@ impl Topic {
         .await
     }
 
-    /// How many partitions the topic has.
+    /// The number of partitions of the topic.
     #[must_use]
     pub const fn partitions(&self) -> usize {
         self.partitions.len()
@@ -182,7 +180,7 @@ impl Topic {
             let (records, _) = in_time("records", fetched).await;
             for record in records {
                 *offset = record.offset + 1;
-                // A record that is no event may be another test's.
+                // A record that is not an event may belong to another test.
                 self.seen
                     .extend(read(partition.partition(), record.offset, &record.record));
                 self.raw.push(RawRecord {
@@ -194,13 +192,13 @@ impl Topic {
         }
     }
 
-    /// Puts a record with an event's headers on a partition of the topic.
+    /// Sends a record with an event's headers to a partition of the topic.
     pub async fn send(&self, partition: i32, key: &str, event_id: &str, value: Vec<u8>) {
         let headers = [(contracts::EVENT_ID_HEADER.to_owned(), event_id.to_owned())];
         self.put(partition, key, headers.into(), Some(value)).await;
     }
 
-    /// As [`send`](Self::send), with any headers, and perhaps without a value.
+    /// Like [`send`](Self::send), with any headers, and possibly without a value.
     pub async fn put(
         &self,
         partition: i32,
@@ -220,8 +218,7 @@ impl Topic {
         self.send_all(partition, vec![record]).await;
     }
 
-    /// Puts any records on a partition of the topic, in their order, as a program that makes
-    /// mistakes might.
+    /// Sends any records to a partition of the topic, in order, as a faulty program might.
     pub async fn send_all(&self, partition: i32, records: Vec<Record>) {
         let mut partitions = self.partitions.iter().map(|(client, _)| client);
         let partition = partitions
@@ -240,11 +237,11 @@ async fn end(partition: &PartitionClient) -> i64 {
     .await
 }
 
-/// What the broker answers. A test that waits for ever says nothing.
+/// The broker's response, with a timeout: a test that waits for ever reports nothing.
 async fn in_time<T>(what: &str, answer: impl Future<Output = Result<T, Error>>) -> T {
     let answered = tokio::time::timeout(PATIENCE, answer).await;
-    let answered = answered.unwrap_or_else(|_| panic!("the broker does not answer {what} in time"));
-    answered.unwrap_or_else(|error| panic!("the broker does not answer {what}: {error}"))
+    let answered = answered.unwrap_or_else(|_| panic!("the broker does not return {what} in time"));
+    answered.unwrap_or_else(|error| panic!("the broker does not return {what}: {error}"))
 }
 
 fn read(partition: i32, offset: i64, record: &Record) -> Option<PatientRecord> {

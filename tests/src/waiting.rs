@@ -1,19 +1,19 @@
-//! Waiting for what happens some time after an answer.
+//! Waiting for asynchronous effects.
 
 use std::time::{Duration, Instant};
 
-/// How long something may take that nobody waits for: long enough for a machine that is
-/// busy with other things, and over long before that where it works.
+/// How long an asynchronous effect may take: long enough for a busy machine, and rarely used up
+/// where it works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// Tries again and again until there is a result, and fails after [`PATIENCE`].
+/// Retries until there is a result, and fails after [`PATIENCE`].
 pub async fn eventually<T>(what: &str, attempt: impl AsyncFnMut() -> Option<T>) -> T {
     within(PATIENCE, what, attempt).await
 }
 
-/// Tries again and again until there is a result, and fails after this long.
+/// Retries until there is a result, and fails after this long.
 pub async fn within<T>(
     patience: Duration,
     what: &str,
@@ -26,7 +26,7 @@ pub async fn within<T>(
         }
         assert!(
             Instant::now() < deadline,
-            "waited in vain for {} s: {what}",
+            "timed out after {} s: {what}",
             patience.as_secs()
         );
         tokio::time::sleep(POLL).await;

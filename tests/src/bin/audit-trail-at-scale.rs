@@ -1,8 +1,9 @@
-//! `audit-trail-at-scale`: makes an audit trail of many records in a database of its own, and
-//! measures what its size could make slow: how much room it takes, how long verifications of
-//! everything and of a day take, and every filter of `GET /api/audit`.
+//! `audit-trail-at-scale`: creates an audit trail of many records in a database of its own, and
+//! measures what its size could affect: disk space, the time for verifying everything and a day,
+//! and every filter of `GET /api/audit`.
 //!
-//! With `local-stack exec`, which says where the database is. The database is gone afterwards.
+//! Run it with `local-stack exec`, which sets the database's URL. The database is dropped
+//! afterwards.
 
 use std::{
     io::Write as _,
@@ -25,13 +26,13 @@ use sqlx::{
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-/// How many chains there are.
+/// The number of chains.
 const CHAINS: i64 = 16;
 
-/// Fills a chain as `audit.append` would, without looking for a free one each time. Over six
-/// years, 500 people do what a clinic does: seven of ten records say that somebody has looked at
-/// one of 200,000 patients, one in eight that they have seen twenty on a list, half of them the first
-/// twenty, one in fifty is a refusal of nobody.
+/// Fills a chain as `audit.append` would, without looking for a free one each time. Over six years,
+/// 500 people do what the staff of a clinic do: seven of ten records are reads of one of 200,000
+/// patients; one in eight is a list of twenty patients, half of these the first twenty; one in
+/// fifty is a rejection without an actor.
 const FILL: &str = "
 CREATE FUNCTION fill(number smallint, many bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -103,10 +104,10 @@ $$";
 #[derive(Parser)]
 #[command(name = "audit-trail-at-scale", version)]
 struct Arguments {
-    /// How many records there are
+    /// The number of records
     #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(i64).range(16..))]
     records: i64,
-    /// Where the databases are, as a role that may make one
+    /// The database server, with a role that may create databases
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database: PgConnectOptions,
 }
@@ -132,13 +133,13 @@ async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), sqlx:
 async fn measure(options: PgConnectOptions, records: i64) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new().max_connections(4);
     let database = pool.connect_with(options).await?;
-    // The list asks for names, too.
+    // The list looks up names, too.
     let schemas = together([Service::Audit, Service::Auth]);
     schemas.run(&database).await?;
     let begun = Instant::now();
     fill(&database, records).await?;
     say(&format!(
-        "{records} records made in {:.0} s",
+        "{records} records created in {:.0} s",
         begun.elapsed().as_secs_f64()
     ))?;
     say(&room(&database).await?)?;
@@ -151,7 +152,7 @@ async fn measure(options: PgConnectOptions, records: i64) -> anyhow::Result<()> 
             Verification::default()
         };
         let begun = Instant::now();
-        // What a run of the function has.
+        // The time that a run of the function has.
         let until = begun + Duration::from_secs(870);
         let verified = verify_audit_trail(&database, verification, until).await?;
         ensure!(verified.faults.is_empty(), "{:?}", verified.faults);
@@ -180,7 +181,7 @@ async fn measure(options: PgConnectOptions, records: i64) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Makes the records, and the indexes after them.
+/// Creates the records, then the indexes.
 async fn fill(database: &PgPool, records: i64) -> anyhow::Result<()> {
     let mut indexes: Vec<(String, String)> = sqlx::query_as(
         "SELECT indexname::text, indexdef FROM pg_indexes
@@ -211,7 +212,7 @@ async fn fill(database: &PgPool, records: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Records as the services write them.
+/// Appends records the way the services do.
 async fn append(database: &PgPool, many: i64) -> Result<(), sqlx::Error> {
     sqlx::query(
         "SELECT audit.append(gen_random_uuid(), lpad('7', 32, '0')::uuid, 'CLINICIAN', 'READ_PATIENT',
@@ -250,7 +251,7 @@ async fn room(database: &PgPool) -> anyhow::Result<String> {
     Ok(table.to_string())
 }
 
-/// Every filter, by itself and with others, for what is frequent and what is rare.
+/// Every filter, alone and combined with others, for frequent and rare values.
 async fn lists(database: &PgPool) -> anyhow::Result<String> {
     let id = |number: u128| Uuid::from_u128(number).to_string();
     let filters = [
@@ -298,17 +299,14 @@ async fn lists(database: &PgPool) -> anyhow::Result<String> {
     }
     times.sort_unstable();
     let middle = times.get(times.len() / 2).context("there are queries")?.0;
-    let mut table = table(["slowest of the filters", "ms"]);
+    let mut table = table(["slowest filters", "ms"]);
     for (time, query) in times.iter().rev().take(10) {
         table.add_row([
             query.trim_start_matches('&').to_owned(),
             milliseconds(*time),
         ]);
     }
-    table.add_row([
-        format!("the middle of {}", queries.len()),
-        milliseconds(middle),
-    ]);
+    table.add_row([format!("median of {}", queries.len()), milliseconds(middle)]);
     Ok(table.to_string())
 }
 

@@ -1,5 +1,5 @@
-//! Writes anew what is made from the routes: `make generate`, after a change of a route or of a
-//! part of the template.
+//! `make generate`: regenerates everything that is generated from the routes and the parts of the
+//! template.
 
 use std::{io::Write as _, path::Path};
 

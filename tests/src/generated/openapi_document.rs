@@ -1,5 +1,4 @@
-//! The OpenAPI document of the whole system, put together from what each service says
-//! about its routes.
+//! The OpenAPI document of the whole system, assembled from what the services document.
 
 mod headers;
 mod numbers;
@@ -19,16 +18,16 @@ use utoipa::{
 
 const BEARER: &str = "bearer";
 
-/// What no single service says.
+/// What does not belong to a single service.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Patient Management API",
         description = include_str!("openapi_document.md"),
-        contact(name = "Whoever runs this system for your clinic"),
+        contact(name = "The operator of this system at your clinic"),
         license(name = "MIT", identifier = "MIT"),
     ),
-    // Relative to the document's own address: right for every stage, host and base path.
+    // Relative to the document's own address: correct for every stage, host and base path.
     servers((url = ".")),
     components(schemas(api::ProblemDocument, api::ProblemType)),
     modifiers(&AccessToken)
@@ -42,13 +41,13 @@ impl Modify for AccessToken {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
-            .description(Some("The `token` that `POST /auth/login` answers"))
+            .description(Some("The `token` that `POST /auth/login` returns"))
             .build();
         document
             .components
             .get_or_insert_default()
             .add_security_scheme(BEARER, SecurityScheme::Http(bearer));
-        // Where an operation says nothing else.
+        // The default for operations.
         document.security = Some(vec![SecurityRequirement::new::<_, [_; 0], String>(
             BEARER,
             [],
@@ -66,14 +65,14 @@ pub fn json(document: &OpenApi) -> Result<String> {
     Ok(json)
 }
 
-/// The document, put together.
+/// The assembled document.
 ///
 /// # Errors
-/// If a handler describes another method or path than its route has.
+/// If a handler documents another method or path than its route has.
 pub fn document() -> Result<OpenApi> {
     let mut document = System::openapi();
     let mut services: Vec<_> = SERVICES.iter().collect();
-    // On the page, what everybody does first stands first.
+    // The page begins with what everybody does first.
     services.sort_by_key(|service| match service.name {
         "auth" => 0,
         "patients" => 1,
@@ -83,17 +82,21 @@ pub fn document() -> Result<OpenApi> {
         let mut part = (service.document)();
         for row in service.routes {
             let item = part.paths.paths.remove(row.path);
-            let mut item = item.with_context(|| format!("{row:?} is not described"))?;
+            let mut item = item.with_context(|| format!("{row:?} is not documented"))?;
             let operation = operation(&mut item, row.method);
             let operation = operation.take();
             let operation = operation
-                .with_context(|| format!("the description of {row:?} has another method"))?;
+                .with_context(|| format!("the documentation of {row:?} has another method"))?;
             if operations(&mut item).next().is_some() {
                 part.paths.paths.insert(row.path.to_owned(), item);
             }
             insert(&mut document, row, operation);
         }
-        ensure!(part.paths.paths.is_empty(), "{}: no route", service.name);
+        ensure!(
+            part.paths.paths.is_empty(),
+            "{}: documents paths without a route",
+            service.name
+        );
         document.merge(part);
     }
     let components = document.components.get_or_insert_default();
@@ -102,13 +105,13 @@ pub fn document() -> Result<OpenApi> {
     Ok(document)
 }
 
-/// The path of a route as the document has it: OpenAPI knows no parameter that is all that follows.
+/// The path of a route in the document: OpenAPI has no parameter for the rest of a path.
 #[must_use]
 pub fn path_of(row: &Row) -> String {
     row.path.replace("+}", "}")
 }
 
-/// Whether a route takes a header or a parameter of this name.
+/// Whether a route takes a header or parameter with this name.
 #[must_use]
 pub fn takes(document: &OpenApi, row: &Row, name: &str) -> bool {
     let item = document.paths.paths.get(&path_of(row));
@@ -159,7 +162,7 @@ fn has_parameter(operation: &Operation, name: &str) -> bool {
     parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == name))
 }
 
-/// `createPatient`, where a handler is called `create_patient`.
+/// `createPatient`, if the handler is called `create_patient`.
 fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let mut camel = words.next().unwrap_or_default().to_owned();
@@ -171,12 +174,13 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-/// What a handler does not say, because its route says it, or because it comes about around it.
+/// Adds what a handler does not document, because its route states it, or because the layers around
+/// it cause it.
 fn complete(operation: &mut Operation, components: &mut Components, row: &Row) {
     let name = operation.operation_id.as_deref().map(camel_case);
     operation.operation_id = name;
-    // The document asks for a token, and an operation that does not says so. A route that is open
-    // at the gateway may read a token by itself.
+    // The document requires a token, so an operation that does not has to say so. A route that is
+    // open at the gateway may read a token itself.
     let asks_for_token = row.permission.is_some() || operation.security.is_some();
     operation.security = (!asks_for_token).then(Vec::new);
 

@@ -1,4 +1,4 @@
-//! Who may do what, as tables to read: people by the permission table, functions by the
+//! Who may do what, as tables: people according to the permission table, functions according to the
 //! template.
 
 use std::fmt::Write as _;
@@ -11,13 +11,13 @@ use serde_yaml_ng::Value;
 /// `docs/permissions.md`: which role may call which route.
 ///
 /// # Errors
-/// Never, but it writes.
+/// Never; formatting into a string returns a `Result`.
 pub fn of_roles() -> Result<String> {
     let mut page = String::from(
         "# Who may call what\n\n\
-         Made from the routes and `shared/identity/src/permission.rs` by `make generate`. Routes that are not here are \
-         open to everybody: login, refresh, forgotten password, set password (who calls them \
-         shows a secret), token validation, public keys, health, and the API's description.\n\n",
+         Generated from the routes and `shared/identity/src/permission.rs` by `make generate`. Routes that are not listed are \
+         open to everybody: login, refresh, forgotten password, set password (their callers \
+         present a secret), token validation, public keys, health, and the API's description.\n\n",
     );
     let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
     writeln!(page, "| route | permission | {} |", names.join(" | "))?;
@@ -42,14 +42,15 @@ pub fn of_roles() -> Result<String> {
     Ok(page)
 }
 
-/// What stands in README.md around [`in_words`].
-const BEGIN: &str = "<!-- Made from shared/identity/src/permission.rs: `make generate` -->\n";
-const END: &str = "<!-- The end of what is made. -->\n";
+/// The markers in README.md around [`in_words`].
+const BEGIN: &str =
+    "<!-- Generated from shared/identity/src/permission.rs by `make generate` -->\n";
+const END: &str = "<!-- End of the generated part -->\n";
 
-/// `README.md` with what each role may do, in words.
+/// `README.md` with a table of what each role may do.
 ///
 /// # Errors
-/// If it has no place for that.
+/// If the markers are missing.
 pub fn in_readme(readme: &str) -> Result<String> {
     let (before, rest) = readme.split_once(BEGIN).context("README.md: no begin")?;
     let (_, after) = rest.split_once(END).context("README.md: no end")?;
@@ -66,7 +67,7 @@ fn in_words() -> Result<String> {
             permissions.push(*permission);
         }
     }
-    // What everybody may is no difference.
+    // What everybody may do is not listed.
     permissions.retain(|permission| !Role::ALL.iter().all(|role| role.may(*permission)));
     for permission in permissions {
         let marks = Role::ALL.map(|role| if role.may(permission) { "yes" } else { "–" });
@@ -80,12 +81,12 @@ const fn words(permission: Permission) -> &'static str {
         Permission::EndOwnSessions => "log out",
         Permission::ChangeOwnPassword => "change their password",
         Permission::ReadOwnAccount => "see their own account",
-        Permission::ReadAccounts => "see who has an account, and as what",
-        Permission::ManageAccounts => "give accounts, change roles, keep people out",
+        Permission::ReadAccounts => "see accounts and their roles",
+        Permission::ManageAccounts => "create accounts, change roles, disable accounts",
         Permission::ListPatients => "list patients",
         Permission::ReadPatient => "see a patient",
         Permission::CreatePatient => "register patients",
-        Permission::RegisterWithoutWelcome => "register patients who are not welcomed",
+        Permission::RegisterWithoutWelcome => "register patients without a welcome message",
         Permission::UpdatePatient => "change patients",
         Permission::DeletePatient => "delete patients",
         Permission::RestrictPatient => "restrict a record, and open it again",
@@ -93,16 +94,16 @@ const fn words(permission: Permission) -> &'static str {
         Permission::OpenInEmergency => "open a restricted record in an emergency",
         Permission::ReadBillingAccount => "see billing accounts",
         Permission::ReadAnalytics => "see the analytics",
-        Permission::ReadNotifications => "see which messages patients were sent",
+        Permission::ReadNotifications => "see the messages sent to patients",
         Permission::ReadAuditTrail => "read the audit trail",
     }
 }
 
-/// `docs/function-permissions.md`: what each function may do with which resource of AWS,
-/// by this template. What it needs to run and to log, Lambda's own policy gives it.
+/// `docs/function-permissions.md`: what each function may do with which AWS resource, according to
+/// this template. What a function needs to run and to log comes from Lambda's own policy.
 ///
 /// # Errors
-/// If the template is not as the other functions of it.
+/// If the template does not have the expected structure.
 pub fn of_functions(template: &str) -> Result<String> {
     let template: Value = serde_yaml_ng::from_str(template)?;
     let resources = template["Resources"]
@@ -110,9 +111,9 @@ pub fn of_functions(template: &str) -> Result<String> {
         .context("the template has no resources")?;
     let mut page = String::from(
         "# What each function may do\n\n\
-         Made from `template.yaml` by `make generate`. A \
-         change here is a change of who can reach what: look twice. Every function may write \
-         its own log, and nothing else that is not here.\n\n\
+         Generated from `template.yaml` by `make generate`. A \
+         change here changes who can access what: review it carefully. Every function may write \
+         its own log, and nothing else that is not listed.\n\n\
          | function | may | with | if |\n|---|---|---|---|\n",
     );
     for (_, resource) in resources {
@@ -121,7 +122,7 @@ pub fn of_functions(template: &str) -> Result<String> {
         }
         let name = resource["Metadata"]["BuildProperties"]["Binary"]
             .as_str()
-            .context("a function has no program")?;
+            .context("a function has no binary")?;
         let mut rows = Vec::new();
         for policy in resource["Properties"]["Policies"]
             .as_sequence()

@@ -1,4 +1,4 @@
-//! The program of each function that serves routes.
+//! The source of the binary of each function that serves routes.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The table of all routes, for the functions that have to know them without knowing the services.
+//! The table of all routes, for functions that need it without depending on the services.
 
 use anyhow::Result;
 use programs::SERVICES;

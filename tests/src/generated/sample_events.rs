@@ -1,5 +1,5 @@
-//! A sample event for each function that serves routes and has none yet. People improve them, so
-//! those that are there stay as they are.
+//! A sample event for each function that serves routes and has none yet. They may be improved by
+//! hand, so existing ones are not overwritten.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -12,7 +12,7 @@ use utoipa::openapi::OpenApi;
 
 use super::{File, openapi_document};
 
-/// Somebody who calls, and something that there is not.
+/// The caller, and the id of something that does not exist.
 const CALLER: &str = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa";
 const SOMETHING: &str = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ab";
 
@@ -31,7 +31,7 @@ pub(super) fn missing(repository: &Path, document: &OpenApi) -> Result<Vec<File>
     Ok(files)
 }
 
-/// The event of API Gateway: format version 1.0 of a proxy integration.
+/// An API Gateway event: format version 1.0 of a proxy integration.
 fn event(row: &Row, document: &Value) -> Value {
     let mut path = row.path.to_owned();
     let mut parameters = serde_json::Map::new();
@@ -86,7 +86,7 @@ fn event(row: &Row, document: &Value) -> Value {
     })
 }
 
-/// The example of the body's schema in the API's document.
+/// The example of the body's schema in the API document.
 fn example_body(row: &Row, document: &Value) -> Option<Value> {
     let path = openapi_document::path_of(row);
     let operation = &document["paths"][path][row.method.name().to_lowercase()];

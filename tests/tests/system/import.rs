@@ -235,7 +235,7 @@ async fn an_import_that_cannot_start_says_why() {
     for (arguments, reason) in [
         (
             ["--password", "not the password"],
-            "the API refuses the log-in",
+            "the API rejects the login",
         ),
         (
             ["--api-url", "http://127.0.0.1:1"],

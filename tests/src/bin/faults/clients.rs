@@ -1,5 +1,5 @@
-//! The clients: they change patients through the API and stay with each change until they
-//! know what became of it, as a front end does that sends an `Idempotency-Key`.
+//! The clients: they change patients through the API and retry each change until they know its
+//! outcome, as a front end with an `Idempotency-Key` does.
 
 use std::{
     sync::{
@@ -23,39 +23,38 @@ use crate::{
     requests::{Requests, problem},
 };
 
-/// A token lives for 15 minutes; a new one is fetched well before that.
+/// A token is valid for 15 minutes; it is renewed well before that.
 const TOKEN_LIFE: Duration = Duration::from_mins(10);
 
-/// The first pause before another attempt, in milliseconds; each one is twice as long.
+/// The pause before the first retry, in milliseconds; it doubles with each one.
 const FIRST_PAUSE: u64 = 100;
 /// The longest pause, in milliseconds.
 const LONGEST_PAUSE: u64 = 3_000;
 
-/// How long a client stays with a change. Far longer than any fault lasts.
+/// How long a client retries a change. Far longer than any fault lasts.
 const PATIENCE: Duration = Duration::from_mins(4);
 
-/// How long a function may work on a request that nobody waits for: its time-out in the
-/// template.
+/// How long a function may work on a request whose client has gone: its timeout in the template.
 const LONGEST_REQUEST: Duration = Duration::from_secs(15);
 
-/// How many patients everybody changes at the same time.
+/// The number of patients that several clients change at the same time.
 const HOT_PATIENTS: usize = 3;
 
-/// One client in so many works on those.
+/// One client in this many works on those.
 const HOT_CLIENTS: usize = 3;
 
-/// What all clients share.
+/// The state that all clients share.
 pub(crate) struct Load {
     pub(crate) clinic: Arc<Clinic>,
     pub(crate) ledger: Ledger,
     pub(crate) requests: Requests,
-    /// Set when the clients are to come to an end.
+    /// Set when the clients are to stop.
     pub(crate) stop: AtomicBool,
-    /// How many changes the API has acknowledged.
+    /// The number of changes that the API has acknowledged.
     pub(crate) acknowledged: AtomicU64,
-    /// How many attempts were made beyond the first of each change.
+    /// The number of attempts beyond the first of each change.
     pub(crate) retries: AtomicU64,
-    /// How many changes there shall be.
+    /// The number of changes to make.
     pub(crate) changes: u64,
     in_flight: [AtomicUsize; 3],
     rows: Vec<NewPatient>,
@@ -63,12 +62,12 @@ pub(crate) struct Load {
     seed: u64,
     token: AsyncMutex<Option<(Visitor, Instant)>>,
     hot: Mutex<Vec<Uuid>>,
-    /// When a client last went away from its request.
+    /// When a client last abandoned a request.
     departure: Mutex<Option<Instant>>,
 }
 
 impl Load {
-    /// Nothing happened yet.
+    /// A load before its start.
     pub(crate) fn new(clinic: Arc<Clinic>, rows: Vec<NewPatient>, seed: u64, changes: u64) -> Self {
         Self {
             clinic,
@@ -80,7 +79,7 @@ impl Load {
             changes,
             in_flight: Default::default(),
             rows,
-            // Another run on the same stack has the same patients and other addresses.
+            // Another run on the same stack uses the same patients with different addresses.
             run: Uuid::new_v4().simple().to_string()[..8].to_owned(),
             seed,
             token: AsyncMutex::new(None),
@@ -89,12 +88,12 @@ impl Load {
         }
     }
 
-    /// Whether there have been as many changes as there shall be.
+    /// Whether enough changes have been acknowledged.
     pub(crate) fn is_enough(&self) -> bool {
         self.acknowledged.load(Ordering::Relaxed) >= self.changes
     }
 
-    /// Waits until the requests have come to their end whose clients went away.
+    /// Waits until abandoned requests have ended.
     pub(crate) async fn let_go(&self) {
         let departure = *self
             .departure
@@ -105,12 +104,12 @@ impl Load {
         }
     }
 
-    /// How many requests of this kind wait for an answer right now.
+    /// The number of requests of this kind in flight.
     pub(crate) fn in_flight(&self, kind: Kind) -> usize {
         self.in_flight[kind as usize].load(Ordering::Relaxed)
     }
 
-    /// The administrator. Logs in again before the token has run out, and until it works.
+    /// The administrator. Logs in again before the token expires, retrying until it works.
     pub(crate) async fn visitor(&self) -> Visitor {
         let mut token = self.token.lock().await;
         if let Some((visitor, fetched)) = &*token
@@ -135,23 +134,23 @@ impl Load {
     }
 }
 
-/// The clients at work.
+/// The running clients.
 pub(crate) struct Clients(JoinSet<()>);
 
 impl Clients {
-    /// Waits until each is done with the change that it is at.
+    /// Waits until each has finished its current change.
     ///
     /// # Errors
-    /// If one of them broke.
+    /// If one of them panicked.
     pub(crate) async fn join(mut self) -> Result<()> {
         while let Some(ended) = self.0.join_next().await {
-            ended.context("a client broke")?;
+            ended.context("a client panicked")?;
         }
         Ok(())
     }
 }
 
-/// So many clients begin.
+/// Starts this many clients.
 pub(crate) fn start(load: &Arc<Load>, clients: usize) -> Clients {
     let mut all = JoinSet::new();
     for number in 0..clients {
@@ -173,11 +172,11 @@ struct Client {
     number: usize,
     random: fastrand::Rng,
     changes: u64,
-    /// The patients as this client saw them last.
+    /// The patients as this client last saw them.
     known: Vec<Patient>,
 }
 
-/// What to ask for.
+/// A change to request.
 struct Wish {
     kind: Kind,
     patient: Option<Patient>,
@@ -194,13 +193,14 @@ impl Client {
                 self.work_alone().await;
             }
             if self.load.is_enough() {
-                // What is still to break breaks under some load, but not under thousands.
+                // Faults that are still to come happen under some load, but not under thousands of
+                // changes.
                 tokio::time::sleep(between(&mut self.random, 100, 500)).await;
             }
         }
     }
 
-    /// A change to a patient whom nobody else touches.
+    /// Changes a patient that no other client touches.
     async fn work_alone(&mut self) {
         let choice = self.random.u8(..100);
         if self.known.is_empty() || choice < 45 {
@@ -220,7 +220,7 @@ impl Client {
         }
     }
 
-    /// A change to one of the patients whom others change at the same time.
+    /// Changes one of the patients that others change at the same time.
     async fn crowd(&mut self) {
         let hot = self.hot(|hot| hot.clone());
         if hot.len() < HOT_PATIENTS {
@@ -244,7 +244,7 @@ impl Client {
         use_it(&mut self.load.hot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The patient as they are now. One whom nobody can read just now is left alone.
+    /// The current patient, or `None` if they cannot be read at the moment.
     async fn look_at(&mut self, id: Uuid) -> Option<Patient> {
         let visitor = self.load.visitor().await;
         let answer = visitor.get(&format!("/api/patients/{id}")).attempt().await;
@@ -261,7 +261,7 @@ impl Client {
         if self.random.bool() {
             let (year, day) = (self.random.u16(2010..2026), self.random.u8(1..=28));
             let registered = format!("{year}-06-{day:02}");
-            // Nobody is registered before they are born.
+            // Nobody can be registered before they were born.
             wanted.registered_date = Some(registered.max(wanted.date_of_birth.clone()));
         }
         self.change(Wish {
@@ -276,7 +276,7 @@ impl Client {
 
     async fn update(&mut self, patient: Patient) -> Option<Patient> {
         let mut wanted = self.somebody();
-        // Nobody is born after they were registered.
+        // Nobody can be born after they were registered.
         let registered = patient.registered_date.to_string();
         wanted.date_of_birth = wanted.date_of_birth.min(registered);
         wanted.email = if self.random.u8(..100) < 30 {
@@ -307,7 +307,7 @@ impl Client {
         .is_some()
     }
 
-    /// Anybody of the file, at an address that no other change has.
+    /// A random patient from the file, at an address that no other change uses.
     fn somebody(&mut self) -> NewPatient {
         let row = self.random.usize(..self.load.rows.len());
         let row = &self.load.rows[row];
@@ -317,24 +317,24 @@ impl Client {
         }
     }
 
-    /// An e-mail address that nobody else has, of a domain that never exists (RFC 2606).
+    /// A unique e-mail address, in a domain that never exists (RFC 2606).
     fn address(&self) -> String {
         format!("{}.{}@synthea.example", self.name(), self.load.run)
     }
 
-    /// What the next change is called.
+    /// The name of the next change.
     fn name(&self) -> String {
         format!("c{}-{}", self.number, self.changes + 1)
     }
 
-    /// Asks for a change until there is an answer, and writes down what it was: `None` if
-    /// it does not happen or nobody knows.
+    /// Requests a change until there is a response, and records the outcome: `None` if the change
+    /// was rejected or its outcome is unknown.
     async fn change(&mut self, wish: Wish) -> Option<Option<Patient>> {
         let name = self.name();
         self.changes += 1;
         let key = Uuid::new_v4();
         let begun = Utc::now();
-        // Some clients are gone before the answer is there, and do not come back.
+        // Some clients leave before the response arrives, and do not come back.
         let leaves = self.random.u8(..100) < 3;
         let leaves = leaves && !self.load.is_enough();
         let (attempts, outcome) = if leaves {
@@ -371,7 +371,7 @@ impl Client {
         told
     }
 
-    /// Tries until there is an answer that is not "later".
+    /// Tries until there is a response other than "later".
     async fn insist(&mut self, name: &str, wish: &Wish, key: Uuid) -> (u32, Outcome) {
         let begun = Instant::now();
         let mut attempts = 0;
@@ -428,7 +428,7 @@ impl Client {
     }
 }
 
-/// A request that waits for its answer.
+/// A request in flight.
 struct Flying<'a>(&'a AtomicUsize);
 
 impl Drop for Flying<'_> {
@@ -437,7 +437,7 @@ impl Drop for Flying<'_> {
     }
 }
 
-/// What an answer means, unless it means: try again later.
+/// What a response means, unless it means: try again later.
 fn outcome(answer: &Answer) -> Option<Outcome> {
     let later = answer.headers.contains_key("retry-after");
     match answer.status {
@@ -446,7 +446,7 @@ fn outcome(answer: &Answer) -> Option<Outcome> {
         }),
         204 => Some(Outcome::Acknowledged { patient: None }),
         401 | 429 | 500.. => None,
-        // The first attempt is still under way.
+        // The first attempt is still in progress.
         409 if later => None,
         status => Some(Outcome::Refused {
             status,

@@ -1,4 +1,4 @@
-//! Waiting until everybody has heard of everything.
+//! Waits until every message has been delivered and every event consumed.
 
 use std::{
     collections::BTreeMap,
@@ -10,26 +10,26 @@ use system_tests::{Clinic, Stack, Topic, committed_offsets};
 
 use crate::faults::CONSUMERS;
 
-/// How long the relay's schedule, its pauses after failures and the consumers' may take
+/// How long the relay's schedule, its pauses after failures and those of the consumers may take
 /// together.
 const LONG: Duration = Duration::from_mins(6);
-/// Where the relay is not waited for, but called.
+/// The limit if the relay is invoked instead of waiting for its schedule.
 const SHORT: Duration = Duration::from_secs(90);
 
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What has to be empty.
+/// The backlogs that must become empty.
 pub(crate) struct Drain<'a> {
     pub(crate) clinic: &'a Clinic,
     pub(crate) database: &'a PgPool,
-    /// Calls the relay instead of waiting for its schedule.
+    /// Whether to invoke the relay instead of waiting for its schedule.
     pub(crate) short: bool,
 }
 
-/// The backlog stays.
+/// The backlog did not drain.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "after {} s: {outbox} messages in the outbox, {lag:?} records that a consumer is not done with",
+    "after {} s: {outbox} messages in the outbox, {lag:?} records that a consumer has not processed",
     .after.as_secs()
 )]
 pub(crate) struct Stuck {
@@ -42,7 +42,7 @@ impl Drain<'_> {
     /// Waits until the outbox is empty and no consumer lags behind.
     ///
     /// # Errors
-    /// If that does not come about.
+    /// If that does not happen in time.
     pub(crate) async fn wait(&self) -> Result<(), Stuck> {
         let begun = Instant::now();
         let patience = if self.short { SHORT } else { LONG };
@@ -52,7 +52,7 @@ impl Drain<'_> {
             if outbox.as_deref() == Ok("0") {
                 lag = self.lag().await;
                 let is_zero = lag.values().all(|lag| lag == "0");
-                // Nothing that came while the consumers were asked.
+                // And nothing was added while the consumers were checked.
                 if is_zero && self.outbox().await.as_deref() == Ok("0") {
                     return Ok(());
                 }

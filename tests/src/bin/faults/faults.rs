@@ -1,4 +1,4 @@
-//! What breaks, when, and that it is whole again afterwards.
+//! What fails and when, and restoring it afterwards.
 
 mod billing;
 mod consumers;
@@ -28,47 +28,47 @@ pub(crate) use billing::heal;
 pub(crate) use consumers::CONSUMERS;
 pub(crate) use records::{INJECTED, Injected};
 
-/// How many faults there are at the same time, where they do not need the same part.
+/// How many faults may happen at the same time, unless they need the same part.
 const LANES: usize = 2;
 
-/// How long nothing breaks between two faults of a lane, in milliseconds.
+/// The pause between two faults of a lane, in milliseconds.
 const REST: (u64, u64) = (200, 2_000);
 
-/// A way in which the system breaks.
+/// A way in which the system fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum FaultKind {
     /// kill -9 of the billing service
     BillingKilled,
-    /// The billing service is frozen again and again
+    /// The billing service is frozen repeatedly
     BillingSlow,
-    /// The billing service answers with errors: its table is gone
+    /// The billing service returns errors: its table is gone
     BillingFails,
     /// kill -9 of the broker
     KafkaKilled,
-    /// The broker takes connections and says nothing
+    /// The broker accepts connections and does not respond
     KafkaSilent,
-    /// The broker is frozen again and again
+    /// The broker is frozen repeatedly
     KafkaSlow,
     /// kill -9 of a function in the middle of a client's request
     RequestKilled,
-    /// kill -9 of relay-outbox at work
+    /// kill -9 of relay-outbox while it runs
     RelayKilled,
     /// Several relays at the same time
     RelaysAtOnce,
     /// kill -9 of the consumers
     ConsumersKilled,
-    /// The consumers get nothing for a while
+    /// The consumers receive nothing for a while
     ConsumersAway,
     /// The database is killed or restarted
     Postgres,
-    /// The database is frozen again and again, in the middle of what it does
+    /// The database is frozen repeatedly, in the middle of its work
     PostgresSlow,
-    /// Connections to the database whose other end says nothing any more
+    /// Connections to the database whose other end does not respond any more
     PostgresHalfOpen,
     /// DynamoDB is restarted
     Dynamodb,
-    /// Records that nobody can read, and old ones once more
+    /// Records that cannot be decoded, and old ones sent again
     BadRecords,
 }
 
@@ -88,11 +88,11 @@ pub(crate) struct Happened {
     pub(crate) to: DateTime<Utc>,
 }
 
-/// Where faults happen. A fault takes the parts that it breaks for itself.
+/// Where faults happen. A fault locks the parts that it affects.
 pub(crate) struct Stage {
     pub(crate) load: Arc<Load>,
     pub(crate) database: PgPool,
-    /// Where the topic ended when the run began.
+    /// The ends of the topic's partitions when the run began.
     topic: BTreeMap<i32, i64>,
     happened: Mutex<Vec<Happened>>,
     injected: Mutex<Vec<Injected>>,
@@ -103,12 +103,12 @@ pub(crate) struct Stage {
     consumers: AsyncMutex<()>,
     postgres: AsyncMutex<()>,
     dynamodb: AsyncMutex<()>,
-    /// The orchestrator does one thing at a time.
+    /// The orchestrator can only do one thing at a time.
     orchestrator: AsyncMutex<()>,
 }
 
 impl Stage {
-    /// Nothing is broken yet.
+    /// A stage before any fault.
     pub(crate) fn new(
         load: Arc<Load>,
         database: PgPool,
@@ -122,7 +122,7 @@ impl Stage {
             happened: Mutex::default(),
             injected: Mutex::default(),
             under_way: Mutex::default(),
-            // Other choices than the clients'.
+            // Independent of the clients' choices.
             random: Mutex::new(fastrand::Rng::with_seed(!seed)),
             billing: AsyncMutex::default(),
             kafka: AsyncMutex::default(),
@@ -133,19 +133,19 @@ impl Stage {
         }
     }
 
-    /// Everything that has happened.
+    /// All faults so far.
     pub(crate) fn happened(&self) -> Vec<Happened> {
         let happened = self.happened.lock();
         happened.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Every record that was put on the topic.
+    /// Every record that was injected into the topic.
     pub(crate) fn injected(&self) -> Vec<Injected> {
         let injected = self.injected.lock();
         injected.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How often each of these has happened.
+    /// How often each of these faults has happened.
     pub(crate) fn tally(&self, kinds: &[FaultKind]) -> BTreeMap<FaultKind, u32> {
         let mut tally: BTreeMap<_, _> = kinds.iter().map(|kind| (*kind, 0)).collect();
         for happened in self.happened() {
@@ -154,7 +154,7 @@ impl Stage {
         tally
     }
 
-    /// What is broken right now.
+    /// The faults that are happening right now.
     pub(crate) fn under_way(&self) -> Vec<String> {
         let under_way = self.under_way.lock();
         let under_way = under_way.unwrap_or_else(PoisonError::into_inner);
@@ -167,22 +167,21 @@ impl Stage {
         &self.load.clinic
     }
 
-    /// A random generator for one fault, so that it does not matter what others draw
-    /// meanwhile.
+    /// A random number generator for one fault, independent of what others draw meanwhile.
     fn random(&self) -> fastrand::Rng {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         random.fork()
     }
 
-    /// Starts a service again.
+    /// Restarts a service.
     async fn restart(&self, restart: Restart) -> Result<()> {
         let _turn = self.orchestrator.lock().await;
         tokio::task::spawn_blocking(move || restart.now())
             .await
-            .context("a service did not start again")
+            .context("a service did not restart")
     }
 
-    /// Breaks something in this way, and has it whole again at the end.
+    /// Causes a fault of this kind, and repairs it at the end.
     async fn happen(&self, kind: FaultKind) -> Result<()> {
         let random = &mut self.random();
         match kind {
@@ -206,7 +205,7 @@ impl Stage {
         .with_context(|| kind.name())
     }
 
-    /// Notes that a fault begins, once it has the parts that it needs.
+    /// Records that a fault begins, once it has locked the parts that it needs.
     fn begin(&self, kind: FaultKind) -> UnderWay<'_> {
         let under_way = self.under_way.lock();
         let mut under_way = under_way.unwrap_or_else(PoisonError::into_inner);
@@ -219,7 +218,7 @@ impl Stage {
     }
 }
 
-/// A fault, until it is over.
+/// A fault while it lasts.
 struct UnderWay<'a> {
     stage: &'a Stage,
     kind: FaultKind,
@@ -241,11 +240,11 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Has every kind happen at least so often, in an order of chance, and goes on until there
-/// are as many changes as there shall be.
+/// Causes every kind of fault at least `each` times, in random order, and goes on until there are
+/// enough changes.
 ///
 /// # Errors
-/// If something cannot be broken, or not be mended.
+/// If a fault cannot be caused or repaired.
 pub(crate) async fn happen(stage: &Stage, kinds: &[FaultKind], each: u32) -> Result<()> {
     let mut deck = Vec::new();
     for _ in 0..each {
@@ -255,14 +254,14 @@ pub(crate) async fn happen(stage: &Stage, kinds: &[FaultKind], each: u32) -> Res
     }
     deck.reverse();
     let deck = Mutex::new(deck);
-    // On this task, where a fault that cannot be mended ends the run.
+    // On this task, so that a fault that cannot be repaired ends the run.
     let lanes = (0..LANES).map(|_| lane(stage, &deck, kinds));
     try_join_all(lanes).await.map(drop)
 }
 
 async fn lane(stage: &Stage, deck: &Mutex<Vec<FaultKind>>, kinds: &[FaultKind]) -> Result<()> {
     let mut random = stage.random();
-    // The clients begin with a system that is whole.
+    // The clients start with a healthy system.
     while stage.load.acknowledged.load(Ordering::Relaxed) < 10 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -272,7 +271,7 @@ async fn lane(stage: &Stage, deck: &Mutex<Vec<FaultKind>>, kinds: &[FaultKind]) 
         let kind = match next.or_else(|| random.choice(kinds.iter().copied())) {
             Some(kind) if next.is_some() || !stage.load.is_enough() => kind,
             Some(_) => return Ok(()),
-            // Without faults the clients just work.
+            // Without faults, the clients just go on.
             None if stage.load.is_enough() => return Ok(()),
             None => continue,
         };
@@ -280,8 +279,8 @@ async fn lane(stage: &Stage, deck: &Mutex<Vec<FaultKind>>, kinds: &[FaultKind]) 
     }
 }
 
-/// Mends what does not mend itself when this program is interrupted: what was killed or
-/// frozen is dealt with by its guard, a table that was renamed is not.
+/// Repairs what is not repaired automatically when this program is interrupted: guards deal with
+/// killed or frozen processes, but not with a renamed table.
 pub(crate) async fn heal_after_interruption() {
     let healed = match store::pool("faults") {
         Ok(database) => heal(&database).await,
@@ -292,8 +291,8 @@ pub(crate) async fn heal_after_interruption() {
     }
 }
 
-/// For a few seconds these processes stand still for moments, so that what they do takes longer:
-/// some of those who wait for them run into their time limit, others just do not.
+/// Freezes these processes repeatedly for a few seconds, so that their work takes longer: some of
+/// their callers reach their timeout, others just do not.
 async fn slow_down<P>(
     random: &mut fastrand::Rng,
     processes: impl AsyncFn() -> Result<P>,
@@ -312,7 +311,7 @@ where
     Ok(())
 }
 
-/// The stack as it is now: what was started again has another process.
+/// The current stack: restarted services have new processes.
 fn stack() -> Result<Stack> {
     Ok(Stack::from_env()?)
 }

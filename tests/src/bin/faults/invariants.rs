@@ -1,5 +1,5 @@
-//! What has to hold after the run, whatever broke. Every check is a function of the ledger
-//! and of what was observed, and names what is wrong.
+//! What must hold after the run, whatever failed. Every check is a function of the ledger and the
+//! observations, and lists the violations.
 
 mod answers;
 mod changes;
@@ -14,17 +14,17 @@ use uuid::Uuid;
 
 use crate::{drain::Stuck, ledger::Change, observation::Observation};
 
-/// Something that has to hold, and whether it did.
+/// An invariant, and whether it held.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Invariant {
-    /// In words.
+    /// The invariant in words.
     pub(crate) name: &'static str,
-    /// How many things were looked at.
+    /// How many things were checked.
     pub(crate) checked: usize,
-    /// What is wrong, by ids.
+    /// The violations, by id.
     pub(crate) violations: Vec<String>,
-    /// What is worth to be known though nothing is wrong with it.
+    /// Information about what is not a violation.
     pub(crate) notes: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ impl Invariant {
         }
     }
 
-    /// One more thing was looked at.
+    /// Counts one check.
     fn check(&mut self, holds: bool, violation: impl FnOnce() -> String) {
         self.checked += 1;
         if !holds {
@@ -47,13 +47,13 @@ impl Invariant {
     }
 }
 
-/// Everything that is looked at, arranged by patient.
+/// Everything to be checked, grouped by patient.
 struct Evidence<'a> {
     changes: &'a [Change],
     observed: &'a Observation,
     /// The records of each patient, in their order on the topic.
     records: HashMap<Uuid, Vec<&'a PatientRecord>>,
-    /// As above, each event once: where it came first.
+    /// The same, each event once, at its first occurrence.
     events: HashMap<Uuid, Vec<&'a PatientRecord>>,
 }
 

@@ -1,4 +1,4 @@
-//! What each client wanted, and what it was told became of it.
+//! What each client requested, and the outcome that it was told.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use system_tests::{NewPatient, Patient};
 use uuid::Uuid;
 
-/// What a client wants with a patient.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Kind {
@@ -27,51 +27,51 @@ impl Kind {
     }
 }
 
-/// A change that a client asked for, under one idempotency key.
+/// A change that a client requested, with one idempotency key.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Change {
-    /// Names it in the report.
+    /// Its name in the report.
     pub(crate) name: String,
     pub(crate) kind: Kind,
     /// The `Idempotency-Key` of all its attempts.
     pub(crate) key: Uuid,
-    /// Whom it changes; for a creation, whom it made, as far as the client knows.
+    /// The patient; for a creation, the created patient, if the client knows.
     pub(crate) patient_id: Option<Uuid>,
-    /// What the patient shall be like. No two changes want the same, so that what is found
-    /// tells whose work it is.
+    /// The requested data. No two changes request the same, so that stored data identifies the
+    /// change that made it.
     #[serde(skip)]
     pub(crate) wanted: Option<NewPatient>,
-    /// Whether it was only to happen to one version of the patient.
+    /// Whether it was conditional on one version of the patient.
     pub(crate) conditional: bool,
-    /// When it was asked for first.
+    /// When it was first requested.
     pub(crate) begun: DateTime<Utc>,
     pub(crate) attempts: u32,
     pub(crate) outcome: Outcome,
 }
 
-/// What the client knows.
+/// The outcome as far as the client knows.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "is", rename_all = "camelCase")]
 pub(crate) enum Outcome {
-    /// The API said that it has happened.
+    /// The API reported success.
     Acknowledged {
         /// The patient after it, unless they are deleted.
         #[serde(skip)]
         patient: Option<Box<Patient>>,
     },
-    /// The API said that it does not happen.
+    /// The API rejected it.
     Refused {
         status: u16,
         /// The problem's type.
         problem: String,
     },
-    /// The client went away before there was an answer.
+    /// The client left before there was a response.
     Unknown,
 }
 
 impl Change {
-    /// The patient after it, as the API told.
+    /// The patient after the change, as returned by the API.
     pub(crate) fn acknowledged(&self) -> Option<&Patient> {
         match &self.outcome {
             Outcome::Acknowledged { patient } => patient.as_deref(),
@@ -79,29 +79,29 @@ impl Change {
         }
     }
 
-    /// Whether the API said that it has happened.
+    /// Whether the API reported success.
     pub(crate) const fn is_acknowledged(&self) -> bool {
         matches!(self.outcome, Outcome::Acknowledged { .. })
     }
 
-    /// Whether nobody knows what became of it.
+    /// Whether the outcome is unknown.
     pub(crate) const fn is_unknown(&self) -> bool {
         matches!(self.outcome, Outcome::Unknown)
     }
 }
 
-/// All changes that are over.
+/// All finished changes.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<Vec<Change>>);
 
 impl Ledger {
-    /// Writes down what became of a change.
+    /// Adds a finished change.
     pub(crate) fn add(&self, change: Change) {
         let mut changes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         changes.push(change);
     }
 
-    /// How many changes are over.
+    /// The number of finished changes.
     pub(crate) fn len(&self) -> usize {
         let changes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         changes.len()

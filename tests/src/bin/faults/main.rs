@@ -1,6 +1,6 @@
-//! `faults`: has clients change patients while one part of the system after the other is
-//! killed, frozen or fed with nonsense, and checks afterwards that nothing of what the
-//! clients were told is lost, doubled or out of order.
+//! `faults`: lets clients change patients while one part of the system after another is killed,
+//! frozen or fed with garbage, and then checks that nothing the clients were told is lost,
+//! duplicated or out of order.
 
 mod clients;
 mod drain;
@@ -36,38 +36,38 @@ use crate::{
     say::say,
 };
 
-/// What a shell reports for a program that Ctrl-C has ended.
+/// The exit code of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
 
-/// Show that what the API acknowledged is never lost, doubled or reordered
+/// Show that what the API acknowledged is never lost, duplicated or reordered
 ///
-/// Works on the stack whose environment `local-stack exec` or `run` hands on, and
-/// wants it for itself: use `make faults`.
+/// Runs against the stack whose environment `local-stack exec` or `run` provides, and needs it for
+/// itself: use `make faults`.
 #[derive(Parser)]
 #[command(name = "faults", version)]
 struct Options {
-    /// How many changes the API has to acknowledge, at least [default: 1000, short: 200]
+    /// The least number of changes that the API has to acknowledge [default: 1000, short: 200]
     #[arg(long)]
     changes: Option<u64>,
-    /// How many clients change patients at the same time
+    /// The number of clients that change patients at the same time
     #[arg(long, default_value = "8")]
     clients: NonZeroUsize,
-    /// Repeats the random choices of an earlier run
+    /// Repeat the random choices of an earlier run
     #[arg(long)]
     seed: Option<u64>,
-    /// How often each fault happens, at least [default: 3, short: 1]
+    /// How often each fault happens at least [default: 3, short: 1]
     #[arg(long)]
     faults_each: Option<u32>,
-    /// No other faults than these
+    /// Only these faults
     #[arg(long, value_delimiter = ',')]
     only: Vec<FaultKind>,
-    /// Not these faults
+    /// All faults except these
     #[arg(long, value_delimiter = ',')]
     skip: Vec<FaultKind>,
-    /// A minute or two
+    /// A short run of a minute or two
     #[arg(long)]
     short: bool,
-    /// The patients, with Synthea's columns
+    /// The file of patients, with Synthea's columns
     #[arg(long, default_value = "data/synthea/patients.csv")]
     file: PathBuf,
 }
@@ -102,7 +102,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            let what = style("The run broke off:").for_stderr().red().bold();
+            let what = style("The run was aborted:").for_stderr().red().bold();
             say(&format!("{what} {error:#}"));
             ExitCode::FAILURE
         }
@@ -126,7 +126,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
     drain
         .wait()
         .await
-        .context("the stack is not at rest before the run")?;
+        .context("the stack is not idle before the run")?;
 
     let load = Load::new(Arc::clone(&clinic), rows, seed, options.changes());
     let baseline = Baseline::take(&clinic, &database, &load).await?;
@@ -185,7 +185,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
     })
 }
 
-/// Between these, at random.
+/// A random duration between these milliseconds.
 fn between(random: &mut fastrand::Rng, least: u64, most: u64) -> Duration {
     Duration::from_millis(random.u64(least..=most))
 }

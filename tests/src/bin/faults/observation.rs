@@ -1,4 +1,4 @@
-//! What is there after the run, looked up wherever it can be seen.
+//! The state of the system after the run, read from everywhere it is visible.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -19,19 +19,19 @@ use crate::{
     requests::Log,
 };
 
-/// How many patients are looked up at the same time.
+/// How many patients are read concurrently.
 const AT_A_TIME: usize = 8;
 
-/// How often the dead-letter queue is looked into without finding anything of this run. Up
-/// to ten letters of others are seen with each look, and come back two seconds later.
+/// How many receives from the dead-letter queue may find nothing of this run. Each one sees up to
+/// ten letters of others, which reappear two seconds later.
 const EMPTY_LOOKS: u32 = 10;
 
-/// How often something happened on each day, by what it was: `created`, an age band, …
+/// How often something happened on each day, by kind: `created`, an age band, …
 pub(crate) type Counts = BTreeMap<NaiveDate, BTreeMap<String, i64>>;
 
-/// What was there before, and is nothing of this run's.
+/// What existed before the run.
 pub(crate) struct Baseline {
-    /// Where each partition ended.
+    /// The end of each partition.
     pub(crate) topic: BTreeMap<i32, i64>,
     first_day: NaiveDate,
     patients: HashSet<Uuid>,
@@ -39,29 +39,29 @@ pub(crate) struct Baseline {
     analytics: Counts,
 }
 
-/// What is there after the run.
+/// The state after the run.
 #[derive(Default)]
 pub(crate) struct Observation {
-    /// The topic's events in their order, without those that this program has put there.
+    /// The topic's events in their order, without those that this program injected.
     pub(crate) records: Vec<PatientRecord>,
-    /// The patients as the API shows them, or that they are not there.
+    /// The patients as returned by the API, or `None` for a 404.
     pub(crate) patients: HashMap<Uuid, Option<Patient>>,
     /// The version of every patient in the database.
     pub(crate) rows: HashMap<Uuid, i64>,
-    /// How often each of these actions on a patient is on record as done: the first answer,
-    /// and each time that it was given again.
+    /// How often each of these actions on a patient is recorded as succeeded: once for the first
+    /// response, and once for each replay.
     pub(crate) on_record: HashMap<(Uuid, String), i64>,
-    /// Whether no record of the audit trail is missing or was changed.
+    /// Whether the audit trail is intact.
     pub(crate) trail_is_intact: bool,
     /// The states of the billing accounts of each patient.
     pub(crate) accounts: HashMap<Uuid, Vec<String>>,
-    /// What analytics say more than before.
+    /// What was added to the analytics.
     pub(crate) analytics: Counts,
     /// The states of the notifications of each patient.
     pub(crate) notifications: HashMap<Uuid, Vec<String>>,
-    /// When messages to an address were taken by SES.
+    /// When SES accepted messages to an address.
     pub(crate) mails: HashMap<String, Vec<DateTime<Utc>>>,
-    /// What consumers have put aside, of this run.
+    /// What consumers set aside during this run.
     pub(crate) letters: Vec<DeadLetter>,
     pub(crate) injected: Vec<Injected>,
     pub(crate) faults: Vec<Happened>,
@@ -94,10 +94,10 @@ struct Notification {
 }
 
 impl Baseline {
-    /// Looks before anything happens.
+    /// Reads the state before the run.
     ///
     /// # Errors
-    /// If the system is not there.
+    /// If a part of the system cannot be read.
     pub(crate) async fn take(clinic: &Clinic, database: &PgPool, load: &Load) -> Result<Self> {
         let first_day = Utc::now().date_naive();
         Ok(Self {
@@ -111,10 +111,10 @@ impl Baseline {
 }
 
 impl Observation {
-    /// Looks at everything.
+    /// Reads the state after the run.
     ///
     /// # Errors
-    /// If some part of the system cannot be looked at.
+    /// If a part of the system cannot be read.
     pub(crate) async fn take(
         clinic: &Clinic,
         database: &PgPool,
@@ -247,8 +247,8 @@ async fn notifications(load: &Load, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid
         .await
 }
 
-/// The answer, unless there is nothing of that kind. After all that has happened, a part
-/// of the system may need a second attempt.
+/// The response, or `None` for a 404. After all the faults, a part of the system may need a second
+/// attempt.
 async fn look_up(load: &Load, path: &str) -> Result<Option<Answer>> {
     let attempts = ConstantBuilder::default()
         .with_delay(Duration::from_millis(500))
@@ -258,7 +258,7 @@ async fn look_up(load: &Load, path: &str) -> Result<Option<Answer>> {
         match answer.status {
             200 => Ok(Some(answer)),
             404 => Ok(None),
-            status => anyhow::bail!("GET {path} answers {status}"),
+            status => anyhow::bail!("GET {path} returned {status}"),
         }
     };
     attempt.retry(attempts).await
@@ -275,7 +275,7 @@ async fn mails(clinic: &Clinic) -> HashMap<String, Vec<DateTime<Utc>>> {
     mails
 }
 
-/// What was put aside of what was injected, and of what was said of the patients.
+/// The dead letters about injected records and about the patients.
 async fn letters(
     clinic: &Clinic,
     injected: &[Injected],

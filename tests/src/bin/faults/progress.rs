@@ -1,4 +1,4 @@
-//! How far the run is, for whoever watches.
+//! Progress of the run, for people watching.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -9,10 +9,10 @@ use tokio::task::AbortHandle;
 
 use crate::{clients::Load, faults::Stage, say::say};
 
-/// How often there is a sign of life.
+/// How often progress is printed.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
-/// Tells now and then how it goes, until it is stopped.
+/// Prints progress regularly, until it is aborted.
 pub(crate) fn watch(load: Arc<Load>, stage: Arc<Stage>, begun: Instant) -> AbortHandle {
     let watch = tokio::spawn(async move {
         loop {

@@ -1,4 +1,4 @@
-//! What the run has shown, for people and for programs.
+//! The result of the run, for people and for programs.
 
 use std::{collections::BTreeMap, fmt, fs, io::Write as _, path::Path, sync::atomic::Ordering};
 
@@ -16,10 +16,10 @@ use crate::{
     requests::Latency,
 };
 
-/// How many violations of each invariant are shown; the file has all.
+/// How many violations of each invariant are printed; the file has all.
 const SHOWN: usize = 5;
 
-/// All about one run.
+/// The report of one run.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
@@ -27,7 +27,7 @@ pub(crate) struct Report {
     pub(crate) seed: u64,
     pub(crate) begun_at: DateTime<Utc>,
     pub(crate) clients: usize,
-    /// How long the clients were at work.
+    /// How long the clients were running.
     pub(crate) seconds_under_load: f64,
     /// Until everything was checked.
     pub(crate) seconds: f64,
@@ -41,7 +41,7 @@ pub(crate) struct Report {
     pub(crate) ledger: Vec<Change>,
 }
 
-/// How many changes came to which end.
+/// The numbers of changes by outcome.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Changes {
@@ -57,7 +57,7 @@ pub(crate) struct Changes {
 }
 
 impl Report {
-    /// What the clients went through.
+    /// The part of the report about the clients.
     pub(crate) fn of(load: &Load, observation: &Observation) -> Self {
         let ledger = load.ledger.changes();
         let acknowledged = |kind| {
@@ -87,14 +87,14 @@ impl Report {
         }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether all invariants hold.
     pub(crate) fn holds(&self) -> bool {
         self.invariants
             .iter()
             .all(|invariant| invariant.violations.is_empty())
     }
 
-    /// Writes the report, and the ledger beside it: what is wrong is found there by name.
+    /// Writes the report, and beside it the ledger, in which violations can be looked up by name.
     ///
     /// # Errors
     /// If the files cannot be written.
@@ -138,7 +138,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{acknowledged} changes acknowledged ({created} created, {updated} updated, {deleted} \
-             deleted), {refused} refused, {unknown} unknown; {requests} answers, {retries} retries. \
+             deleted), {refused} rejected, {unknown} unknown; {requests} responses, {retries} retries. \
              Latency: p50 {p50:.0} ms, p99 {p99:.0} ms, longest {max:.0} ms.\n",
         )?;
         let mut faults = table(["fault", "happened"]);
@@ -162,7 +162,7 @@ impl fmt::Display for Report {
         }
         for invariant in &self.invariants {
             if !invariant.violations.is_empty() {
-                writeln!(f, "\nBROKEN: {}", invariant.name)?;
+                writeln!(f, "\nVIOLATED: {}", invariant.name)?;
             }
             for violation in invariant.violations.iter().take(SHOWN) {
                 writeln!(f, "  {violation}")?;

@@ -1,5 +1,5 @@
-//! Every single request of the clients, whatever became of it: how long it took, and
-//! whether its answer was one that the API promises to give.
+//! Every single request of the clients, whatever its outcome: how long it took, and whether its
+//! response was one that the API promises.
 
 use std::{
     collections::BTreeMap,
@@ -12,29 +12,29 @@ use system_tests::{Answer, Problem};
 
 use crate::ledger::Kind;
 
-/// After this long the gateway has given up on every request.
+/// After this time, the gateway has given up on any request.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// What went over the wire so far.
+/// All requests so far.
 #[derive(Debug, Default)]
 pub(crate) struct Requests(Mutex<Log>);
 
 /// See [`Requests`].
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Log {
-    /// How long each answer took.
+    /// How long each response took.
     pub(crate) times: Vec<Duration>,
-    /// How many answers had which status, by what was asked for.
+    /// The number of responses by status and kind of change.
     pub(crate) statuses: BTreeMap<(u16, Kind), u64>,
-    /// How many requests stayed without an answer: connections that broke.
+    /// The number of requests without a response: broken connections.
     pub(crate) unanswered: u64,
-    /// Answers that took too long.
+    /// Responses that took too long.
     pub(crate) slow: Vec<String>,
-    /// Errors that are no problem documents.
+    /// Errors that are not problem documents.
     pub(crate) bare_errors: Vec<String>,
 }
 
-/// How long answers took, in milliseconds.
+/// How long responses took, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Latency {
@@ -44,7 +44,7 @@ pub(crate) struct Latency {
 }
 
 impl Requests {
-    /// A request was answered.
+    /// Counts a request with a response.
     pub(crate) fn answered(&self, change: &str, kind: Kind, answer: &Answer, time: Duration) {
         let what = || format!("{change} ({})", kind.function());
         self.note(|log| {
@@ -61,7 +61,7 @@ impl Requests {
         });
     }
 
-    /// A request was not answered.
+    /// Counts a request without a response.
     pub(crate) fn unanswered(&self, change: &str, kind: Kind, time: Duration) {
         self.note(|log| {
             log.unanswered += 1;
@@ -74,14 +74,14 @@ impl Requests {
         });
     }
 
-    /// How many answers of this kind had this status so far.
+    /// How many responses of this kind had this status so far.
     pub(crate) fn count(&self, kind: Kind, status: u16) -> u64 {
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = log.statuses.get(&(status, kind));
         count.copied().unwrap_or_default()
     }
 
-    /// All of it.
+    /// A copy of the log.
     pub(crate) fn log(&self) -> Log {
         self.0
             .lock()
@@ -95,7 +95,7 @@ impl Requests {
 }
 
 impl Log {
-    /// How long the answers took.
+    /// Percentiles of the response times.
     pub(crate) fn latency(&self) -> Latency {
         let mut times = self.times.clone();
         times.sort_unstable();
@@ -112,7 +112,7 @@ impl Log {
     }
 }
 
-/// The problem document that the answer is, if it is one.
+/// The response's problem document, if it is one.
 pub(crate) fn problem(answer: &Answer) -> Option<Problem> {
     let is_one = answer
         .headers
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_is_a_time_that_was_measured() {
+    fn percentiles_are_measured_times() {
         let log = Log {
             times: (1..=200).rev().map(Duration::from_millis).collect(),
             ..Log::default()

@@ -1,9 +1,9 @@
-//! What whoever watches is told.
+//! Messages for people watching.
 
 use console::Term;
 
-/// Says something.
+/// Prints a line to standard error.
 pub(crate) fn say(line: &str) {
-    // Where nobody can be told, there is nobody to tell that.
+    // If this fails, there is nobody to report it to.
     let _ = Term::stderr().write_line(line);
 }

@@ -1,4 +1,4 @@
-//! The API: logged in, and patient with it.
+//! The API, with login and retries.
 
 use std::time::{Duration, Instant};
 
@@ -14,36 +14,36 @@ use uuid::Uuid;
 
 use crate::journal::Outcome;
 
-/// How long one call may take.
+/// The timeout of one call.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long before its end a token is not used any more.
+/// How long before its expiry a token is renewed.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// How often a call is tried that did not get an answer, or one that asks to come back.
+/// How often a call is tried that gets no response, or one that asks to retry.
 const ATTEMPTS: usize = 6;
 
-/// Whom to log in as.
+/// The user to log in as.
 pub(crate) struct Credentials {
     pub(crate) email: String,
     pub(crate) password: SecretString,
 }
 
-/// Why a patient is neither registered nor refused.
+/// Why a patient was neither registered nor rejected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("the API cannot be reached")]
     Unreachable(#[source] reqwest::Error),
-    #[error("the API cannot answer right now (status {0})")]
+    #[error("the API is unavailable right now (status {0})")]
     Unavailable(StatusCode),
-    #[error("the API refuses the log-in (status {0})")]
+    #[error("the API rejects the login (status {0})")]
     LogIn(StatusCode),
     #[error(
-        "the user's role does not allow to register patients, or not without welcoming them \
+        "the user's role may not register patients, or not without welcoming them \
          (--welcome)"
     )]
     NotAllowed,
-    #[error("the API answered in a way that this program does not know (status {0})")]
+    #[error("the API gave an unexpected response (status {0})")]
     Unknown(StatusCode),
 }
 
@@ -53,7 +53,7 @@ impl ApiError {
     }
 }
 
-/// The API, for somebody who is logged in.
+/// The API, with a logged-in user.
 pub(crate) struct Api {
     http: Client,
     url: String,
@@ -88,10 +88,10 @@ struct Problem {
 }
 
 impl Api {
-    /// Logs in. Patients are to be welcomed, or not.
+    /// Logs in. `welcome` is whether patients get a welcome message.
     ///
     /// # Errors
-    /// If that does not work.
+    /// If that fails.
     pub(crate) async fn log_in(
         url: &str,
         credentials: Credentials,
@@ -109,16 +109,15 @@ impl Api {
         })
     }
 
-    /// Where it is.
+    /// The URL of the API.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Registers a patient. A patient whose first answer was lost on the way counts as one
-    /// who was already there.
+    /// Registers a patient. A patient whose first response was lost counts as already existing.
     ///
     /// # Errors
-    /// If there is no telling what is with the patient.
+    /// If the outcome is unknown.
     pub(crate) async fn create(&self, patient: &NewPatient) -> Result<Outcome, ApiError> {
         let pauses = ExponentialBuilder::default()
             .with_jitter()
@@ -159,8 +158,7 @@ impl Api {
             .map_err(ApiError::Unreachable)
     }
 
-    /// A token in the place of this one. Of several callers one logs in, and the others
-    /// take what it has got.
+    /// Replaces this token. Of several callers, one logs in, and the others use its token.
     async fn renew(&self, old: &Token) -> Result<Token, ApiError> {
         let mut current = self.token.lock().await;
         if current.text.expose_secret() == old.text.expose_secret() {

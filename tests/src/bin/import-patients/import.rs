@@ -1,4 +1,4 @@
-//! The import itself: row after row, several at a time.
+//! The import itself: row by row, several at a time.
 
 use std::{
     future::ready,
@@ -21,21 +21,21 @@ use crate::{
     report::{Report, ReportedRow},
 };
 
-/// What an import works with.
+/// The settings of an import.
 pub(crate) struct Import {
-    /// Where the patients go.
+    /// The API that the patients are sent to.
     pub(crate) api: Api,
-    /// How many at the same time.
+    /// The number of rows in progress at the same time.
     pub(crate) concurrency: usize,
-    /// How many rows at most, of those that are not done with.
+    /// The most rows to process, of those that are not settled.
     pub(crate) limit: usize,
-    /// Set when it is to stop.
+    /// Set when the import should stop.
     pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl Import {
-    /// Imports every row that is not done with. Stops early when it is told to, and with
-    /// the first row that the API cannot say anything about: the next run goes on there.
+    /// Imports every row that is not settled. Stops early when told to, and at the first row whose
+    /// outcome is unknown: the next run continues there.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -104,7 +104,7 @@ impl Import {
     }
 
     async fn settle(&self, row: Row) -> Result<Outcome, ApiError> {
-        // The API has no word for it, so that everything would be done for them as for others.
+        // The API cannot record a death, so they would be treated like any other patient.
         if let Some(day) = row.died {
             let reason = format!("died on {day}");
             return Ok(Outcome::LeftOut { reason });

@@ -1,7 +1,7 @@
-//! What became of each row, written down as soon as it is known.
+//! The outcome of each row, written as soon as it is known.
 //!
-//! The first line names the file and the API; every other line is one row. A line that a crash has cut
-//! off is forgotten, and its row tried again: the API knows what it has.
+//! The first line names the file and the API; every other line is one row. A line that was cut off
+//! by a crash is ignored, and its row tried again: the API knows which patients it has.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What became of a row for good.
+/// The final outcome of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "outcome",
@@ -24,42 +24,42 @@ use uuid::Uuid;
 pub(crate) enum Outcome {
     /// The patient was registered.
     Created {
-        /// As whom.
+        /// The patient's id.
         patient_id: Uuid,
     },
-    /// A patient of this e-mail address is there already.
+    /// A patient with this e-mail address exists already.
     AlreadyThere,
-    /// Nobody whom a clinic treats.
+    /// The patient is skipped, because a clinic does not treat them.
     LeftOut {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The patient cannot be registered as they are.
+    /// The patient cannot be registered with this data.
     Refused {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// A row that is done with.
+/// A settled row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// The line of the file that it begins in, from 1.
+    /// The line of the file where the row begins, from 1.
     pub(crate) line: u64,
-    /// What the file calls it.
+    /// The id of the row in the file.
     pub(crate) id: String,
-    /// What became of it.
+    /// The outcome.
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
 }
 
-/// Which import it is.
+/// What identifies an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Subject {
-    /// From where.
+    /// The file that is imported.
     pub(crate) file: PathBuf,
-    /// Where to.
+    /// The API that it is imported into.
     pub(crate) api_url: String,
 }
 
@@ -70,8 +70,8 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of this import, or begins one. The journal of another import says
-    /// nothing about this one, and is put aside.
+    /// Opens the journal of this import, or creates one. The journal of another import does not
+    /// apply, and is moved aside.
     ///
     /// # Errors
     /// If the file cannot be read or written.
@@ -119,17 +119,17 @@ impl Journal {
         Ok(journal)
     }
 
-    /// What the file calls the rows that are done with.
+    /// The ids of the settled rows.
     pub(crate) fn ids(&self) -> HashSet<String> {
         self.entries.keys().cloned().collect()
     }
 
-    /// Every row that is done with.
+    /// The settled rows.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }
 
-    /// Writes down that a row is done with.
+    /// Adds a settled row.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_known_the_next_time() {
+    fn settled_rows_are_known_to_the_next_run() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/report.journal");
         let entries = [
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_off_is_forgotten() {
+    fn a_truncated_line_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.journal");
         let mut journal = Journal::open(&path, &subject()).unwrap();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_of_another_import_says_nothing_about_this_one() {
+    fn the_journal_of_another_import_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.journal");
         let mut journal = Journal::open(&path, &subject()).unwrap();

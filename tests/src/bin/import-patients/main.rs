@@ -1,7 +1,7 @@
 //! `import-patients`: creates the patients of a Synthea CSV file through the API.
 //!
-//! What became of each row is written to a journal beside the report as soon as it is
-//! known, so that an import that was interrupted in whatever way goes on where it was.
+//! The outcome of each row is written to a journal beside the report as soon as it is known, so
+//! that an interrupted import resumes where it stopped.
 
 mod api;
 mod import;
@@ -32,40 +32,40 @@ use crate::{
     report::Report,
 };
 
-/// What a shell reports for a program that Ctrl-C has ended.
+/// The exit code of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
 
 /// Create patients from a Synthea CSV file through the API
 ///
-/// Without --api-url, --email or --password, those of the running local stack are used,
-/// as `local-stack exec` hands them on. Run it again after an interruption: rows
-/// that are done are not done again. Rows of the dead are left out.
+/// Without --api-url, --email or --password, those of the running local stack are used, which
+/// `local-stack exec` provides. Run it again after an interruption: rows that are settled are not
+/// processed again. Patients who have died are skipped.
 #[derive(Parser)]
 #[command(name = "import-patients", version)]
 struct Arguments {
-    /// The rows, with Synthea's columns
+    /// The file of patients, with Synthea's columns
     #[arg(long, default_value = "data/synthea/patients.csv")]
     file: PathBuf,
-    /// Where the API is
+    /// The URL of the API
     #[arg(long)]
     api_url: Option<String>,
-    /// Whom to log in as
+    /// The e-mail address to log in with
     #[arg(long)]
     email: Option<String>,
-    /// Their password; better in the environment, where nobody sees it
+    /// The password; better set in the environment, where nobody sees it
     #[arg(long, env = "IMPORT_PASSWORD", hide_env_values = true)]
     password: Option<SecretString>,
     /// How many patients to create at the same time
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
-    /// How many rows to go through that are not done yet; all without it
+    /// The most rows to process that are not settled yet [default: all]
     #[arg(long)]
     limit: Option<usize>,
-    /// Have everybody sent a welcome; otherwise nobody hears of it, and only an administrator
+    /// Send every patient a welcome message. Without it, nobody gets one, and only an administrator
     /// may import
     #[arg(long)]
     welcome: bool,
-    /// Where to write the report, as JSON; the journal is beside it
+    /// Where to write the report, as JSON; the journal is written beside it
     #[arg(long, default_value = "import-report.json")]
     report: PathBuf,
 }
@@ -75,7 +75,7 @@ async fn main() -> ExitCode {
     let outcome = run(&Arguments::parse()).await;
     outcome.unwrap_or_else(|error| {
         let line = format!("{} {error:#}", style("error:").red().bold().for_stderr());
-        // Where nobody can be told, there is nobody to tell that.
+        // If this fails, there is nobody to report it to.
         let _ = Term::stderr().write_line(&line);
         ExitCode::FAILURE
     })
@@ -108,7 +108,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Where to import to, and as whom. The stack is asked only for what was not said.
+/// The API and the credentials. The stack is only read for what the arguments do not set.
 fn target(arguments: &Arguments) -> anyhow::Result<(String, Credentials)> {
     let said = (&arguments.api_url, &arguments.email, &arguments.password);
     if let (Some(api_url), Some(email), Some(password)) = said {
@@ -139,8 +139,8 @@ fn journal_path(report: &Path) -> PathBuf {
     report.with_extension("journal")
 }
 
-/// Set by the first Ctrl-C, which lets the rows that are on their way arrive. The second
-/// does not wait for them.
+/// Set by the first Ctrl-C, after which the rows in flight are completed. The second one does not
+/// wait for them.
 fn stop_on_signals() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);

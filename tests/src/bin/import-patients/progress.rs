@@ -1,4 +1,4 @@
-//! How far the import is: a bar on a terminal, a line now and then elsewhere.
+//! Progress of the import: a bar on a terminal, otherwise a line now and then.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::journal::Outcome;
 
-/// How often there is a sign of life where no bar can be drawn.
+/// How often a line is printed if no bar can be drawn.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
-/// What is shown.
+/// The progress display.
 pub(crate) struct Progress {
     bar: ProgressBar,
     last_sign: Option<Instant>,
@@ -26,7 +26,7 @@ struct Counts {
 }
 
 impl Progress {
-    /// Of so many rows.
+    /// For this many rows.
     pub(crate) fn new(rows: u64) -> Self {
         let style = "{bar:30} {pos} of {len} rows, {msg} [{elapsed}, {eta} to go]";
         let bar = ProgressBar::new(rows).with_style(
@@ -39,14 +39,14 @@ impl Progress {
         }
     }
 
-    /// So many rows were done before.
+    /// Counts the rows that earlier runs have settled.
     pub(crate) fn skip(&mut self, rows: u64) {
         self.bar.set_position(rows);
         self.bar.reset_eta();
         self.show();
     }
 
-    /// One more row is done with.
+    /// Counts a settled row.
     pub(crate) fn settled(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Created { .. } => self.counts.created += 1,
@@ -58,7 +58,7 @@ impl Progress {
         self.show();
     }
 
-    /// Nothing more is coming.
+    /// Ends the display.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }
@@ -71,7 +71,7 @@ impl Progress {
             refused,
         } = self.counts;
         let counts = format!(
-            "{created} created, {already_there} already there, {left_out} left out, {refused} refused"
+            "{created} created, {already_there} existed already, {left_out} skipped, {refused} rejected"
         );
         self.bar.set_message(counts.clone());
         if self
@@ -84,7 +84,7 @@ impl Progress {
                 self.bar.position(),
                 self.bar.length().unwrap_or_default()
             );
-            // Where nobody can be told, there is nobody to tell that.
+            // If this fails, there is nobody to report it to.
             let _ = Term::stderr().write_line(&line);
         }
     }

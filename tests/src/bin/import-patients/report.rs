@@ -1,4 +1,4 @@
-//! What became of the file, for people and for programs.
+//! The result of the import, for people and for programs.
 
 use std::{
     fmt, fs,
@@ -9,45 +9,45 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// What became of the file, this run and earlier ones together.
+/// The result for the file, of this run and earlier ones together.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     /// The file.
     pub(crate) file: PathBuf,
-    /// Where its patients went.
+    /// The API that its patients were sent to.
     pub(crate) api_url: String,
     /// When this run began.
     pub(crate) started_at: DateTime<Utc>,
-    /// How long it took.
+    /// How long this run took.
     pub(crate) seconds: f64,
     /// How many rows the file has.
     pub(crate) rows: u64,
-    /// How many of them earlier runs were done with.
+    /// How many of them earlier runs had settled.
     pub(crate) before: u64,
     /// Patients that were registered.
     pub(crate) created: u64,
     /// Patients whose e-mail address was registered already.
     pub(crate) already_there: u64,
-    /// Rows of the dead.
+    /// Rows of patients who have died.
     pub(crate) left_out: Vec<ReportedRow>,
-    /// Rows that were refused.
+    /// Rows that were rejected.
     pub(crate) refused: Vec<ReportedRow>,
     /// Whether this run was told to stop.
     pub(crate) interrupted: bool,
-    /// Why this run had to stop, if it had to.
+    /// Why this run failed, if it did.
     pub(crate) failure: Option<String>,
 }
 
-/// A row that is no patient now, and why.
+/// A row that was not registered, and why.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReportedRow {
-    /// The line of the file that it begins in, from 1.
+    /// The line of the file where the row begins, from 1.
     pub(crate) line: u64,
-    /// What the file calls it.
+    /// The id of the row in the file.
     pub(crate) id: String,
-    /// Why.
+    /// The reason.
     pub(crate) reason: String,
 }
 
@@ -75,20 +75,20 @@ impl fmt::Display for Report {
         writeln!(f, "{} rows of {}", self.rows, self.file.display())?;
         let rates = [
             ("created", self.created),
-            ("already there", self.already_there),
-            ("left out", self.left_out.len() as u64),
-            ("refused", self.refused.len() as u64),
-            ("to be done", self.left()),
+            ("existed already", self.already_there),
+            ("skipped", self.left_out.len() as u64),
+            ("rejected", self.refused.len() as u64),
+            ("left", self.left()),
         ];
         for (name, rows) in rates {
-            writeln!(f, "  {name:<14} {rows:>7}")?;
+            writeln!(f, "  {name:<15} {rows:>7}")?;
         }
         writeln!(
             f,
-            "in {:.1} s; {} rows were done before",
+            "in {:.1} s; {} rows were settled before",
             self.seconds, self.before
         )?;
-        for (what, rows) in [("Left out", &self.left_out), ("Refused", &self.refused)] {
+        for (what, rows) in [("Skipped", &self.left_out), ("Rejected", &self.refused)] {
             if !rows.is_empty() {
                 writeln!(f, "\n{what}:")?;
             }
@@ -100,7 +100,7 @@ impl fmt::Display for Report {
             writeln!(f, "\nStopped at {failure}")?;
         }
         if self.interrupted || self.failure.is_some() {
-            writeln!(f, "\nRun it again to go on with the rows that are left.")?;
+            writeln!(f, "\nRun it again to continue with the remaining rows.")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The headers of answers, each described once.
+//! The headers of responses, each described once.
 
 use utoipa::openapi::{
     Components, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, Schema, Type,
@@ -10,18 +10,18 @@ pub(super) const WWW_AUTHENTICATE: &str = "WWW-Authenticate";
 pub(super) const ENTITY_TAG: &str = "ETag";
 pub(super) const REPLAYED: &str = "Idempotency-Replayed";
 
-/// Adds all headers to what answers share.
+/// Adds all headers to the shared components.
 pub(super) fn share(components: &mut Components) {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     let headers: [(&str, &str, Schema); 5] = [
         (
             REQUEST_ID,
-            "Names the request in the logs; quote it when you ask for help",
+            "Identifies the request in the logs; quote it when you ask for help",
             text().into(),
         ),
         (
             RETRY_AFTER,
-            "Seconds after which to try again",
+            "The number of seconds after which to try again",
             ObjectBuilder::new()
                 .schema_type(Type::Integer)
                 .minimum(Some(0))
@@ -30,12 +30,12 @@ pub(super) fn share(components: &mut Components) {
         (WWW_AUTHENTICATE, "`Bearer`", text().into()),
         (
             ENTITY_TAG,
-            "The version: for `If-Match` where something can be changed, for `If-None-Match` where it can be kept",
+            "The version: for `If-Match` if the resource can be changed, for `If-None-Match` if it can be cached",
             text().pattern(Some(r#"^(W/)?"[!#-~]*"$"#)).into(),
         ),
         (
             REPLAYED,
-            "`true` if the request had its effect when it came before, and this is the answer of then",
+            "`true` if the request took effect when it was first received, and this is the response from then",
             text().enum_values(Some(["true"])).into(),
         ),
     ];
@@ -48,7 +48,7 @@ pub(super) fn share(components: &mut Components) {
     }
 }
 
-/// The answer may have this header.
+/// Declares that the response may have this header.
 pub(super) fn add(response: &mut Response, name: &str) {
     let reference = Ref::new(format!("#/components/headers/{name}"));
     response
@@ -56,8 +56,8 @@ pub(super) fn add(response: &mut Response, name: &str) {
         .insert(name.to_owned(), RefOr::Ref(reference));
 }
 
-/// The headers of an operation's answers that are no problems: those that its handler names,
-/// as they are described for all, and those that come about around every handler.
+/// The headers of an operation's successful responses: those that its handler names, as described
+/// for all, and those that the layers around every handler add.
 pub(super) fn complete(response: &mut Response, is_repeatable: bool) {
     for shared in [ENTITY_TAG, RETRY_AFTER] {
         if response.headers.contains_key(shared) {

@@ -1,14 +1,14 @@
-//! Numbers as JavaScript has them.
+//! Numbers that suit JavaScript.
 //!
-//! Clients that are generated from `format: int64` have a `bigint`, or a text, for what is a
-//! version or a count of ours, and far below 2^53.
+//! Clients generated from `format: int64` use `bigint`, or strings, for our versions and counts,
+//! which are far below 2^53.
 
 use utoipa::openapi::{
     KnownFormat, RefOr, Schema, SchemaFormat,
     schema::{AdditionalProperties, ArrayItems},
 };
 
-/// Leaves out how many bits of ours a number has.
+/// Removes `format: int64`.
 pub(super) fn plain(schema: &mut RefOr<Schema>) {
     let RefOr::T(schema) = schema else { return };
     match schema {

@@ -1,5 +1,5 @@
-//! The problems that a client can be answered with: each described once, with an example of
-//! its own, and named by every operation that it can come from.
+//! The problems that clients can get: each described once, with its own example, and referenced by
+//! every operation that can return it.
 
 use api::{Problem, ProblemDocument, ProblemType};
 use route::Row;
@@ -16,11 +16,11 @@ use super::{has_parameter, headers};
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
-/// The tag of what has no input and needs nothing but itself.
+/// The tag of operations without input or dependencies.
 const PLATFORM: &str = "platform";
 
-/// The problems of an operation: what its handler says, in the handler's words, and what
-/// comes about around every handler. Adds them to what operations share.
+/// The problems of an operation: those that its handler documents, in the handler's words, and
+/// those that the layers around every handler cause. Adds them to the shared components.
 pub(super) fn complete(
     operation: &mut Operation,
     components: &mut Components,
@@ -75,7 +75,7 @@ fn with_status(status: &str) -> impl Iterator<Item = ProblemType> {
         .filter(move |kind| kind.status().as_str() == status)
 }
 
-/// The answer that has the status of this kind of problem.
+/// The shared response for the status of this kind of problem.
 fn share(components: &mut Components, kind: ProblemType) -> Ref {
     let name = format!("{kind:?}");
     let reference = Ref::new(format!("#/components/responses/{name}"));
@@ -122,18 +122,18 @@ fn document(kind: ProblemType) -> Value {
     serde_json::to_value(document).unwrap_or_default()
 }
 
-/// The problem in words, and one that a client may be told.
+/// A description of the problem, and an example.
 fn example(kind: ProblemType) -> (&'static str, Problem) {
     let plain = |detail: &str| Problem::new(kind, detail);
     match kind {
         ProblemType::InvalidInput => (
-            "The input breaks a rule",
+            "The input is invalid",
             Problem::invalid_field("name", "Name is required"),
         ),
         ProblemType::Unauthorized => ("There is no valid access token", Problem::unauthorized()),
         ProblemType::Forbidden => ("Your role does not allow this", Problem::forbidden()),
         ProblemType::NotFound => (
-            "There is no such thing",
+            "There is no such resource",
             Problem::not_found("Patient not found"),
         ),
         ProblemType::MethodNotAllowed => (
@@ -141,7 +141,7 @@ fn example(kind: ProblemType) -> (&'static str, Problem) {
             plain("The route does not have this method"),
         ),
         ProblemType::Conflict => (
-            "It collides with something that is already there",
+            "The change conflicts with existing data",
             Problem::conflict("email", "Email address already exists"),
         ),
         ProblemType::RequestInProgress => (
@@ -153,7 +153,7 @@ fn example(kind: ProblemType) -> (&'static str, Problem) {
             Problem::precondition_failed(),
         ),
         ProblemType::PreconditionRequired => (
-            "The change has to name the version that it is made to",
+            "The change must name the version that it is based on",
             Problem::precondition_required(),
         ),
         ProblemType::BodyTooLarge => (
@@ -165,7 +165,7 @@ fn example(kind: ProblemType) -> (&'static str, Problem) {
             plain("The body must be JSON in UTF-8, with Content-Type: application/json"),
         ),
         ProblemType::IdempotencyKeyReused => (
-            "The Idempotency-Key stands for another request",
+            "The Idempotency-Key belongs to another request",
             plain("The Idempotency-Key was used for another request"),
         ),
         ProblemType::TooManyRequests => (
@@ -176,6 +176,6 @@ fn example(kind: ProblemType) -> (&'static str, Problem) {
             "The system cannot answer right now: try again after the time in Retry-After",
             Problem::unavailable(1, "an example"),
         ),
-        ProblemType::Internal => ("A fault of ours", Problem::internal("an example")),
+        ProblemType::Internal => ("An error on our side", Problem::internal("an example")),
     }
 }

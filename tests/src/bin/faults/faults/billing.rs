@@ -1,4 +1,4 @@
-//! The billing service: gone, slow, or unable to do its work.
+//! The billing service: down, slow, or unable to do its work.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) async fn slow(stage: &Stage, random: &mut fastrand::Rng) -> Result<()
     slow_down(random, async || Ok([process])).await
 }
 
-/// It is there and answers every call with an error.
+/// It is up and returns an error for every call.
 pub(super) async fn fails(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.billing.lock().await;
     let _database = stage.postgres.lock().await;
@@ -42,10 +42,10 @@ pub(super) async fn fails(stage: &Stage, random: &mut fastrand::Rng) -> Result<(
     heal(&stage.database).await
 }
 
-/// Gives the service its table back, if it has lost it.
+/// Restores the service's table, if it was renamed.
 ///
 /// # Errors
-/// If the database does not take that for a long while.
+/// If the database does not accept that for a long time.
 pub(crate) async fn heal(database: &PgPool) -> Result<()> {
     alter(
         database,
@@ -54,7 +54,7 @@ pub(crate) async fn heal(database: &PgPool) -> Result<()> {
     .await
 }
 
-/// Waits for the statements that are at work with the table.
+/// Waits for the statements that use the table.
 async fn alter(database: &PgPool, statement: &'static str) -> Result<()> {
     let attempts = ConstantBuilder::default()
         .with_delay(Duration::from_millis(200))

@@ -1,4 +1,4 @@
-//! The consumers: killed at work, or cut off from the topic.
+//! The consumers: killed while they run, or cut off from the topic.
 
 use anyhow::Result;
 use system_tests::Process;
@@ -6,7 +6,7 @@ use system_tests::Process;
 use super::{FaultKind, Stage, stack};
 use crate::between;
 
-/// Everybody who hears of patients.
+/// The consumers of patient events.
 pub(crate) const CONSUMERS: [&str; 2] = ["count-patient-events", "notify-patients"];
 
 /// Several times in a row, because most of the time a consumer has nothing to do.
@@ -23,10 +23,10 @@ pub(super) async fn killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<
     Ok(())
 }
 
-/// One consumer or both, and then they come back.
+/// Disconnects one consumer or both for a while.
 pub(super) async fn away(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.consumers.lock().await;
-    // A mapping that cannot reach its broker does not end at once.
+    // A mapping that cannot reach its broker does not stop immediately.
     let _broker = stage.kafka.lock().await;
     let _fault = stage.begin(FaultKind::ConsumersAway);
     let mut away = CONSUMERS.to_vec();

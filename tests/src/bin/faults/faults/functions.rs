@@ -1,4 +1,4 @@
-//! Functions that die at work, and relays that get in each other's way.
+//! Functions that die while they run, and relays that interfere with each other.
 
 use std::time::{Duration, Instant};
 
@@ -10,22 +10,22 @@ use system_tests::Process;
 use super::{FaultKind, Stage, stack};
 use crate::{between, ledger::Kind};
 
-/// How often to try to hit a process at work.
+/// How often to try to hit a process during a request.
 const ATTEMPTS: usize = 20;
 
-/// How long to wait for a request, and then for word that it was cut off.
+/// How long to wait for a request, and then for the news that it was cut off.
 const LOOK_FOR: Duration = Duration::from_millis(1_500);
 
-/// What the gateway answers for a function that died.
+/// The gateway's response for a function that died.
 const BAD_GATEWAY: u16 = 502;
 
-/// How many relays run at the same time.
+/// The number of relays that run at the same time.
 const RELAYS: usize = 3;
 
 const RELAY: &str = "relay-outbox";
 
-/// The processes of a function, a few milliseconds after a client's request went out to it;
-/// again, until a client's request was cut off.
+/// Kills the processes of a function a few milliseconds after a client's request was sent to it,
+/// and repeats that until a client's request was cut off.
 pub(super) async fn request_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _fault = stage.begin(FaultKind::RequestKilled);
     let kinds = [Kind::Create, Kind::Update, Kind::Update, Kind::Delete];
@@ -33,7 +33,7 @@ pub(super) async fn request_killed(stage: &Stage, random: &mut fastrand::Rng) ->
     let (stack, requests) = (stack()?, &stage.load.requests);
     let before = requests.count(kind, BAD_GATEWAY);
     for _ in 0..ATTEMPTS {
-        // Looking for the processes takes a while, in which a request would be over.
+        // Finding the processes takes a while, during which a request would end.
         let processes = Process::of_function(&stack, kind.function());
         within_reach(|| stage.load.in_flight(kind) > 0).await;
         tokio::time::sleep(between(random, 0, 150)).await;
@@ -47,7 +47,7 @@ pub(super) async fn request_killed(stage: &Stage, random: &mut fastrand::Rng) ->
     Ok(())
 }
 
-/// Whether it comes true soon.
+/// Whether the condition becomes true soon.
 async fn within_reach(it_is_so: impl Fn() -> bool) -> bool {
     let give_up = Instant::now() + LOOK_FOR;
     while !it_is_so() && Instant::now() < give_up {
@@ -56,7 +56,7 @@ async fn within_reach(it_is_so: impl Fn() -> bool) -> bool {
     it_is_so()
 }
 
-/// A relay with something to do, killed while it does it.
+/// Kills a relay that has work while it does it.
 pub(super) async fn relay_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _fault = stage.begin(FaultKind::RelayKilled);
     backlog(stage, random).await?;
@@ -90,8 +90,8 @@ pub(super) async fn relays_at_once(stage: &Stage, random: &mut fastrand::Rng) ->
     Ok(())
 }
 
-/// Has requests leave their messages in the outbox: the broker is silent for a moment that
-/// is longer than a request waits for it.
+/// Makes requests leave their messages in the outbox: the broker is silent for longer than a
+/// request waits for it.
 async fn backlog(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.kafka.lock().await;
     let frozen = Process::of_service(&stack()?, "kafka").freeze();

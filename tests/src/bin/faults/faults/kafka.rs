@@ -1,4 +1,4 @@
-//! The broker: gone, slow, or silent.
+//! The broker: down, slow, or silent.
 
 use anyhow::Result;
 use system_tests::{Process, Restart};
@@ -24,7 +24,7 @@ pub(super) async fn slow(stage: &Stage, random: &mut fastrand::Rng) -> Result<()
     slow_down(random, async || Ok([process])).await
 }
 
-/// Connections are accepted by the operating system; nobody reads what comes.
+/// The operating system accepts connections; nobody reads from them.
 pub(super) async fn silent(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.kafka.lock().await;
     let _fault = stage.begin(FaultKind::KafkaSilent);

@@ -1,4 +1,4 @@
-//! Records on the topic that the patients service has not put there.
+//! Records on the topic that the patients service did not send.
 
 use std::{collections::BTreeMap, sync::PoisonError};
 
@@ -9,23 +9,23 @@ use uuid::Uuid;
 
 use super::{FaultKind, Stage, stack};
 
-/// The header by which the checks know that a record is ours. No consumer looks at it.
+/// The header by which the checks recognise injected records. Consumers ignore it.
 pub(crate) const INJECTED: &str = "injected-fault";
 
-/// How far back old records are taken from, in records of a partition.
+/// How far back old records are taken from, in records per partition.
 const BACK: i64 = 200;
 
-/// A record that was put on the topic.
+/// A record that was injected into the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Injected {
     pub(crate) key: String,
     pub(crate) value: Option<Vec<u8>>,
-    /// Whether nobody can read it, so that every consumer has to put it aside.
+    /// Whether it cannot be decoded, so that every consumer has to set it aside.
     pub(crate) unreadable: bool,
 }
 
-/// Garbage, half an event and no value at all under keys of their own; garbage under the
-/// key of a real patient; and what was said of a patient long ago, once more.
+/// Garbage, half an event and no value at all under keys of their own; garbage under the key of a
+/// real patient; and old events of a patient again.
 pub(super) async fn bad_records(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.kafka.lock().await;
     let _fault = stage.begin(FaultKind::BadRecords);
@@ -47,7 +47,7 @@ pub(super) async fn bad_records(stage: &Stage, random: &mut fastrand::Rng) -> Re
         let own_key = || format!("fault-{}", Uuid::new_v4());
         let mut garbage = vec![0xff; random.usize(1..200)];
         random.fill(&mut garbage);
-        // A wire type that protobuf does not have: this is garbage, whatever follows.
+        // A wire type that protobuf does not have, so this is garbage whatever follows.
         garbage[0] = 0x0f;
         inject(
             stage,
@@ -66,7 +66,7 @@ pub(super) async fn bad_records(stage: &Stage, random: &mut fastrand::Rng) -> Re
         let bytes = record.event.encode_to_vec();
         let half = bytes[..random.usize(1..bytes.len())].to_vec();
         inject(stage, &topic, partition, own_key(), Some(half), true).await;
-        // As only this one has it, whatever chance had for it before.
+        // Unique to this record, even if the random bytes repeat.
         garbage.extend(Uuid::new_v4().into_bytes());
         let key = record.key.clone();
         inject(

@@ -7,7 +7,7 @@ use system_tests::{Process, Restart};
 use super::{FaultKind, Stage, slow_down, stack};
 use crate::between;
 
-/// Killed and away for a moment, or shut down and started again at once.
+/// Kills the database for a moment, or shuts it down and restarts it at once.
 pub(super) async fn postgres(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.postgres.lock().await;
     let _fault = stage.begin(FaultKind::Postgres);
@@ -19,16 +19,16 @@ pub(super) async fn postgres(stage: &Stage, random: &mut fastrand::Rng) -> Resul
     stage.restart(restart).await
 }
 
-/// Wherever it is at that moment: between BEGIN and its answer, in a commit, while others wait
-/// for a row.
+/// Freezes it wherever it is at that moment: between BEGIN and its response, during a commit, while
+/// others wait for a row lock.
 pub(super) async fn postgres_slow(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.postgres.lock().await;
     let _fault = stage.begin(FaultKind::PostgresSlow);
     slow_down(random, async || backends(stage, "true").await).await
 }
 
-/// As behind a router that has forgotten some connections: the database is healthy, and nobody
-/// says that those are gone.
+/// As behind a router that has dropped some connections: the database is healthy, and nobody learns
+/// that those connections are gone.
 pub(super) async fn postgres_half_open(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.postgres.lock().await;
     let _fault = stage.begin(FaultKind::PostgresHalfOpen);
@@ -43,8 +43,7 @@ pub(super) async fn postgres_half_open(stage: &Stage, random: &mut fastrand::Rng
     Ok(())
 }
 
-/// The server's processes that serve the functions and the billing service, and for which this
-/// holds.
+/// The server processes for the functions and the billing service that meet this condition.
 async fn backends(stage: &Stage, condition: &'static str) -> Result<Vec<Process>> {
     let pids: Vec<i32> = sqlx::query_scalar(AssertSqlSafe(format!(
         "SELECT pid FROM pg_stat_activity
@@ -53,7 +52,7 @@ async fn backends(stage: &Stage, condition: &'static str) -> Result<Vec<Process>
     )))
     .fetch_all(&stage.database)
     .await
-    .context("the database does not say who is connected")?;
+    .context("cannot list the connections of the database")?;
     Ok(pids.into_iter().filter_map(Process::of_number).collect())
 }
 

@@ -1,4 +1,4 @@
-//! How the API behaved while everything around it broke.
+//! How the API responded while everything around it failed.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,7 +12,7 @@ use crate::{
 
 /// No request took longer than the gateway's limit.
 pub(super) fn in_time(evidence: &Evidence<'_>) -> Invariant {
-    let mut invariant = Invariant::new("every answer came in time");
+    let mut invariant = Invariant::new("every response came in time");
     let log = &evidence.observed.requests;
     invariant.checked = log.times.len() + usize::try_from(log.unanswered).unwrap_or_default();
     invariant.violations.clone_from(&log.slow);
@@ -22,9 +22,9 @@ pub(super) fn in_time(evidence: &Evidence<'_>) -> Invariant {
     invariant
 }
 
-/// Every error is a problem document, and no client was refused without a reason.
+/// Every error is a problem document, and no client was rejected without a reason.
 pub(super) fn as_promised(evidence: &Evidence<'_>) -> Invariant {
-    let mut invariant = Invariant::new("every answer is one that the API promises");
+    let mut invariant = Invariant::new("every response is one that the API promises");
     let log = &evidence.observed.requests;
     invariant.checked = log.times.len();
     invariant.violations.clone_from(&log.bare_errors);
@@ -37,7 +37,7 @@ pub(super) fn as_promised(evidence: &Evidence<'_>) -> Invariant {
         .map(|(status, count)| format!("{count} x {status}"))
         .collect();
     invariant.notes.push(format!(
-        "{}; connections that broke: {}",
+        "{}; broken connections: {}",
         statuses.join(", "),
         log.unanswered
     ));
@@ -53,13 +53,13 @@ pub(super) fn as_promised(evidence: &Evidence<'_>) -> Invariant {
             continue;
         };
         invariant.check(has_reason(change, *status, &may_be_gone), || {
-            format!("{} was refused with {status} ({problem})", change.name)
+            format!("{} was rejected with {status} ({problem})", change.name)
         });
     }
     invariant
 }
 
-/// A patient may be gone, or changed by somebody else; all else that is asked for is right.
+/// A patient may have been deleted, or changed by another client; every request is otherwise valid.
 fn has_reason(change: &Change, status: u16, may_be_gone: &HashSet<Uuid>) -> bool {
     match status {
         404 => change

@@ -1,4 +1,4 @@
-//! What the clients were told, and what is there.
+//! What the clients were told, and what is stored.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::{Evidence, Invariant};
 use crate::ledger::{Change, Kind, Outcome};
 
-/// Every patient is as the last acknowledged change has left them. A change whose outcome
-/// no client knows may have happened or not, but not in part.
+/// Every patient is as the last acknowledged change left them. A change with an unknown outcome may
+/// have happened or not, but not in part.
 pub(super) fn are_there(evidence: &Evidence<'_>) -> Invariant {
-    let mut invariant = Invariant::new("every acknowledged change is there");
+    let mut invariant = Invariant::new("every acknowledged change is stored");
     for change in evidence.changes {
         let Outcome::Acknowledged { patient } = &change.outcome else {
             continue;
@@ -23,7 +23,7 @@ pub(super) fn are_there(evidence: &Evidence<'_>) -> Invariant {
             _ => false,
         };
         invariant.check(told, || {
-            format!("{}: the answer is not what was asked for", change.name)
+            format!("{}: the response is not what was requested", change.name)
         });
     }
     for (patient_id, changes) in by_patient(evidence.changes) {
@@ -32,7 +32,7 @@ pub(super) fn are_there(evidence: &Evidence<'_>) -> Invariant {
         let row = evidence.observed.rows.get(&patient_id);
         let wrong = state_is_wrong(&changes, state).or_else(|| {
             (state.map(|patient| patient.version) != row.copied())
-                .then(|| format!("the database has version {row:?}, the API shows another"))
+                .then(|| format!("the database has version {row:?}, the API returns another"))
         });
         invariant.check(wrong.is_none(), || {
             format!("patient {patient_id}: {}", wrong.unwrap_or_default())
@@ -41,7 +41,7 @@ pub(super) fn are_there(evidence: &Evidence<'_>) -> Invariant {
     invariant
 }
 
-/// The changes of which it is known whom they are about.
+/// The changes whose patient is known.
 fn by_patient(changes: &[Change]) -> HashMap<Uuid, Vec<&Change>> {
     let mut patients: HashMap<_, Vec<_>> = HashMap::new();
     for change in changes {
@@ -60,31 +60,34 @@ fn state_is_wrong(changes: &[&Change], state: Option<&Patient>) -> Option<String
     let told = changes.iter().filter_map(|change| change.acknowledged());
     let last = told.max_by_key(|patient| patient.version);
     match (state, last) {
-        (Some(_), _) if is_deleted => Some("deleted, and still there".to_owned()),
+        (Some(_), _) if is_deleted => Some("deleted, but still stored".to_owned()),
         (None, _) if is_deleted || may_be_deleted => None,
         (None, None) => None,
         (None, Some(_)) => Some("lost".to_owned()),
         (Some(state), Some(last)) if state.version < last.version => Some(format!(
-            "version {} was acknowledged, and {} is there",
+            "version {} was acknowledged, but {} is stored",
             last.version, state.version
         )),
-        (Some(state), Some(last)) if state.version == last.version => {
-            (state != last).then(|| format!("version {} is not what it was", state.version))
-        }
+        (Some(state), Some(last)) if state.version == last.version => (state != last).then(|| {
+            format!(
+                "version {} differs from what was acknowledged",
+                state.version
+            )
+        }),
         (Some(state), _) => {
             let unknown = changes.iter().filter(|change| change.is_unknown());
             let mut wanted = unknown.filter_map(|change| change.wanted.as_ref());
             let is_whole = wanted.any(|wanted| is_as_wanted(state, wanted));
-            (!is_whole).then(|| format!("nobody has asked for version {}", state.version))
+            (!is_whole).then(|| format!("nobody requested version {}", state.version))
         }
     }
 }
 
-/// Every change happened once, however often it was asked for; what was refused did not
-/// happen, and nothing happened that nobody asked for.
+/// Every change happened once, however often it was requested; rejected changes did not happen, and
+/// nothing happened that nobody requested.
 pub(super) fn happened_once(evidence: &Evidence<'_>) -> Invariant {
-    let mut invariant = Invariant::new("every change happened once, and none that was refused");
-    // Every change wants something that no other one wants.
+    let mut invariant = Invariant::new("every change happened once, and no rejected one");
+    // Every change is unique in what it requests.
     let mut effects: HashMap<&str, u32> = HashMap::new();
     let mut deletions: HashMap<Uuid, u32> = HashMap::new();
     for (patient_id, events) in &evidence.events {
@@ -121,11 +124,11 @@ pub(super) fn happened_once(evidence: &Evidence<'_>) -> Invariant {
     }
     let unasked = effects.into_keys().map(|address| {
         let name = address.split_once(',').map_or("?", |(name, _)| name);
-        format!("{name} happened and was not asked for")
+        format!("{name} happened but was not requested")
     });
     invariant.violations.extend(unasked);
     let unasked = deletions.into_keys();
-    let unasked = unasked.map(|id| format!("patient {id} was deleted, and nobody asked for it"));
+    let unasked = unasked.map(|id| format!("patient {id} was deleted, but nobody requested it"));
     invariant.violations.extend(unasked);
     let mut versions: HashMap<_, Vec<_>> = HashMap::new();
     for change in evidence.changes {
@@ -141,15 +144,15 @@ pub(super) fn happened_once(evidence: &Evidence<'_>) -> Invariant {
     }
     let unknown = evidence.changes.iter().filter(|change| change.is_unknown());
     invariant.notes.push(format!(
-        "of {} changes the client did not wait for the answer",
+        "for {} changes, the client did not wait for the response",
         unknown.count()
     ));
     invariant
 }
 
-/// Every change that happened is in the audit trail, and none that did not happen.
+/// Every change that happened is in the audit trail, and no other.
 pub(super) fn are_on_record(evidence: &Evidence<'_>) -> Invariant {
-    let mut invariant = Invariant::new("every change is on record, and the audit trail is intact");
+    let mut invariant = Invariant::new("every change is recorded, and the audit trail is intact");
     let observed = evidence.observed;
     invariant.check(observed.trail_is_intact, || {
         "a record is missing, or was changed".to_owned()
@@ -165,17 +168,17 @@ pub(super) fn are_on_record(evidence: &Evidence<'_>) -> Invariant {
             let happened = happened.get(name).copied().unwrap_or_default();
             let on_record = observed.on_record.get(&(*patient_id, name.to_owned()));
             let on_record = on_record.copied().unwrap_or_default();
-            // An answer that was given again is on record again.
+            // A replayed response is recorded again.
             let fine = on_record >= happened && (on_record == 0 || happened > 0);
             invariant.check(fine, || {
-                format!("patient {patient_id}: {name} happened {happened} times and is on record {on_record} times")
+                format!("patient {patient_id}: {name} happened {happened} times and is recorded {on_record} times")
             });
         }
     }
     invariant
 }
 
-/// The name in the audit trail of what an event tells of.
+/// The audit trail's name for what an event announces.
 const fn action(change: Option<&patient_event::Change>) -> &'static str {
     match change {
         Some(patient_event::Change::Created(_)) => "CREATE_PATIENT",
@@ -187,12 +190,12 @@ const fn action(change: Option<&patient_event::Change>) -> &'static str {
 fn told(change: &Change) -> String {
     match &change.outcome {
         Outcome::Acknowledged { .. } => "acknowledged".to_owned(),
-        Outcome::Refused { status, .. } => format!("refused with {status}"),
+        Outcome::Refused { status, .. } => format!("rejected with {status}"),
         Outcome::Unknown => "unknown".to_owned(),
     }
 }
 
-/// The patient that an event tells of, unless it tells that they are deleted.
+/// The patient in an event, unless the event announces a deletion.
 pub(super) fn announced(change: Option<&patient_event::Change>) -> Option<&Announced> {
     match change? {
         patient_event::Change::Created(created) => created.patient.as_ref(),

@@ -1,4 +1,4 @@
-//! What follows from the changes: accounts, counts, messages.
+//! The consequences of the changes: accounts, counts, messages.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,13 +13,13 @@ use crate::{
     observation::Counts,
 };
 
-/// How long after SES has taken a message its sender may still be about to write that
-/// down: a second, because SES notes whole ones, and the time for its answer and the note,
-/// on a machine that is busy.
+/// How long after SES has accepted a message its sender may still be about to record that: a
+/// second, because SES notes whole ones, and the time for its response and the record on a busy
+/// machine.
 const CRASH_WINDOW: TimeDelta = TimeDelta::seconds(4);
 
-/// Every patient who was created has one billing account, and nobody else has any. It is open
-/// for who is there, and closed for who was deleted.
+/// Every patient who was created has one billing account, and nobody else has any. It is open, or
+/// closed if the patient was deleted.
 pub(super) fn accounts(evidence: &Evidence<'_>) -> Invariant {
     let mut invariant =
         Invariant::new("one account for every patient created, closed once deleted");
@@ -45,15 +45,15 @@ pub(super) fn accounts(evidence: &Evidence<'_>) -> Invariant {
     let accounts = evidence.observed.accounts.keys();
     for stranger in accounts.filter(|id| !created.contains(id)) {
         invariant.check(false, || {
-            format!("{stranger} has an account, and is no patient")
+            format!("{stranger} has an account, but is not a patient")
         });
     }
     invariant
 }
 
-/// The statistics say what is counted once more from the events.
+/// Analytics equal a recount of the events.
 pub(super) fn analytics(evidence: &Evidence<'_>) -> Invariant {
-    let mut invariant = Invariant::new("analytics are what a recount of the events says");
+    let mut invariant = Invariant::new("analytics equal a recount of the events");
     let mut recount = Counts::new();
     for record in evidence.events.values().flatten() {
         let event = &record.event;
@@ -85,14 +85,14 @@ pub(super) fn analytics(evidence: &Evidence<'_>) -> Invariant {
             let shown = shown.get(kind).copied().unwrap_or_default();
             let counted = counted.get(kind).copied().unwrap_or_default();
             invariant.check(shown == counted, || {
-                format!("{day}, {kind}: {shown} are shown, {counted} happened")
+                format!("{day}, {kind}: {shown} shown, {counted} happened")
             });
         }
     }
     invariant
 }
 
-/// Counted here once more, without the system's own code.
+/// Computed independently of the system's own code.
 fn age_band(date_of_birth: &str, registered_date: &str) -> &'static str {
     let date = |text: &str| text.parse::<NaiveDate>().unwrap_or_default();
     let age = date(registered_date).years_since(date(date_of_birth));
@@ -106,7 +106,7 @@ fn age_band(date_of_birth: &str, registered_date: &str) -> &'static str {
     }
 }
 
-/// Every patient who was created has one notification, and it is sent.
+/// Every patient who was created has one notification, in the state SENT.
 pub(super) fn notifications(evidence: &Evidence<'_>) -> Invariant {
     let mut invariant = Invariant::new("one notification for every patient created, and sent");
     for patient_id in evidence.events.keys() {
@@ -121,10 +121,10 @@ pub(super) fn notifications(evidence: &Evidence<'_>) -> Invariant {
 
 /// Every patient who was created has a welcome in their mailbox.
 ///
-/// SES cannot be asked whether it has sent something. A consumer that dies or loses its
-/// table between SES and its own note sends the message again; that is promised nowhere to
-/// be otherwise. A second message is right only where a fault can have caused just that;
-/// one without such a fault is a violation.
+/// SES cannot be asked whether it has sent something. A consumer that dies or loses its table
+/// between SES accepting a message and recording that sends the message again; nothing else is
+/// promised. A second message is fine only if a fault can have caused it; without such a fault it
+/// is a violation.
 pub(super) fn mails(evidence: &Evidence<'_>) -> Invariant {
     let mut invariant = Invariant::new("one welcome for every patient created");
     let mut explained = 0;
@@ -154,14 +154,14 @@ pub(super) fn mails(evidence: &Evidence<'_>) -> Invariant {
     let windows = crash_windows(evidence).into_iter();
     let windows = windows.map(|(from, to)| to - from);
     invariant.notes.push(format!(
-        "{explained} messages were sent again after a crash between SES and the note of it; \
-         for {} s of the run a crash would have explained that",
+        "{explained} messages were sent again after a crash between SES and recording it; \
+         for {} s of the run, a crash would have explained that",
         windows.sum::<TimeDelta>().num_seconds()
     ));
     invariant
 }
 
-/// Whether the consumer may have been unable to write down that it sent a message then.
+/// Whether the consumer may have been unable to record a message sent at this time.
 fn has_cause(evidence: &Evidence<'_>, sent: DateTime<Utc>) -> bool {
     let windows = crash_windows(evidence);
     windows
@@ -169,8 +169,8 @@ fn has_cause(evidence: &Evidence<'_>, sent: DateTime<Utc>) -> bool {
         .any(|(from, to)| (*from..=*to).contains(&sent))
 }
 
-/// When a message may have been sent whose sender then died or lost its table, in order
-/// and apart from each other.
+/// When a message may have been sent whose sender then died or lost its table, sorted and not
+/// overlapping.
 fn crash_windows(evidence: &Evidence<'_>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
     let causes = [FaultKind::ConsumersKilled, FaultKind::Dynamodb];
     let faults = evidence.observed.faults.iter();
@@ -189,9 +189,9 @@ fn crash_windows(evidence: &Evidence<'_>) -> Vec<(DateTime<Utc>, DateTime<Utc>)>
     windows
 }
 
-/// What nobody can read was put aside by every consumer, and nothing else was.
+/// Undecodable records were set aside by every consumer, and nothing else was.
 pub(super) fn dead_letters(evidence: &Evidence<'_>) -> Invariant {
-    let mut invariant = Invariant::new("what nobody can read is put aside, and nothing else");
+    let mut invariant = Invariant::new("undecodable records are set aside, and nothing else");
     let mut letters: HashMap<_, HashSet<&str>> = HashMap::new();
     for letter in &evidence.observed.letters {
         let value = letter.value.as_deref().map(|value| STANDARD.decode(value));
@@ -206,7 +206,7 @@ pub(super) fn dead_letters(evidence: &Evidence<'_>) -> Invariant {
         for consumer in CONSUMERS {
             invariant.check(consumers.contains(consumer), || {
                 format!(
-                    "{consumer} has not put aside the record with key {}",
+                    "{consumer} has not set aside the record with key {}",
                     record.key
                 )
             });
@@ -214,7 +214,7 @@ pub(super) fn dead_letters(evidence: &Evidence<'_>) -> Invariant {
     }
     for ((key, _), consumers) in letters {
         invariant.check(false, || {
-            format!("{consumers:?} put aside a good record of {key}")
+            format!("{consumers:?} set aside a valid record of {key}")
         });
     }
     invariant

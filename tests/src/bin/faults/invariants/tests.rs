@@ -1,4 +1,4 @@
-//! A run in which all is well, and one with each thing wrong that can be.
+//! A run without violations, and one with each possible violation.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,8 +18,8 @@ use crate::{
     observation::Observation,
 };
 
-/// A patient who was created and updated, one who was created and deleted, and a record
-/// that nobody can read.
+/// A patient who was created and updated, one who was created and deleted, and a record that cannot
+/// be decoded.
 struct Run {
     changes: Vec<Change>,
     observed: Observation,
@@ -167,7 +167,7 @@ fn good() -> Run {
     Run { changes, observed }
 }
 
-/// Which invariants are broken.
+/// The invariants that are violated.
 fn broken(run: &Run) -> Vec<&'static str> {
     let invariants = check(&run.changes, &run.observed, None);
     let broken = invariants
@@ -176,32 +176,32 @@ fn broken(run: &Run) -> Vec<&'static str> {
     broken.map(|invariant| invariant.name).collect()
 }
 
-/// What is broken of a run in which this is different.
+/// The invariants that are violated by a run with this difference.
 fn broken_by(difference: impl FnOnce(&mut Run)) -> Vec<&'static str> {
     let mut run = good();
     difference(&mut run);
     broken(&run)
 }
 
-const THERE: &str = "every acknowledged change is there";
-const ONCE: &str = "every change happened once, and none that was refused";
+const THERE: &str = "every acknowledged change is stored";
+const ONCE: &str = "every change happened once, and no rejected one";
 const IN_ORDER: &str = "the topic has all events once or more, in order";
 const APART: &str = "one delivery of a patient at a time";
-const ON_RECORD: &str = "every change is on record, and the audit trail is intact";
+const ON_RECORD: &str = "every change is recorded, and the audit trail is intact";
 const ACCOUNTS: &str = "one account for every patient created, closed once deleted";
-const ANALYTICS: &str = "analytics are what a recount of the events says";
+const ANALYTICS: &str = "analytics equal a recount of the events";
 const NOTIFICATIONS: &str = "one notification for every patient created, and sent";
 const MAILS: &str = "one welcome for every patient created";
-const LETTERS: &str = "what nobody can read is put aside, and nothing else";
-const PROMISED: &str = "every answer is one that the API promises";
+const LETTERS: &str = "undecodable records are set aside, and nothing else";
+const PROMISED: &str = "every response is one that the API promises";
 
 #[test]
-fn a_good_run_is_good() {
+fn a_run_without_violations_passes() {
     assert_eq!(broken(&good()), [""; 0]);
 }
 
 #[test]
-fn a_patient_who_is_lost_or_old_or_back_is_found() {
+fn a_lost_outdated_or_resurrected_patient_is_found() {
     let of = |run: &Run, name: &str| {
         let mut changes = run.changes.iter();
         let change = changes.find(|change| change.name == name).unwrap();
@@ -263,7 +263,7 @@ fn a_change_that_happened_twice_is_found() {
 }
 
 #[test]
-fn a_change_that_is_not_on_record_is_found() {
+fn a_change_that_is_not_recorded_is_found() {
     let update = |run: &Run| {
         let mut keys = run.observed.on_record.keys();
         keys.find(|(_, action)| action == "UPDATE_PATIENT")
@@ -291,7 +291,7 @@ fn a_change_that_is_not_on_record_is_found() {
 }
 
 #[test]
-fn what_was_refused_did_not_happen_and_what_is_unknown_may_have() {
+fn a_rejected_change_must_not_have_happened_and_an_unknown_one_may_have() {
     let refused = |status| Outcome::Refused {
         status,
         problem: "p".to_owned(),
@@ -340,8 +340,8 @@ fn a_topic_with_gaps_or_disorder_is_found() {
 }
 
 #[test]
-fn deliveries_that_run_over_one_another_are_found() {
-    // The versions of the first patient, as they were sent.
+fn overlapping_deliveries_are_found() {
+    // The versions of the first patient, in the order of sending.
     let sent = |run: &mut Run, order: &[usize]| {
         let first = run.observed.records[0].clone();
         let second = run.observed.records[2].clone();
@@ -377,7 +377,7 @@ fn deliveries_that_run_over_one_another_are_found() {
 }
 
 #[test]
-fn consequences_that_are_missing_or_doubled_are_found() {
+fn missing_and_duplicate_consequences_are_found() {
     let first = |run: &Run| run.changes[0].patient_id.unwrap();
     let no_account = broken_by(|run| {
         run.observed.accounts.remove(&first(run));
@@ -417,7 +417,7 @@ fn consequences_that_are_missing_or_doubled_are_found() {
 }
 
 #[test]
-fn a_second_welcome_needs_a_fault_that_explains_it() {
+fn a_second_welcome_is_accepted_only_with_a_fault_that_explains_it() {
     let twice = |run: &mut Run| {
         for mails in run.observed.mails.values_mut() {
             mails.push(time() + TimeDelta::seconds(20));
@@ -445,7 +445,7 @@ fn a_second_welcome_needs_a_fault_that_explains_it() {
 }
 
 #[test]
-fn a_bad_record_belongs_into_the_queue_of_every_consumer_and_a_good_one_into_none() {
+fn every_consumer_sets_aside_an_undecodable_record_and_no_valid_one() {
     let one_consumer = broken_by(|run| drop(run.observed.letters.pop()));
     assert_eq!(one_consumer, [LETTERS]);
     let a_good_one = broken_by(|run| {

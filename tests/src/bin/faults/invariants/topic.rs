@@ -9,11 +9,11 @@ use system_tests::PatientRecord;
 use super::{Evidence, Invariant, changes::announced};
 use crate::{faults::FaultKind, ledger::Change};
 
-/// The events of every patient stand in the order of the versions, without a gap, and say
-/// what was acknowledged.
+/// The events of every patient are in the order of the versions, without a gap, and match what was
+/// acknowledged.
 ///
-/// A delivery that breaks off between the record and the outbox's deletion is repeated, so
-/// an event may be there again later: the very same one. Those are counted.
+/// A delivery that is interrupted between the record and the deletion from the outbox is repeated,
+/// so an event may appear again later: exactly the same one. Those are counted.
 pub(super) fn is_in_order(evidence: &Evidence<'_>) -> Invariant {
     let mut invariant = Invariant::new("the topic has all events once or more, in order");
     for (patient_id, events) in &evidence.events {
@@ -37,7 +37,10 @@ pub(super) fn is_in_order(evidence: &Evidence<'_>) -> Invariant {
             let event = &record.event;
             if let Some(first) = seen.get(event.event_id.as_str()) {
                 invariant.check(*first == event, || {
-                    format!("event {} came again with another content", event.event_id)
+                    format!(
+                        "event {} was repeated with different content",
+                        event.event_id
+                    )
                 });
                 if last.is_some_and(|last| last.event.event_id == event.event_id) {
                     adjacent += 1;
@@ -50,22 +53,22 @@ pub(super) fn is_in_order(evidence: &Evidence<'_>) -> Invariant {
         }
     }
     invariant.notes.push(format!(
-        "{adjacent} events came twice in a row, {later} again after a later one of the same patient"
+        "{adjacent} events came twice in a row, {later} again after a later event of the same patient"
     ));
     invariant
 }
 
-/// How long a delivery may go on that has lost its lock with the database: the time limits
-/// of what it is about.
+/// How long a delivery may go on that has lost its lock with the database: the timeouts of the call
+/// in progress.
 const WITHOUT_LOCK: TimeDelta = TimeDelta::seconds(5);
 
-/// One delivery of a patient at a time: it begins with what the outbox has first, which may
-/// have been sent before, and goes on step by step. Two that run over one another show by a
-/// step that is left out, in the order in which the records were made. (The broker may
-/// store one later that it was sent while it was silent.)
+/// One delivery of a patient at a time: it begins with the first message in the outbox, which may
+/// have been sent before, and goes on step by step. Two overlapping ones show as a skipped step, in
+/// the order in which the records were created. (The broker may store a record late that it
+/// received while it was silent.)
 ///
-/// The lock of a delivery is gone with its connection, so a restart of the database excuses
-/// what came with it.
+/// The lock of a delivery disappears with its connection, so a restart of the database excuses
+/// overlaps at that time.
 pub(super) fn deliveries_are_apart(evidence: &Evidence<'_>) -> Invariant {
     let mut invariant = Invariant::new("one delivery of a patient at a time");
     let mut excused = 0;
@@ -88,7 +91,7 @@ pub(super) fn deliveries_are_apart(evidence: &Evidence<'_>) -> Invariant {
     invariant
 }
 
-/// The records after which steps were left out.
+/// The records after which steps were skipped.
 fn overlapping<'a>(records: &[&'a PatientRecord]) -> Vec<&'a PatientRecord> {
     let version = |record: &PatientRecord| record.event.patient_version;
     let last = records.iter().map(|record| version(record)).max();
@@ -130,7 +133,7 @@ fn disorder(events: &[&PatientRecord]) -> Option<String> {
     None
 }
 
-/// Whether there is an event that says what was acknowledged.
+/// Whether there is an event that matches what was acknowledged.
 fn is_announced(evidence: &Evidence<'_>, change: &Change) -> bool {
     let events = change.patient_id.and_then(|id| evidence.events.get(&id));
     let mut events = events.into_iter().flatten();

@@ -13,19 +13,19 @@ from stack import Daemon, LocalStack, dynamodb_server, free_port, install_extens
 
 @pytest.fixture(scope="session")
 def extension(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The installed extension: the folder that goes on PYTHONPATH."""
+    """The folder of the installed extension, for PYTHONPATH."""
     return install_extension(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture(scope="session")
 def dynamodb_port() -> int:
-    """Where LocalStack forwards DynamoDB calls to, whether a server runs there or not."""
+    """The port that LocalStack forwards DynamoDB calls to, whether or not a server runs there."""
     return free_port()
 
 
 @pytest.fixture(scope="session")
 def kafka_port() -> int:
-    """Where the brokers of an MSK cluster are for LocalStack, whether one runs there or not."""
+    """The port of the brokers of any MSK cluster, whether or not one runs there."""
     return free_port()
 
 
@@ -62,7 +62,7 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory, dynamodb_port: int) -> It
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory, kafka_port: int) -> Iterator[KafkaBroker]:
-    """The broker that the tests share; those that stop one start their own."""
+    """The broker that all tests share; those that stop one start their own."""
     broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), kafka_port)
     broker.start()
     yield broker

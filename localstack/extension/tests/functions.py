@@ -1,4 +1,4 @@
-"""Calls functions and finds their processes, for the tests of the Lambda executor."""
+"""Invokes functions and finds their processes, for the tests of the Lambda executor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stack import LocalStack, wait_until
 
 @dataclass(frozen=True)
 class Answer:
-    """What a caller of a function gets."""
+    """The result of an invocation as its caller gets it."""
 
     payload: Any
     error: str | None
@@ -24,13 +24,13 @@ class Answer:
 
     @property
     def result(self) -> Any:
-        """The payload of a call that must have succeeded."""
+        """The payload, asserting that the invocation succeeded."""
         assert self.error is None, self
         return self.payload
 
 
 def invoke(localstack: LocalStack, name: str, event: Any = None, **settings: Any) -> Answer:
-    """Call the function and wait for its answer."""
+    """Invoke the function and wait for its response."""
     response = localstack.client("lambda").invoke(
         FunctionName=name, Payload=json.dumps(event).encode(), LogType="Tail", **settings
     )
@@ -43,13 +43,13 @@ def invoke(localstack: LocalStack, name: str, event: Any = None, **settings: Any
 
 
 def invoke_at_once(localstack: LocalStack, name: str, events: list[Any]) -> list[Answer]:
-    """Call the function with all events at the same time."""
+    """Invoke the function with all events concurrently."""
     with ThreadPoolExecutor(len(events)) as callers:
         return list(callers.map(lambda event: invoke(localstack, name, event), events))
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and has not ended."""
+    """Whether the process is running."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -57,5 +57,5 @@ def is_running(pid: int) -> bool:
 
 
 def wait_until_gone(*pids: int) -> None:
-    """Wait until none of the processes runs any more."""
+    """Wait until none of the processes is running any more."""
     wait_until(lambda: not any(map(is_running, pids)), f"processes {pids} are gone", seconds=10)

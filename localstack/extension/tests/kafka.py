@@ -1,4 +1,4 @@
-"""A real Kafka broker, and what tests do with it."""
+"""A real Kafka broker, and helpers for using it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from stack import free_port, wait_until
 
 
 def broker_command() -> list[str]:
-    """What becomes a broker, as the local stack starts it."""
+    """The command that becomes a broker, as the local stack starts it."""
     command = os.environ.get("KAFKA_BROKER_COMMAND")
-    assert command, "name the broker in KAFKA_BROKER_COMMAND: `local-stack tool pytest` does"
+    assert command, "KAFKA_BROKER_COMMAND must be set: `local-stack tool pytest` sets it"
     return json.loads(command)
 
 
 @dataclass
 class KafkaBroker:
-    """A broker whose data is in `directory`; it can be taken away and brought back."""
+    """A broker with its data in `directory`; it can be killed and restarted."""
 
     directory: Path
     port: int = field(default_factory=free_port)
@@ -40,7 +40,7 @@ class KafkaBroker:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start the broker and wait until it answers."""
+        """Start the broker and wait until it responds."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "broker.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -67,7 +67,7 @@ class KafkaBroker:
         return True
 
     def kill(self) -> None:
-        """Take the broker away without a chance to clean up."""
+        """Kill the broker without a chance to clean up."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(timeout=10)
 
@@ -87,7 +87,9 @@ class KafkaBroker:
         settings: dict[str, Any] | None = None,
         **fields: Any,
     ) -> None:
-        """Write records and wait until the broker has them; `settings` are the producer's."""
+        """Write records and wait for the broker's acknowledgement; `settings` are the
+        producer's.
+        """
         settings = {"linger.ms": 0, **(settings or {})}
         producer = Producer({"bootstrap.servers": self.servers, **settings})
         refused: list[Any] = []
@@ -100,11 +102,11 @@ class KafkaBroker:
             producer.produce(
                 topic, value=value, partition=partition, on_delivery=delivered, **fields
             )
-        assert producer.flush(20) == 0, "the broker did not take all records"
+        assert producer.flush(20) == 0, "the broker did not accept all records"
         assert not refused, refused
 
     def transactional_producer(self) -> Producer:
-        """A producer that is ready to begin a transaction."""
+        """A producer that is ready for transactions."""
         producer = Producer(
             {"bootstrap.servers": self.servers, "transactional.id": uuid.uuid4().hex}
         )
@@ -117,7 +119,7 @@ class KafkaBroker:
 
     @contextmanager
     def consumer(self, topic: str) -> Iterator[Consumer]:
-        """A consumer of a topic's first partition, with the client's own settings."""
+        """A consumer of a topic's first partition, with the client's default settings."""
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": uuid.uuid4().hex})
         try:
             consumer.assign([TopicPartition(topic, 0, 0)])
@@ -126,7 +128,7 @@ class KafkaBroker:
             consumer.close()
 
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
-        """The offset a consumer group goes on from."""
+        """The committed offset of a consumer group."""
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": group})
         try:
             found = consumer.committed([TopicPartition(topic, partition)], timeout=10)[0]

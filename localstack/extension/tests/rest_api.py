@@ -1,4 +1,4 @@
-"""Calls a REST API whose authorizer answers what a test wants."""
+"""Calls a REST API whose authorizer responds as a test specifies."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import requests
 
 from stack import LocalStack, python_function
 
-# Answers with what its token asks for, so that a test writes an authorizer's answer down itself.
-# `callId` shows whether an answer came from the cache, `event` what the function was given.
+# Responds as its token specifies, so that a test defines an authorizer's response itself. `callId`
+# shows whether a response came from the cache, `event` what the function received.
 AUTHORIZER = python_function(
     """
 import base64, uuid
@@ -33,7 +33,7 @@ return {"principalId": "the-principal", "policyDocument": document, "context": k
 """
 )
 
-# Shows what the integration was given.
+# Returns what the integration received.
 BACKEND = python_function(
     """
 shown = {"authorizer": event["requestContext"].get("authorizer"), "path": event["path"]}
@@ -43,18 +43,18 @@ return {"statusCode": 200, "body": json.dumps(shown)}
 
 
 def token(**wanted: Any) -> str:
-    """A token that makes `AUTHORIZER` answer this."""
+    """A token that makes `AUTHORIZER` respond like this."""
     return "Bearer " + base64.urlsafe_b64encode(json.dumps(wanted).encode()).decode()
 
 
 def allow(*resources: str, **context: Any) -> str:
-    """A token that allows invoking these resources; `unique` keeps two apart in the cache."""
+    """A token that allows invoking these resources; `unique` makes it distinct in the cache."""
     statement = statement_for("Allow", *(resources or ("*",)))
     return token(statements=[statement], context=context, unique=uuid.uuid4().hex)
 
 
 def statement_for(effect: str, *resources: str, **parts: Any) -> dict[str, Any]:
-    """A policy statement about invoking these resources."""
+    """A policy statement for invoking these resources."""
     return {
         "Effect": effect,
         "Action": "execute-api:Invoke",
@@ -91,7 +91,7 @@ class RestApi:
 
 
 def route(path: str, authorizer: str = "NONE", method: str = "any") -> dict[str, Any]:
-    """An event that calls a function for a path."""
+    """An event that invokes a function for a path."""
     return {
         "Type": "Api",
         "Properties": {

@@ -10,7 +10,7 @@ from stack import REGION, LocalStack, archive
 
 
 def deploy(localstack: LocalStack, resources: dict[str, Any], **outputs: Any) -> dict[str, str]:
-    """Deploy a template as a stack of its own; return the stack's outputs and its name."""
+    """Deploy a template as a new stack; return the stack's outputs and its name."""
     formation = localstack.client("cloudformation")
     name = f"stack-{uuid.uuid4().hex[:8]}"
     formation.create_stack(StackName=name, **_template(resources, outputs))
@@ -45,7 +45,7 @@ def _template(resources: dict[str, Any], outputs: dict[str, Any]) -> dict[str, A
 
 
 def upload(localstack: LocalStack, bootstrap: str) -> dict[str, str]:
-    """Put a deployment package where a template can name it."""
+    """Upload a deployment package to where a template can refer to it."""
     storage = localstack.client("s3")
     bucket = f"packages-{uuid.uuid4().hex}"
     storage.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})

@@ -1,4 +1,4 @@
-"""Starts the real things that the tests talk to: LocalStack with the extension, and DynamoDB."""
+"""Starts the real servers that the tests use: LocalStack with the extension, and DynamoDB."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on right now."""
+    """A TCP port that is free right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -43,18 +43,18 @@ def wait_until(
     seconds: float = 30.0,
     interval: float = 0.02,
 ) -> Result:
-    """Return the first truthy result of `condition`, or fail with `what` was waited for."""
+    """Return the first truthy result of `condition`, or fail naming `what` was awaited."""
     deadline = time.monotonic() + seconds
     while True:
         if result := condition():
             return result
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s in vain: {what}")
+            raise AssertionError(f"timed out after {seconds:g} s: {what}")
         time.sleep(interval)
 
 
 def binary(variable: str) -> Path:
-    """The program that an environment variable names."""
+    """The program named by an environment variable."""
     path = Path(os.environ.get(variable, "nowhere"))
     assert path.is_file(), f"name the program in {variable}: `local-stack tool pytest` does"
     return path
@@ -71,7 +71,7 @@ def install_extension(directory: Path) -> Path:
 
 @dataclass
 class Daemon:
-    """A server process that belongs to the tests, with its output in a file."""
+    """A server process of the tests, with its output in a file."""
 
     command: list[str]
     log_file: Path
@@ -80,7 +80,7 @@ class Daemon:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the process and wait until its URL answers at all."""
+        """Start the process and wait until its URL responds."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -97,7 +97,7 @@ class Daemon:
     def _is_ready(self) -> bool:
         if self.process.poll() is not None:
             tail = self.log_file.read_text(errors="replace")[-3000:]
-            raise AssertionError(f"{self.command[0]} ended at its start:\n{tail}")
+            raise AssertionError(f"{self.command[0]} ended while starting:\n{tail}")
         try:
             with urllib.request.urlopen(self.ready_url, timeout=2):
                 return True
@@ -107,7 +107,7 @@ class Daemon:
             return False
 
     def end(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
-        """Send the signal and wait for the end of the process."""
+        """Send the signal and wait until the process ends."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(with_signal)
@@ -178,11 +178,11 @@ class LocalStack:
 
     @property
     def log(self) -> str:
-        """All that LocalStack printed so far."""
+        """The output of LocalStack so far."""
         return self.daemon.log_file.read_text(errors="replace")
 
     def start(self) -> None:
-        """Start LocalStack and wait until it answers."""
+        """Start LocalStack and wait until it responds."""
         self.daemon.start()
 
     def stop(self) -> None:
@@ -190,11 +190,11 @@ class LocalStack:
         self.daemon.end()
 
     def kill(self) -> None:
-        """Take LocalStack away without a chance to clean up."""
+        """Kill LocalStack without a chance to clean up."""
         self.daemon.end(signal.SIGKILL)
 
     def client(self, service: str, **settings: Any) -> Any:
-        """A boto3 client that neither retries nor gives up early, unless told so."""
+        """A boto3 client that neither retries nor times out early, unless told otherwise."""
         defaults = {"retries": {"total_max_attempts": 1}, "read_timeout": 120}
         return boto3.client(
             service,
@@ -249,7 +249,7 @@ def archive(bootstrap: str | bytes, file_name: str = "bootstrap") -> bytes:
 def python_function(handler: str, *, at_start: str = "") -> str:
     """A `bootstrap` in Python: `handler` is the body of `def handle(event, context)`.
 
-    `context` has the headers of the invocation. `at_start` runs before the first poll.
+    `context` contains the headers of the invocation. `at_start` runs before the first poll.
     """
     body = "\n".join(f"    {line}" for line in (handler.strip() or "pass").splitlines())
     return f"""#!{sys.executable} -ISu

@@ -1,4 +1,4 @@
-"""Each request to a REST API leaves a line in the log group that its stage names."""
+"""Each request to a REST API is logged to the log group that its stage names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FORMAT = json.dumps(VARIABLES)
 
 
 def resources(localstack: LocalStack, group: str, line_format: str | None = FORMAT) -> dict:
-    """An API with an access log, or without one."""
+    """A template of an API, with or without an access log."""
     settings = {
         "DestinationArn": {"Fn::GetAtt": ["AccessLog", "Arn"]},
         "Format": line_format,
@@ -71,7 +71,7 @@ def resources(localstack: LocalStack, group: str, line_format: str | None = FORM
 
 @dataclass
 class LoggedApi(RestApi):
-    """An API and the group that its access log goes to."""
+    """An API and the log group of its access log."""
 
     group: str = ""
     stack_name: str = ""
@@ -81,11 +81,11 @@ class LoggedApi(RestApi):
         return lines_of(self.localstack, self.group)
 
     def line_of(self, response: Any) -> dict[str, Any]:
-        """The line about this answer, once it is there; there must be only one."""
+        """The line for this response, once it is written; there must be only one."""
         return self.line_with(response.headers["x-amzn-RequestId"])
 
     def line_with(self, text: str) -> dict[str, Any]:
-        """The line with this text, once it is there; there must be only one."""
+        """The line containing this text, once it is written; there must be only one."""
 
         def found() -> list[str]:
             return [line for line in self.lines() if text in line]
@@ -96,7 +96,7 @@ class LoggedApi(RestApi):
 
 
 def lines_of(localstack: LocalStack, group: str) -> list[str]:
-    """All lines of a log group, as they were written."""
+    """All lines of a log group, in the order of writing."""
     pages = localstack.client("logs").get_paginator("filter_log_events")
     return [
         event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"]
@@ -104,7 +104,7 @@ def lines_of(localstack: LocalStack, group: str) -> list[str]:
 
 
 def deploy_logged(localstack: LocalStack, **settings: Any) -> LoggedApi:
-    """Deploy an API of its own."""
+    """Deploy a new API."""
     group = f"/aws/apigateway/{uuid.uuid4()}"
     stack = deploy(localstack, resources(localstack, group, **settings), ApiId={"Ref": "Api"})
     return LoggedApi(localstack, stack["ApiId"], group=group, stack_name=stack["StackName"])
@@ -116,8 +116,8 @@ def api(localstack: LocalStack) -> LoggedApi:
     return deploy_logged(localstack)
 
 
-def test_an_answer_of_a_function_is_logged_with_all_variables(api: LoggedApi) -> None:
-    """What has no value is a hyphen; what is no variable of `$context` stays as it is."""
+def test_a_response_of_a_function_is_logged_with_all_variables(api: LoggedApi) -> None:
+    """A missing value becomes a hyphen; other text than `$context` variables is unchanged."""
     response = api.get(
         "/patients/7?name=secret", allow(role="NURSE"), headers={"User-Agent": "a browser"}
     )
@@ -143,8 +143,8 @@ def test_an_answer_of_a_function_is_logged_with_all_variables(api: LoggedApi) ->
     }
 
 
-def test_a_denial_says_who_was_denied_from_the_cache_too(api: LoggedApi) -> None:
-    """The second request does not reach the authorizer's function, and leaves a line as well."""
+def test_a_denial_is_logged_with_the_caller_even_if_cached(api: LoggedApi) -> None:
+    """The second request does not reach the authorizer's function, but is logged as well."""
     denied = token(statements=[], context={"role": "NURSE"}, unique=uuid.uuid4().hex)
     for _ in range(2):
         response = api.call("DELETE", "/patients/7", denied)
@@ -161,8 +161,10 @@ def test_a_denial_says_who_was_denied_from_the_cache_too(api: LoggedApi) -> None
 
 
 @pytest.mark.parametrize("authorization", [None, token(fail="Unauthorized")])
-def test_whoever_is_nobody_is_logged_as_nobody(api: LoggedApi, authorization: str | None) -> None:
-    """Without a token, and with one that the authorizer does not know."""
+def test_an_unauthenticated_request_is_logged_without_a_caller(
+    api: LoggedApi, authorization: str | None
+) -> None:
+    """Without a token, and with one that the authorizer rejects."""
     response = api.get("/patients/7", authorization)
     assert response.status_code == 401
     line = api.line_of(response)
@@ -173,7 +175,7 @@ def test_whoever_is_nobody_is_logged_as_nobody(api: LoggedApi, authorization: st
 
 
 def test_a_broken_authorizer_and_an_unknown_route_are_logged(api: LoggedApi) -> None:
-    """Also what was never routed has a path."""
+    """Even a request that was never routed has a path."""
     failed = api.line_of(api.get("/patients/7", token(fail="something else")))
     assert failed["status"] == "500"
     assert failed["responseType"] == "AUTHORIZER_FAILURE"
@@ -184,8 +186,8 @@ def test_a_broken_authorizer_and_an_unknown_route_are_logged(api: LoggedApi) -> 
     assert unknown["path"] == "/test/nowhere"
 
 
-def test_no_request_breaks_out_of_its_line(api: LoggedApi) -> None:
-    """A line stays one JSON object, whatever stands in the path and the headers."""
+def test_no_request_can_break_out_of_its_line(api: LoggedApi) -> None:
+    """A line remains one JSON object, whatever the path and the headers contain."""
     name = uuid.uuid4().hex
     for path, agent in [
         (f'/patients/a","role":"ADMIN{name}0', '"},{"'),
@@ -206,8 +208,8 @@ def test_no_request_breaks_out_of_its_line(api: LoggedApi) -> None:
         assert line["role"] == "-"
 
 
-def test_many_requests_at_once_leave_a_line_each(api: LoggedApi) -> None:
-    """Nothing is lost, and nothing is there twice."""
+def test_concurrent_requests_are_logged_once_each(api: LoggedApi) -> None:
+    """No line is lost or duplicated."""
     names = [uuid.uuid4().hex for _ in range(200)]
     with ThreadPoolExecutor(20) as callers:
         statuses = set(callers.map(lambda name: api.get(f"/patients/{name}").status_code, names))
@@ -222,10 +224,10 @@ def test_many_requests_at_once_leave_a_line_each(api: LoggedApi) -> None:
 
 
 def test_a_stage_without_settings_logs_nothing(localstack: LocalStack, api: LoggedApi) -> None:
-    """Its requests are not in another stage's log either."""
+    """Nor are its requests logged by another stage."""
     silent = deploy_logged(localstack, line_format=None)
     assert silent.get("/open").status_code == 200
-    # What was answered later is logged.
+    # A later request is logged.
     api.line_of(api.get("/open"))
     assert silent.lines() == []
     assert not [line for line in api.lines() if silent.api_id in line]
@@ -250,8 +252,8 @@ def test_settings_change_with_the_template(localstack: LocalStack) -> None:
     assert not [line for line in api.lines() if unseen in line]
 
 
-def test_settings_of_the_api_of_its_own(localstack: LocalStack, api: LoggedApi) -> None:
-    """`UpdateStage`, with the ARN as the API of CloudWatch Logs writes it."""
+def test_settings_change_with_update_stage(localstack: LocalStack, api: LoggedApi) -> None:
+    """With the ARN in the form that CloudWatch Logs uses."""
     other = deploy_logged(localstack, line_format=None)
     arn = f"arn:aws:logs:{REGION}:000000000000:log-group:{other.group}"
     localstack.client("apigateway").update_stage(
@@ -266,8 +268,8 @@ def test_settings_of_the_api_of_its_own(localstack: LocalStack, api: LoggedApi) 
     wait_until(lambda: request_id in other.lines(), "the line is there")
 
 
-def test_requests_are_answered_without_their_log(localstack: LocalStack) -> None:
-    """A group that is gone costs its lines, and no others."""
+def test_requests_are_served_without_their_log_group(localstack: LocalStack) -> None:
+    """A deleted group loses its own lines, and no others."""
     api = deploy_logged(localstack)
     other = deploy_logged(localstack)
     localstack.client("logs").delete_log_group(logGroupName=api.group)
@@ -277,7 +279,7 @@ def test_requests_are_answered_without_their_log(localstack: LocalStack) -> None
     assert api.get("/open").status_code == 200
 
 
-def test_the_quoted_message_brings_its_own_quotes() -> None:
-    """The one variable that a JSON format has without quotes."""
+def test_the_message_string_includes_its_quotes() -> None:
+    """The one variable that JSON formats use without quotes."""
     variables = {"error": {"messageString": '"say \\"no\\""'}}
     assert render_line("{$context.error.messageString}", variables) == '{"say \\"no\\""}'

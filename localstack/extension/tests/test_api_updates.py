@@ -1,4 +1,4 @@
-"""A template that is deployed again changes the API that is there."""
+"""A stack update changes the existing API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stack import LocalStack
 
 
 def resources(code: dict[str, Any], missing: str, *paths: str) -> dict[str, Any]:
-    """An API with an authorizer, and what it says about routes that it does not have."""
+    """An API with an authorizer and a gateway response for unknown routes."""
     api = {
         "StageName": "test",
         "Auth": {"Authorizers": {"Token": {"FunctionArn": {"Fn::GetAtt": ["Guard", "Arn"]}}}},
@@ -30,7 +30,9 @@ def resources(code: dict[str, Any], missing: str, *paths: str) -> dict[str, Any]
 
 
 def test_a_changed_api_is_served(localstack: LocalStack) -> None:
-    """New routes, none that are gone, new answers of the gateway; and again after that."""
+    """With new routes, without removed ones, and with new gateway responses; and again after
+    that.
+    """
     code = {"guard": upload(localstack, AUTHORIZER), "backend": upload(localstack, BACKEND)}
     name = deploy(localstack, resources(code, '{"missing": 1}', "/one", "/both"))["StackName"]
     api = RestApi(localstack, name)
@@ -50,8 +52,8 @@ def test_a_changed_api_is_served(localstack: LocalStack) -> None:
         assert api.get(path, allow()).status_code == 200
 
 
-def test_an_api_that_is_as_it_was_goes_on(localstack: LocalStack) -> None:
-    """Only the function beside it is another."""
+def test_an_unchanged_api_keeps_working(localstack: LocalStack) -> None:
+    """Only the function beside it changes."""
     code = {"guard": upload(localstack, AUTHORIZER), "backend": upload(localstack, BACKEND)}
     name = deploy(localstack, resources(code, "{}", "/one"))["StackName"]
     code["backend"] = upload(localstack, BACKEND.replace('"path"', '"way"', 1))

@@ -1,4 +1,4 @@
-"""The cache of authorizations keeps its promises about time and size."""
+"""The cache of authorizations respects its limits of time and size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AUTHORIZATION = Authorization("someone", Policy(()), {}, None)
 
 @dataclass
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that advances when a test says so."""
 
     now: float = 0.0
 
@@ -28,8 +28,8 @@ def key(caller: str) -> CacheKey:
     return CacheKey("api", "stage", False, "authorizer", Identity((caller,)))
 
 
-def test_an_entry_is_gone_when_its_time_is_over() -> None:
-    """Valid until the last moment, and not in it."""
+def test_an_entry_expires() -> None:
+    """It is valid until the last moment, and not at it."""
     clock = Clock()
     cache = AuthorizationCache(clock=clock)
     cache.put(key("a"), "first", AUTHORIZATION, seconds=300)
@@ -39,7 +39,7 @@ def test_an_entry_is_gone_when_its_time_is_over() -> None:
     assert cache.get(key("a"), "first") is None
 
 
-def test_an_entry_of_another_deployment_is_gone_for_good() -> None:
+def test_an_entry_of_another_deployment_is_removed() -> None:
     """Going back to the old deployment does not bring it back."""
     cache = AuthorizationCache()
     cache.put(key("a"), "first", AUTHORIZATION, seconds=300)
@@ -47,8 +47,8 @@ def test_an_entry_of_another_deployment_is_gone_for_good() -> None:
     assert cache.get(key("a"), "first") is None
 
 
-def test_the_least_recently_used_entry_gives_way() -> None:
-    """The cache never has more entries than it may."""
+def test_the_least_recently_used_entry_is_evicted() -> None:
+    """The cache never exceeds its maximum size."""
     cache = AuthorizationCache(maximum_entries=2)
     cache.put(key("a"), "first", AUTHORIZATION, seconds=300)
     cache.put(key("b"), "first", AUTHORIZATION, seconds=300)

@@ -1,4 +1,4 @@
-"""DynamoDB through LocalStack: real calls, real deployments, a server that goes and comes back."""
+"""DynamoDB through LocalStack: real calls, real deployments, a server that stops and comes back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BY_DAY = {
 
 
 def definition(**changes: Any) -> dict[str, Any]:
-    """A `CreateTable` request for a table of its own."""
+    """A `CreateTable` request for a new table."""
     return {
         "TableName": f"table-{uuid.uuid4().hex[:8]}",
         "BillingMode": "PAY_PER_REQUEST",
@@ -42,7 +42,7 @@ def definition(**changes: Any) -> dict[str, Any]:
 
 
 def template(table_name: str, **changes: Any) -> str:
-    """A CloudFormation template with one table that uses what our own template uses."""
+    """A CloudFormation template with one table that uses the features of our own template."""
     table = {
         **definition(TableName=table_name),
         "TimeToLiveSpecification": {"AttributeName": "expires", "Enabled": True},
@@ -86,7 +86,7 @@ def stack_status(localstack: LocalStack, stack_name: str) -> str:
 
 
 def assert_failed_for(localstack: LocalStack, stack_name: str, reason: str) -> None:
-    """One of the stack's events names the reason."""
+    """Assert that one of the stack's events contains the reason."""
     client = localstack.client("cloudformation")
     events = client.describe_stack_events(StackName=stack_name)["StackEvents"]
     reasons = [event.get("ResourceStatusReason", "") for event in events]
@@ -94,7 +94,7 @@ def assert_failed_for(localstack: LocalStack, stack_name: str, reason: str) -> N
 
 
 def test_items_are_written_and_read(localstack: LocalStack, dynamodb: Daemon) -> None:
-    """The data plane, a conditional failure and a transaction included."""
+    """Including a conditional failure and a transaction."""
     client, table = localstack.client("dynamodb"), definition()
     name = table["TableName"]
     client.create_table(**table)
@@ -124,7 +124,7 @@ def test_items_are_written_and_read(localstack: LocalStack, dynamodb: Daemon) ->
 
 
 def test_arns_name_the_region_of_the_caller(localstack: LocalStack, dynamodb: Daemon) -> None:
-    """In every place of a description; and such an ARN can be used in calls."""
+    """Everywhere in a description; and such an ARN can be used in calls."""
     client, table = localstack.client("dynamodb"), definition(SSESpecification={"Enabled": True})
     name = table["TableName"]
 
@@ -141,8 +141,8 @@ def test_arns_name_the_region_of_the_caller(localstack: LocalStack, dynamodb: Da
     assert tags == [{"Key": "owner", "Value": "clinic"}]
 
 
-def test_settings_can_be_made_twice(localstack: LocalStack, dynamodb: Daemon) -> None:
-    """A deployment that is repeated sets the same things again."""
+def test_settings_can_be_applied_twice(localstack: LocalStack, dynamodb: Daemon) -> None:
+    """A repeated deployment applies the same settings again."""
     client, table = localstack.client("dynamodb"), definition()
     name = table["TableName"]
     client.create_table(**table)
@@ -162,22 +162,22 @@ def test_settings_can_be_made_twice(localstack: LocalStack, dynamodb: Daemon) ->
         assert recovery == {"PointInTimeRecoveryStatus": "ENABLED"}
 
 
-def test_a_missing_table_is_missing(localstack: LocalStack, dynamodb: Daemon) -> None:
-    """Also for the calls that are not forwarded."""
+def test_a_missing_table_is_not_found(localstack: LocalStack, dynamodb: Daemon) -> None:
+    """Even by the calls that are not forwarded."""
     client = localstack.client("dynamodb")
     for call in client.describe_table, client.describe_continuous_backups:
         with pytest.raises(client.exceptions.ResourceNotFoundException):
             call(TableName="no-such-table")
 
 
-def test_what_the_server_cannot_do_says_so(localstack: LocalStack, dynamodb: Daemon) -> None:
-    """And is not retried by the SDKs for ever."""
+def test_unsupported_operations_are_reported(localstack: LocalStack, dynamodb: Daemon) -> None:
+    """With an error that SDKs do not retry for ever."""
     with pytest.raises(ClientError, match="does not implement ListBackups"):
         localstack.client("dynamodb").list_backups()
 
 
-def test_an_equal_table_is_adopted(localstack: LocalStack, dynamodb: Daemon) -> None:
-    """Creating it again keeps its items, and takes over tags and protection."""
+def test_a_matching_table_is_adopted(localstack: LocalStack, dynamodb: Daemon) -> None:
+    """Creating it again keeps its items, and applies tags and protection."""
     client, table = localstack.client("dynamodb"), definition()
     name = table["TableName"]
     first = client.create_table(**table)["TableDescription"]
@@ -218,7 +218,7 @@ def test_an_equal_table_is_adopted(localstack: LocalStack, dynamodb: Daemon) -> 
 def test_a_different_table_is_in_use(
     localstack: LocalStack, dynamodb: Daemon, changes: dict[str, Any], reason: str
 ) -> None:
-    """Adoption must not hide that a table is not what was asked for."""
+    """Adoption must not hide that a table differs from the requested one."""
     client, table = localstack.client("dynamodb"), definition()
     client.create_table(**table)
 
@@ -227,7 +227,7 @@ def test_a_different_table_is_in_use(
 
 
 def test_a_function_uses_dynamodb(localstack: LocalStack, dynamodb: Daemon) -> None:
-    """With the endpoint and the credentials that it gets."""
+    """With the endpoint and the credentials from its environment."""
     client, table = localstack.client("dynamodb"), definition()
     client.create_table(**table)
     source = python_function(
@@ -250,7 +250,7 @@ def test_a_function_uses_dynamodb(localstack: LocalStack, dynamodb: Daemon) -> N
 
 
 def test_a_stack_is_deployed_updated_and_deleted(localstack: LocalStack, dynamodb: Daemon) -> None:
-    """CloudFormation's whole way with a table."""
+    """The whole life cycle of a table in CloudFormation."""
     name, client = definition()["TableName"], localstack.client("dynamodb")
 
     outputs = deploy(localstack, f"stack-{name}", template(name))
@@ -276,7 +276,9 @@ def test_a_stack_is_deployed_updated_and_deleted(localstack: LocalStack, dynamod
     unlike = template(name, KeySchema=keys)
     begin_deployment(localstack, f"stack-{name}", unlike)
     wait_until(lambda: stack_status(localstack, f"stack-{name}") in FAILED, "the update fails")
-    assert_failed_for(localstack, f"stack-{name}", "differs from the one wanted in the key schema")
+    assert_failed_for(
+        localstack, f"stack-{name}", "differs from the requested one in the key schema"
+    )
 
     cloudformation.delete_stack(StackName=f"stack-{name}")
     waiter = cloudformation.get_waiter("stack_delete_complete")
@@ -287,7 +289,7 @@ def test_a_stack_is_deployed_updated_and_deleted(localstack: LocalStack, dynamod
 
 @pytest.fixture
 def own_dynamodb(tmp_path: Path) -> Iterator[Daemon]:
-    """A server that a test may end."""
+    """A server that a test may stop."""
     server = dynamodb_server(tmp_path / "dynamodb", free_port())
     server.start()
     yield server
@@ -308,7 +310,7 @@ def own_localstack(extension: Path, tmp_path: Path, own_dynamodb: Daemon) -> Ite
 
 
 def test_data_survives_a_new_localstack_and_deployment(own_localstack: LocalStack) -> None:
-    """LocalStack forgets its stacks; the next deployment finds table and items."""
+    """LocalStack forgets its stacks; the next deployment finds the table and its items."""
     body = template("patients-per-day")
     first = deploy(own_localstack, "system", body)
     item = {"id": {"S": "1"}, "day": {"S": "2024-05-01"}}
@@ -326,7 +328,7 @@ def test_data_survives_a_new_localstack_and_deployment(own_localstack: LocalStac
 
 
 def test_a_changed_table_fails_the_deployment_with_its_reason(own_localstack: LocalStack) -> None:
-    """After a restart, a template that wants another key cannot have the old table."""
+    """After a restart, a template with another key cannot adopt the old table."""
     deploy(own_localstack, "system", template("patients-per-day"))
     own_localstack.kill()
     own_localstack.start()
@@ -335,11 +337,13 @@ def test_a_changed_table_fails_the_deployment_with_its_reason(own_localstack: Lo
     changed = template("patients-per-day", KeySchema=keys)
     begin_deployment(own_localstack, "system", changed)
     wait_until(lambda: stack_status(own_localstack, "system") in FAILED, "the deployment fails")
-    assert_failed_for(own_localstack, "system", "differs from the one wanted in the key schema")
+    assert_failed_for(own_localstack, "system", "differs from the requested one in the key schema")
 
 
-def test_the_server_may_go_and_come_back(own_localstack: LocalStack, own_dynamodb: Daemon) -> None:
-    """A call meanwhile fails with what SDKs retry; afterwards everything is there."""
+def test_the_server_may_stop_and_come_back(
+    own_localstack: LocalStack, own_dynamodb: Daemon
+) -> None:
+    """Meanwhile, a call fails with an error that SDKs retry; afterwards everything is there."""
     client, table = own_localstack.client("dynamodb"), definition()
     name = table["TableName"]
     client.create_table(**table)
@@ -348,7 +352,7 @@ def test_the_server_may_go_and_come_back(own_localstack: LocalStack, own_dynamod
         list(callers.map(lambda item: client.put_item(TableName=name, Item=item), puts))
 
     own_dynamodb.end(signal.SIGKILL)
-    with pytest.raises(ClientError, match="does not answer") as failure:
+    with pytest.raises(ClientError, match="does not respond") as failure:
         client.get_item(TableName=name, Key={"id": {"S": "0"}})
     assert failure.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
     own_dynamodb.start()

@@ -1,4 +1,4 @@
-"""A compressed body reaches the integration of a REST API as it came."""
+"""A compressed body reaches the integration of a REST API unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ return {"statusCode": 200, "body": json.dumps(shown)}
 
 @pytest.fixture(scope="module")
 def api(localstack: LocalStack) -> RestApi:
-    """An API that shows what its function was given."""
+    """An API that returns what its function received."""
     show = {
         "Type": "Api",
         "Properties": {"RestApiId": {"Ref": "Api"}, "Path": "/show", "Method": "post"},
@@ -37,15 +37,15 @@ def api(localstack: LocalStack) -> RestApi:
     return RestApi(localstack, deploy(localstack, resources, ApiId={"Ref": "Api"})["ApiId"])
 
 
-def test_what_is_not_compressed_at_all_is_no_server_error(api: RestApi) -> None:
-    """Whether it can be unpacked is for the function to say."""
+def test_an_uncompressed_body_with_the_header_is_not_a_server_error(api: RestApi) -> None:
+    """Whether it can be decompressed is for the function to decide."""
     answer = api.call("POST", "/show", data=b"{}", headers={"Content-Encoding": "gzip"})
     assert answer.status_code == 200, answer.text
     assert answer.json() == {"encoding": "gzip", "body": "{}", "isBase64Encoded": False}
 
 
-def test_a_compressed_body_is_not_unpacked(api: RestApi) -> None:
-    """API Gateway unpacks nothing unless it is told to."""
+def test_a_compressed_body_is_not_decompressed(api: RestApi) -> None:
+    """API Gateway decompresses nothing unless it is configured to."""
     packed = gzip.compress(json.dumps({"a": 1}).encode())
     answer = api.call("POST", "/show", data=packed, headers={"Content-Encoding": "gzip"})
     assert answer.status_code == 200, answer.text
@@ -55,8 +55,8 @@ def test_a_compressed_body_is_not_unpacked(api: RestApi) -> None:
     assert base64.b64decode(shown["body"]) == packed
 
 
-def test_services_still_get_their_bodies_unpacked(localstack: LocalStack) -> None:
-    """AWS' own services do that themselves."""
+def test_bodies_for_aws_services_are_still_decompressed(localstack: LocalStack) -> None:
+    """AWS's own services do that themselves."""
     answer = requests.post(
         localstack.url,
         data=gzip.compress(b"{}"),

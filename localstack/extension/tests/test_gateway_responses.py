@@ -1,4 +1,4 @@
-"""The gateway's own answers have the form that the template gives them."""
+"""The gateway's own responses have the form that the template defines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROBLEM = "application/problem+json"
 
 
 def problem(title: str) -> str:
-    """A body template with all kinds of variables in it."""
+    """A body template with all kinds of variables."""
     return (
         '{"type":"about:blank","title":"' + title + '","detail":$context.error.messageString,'
         '"text":"${context.error.message}","kind":"$context.error.responseType",'
@@ -26,7 +26,7 @@ def problem(title: str) -> str:
 
 @pytest.fixture(scope="module")
 def api(localstack: LocalStack) -> RestApi:
-    """An API with gateway responses as SAM writes them."""
+    """An API with gateway responses as written by SAM."""
     resources = {
         "Authorizer": function(upload(localstack, AUTHORIZER)),
         "Backend": function(
@@ -98,7 +98,7 @@ def test_a_problem_document_instead_of_the_default_body(api: RestApi) -> None:
 
 
 def test_headers_come_from_constants_the_request_and_variables(api: RestApi) -> None:
-    """A header whose source is missing is left out."""
+    """A header whose source is missing is omitted."""
     response = api.get("/closed", headers={"Origin": "https://front.example"})
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="patients"'
     assert response.headers["Access-Control-Allow-Origin"] == "https://front.example"
@@ -116,8 +116,8 @@ def test_another_status_and_content_type(api: RestApi) -> None:
     assert response.json()["detail"] == "Missing Authentication Token"
 
 
-def test_the_default_of_a_class_covers_its_other_answers(api: RestApi) -> None:
-    """DEFAULT_4XX adds its header to a denial, whose status and body stay as they are."""
+def test_the_default_of_a_class_covers_its_other_responses(api: RestApi) -> None:
+    """DEFAULT_4XX adds its header to a denial, whose status and body are unchanged."""
     response = api.get("/closed", token(statements=[]))
     assert response.status_code == 403
     assert response.headers["X-Default"] == "4xx"
@@ -134,14 +134,14 @@ def test_a_null_message_stays_null(api: RestApi) -> None:
     assert response.json()["kind"] == "AUTHORIZER_CONFIGURATION_ERROR"
 
 
-def test_an_integration_s_answer_is_left_alone(api: RestApi) -> None:
-    """Gateway responses are for what the gateway answers itself."""
+def test_responses_of_integrations_are_unchanged(api: RestApi) -> None:
+    """Gateway responses apply only to the gateway's own responses."""
     response = api.get("/open")
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "application/json"
 
 
-def test_a_gateway_response_of_its_own_resource(api: RestApi, localstack: LocalStack) -> None:
+def test_a_gateway_response_as_a_separate_resource(api: RestApi, localstack: LocalStack) -> None:
     """`AWS::ApiGateway::GatewayResponse`, effective with the next deployment."""
     gateway = localstack.client("apigateway")
     gateway.put_gateway_response(
@@ -161,7 +161,9 @@ def test_a_gateway_response_of_its_own_resource(api: RestApi, localstack: LocalS
 def test_a_new_document_replaces_the_responses_of_the_old_one(
     api: RestApi, localstack: LocalStack
 ) -> None:
-    """What is gone from the template is gone from the API; calls of their own stay."""
+    """Responses removed from the template are removed from the API; those created by API calls
+    stay.
+    """
     gateway = localstack.client("apigateway")
     gateway.put_gateway_response(
         restApiId=api.api_id, responseType="QUOTA_EXCEEDED", statusCode="418"
@@ -178,7 +180,7 @@ def test_a_new_document_replaces_the_responses_of_the_old_one(
 
 
 def own_responses(api: RestApi) -> set[str]:
-    """The responses that are not API Gateway's defaults."""
+    """The responses other than API Gateway's defaults."""
     gateway = api.localstack.client("apigateway")
     responses = gateway.get_gateway_responses(restApiId=api.api_id)["items"]
     return {item["responseType"] for item in responses if not item["defaultResponse"]}

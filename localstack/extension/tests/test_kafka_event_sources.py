@@ -1,4 +1,4 @@
-"""Kafka event source mappings hand every record to the function as AWS does."""
+"""Kafka event source mappings deliver every record to the function as on AWS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONNECTION_FAILED = (
     "PROBLEM: Connection error. Please check your event source connection configuration."
 )
 
-# Writes down each event, then does what the test planned for it.
+# Records each event, then does what the test planned.
 RECORDER = python_function(
     """
 folder = os.environ["FOLDER"]
@@ -53,7 +53,7 @@ return plan.get("answers", {}).get(next(iter(event["records"])), plan.get("answe
 
 @dataclass
 class Recorder:
-    """A deployed function that keeps what it got, and fails when told so."""
+    """A deployed function that records its events, and fails when told to."""
 
     localstack: LocalStack
     folder: Path
@@ -85,7 +85,7 @@ class Recorder:
 
     @property
     def done(self) -> list[str]:
-        """The values that were taken without an error, in their order."""
+        """The values that were processed without an error, in order."""
         return self._lines("done")
 
     def _lines(self, name: str) -> list[Any]:
@@ -93,11 +93,11 @@ class Recorder:
         if not file.exists():
             return []
         lines = file.read_text().splitlines(keepends=True)
-        # The function may be in the middle of the last one.
+        # The function may still be writing the last one.
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def wait_for(self, *values: str, seconds: float = 30) -> None:
-        """Wait until exactly these values were taken, in this order."""
+        """Wait until exactly these values were processed, in this order."""
         wait_until(
             lambda: len(self.done) >= len(values), f"{values}, not {self.done}", seconds=seconds
         )
@@ -105,13 +105,13 @@ class Recorder:
 
 
 def decoded(content: str) -> str:
-    """What a record's key or value says."""
+    """A record's key or value as text."""
     return base64.b64decode(content).decode()
 
 
 @pytest.fixture
 def recorder(localstack: LocalStack, tmp_path: Path) -> Recorder:
-    """A function of its own for each test."""
+    """A new function for each test."""
     return deploy_recorder(localstack, tmp_path / "recorder")
 
 
@@ -128,7 +128,7 @@ class Mappings:
     """Creates mappings, and deletes them after the test."""
 
     def __init__(self, localstack: LocalStack, kafka: KafkaBroker) -> None:
-        """Use this cluster unless a test says otherwise."""
+        """Use this cluster unless a test specifies another."""
         self.api = localstack.client("lambda")
         self._servers = kafka.servers
         self._created: list[str] = []
@@ -149,7 +149,7 @@ class Mappings:
         return mapping["UUID"]
 
     def get(self, uuid: str) -> dict[str, Any]:
-        """The mapping as the API shows it."""
+        """The mapping as returned by the API."""
         return self.api.get_event_source_mapping(UUID=uuid)
 
     def wait_for_state(self, uuid: str, state: str) -> None:
@@ -199,10 +199,10 @@ def commits(kafka: KafkaBroker, group: str, topic: str, offset: int, partition: 
     assert kafka.committed(group, topic, partition) == offset
 
 
-def test_the_event_of_a_self_managed_cluster(
+def test_the_event_from_a_self_managed_cluster(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """Every field as AWS has it, bytes of headers signed."""
+    """Every field is as on AWS, with signed bytes in headers."""
     topic = kafka.create_topic()
     mappings.create(recorder, topic)
     kafka.produce(
@@ -235,7 +235,7 @@ def test_the_event_of_a_self_managed_cluster(
     assert (last["key"], last["value"], last["headers"]) == (None, None, [])
 
 
-def test_the_event_of_an_msk_cluster(
+def test_the_event_from_an_msk_cluster(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
     """The brokers are those of KAFKA_BOOTSTRAP_SERVERS_FOR_MSK."""
@@ -251,10 +251,10 @@ def test_the_event_of_an_msk_cluster(
     assert mappings.get(uuid)["AmazonManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": uuid}
 
 
-def test_a_new_mapping_has_the_defaults_of_aws(
+def test_a_new_mapping_has_the_same_defaults_as_on_aws(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """As GetEventSourceMapping shows them; CloudFormation's name for the brokers is understood."""
+    """As returned by GetEventSourceMapping; CloudFormation's name for the brokers is accepted."""
     topic = kafka.create_topic()
     uuid = mappings.create(
         recorder,
@@ -277,10 +277,10 @@ def test_a_new_mapping_has_the_defaults_of_aws(
 
 
 def test_a_record_arrives_soon(recorder: Recorder, mappings: Mappings, kafka: KafkaBroker) -> None:
-    """About as soon as at any other consumer, which is not called as a function is.
+    """About as soon as at any other consumer, apart from the time for invoking the function.
 
-    How long the broker itself keeps a record is no matter. Somebody who asks for records now and
-    then, and not all the time, would take a hundred times as long.
+    The delay of the broker itself does not matter. Polling now and then, instead of all the time,
+    would take a hundred times as long.
     """
     topic = kafka.create_topic()
     mappings.create(recorder, topic)
@@ -305,10 +305,10 @@ def test_a_record_arrives_soon(recorder: Recorder, mappings: Mappings, kafka: Ka
     assert mapping < 6 * plain
 
 
-def test_a_batch_has_no_more_records_than_its_size(
+def test_the_batch_size_limits_the_records_of_a_batch(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """What waits is handed on in portions, in order."""
+    """Waiting records are delivered in several batches, in order."""
     topic = kafka.create_topic()
     values = [str(number) for number in range(25)]
     kafka.produce(topic, *values)
@@ -318,7 +318,7 @@ def test_a_batch_has_no_more_records_than_its_size(
     assert max(len(batch) for batch in recorder.batches) == 10
 
 
-def test_large_records_make_smaller_batches(
+def test_large_records_lead_to_smaller_batches(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
     """An event stays below the 6 MB that an invocation may have."""
@@ -343,7 +343,7 @@ def test_a_batch_that_is_too_large_is_split(
 
 
 def test_filters_choose_records(recorder: Recorder, mappings: Mappings, kafka: KafkaBroker) -> None:
-    """The others count as done."""
+    """The others count as processed."""
     topic = kafka.create_topic()
     wanted = {"value": {"kind": ["created"]}}
     uuid = mappings.create(
@@ -358,7 +358,7 @@ def test_filters_choose_records(recorder: Recorder, mappings: Mappings, kafka: K
 def test_the_batching_window_collects_records(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """Records one after another come together, if the window is open for long enough."""
+    """Successive records come together if the window is long enough."""
     topic = kafka.create_topic()
     mappings.create(recorder, topic, BatchSize=4, MaximumBatchingWindowInSeconds=3)
     began = time.time()
@@ -377,7 +377,7 @@ def test_the_batching_window_collects_records(
 def test_starting_positions(
     localstack: LocalStack, mappings: Mappings, kafka: KafkaBroker, tmp_path: Path
 ) -> None:
-    """All there is, what comes, and what came since a moment."""
+    """All records, new records, and records since a point in time."""
     topic = kafka.create_topic(partitions=2)
     kafka.produce(topic, "old", timestamp=1_000_000_000_000)
     kafka.produce(topic, "recent", timestamp=1_600_000_000_000)
@@ -401,10 +401,10 @@ def test_starting_positions(
     recorders["AT_TIMESTAMP"].wait_for("recent", "new")
 
 
-def test_a_topic_may_come_after_its_mapping(
+def test_a_topic_may_be_created_after_its_mapping(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """A deployment makes the mapping first; even LATEST misses none of the later records."""
+    """A deployment creates the mapping first; even LATEST misses none of the later records."""
     uuid = mappings.create(recorder, "topic.of.later", StartingPosition="LATEST")
     mappings.wait_for_result(uuid, "PROBLEM: Topic not found: topic.of.later")
     kafka.create_topic(name="topic.of.later")
@@ -413,10 +413,10 @@ def test_a_topic_may_come_after_its_mapping(
     mappings.wait_for_result(uuid, "OK")
 
 
-def test_looking_for_a_topic_does_not_make_it(
+def test_looking_for_a_topic_does_not_create_it(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """Whoever makes it later decides how many partitions it has."""
+    """Whoever creates it later decides its number of partitions."""
     name = "topic.that.was.looked.for"
     mapping = mappings.create(recorder, name)
     mappings.wait_for_result(mapping, f"PROBLEM: Topic not found: {name}")
@@ -430,7 +430,7 @@ def test_looking_for_a_topic_does_not_make_it(
 def test_compressed_records(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker, codec: str
 ) -> None:
-    """Whatever a producer compresses with, the function gets what was meant."""
+    """Whatever compression a producer uses, the function gets the decompressed records."""
     topic = kafka.create_topic()
     mappings.create(recorder, topic)
     values = [f"{number}: {'compressible ' * 20}" for number in range(20)]
@@ -441,7 +441,7 @@ def test_compressed_records(
 def test_records_of_transactions(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """What was given up never arrives, and what marks the ends of transactions is no record."""
+    """Aborted records never arrive, and the markers of transactions are not records."""
     topic = kafka.create_topic()
     mapping = mappings.create(recorder, topic)
     producer = kafka.transactional_producer()
@@ -449,16 +449,16 @@ def test_records_of_transactions(
         producer.begin_transaction()
         for value in values:
             producer.produce(topic, value)
-        # What is given up before it was sent leaves no trace.
+        # Records aborted before they were sent leave no trace.
         assert producer.flush(20) == 0
         producer.commit_transaction() if is_meant else producer.abort_transaction()
     kafka.produce(topic, "d")
     recorder.wait_for("a", "b", "c", "d")
-    # Five records and three marks.
+    # Five records and three markers.
     commits(kafka, mapping, topic, 8)
 
 
-def test_a_mapping_goes_on_where_its_consumer_group_was(
+def test_a_mapping_continues_from_the_offset_of_its_consumer_group(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
     """A new mapping with the same group takes over."""
@@ -491,7 +491,7 @@ def test_two_functions_on_one_topic_both_get_every_record(
 def test_the_order_within_a_partition(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """Slow, failing or quick: a partition's records come one batch after another."""
+    """Slow, failing or fast: a partition's records arrive one batch after another."""
     topic = kafka.create_topic(partitions=3)
     mappings.create(recorder, topic, BatchSize=3)
     recorder.plan(fail=["1-4"], sleep=0.02)
@@ -509,7 +509,7 @@ def test_the_order_within_a_partition(
 def test_offsets_are_committed_only_after_success(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """Not while the function works, and not when it failed."""
+    """Not while the function is running, and not when it failed."""
     topic = kafka.create_topic()
     uuid = mappings.create(recorder, topic)
     kafka.produce(topic, "good")
@@ -524,10 +524,10 @@ def test_offsets_are_committed_only_after_success(
     commits(kafka, uuid, topic, 2)
 
 
-def test_a_failed_batch_is_tried_again_with_growing_delays(
+def test_a_failed_batch_is_retried_with_growing_delays(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """The same records, until the function takes them."""
+    """With the same records, until the function succeeds."""
     topic = kafka.create_topic()
     recorder.plan(fail=[])
     kafka.produce(topic, *"abc")
@@ -539,15 +539,15 @@ def test_a_failed_batch_is_tried_again_with_growing_delays(
     mappings.wait_for_result(uuid, "OK")
     assert all(batch == ["a", "b", "c"] for batch in recorder.batches)
     began = [invocation["began"] for invocation in recorder.invocations]
-    # Delays double, and each is at least half of its longest.
+    # Delays double, and each is at least half of its maximum.
     assert began[1] - began[0] >= 0.12
     assert began[3] - began[2] >= 0.49
 
 
-def test_a_time_out_fails_the_batch(
+def test_a_timeout_fails_the_batch(
     localstack: LocalStack, mappings: Mappings, kafka: KafkaBroker, tmp_path: Path
 ) -> None:
-    """Not only an error that the function reports itself."""
+    """Not only an error reported by the function itself."""
     recorder = deploy_recorder(localstack, tmp_path / "slow", timeout=1)
     topic = kafka.create_topic()
     recorder.plan(sleep=60)
@@ -559,7 +559,7 @@ def test_a_time_out_fails_the_batch(
     recorder.wait_for("a")
 
 
-def test_retries_end_when_the_mapping_says_so(
+def test_retries_end_at_the_limit_of_the_mapping(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
     """Without a destination the batch is skipped."""
@@ -572,7 +572,7 @@ def test_retries_end_when_the_mapping_says_so(
     commits(kafka, uuid, topic, 2)
 
 
-def test_a_discarded_batch_is_told_to_a_queue(
+def test_a_discarded_batch_is_reported_to_a_queue(
     localstack: LocalStack, recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
     """In the form of AWS, without the records."""
@@ -631,10 +631,10 @@ def received(queues: Any, url: str) -> str:
     return answer[0]["Body"]
 
 
-def test_a_discarded_batch_is_told_to_a_topic(
+def test_a_discarded_batch_is_reported_to_a_topic(
     localstack: LocalStack, recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """Records that are too old are given up before the function sees them."""
+    """Records that are too old are discarded before the function sees them."""
     notifications, queues = localstack.client("sns"), localstack.client("sqs")
     arn = notifications.create_topic(Name=f"failed-{recorder.name}")["TopicArn"]
     url = queues.create_queue(QueueName=f"notified-{recorder.name}")["QueueUrl"]
@@ -663,10 +663,10 @@ def test_a_discarded_batch_is_told_to_a_topic(
     assert recorder.batches == [["young"]]
 
 
-def test_a_discarded_batch_is_kept_in_a_bucket(
+def test_a_discarded_batch_is_stored_in_a_bucket(
     localstack: LocalStack, recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """With the whole event; the batch waits for as long as the bucket does not exist."""
+    """With the whole event; the batch waits as long as the bucket does not exist."""
     storage = localstack.client("s3")
     bucket = f"failed-{recorder.name}"
     topic = kafka.create_topic()
@@ -690,10 +690,10 @@ def test_a_discarded_batch_is_kept_in_a_bucket(
     commits(kafka, uuid, topic, 1)
 
 
-def test_a_split_batch_leads_to_the_record_to_blame(
+def test_splitting_a_batch_isolates_the_failing_record(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """Its neighbours are taken, and only it is given up."""
+    """Its neighbours are processed, and only it is discarded."""
     topic = kafka.create_topic()
     recorder.plan(fail=["c"])
     kafka.produce(topic, *"abcdefgh")
@@ -705,7 +705,7 @@ def test_a_split_batch_leads_to_the_record_to_blame(
 def test_a_report_of_failed_records(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """What was taken before the first failed record is not handed on again."""
+    """Records before the first failed one are not delivered again."""
     topic = kafka.create_topic()
     kafka.produce(topic, *"abcd")
     recorder.plan(answer={"batchItemFailures": [failed(topic, 3), failed(topic, 2)]})
@@ -717,10 +717,10 @@ def test_a_report_of_failed_records(
     commits(kafka, uuid, topic, 4)
 
 
-def test_a_report_holds_up_its_own_partition_only(
+def test_a_report_holds_up_only_its_own_partition(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """The reported record and those behind it come again; what is on others is committed."""
+    """The reported record and those behind it are redelivered; other partitions are committed."""
     topic = kafka.create_topic(partitions=2)
     kafka.produce(topic, *"abcd", partition=0)
     kafka.produce(topic, *"wxyz", partition=1)
@@ -740,10 +740,10 @@ def test_a_report_holds_up_its_own_partition_only(
     commits(kafka, uuid, topic, 4, partition=0)
 
 
-def test_a_function_that_dies_with_a_batch_gets_all_of_it_again(
+def test_a_batch_is_redelivered_as_a_whole_if_the_function_dies(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """It has reported nothing."""
+    """The function has reported nothing."""
     topic = kafka.create_topic()
     recorder.plan(dies=True)
     kafka.produce(topic, *"abc")
@@ -760,10 +760,10 @@ def failed(topic: str, offset: int, partition: int = 0) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["unknown offset", "unknown partition", "no report", "broken"])
-def test_a_report_that_makes_no_sense_fails_the_batch(
+def test_an_invalid_report_fails_the_batch(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker, kind: str
 ) -> None:
-    """All of it is tried again."""
+    """The whole batch is retried."""
     topic = kafka.create_topic()
     answer = {
         "unknown offset": {"batchItemFailures": [failed(topic, 1), failed(topic, 99)]},
@@ -778,10 +778,10 @@ def test_a_report_that_makes_no_sense_fails_the_batch(
     assert recorder.batches[:2] == [["a", "b"], ["a", "b"]]
 
 
-def test_an_answer_is_no_report_unless_the_mapping_says_so(
+def test_a_response_is_not_a_report_unless_the_mapping_says_so(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """The function succeeded, whatever it says."""
+    """The function succeeded, whatever it returned."""
     topic = kafka.create_topic()
     kafka.produce(topic, *"ab")
     recorder.plan(answer={"batchItemFailures": [failed(topic, 0)]})
@@ -791,7 +791,7 @@ def test_an_answer_is_no_report_unless_the_mapping_says_so(
 
 
 def test_disabling_and_enabling(recorder: Recorder, mappings: Mappings, kafka: KafkaBroker) -> None:
-    """Nothing comes while it is disabled, and nothing is missed or repeated after."""
+    """Nothing arrives while it is disabled, and nothing is missed or repeated afterwards."""
     topic = kafka.create_topic()
     uuid = mappings.create(recorder, topic)
     kafka.produce(topic, "a")
@@ -806,7 +806,7 @@ def test_disabling_and_enabling(recorder: Recorder, mappings: Mappings, kafka: K
     assert recorder.batches == [["a"], ["b"]]
 
 
-def test_disabling_lets_the_batch_under_way_end(
+def test_disabling_lets_the_current_batch_finish(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
     """Its offset is committed before the mapping is disabled."""
@@ -838,7 +838,7 @@ def test_a_mapping_that_starts_disabled(
 
 
 def test_deletion(recorder: Recorder, mappings: Mappings, kafka: KafkaBroker) -> None:
-    """Nothing comes after it, and nothing is left in the list."""
+    """Nothing arrives afterwards, and the mapping is no longer listed."""
     topic = kafka.create_topic()
     uuid = mappings.create(recorder, topic)
     kafka.produce(topic, "a")
@@ -848,7 +848,7 @@ def test_deletion(recorder: Recorder, mappings: Mappings, kafka: KafkaBroker) ->
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         mappings.get(uuid)
     kafka.produce(topic, "b")
-    # A mapping made after the record gets it: had the old one still been there, it had, too.
+    # A mapping created after the record gets it: so would the old one, if it still existed.
     successor = mappings.create(recorder, topic)
     commits(kafka, successor, topic, 2)
     assert recorder.done == ["a", "a", "b"]
@@ -861,7 +861,7 @@ def test_a_change_of_the_mapping_takes_effect(
     kafka: KafkaBroker,
     tmp_path: Path,
 ) -> None:
-    """Another size and another function, in the middle of the work."""
+    """Another batch size and another function, while records are processed."""
     other = deploy_recorder(localstack, tmp_path / "other")
     topic = kafka.create_topic()
     uuid = mappings.create(recorder, topic, BatchSize=1)
@@ -877,10 +877,10 @@ def test_a_change_of_the_mapping_takes_effect(
     assert (changed["BatchSize"], changed["MaximumBatchingWindowInSeconds"]) == (10, 1)
 
 
-def test_a_change_does_not_hand_on_a_batch_twice(
+def test_a_change_does_not_deliver_a_batch_twice(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """The changed mapping starts when the function is done with what it has."""
+    """The changed mapping starts when the function has finished its batch."""
     topic = kafka.create_topic()
     recorder.plan(sleep=1.5)
     uuid = mappings.create(recorder, topic)
@@ -894,10 +894,10 @@ def test_a_change_does_not_hand_on_a_batch_twice(
     assert recorder.batches == [["a"], ["b"]]
 
 
-def test_a_function_that_is_missing_for_a_while(
+def test_a_function_that_is_temporarily_missing(
     recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
-    """The batch waits for it, and no retry is used up."""
+    """The batch waits, and no retry is used up."""
     topic = kafka.create_topic()
     api = mappings.api
     mappings.create(recorder, topic, MaximumRetryAttempts=0)
@@ -919,7 +919,7 @@ def function_arn(recorder: Recorder) -> str:
 def test_a_mapping_of_a_sam_template(
     localstack: LocalStack, kafka: KafkaBroker, tmp_path: Path
 ) -> None:
-    """Made, and gone again, with its stack."""
+    """It is created and deleted with its stack."""
     topic = kafka.create_topic()
     event = {
         "Type": "SelfManagedKafka",
@@ -953,14 +953,14 @@ def test_a_mapping_of_a_sam_template(
 
 
 @pytest.mark.parametrize("is_gone_at_start", [False, True])
-def test_a_broker_that_goes_away_and_comes_back(
+def test_a_broker_that_stops_and_comes_back(
     localstack: LocalStack,
     recorder: Recorder,
     mappings: Mappings,
     tmp_path: Path,
     is_gone_at_start: bool,
 ) -> None:
-    """Nothing is lost or repeated, and the log says what happened in a few lines."""
+    """Nothing is lost or repeated, and a few lines in the log say what happened."""
     broker = KafkaBroker(tmp_path / "broker")
     broker.start()
     topic = broker.create_topic()
@@ -987,10 +987,10 @@ def test_a_broker_that_goes_away_and_comes_back(
     broker.kill()
 
 
-def test_a_mapping_can_be_deleted_while_its_broker_is_gone(
+def test_a_mapping_can_be_deleted_while_its_broker_is_down(
     recorder: Recorder, mappings: Mappings, tmp_path: Path
 ) -> None:
-    """Nobody waits for a broker that may never come back."""
+    """Nothing waits for a broker that may never come back."""
     broker = KafkaBroker(tmp_path / "broker")
     broker.start()
     topic = broker.create_topic()
@@ -1003,7 +1003,7 @@ def test_a_mapping_can_be_deleted_while_its_broker_is_gone(
     wait_until(lambda: uuid not in mappings.listed(recorder), "the mapping is gone", seconds=15)
 
 
-def test_a_mapping_without_brokers_says_so(
+def test_a_mapping_without_brokers_is_reported(
     localstack: LocalStack, recorder: Recorder, mappings: Mappings, kafka: KafkaBroker
 ) -> None:
     """In its state and in the log; it can still be deleted."""
@@ -1012,8 +1012,8 @@ def test_a_mapping_without_brokers_says_so(
     assert f"{uuid} has to wait: the mapping names neither brokers nor a cluster" in localstack.log
 
 
-def test_a_cluster_nobody_knows(localstack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the variable LocalStack's own Kafka API is asked, which the free one lacks."""
+def test_an_unknown_cluster(localstack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the variable, LocalStack's own Kafka API is asked, which the free one lacks."""
     monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS_FOR_MSK", raising=False)
     cluster = f"arn:aws:kafka:{REGION}:000000000000:cluster/nobody/{'0' * 8}-1"
     settings = MappingSettings("uuid", "function", ("topic",), "group", cluster_arn=cluster)
@@ -1024,7 +1024,9 @@ def test_a_cluster_nobody_knows(localstack: LocalStack, monkeypatch: pytest.Monk
 def test_localstack_stops_in_the_middle_of_a_batch(
     extension: Path, kafka: KafkaBroker, tmp_path: Path
 ) -> None:
-    """Killing the function is no failure of the batch: it comes again, even without retries."""
+    """Killing the function is not a failure of the batch: it is redelivered, even without
+    retries.
+    """
     topic = kafka.create_topic()
     settings = {
         "MaximumRetryAttempts": 0,

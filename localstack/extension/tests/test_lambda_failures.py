@@ -1,4 +1,4 @@
-"""A function that fails is answered as on AWS, and its next call gets a working environment."""
+"""A failing function is reported as on AWS, and its next call gets a working environment."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ os._exit(event)
 """
 
 
-def test_an_error_of_the_function_is_its_own_answer(localstack: LocalStack) -> None:
-    """A reported error keeps the process; only the answer is marked."""
+def test_an_error_of_the_function_is_returned_unchanged(localstack: LocalStack) -> None:
+    """A reported error keeps the process; only the response is marked."""
     name = localstack.create_function(python_function(OBEDIENT))
     pid = invoke(localstack, name, "pid").result
 
@@ -46,7 +46,7 @@ def test_an_error_of_the_function_is_its_own_answer(localstack: LocalStack) -> N
 
 
 def test_a_timeout_is_enforced(localstack: LocalStack) -> None:
-    """The process is ended, the caller gets AWS's message, the next call a new process."""
+    """The process is killed, the caller gets AWS's message, the next call a new process."""
     name = localstack.create_function(python_function(OBEDIENT), timeout=1)
     pid = invoke(localstack, name, "pid").result
 
@@ -63,8 +63,8 @@ def test_a_timeout_is_enforced(localstack: LocalStack) -> None:
     assert invoke(localstack, name, "pid").result != pid
 
 
-def test_a_timeout_ends_what_the_function_has_started(localstack: LocalStack) -> None:
-    """Not even a child of the function's process stays."""
+def test_a_timeout_kills_what_the_function_has_started(localstack: LocalStack) -> None:
+    """Not even a child of the function's process survives."""
     name = localstack.create_function(python_function(OBEDIENT), timeout=2)
 
     failed = invoke(localstack, name, "child")
@@ -81,10 +81,10 @@ def test_a_timeout_ends_what_the_function_has_started(localstack: LocalStack) ->
         ("signal", "Runtime exited with error: signal: killed"),
     ],
 )
-def test_a_crash_is_answered_and_replaced(
+def test_a_crash_is_reported_and_the_process_replaced(
     localstack: LocalStack, event: int | str, reason: str
 ) -> None:
-    """A process that ends before its answer is an error, and not the end of the function."""
+    """A process that ends before its response is an error, but not the end of the function."""
     name = localstack.create_function(python_function(OBEDIENT), timeout=30)
     pid = invoke(localstack, name, "pid").result
 
@@ -101,7 +101,7 @@ def test_a_crash_is_answered_and_replaced(
 
 
 def test_a_process_that_ends_between_calls_is_replaced_unnoticed(localstack: LocalStack) -> None:
-    """The caller after the end must not pay for it."""
+    """The next caller must not notice."""
     name = localstack.create_function(python_function(OBEDIENT))
     pid = invoke(localstack, name, "pid").result
     os.kill(pid, signal.SIGKILL)
@@ -110,8 +110,8 @@ def test_a_process_that_ends_between_calls_is_replaced_unnoticed(localstack: Loc
     assert invoke(localstack, name, "pid").result != pid
 
 
-def test_a_crash_at_the_start_is_an_error_of_the_call(localstack: LocalStack) -> None:
-    """What the function printed on its way down is in the log; every call tries again."""
+def test_a_crash_during_initialization_is_an_error_of_the_call(localstack: LocalStack) -> None:
+    """Its last output is in the log; every call tries again."""
     crash = "sys.stderr.write('no configuration\\n'); sys.exit(7)"
     name = localstack.create_function(python_function("", at_start=crash))
 
@@ -123,8 +123,8 @@ def test_a_crash_at_the_start_is_an_error_of_the_call(localstack: LocalStack) ->
         assert "no configuration\n" in failed.log
 
 
-def test_a_reported_init_error_is_the_answer(localstack: LocalStack) -> None:
-    """`init/error` carries the function's own words."""
+def test_a_reported_init_error_is_returned(localstack: LocalStack) -> None:
+    """`init/error` contains the function's own message."""
     report = """
 problem = {"errorType": "Config.Missing", "errorMessage": "DATABASE_URL is not set"}
 runtime = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
@@ -144,7 +144,7 @@ time.sleep(60)
 
 
 def test_a_function_that_never_asks_for_an_event_times_out(localstack: LocalStack) -> None:
-    """The initialization has a limit of its own, and its process is ended."""
+    """The initialization has its own limit, after which the process is killed."""
     hang = "print('pid', os.getpid()); time.sleep(600)"
     name = localstack.create_function(python_function("", at_start=hang), timeout=60)
 
@@ -165,7 +165,7 @@ def test_a_function_that_never_asks_for_an_event_times_out(localstack: LocalStac
 def test_a_bootstrap_that_cannot_run(
     localstack: LocalStack, bootstrap: str | bytes, reason: str
 ) -> None:
-    """A binary for another machine, for instance, says so instead of hanging."""
+    """A binary for another platform, for example, is reported instead of hanging."""
     name = localstack.create_function(bootstrap)
 
     failed = invoke(localstack, name)
@@ -184,8 +184,8 @@ def test_an_archive_without_bootstrap(localstack: LocalStack) -> None:
     assert "Couldn't find valid bootstrap(s)" in failed.payload["errorMessage"]
 
 
-def test_an_answer_that_is_too_large_is_refused(localstack: LocalStack) -> None:
-    """As on AWS, and the process goes on."""
+def test_a_response_that_is_too_large_is_rejected(localstack: LocalStack) -> None:
+    """As on AWS, and the process continues."""
     name = localstack.create_function(
         python_function("return [os.getpid(), 'x' * event]"), timeout=60
     )
@@ -197,8 +197,8 @@ def test_an_answer_that_is_too_large_is_refused(localstack: LocalStack) -> None:
     assert invoke(localstack, name, 1).result == [pid, "x"]
 
 
-def test_a_late_answer_does_not_reach_the_next_caller(localstack: LocalStack) -> None:
-    """The Runtime API takes an answer only for the invocation that is being processed."""
+def test_a_late_response_does_not_reach_the_next_caller(localstack: LocalStack) -> None:
+    """The Runtime API accepts a response only for the current invocation."""
     forge = """
 connection = http.client.HTTPConnection(os.environ['AWS_LAMBDA_RUNTIME_API'])
 connection.request('POST', '/2018-06-01/runtime/invocation/another-id/response', b'"forged"')

@@ -1,4 +1,4 @@
-"""What a function gets and what its caller gets, when all goes well."""
+"""What functions and their callers get when all goes well."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stack import LocalStack, python_function, wait_until
 
 MEGABYTE = 1024 * 1024
 
-# Answers with a chunked body, as the Rust runtime does.
+# Responds with a chunked body, as the Rust runtime does.
 CHUNKED = r"""
 import http.client, json, os
 
@@ -32,7 +32,7 @@ while True:
 """
 
 
-# Returns as soon as all guests are there.
+# Returns as soon as all concurrent calls have arrived.
 MEETING = python_function("""
 open(os.path.join(event['place'], str(event['number'])), 'x').close()
 while len(os.listdir(event['place'])) < event['guests']:
@@ -41,8 +41,8 @@ return [os.getpid(), os.environ['LAMBDA_TASK_ROOT']]
 """)
 
 
-def test_a_function_answers_its_event(localstack: LocalStack) -> None:
-    """JSON goes in and comes out, text outside ASCII too."""
+def test_a_function_responds_to_its_event(localstack: LocalStack) -> None:
+    """JSON goes in and comes out, including text outside ASCII."""
     name = localstack.create_function(python_function("return {'seen': event}"))
 
     answer = invoke(localstack, name, {"name": "Zoë", "list": [1, None]})
@@ -51,7 +51,7 @@ def test_a_function_answers_its_event(localstack: LocalStack) -> None:
 
 
 def test_a_function_gets_its_environment_and_nothing_of_the_host(localstack: LocalStack) -> None:
-    """The variables are those that AWS documents, plus the function's own."""
+    """The variables are those documented by AWS, plus the function's own."""
     name = localstack.create_function(
         python_function("return dict(os.environ)"),
         environment={"TABLE": "patients", "RUST_LOG": "info"},
@@ -80,8 +80,8 @@ def test_a_function_gets_its_environment_and_nothing_of_the_host(localstack: Loc
     assert not host & variables.keys()
 
 
-def test_the_invocation_tells_who_asks_and_how_much_time_there_is(localstack: LocalStack) -> None:
-    """The headers of the Runtime API carry request id, ARN, deadline, trace and client context."""
+def test_the_invocation_has_the_headers_of_the_runtime_api(localstack: LocalStack) -> None:
+    """They contain request id, ARN, deadline, trace and client context."""
     name = localstack.create_function(python_function("return dict(context)"), timeout=20)
     context = {"custom": {"device": "größe  1"}}
     encoded = base64.b64encode(json.dumps(context).encode()).decode()
@@ -100,8 +100,8 @@ def test_the_invocation_tells_who_asks_and_how_much_time_there_is(localstack: Lo
     assert "Lambda-Runtime-Client-Context" not in invoke(localstack, name).result
 
 
-def test_the_callers_trace_goes_on_in_the_function(localstack: LocalStack) -> None:
-    """An X-Ray header of the caller arrives with the same root."""
+def test_the_callers_trace_continues_in_the_function(localstack: LocalStack) -> None:
+    """The caller's X-Ray header arrives with the same root."""
     name = localstack.create_function(python_function("return context['Lambda-Runtime-Trace-Id']"))
     client = localstack.client("lambda")
     root = "Root=1-5759e988-bd862e3fe1be46a994272793"
@@ -117,14 +117,14 @@ def test_the_callers_trace_goes_on_in_the_function(localstack: LocalStack) -> No
 
 @pytest.mark.parametrize("size", [0, 1, MEGABYTE, 6 * MEGABYTE - 16])
 def test_payloads_of_every_allowed_size(localstack: LocalStack, size: int) -> None:
-    """What Lambda allows, 6 MB, goes in and out unchanged."""
+    """Up to Lambda's limit, 6 MB, they pass unchanged."""
     name = localstack.create_function(python_function("return event"), timeout=60)
 
     assert invoke(localstack, name, "x" * size).result == "x" * size
 
 
-def test_a_chunked_answer_is_put_together(localstack: LocalStack) -> None:
-    """The Rust runtime posts its answers in chunks."""
+def test_a_chunked_response_is_assembled(localstack: LocalStack) -> None:
+    """The Rust runtime sends its responses in chunks."""
     shebang = python_function("").partition("\n")[0]
     name = localstack.create_function(f"{shebang}\n{CHUNKED}")
 
@@ -133,7 +133,7 @@ def test_a_chunked_answer_is_put_together(localstack: LocalStack) -> None:
 
 
 def test_an_environment_is_reused(localstack: LocalStack) -> None:
-    """One process answers one call after the other and keeps its state."""
+    """One process serves one call after another and keeps its state."""
     name = localstack.create_function(
         python_function("calls.append(1); return [os.getpid(), len(calls)]", at_start="calls = []")
     )
@@ -145,7 +145,7 @@ def test_an_environment_is_reused(localstack: LocalStack) -> None:
 
 
 def test_concurrent_calls_run_at_the_same_time(localstack: LocalStack, tmp_path: Path) -> None:
-    """Each of several calls gets a process of its own; the unzipped code is there once."""
+    """Each of several calls gets its own process; the unzipped code exists once."""
     name = localstack.create_function(MEETING, timeout=60)
     guests = 8
     events = [{"place": str(tmp_path), "number": n, "guests": guests} for n in range(guests)]
@@ -154,12 +154,12 @@ def test_concurrent_calls_run_at_the_same_time(localstack: LocalStack, tmp_path:
 
     assert len({pid for pid, _ in answers}) == guests
     assert len({code for _, code in answers}) == 1
-    # Those processes are enough for the next calls.
+    # These processes are enough for the next calls.
     assert invoke(localstack, name, events[0] | {"number": "next"}).result in answers
 
 
 def test_many_calls_on_few_processes(localstack: LocalStack) -> None:
-    """Under load each caller gets its own answer, and environments are shared."""
+    """Under load, each caller gets its own response, and environments are shared."""
     name = localstack.create_function(python_function("return [event, os.getpid()]"), timeout=60)
     invoke(localstack, name)
 
@@ -171,7 +171,7 @@ def test_many_calls_on_few_processes(localstack: LocalStack) -> None:
 
 
 def test_an_asynchronous_call_runs_too(localstack: LocalStack, tmp_path: Path) -> None:
-    """`Event` invocations are accepted at once and processed later."""
+    """`Event` invocations are accepted immediately and processed later."""
     name = localstack.create_function(python_function("open(event['mark'], 'x').close()"))
     mark = tmp_path / "done"
 

@@ -15,7 +15,7 @@ from stack import LocalStack, archive, python_function, wait_until
 
 PID = python_function("return os.getpid()")
 
-# Leaves a mark when it has begun, and goes on when it is told to.
+# Creates a file when it has begun, and continues when told to.
 WAITING = python_function("""
 open(event['begun'], 'x').close()
 while not os.path.exists(event['go_on']):
@@ -34,7 +34,7 @@ def own_localstack(extension: Path, tmp_path: Path) -> Iterator[LocalStack]:
 
 
 def test_an_update_of_the_code_replaces_the_processes(localstack: LocalStack) -> None:
-    """The next call runs the new code; the old processes and their files are gone."""
+    """The next call runs the new code; the old processes and their files are removed."""
     name = localstack.create_function(
         python_function("return [os.getpid(), os.environ['LAMBDA_TASK_ROOT'], 'old']")
     )
@@ -52,7 +52,7 @@ def test_an_update_of_the_code_replaces_the_processes(localstack: LocalStack) ->
 
 
 def test_an_update_of_the_configuration_replaces_the_processes(localstack: LocalStack) -> None:
-    """The code is the same, the environment variables are new."""
+    """The code is unchanged, the environment variables are new."""
     name = localstack.create_function(
         python_function("return [os.getpid(), os.environ.get('LEVEL')]")
     )
@@ -69,10 +69,10 @@ def test_an_update_of_the_configuration_replaces_the_processes(localstack: Local
     wait_until_gone(pid)
 
 
-def test_a_call_that_runs_during_an_update_is_finished(
+def test_a_call_that_is_running_during_an_update_finishes(
     localstack: LocalStack, tmp_path: Path
 ) -> None:
-    """As on AWS: the old process answers, then it ends."""
+    """As on AWS, the old process responds, then ends."""
     name = localstack.create_function(WAITING, timeout=60)
     event = {"begun": str(tmp_path / "begun"), "go_on": str(tmp_path / "go on")}
     client = localstack.client("lambda")
@@ -89,8 +89,8 @@ def test_a_call_that_runs_during_an_update_is_finished(
     wait_until_gone(pid)
 
 
-def test_calls_go_on_while_a_function_is_updated(localstack: LocalStack) -> None:
-    """A client that calls all the time sees no failure of an update."""
+def test_calls_succeed_while_a_function_is_updated(localstack: LocalStack) -> None:
+    """A client that calls continuously sees no failure during an update."""
     name = localstack.create_function(PID)
     client = localstack.client("lambda")
     with ThreadPoolExecutor(4) as callers:
@@ -104,7 +104,7 @@ def test_calls_go_on_while_a_function_is_updated(localstack: LocalStack) -> None
             assert all(call.result().error is None for call in calls)
 
 
-def test_a_deleted_function_leaves_nothing(localstack: LocalStack) -> None:
+def test_a_deleted_function_leaves_nothing_behind(localstack: LocalStack) -> None:
     """Neither processes nor code."""
     name = localstack.create_function(
         python_function("return [os.getpid(), os.environ['LAMBDA_TASK_ROOT']]")
@@ -118,8 +118,10 @@ def test_a_deleted_function_leaves_nothing(localstack: LocalStack) -> None:
     wait_until(lambda: not code.exists(), "the code is deleted")
 
 
-def test_a_stopped_localstack_leaves_nothing(own_localstack: LocalStack, tmp_path: Path) -> None:
-    """Idle processes, one in the middle of a call, their guard and their code are gone."""
+def test_a_stopped_localstack_leaves_nothing_behind(
+    own_localstack: LocalStack, tmp_path: Path
+) -> None:
+    """Idle processes, one during a call, their guard and their code are gone."""
     idle = own_localstack.create_function(PID)
     waiting = own_localstack.create_function(WAITING, timeout=300)
     pids = [answer.result for answer in invoke_at_once(own_localstack, idle, [1, 2])]
@@ -142,7 +144,7 @@ def test_a_stopped_localstack_leaves_nothing(own_localstack: LocalStack, tmp_pat
 def test_a_stop_does_not_wait_for_a_call_of_an_old_version(
     own_localstack: LocalStack, tmp_path: Path
 ) -> None:
-    """A call that outlives an update of its function must not hold up the stop of LocalStack."""
+    """A call that outlives an update of its function must not delay the stop of LocalStack."""
     name = own_localstack.create_function(WAITING, timeout=900)
     event = {"begun": str(tmp_path / "begun"), "go_on": str(tmp_path / "never")}
     client = own_localstack.client("lambda")
@@ -160,8 +162,8 @@ def test_a_stop_does_not_wait_for_a_call_of_an_old_version(
     wait_until_gone(*(child.pid for child in children))
 
 
-def test_a_killed_localstack_leaves_no_process(own_localstack: LocalStack) -> None:
-    """Not even `kill -9` strands processes, nor what a function has started."""
+def test_a_killed_localstack_leaves_no_process_behind(own_localstack: LocalStack) -> None:
+    """Even after `kill -9`, no process is left, nor what a function has started."""
     name = own_localstack.create_function(
         python_function("""
 import subprocess
@@ -178,8 +180,8 @@ return [os.getpid(), child.pid]
     wait_until_gone(*processes, *(child.pid for child in children))
 
 
-def test_the_guard_is_replaced_if_somebody_ends_it(own_localstack: LocalStack) -> None:
-    """The protection does not depend on luck: the list goes to a new guard."""
+def test_the_guard_is_replaced_if_it_is_killed(own_localstack: LocalStack) -> None:
+    """A new guard gets the whole list."""
     first = invoke(own_localstack, own_localstack.create_function(PID)).result
     children = psutil.Process(own_localstack.pid).children()
     [guard] = [child for child in children if child.pid != first]

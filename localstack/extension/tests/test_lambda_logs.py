@@ -17,7 +17,7 @@ def cloudwatch_messages(localstack: LocalStack, name: str) -> list[str]:
 
 
 def reported(localstack: LocalStack, name: str, request_id: str) -> list[str]:
-    """The messages, once the report of the invocation has arrived."""
+    """The messages, once the report of the invocation has been written."""
 
     def messages() -> list[str]:
         try:
@@ -52,7 +52,7 @@ def test_an_invocation_is_logged_from_start_to_report(localstack: LocalStack) ->
 
 
 def test_only_the_first_invocation_reports_the_init(localstack: LocalStack) -> None:
-    """Later ones neither have an INIT_START nor an init duration."""
+    """Later ones have neither an INIT_START nor an init duration."""
     name = localstack.create_function(python_function(CHATTY))
     first, second = invoke(localstack, name, 1), invoke(localstack, name, 2)
 
@@ -63,8 +63,8 @@ def test_only_the_first_invocation_reports_the_init(localstack: LocalStack) -> N
     assert "to stdout 1" not in second.log
 
 
-def test_failures_are_logged_too(localstack: LocalStack) -> None:
-    """A crash has its reason in CloudWatch Logs, after what the function said."""
+def test_failures_are_logged(localstack: LocalStack) -> None:
+    """The reason of a crash is in CloudWatch Logs, after the function's output."""
     name = localstack.create_function(python_function("print('out of ideas'); os._exit(9)"))
 
     answer = invoke(localstack, name)
@@ -91,7 +91,7 @@ def test_the_tail_ends_with_the_report_however_much_is_printed(localstack: Local
 
 
 def test_concurrent_environments_do_not_mix_their_lines(localstack: LocalStack) -> None:
-    """Each line of the shared file was written by one of them."""
+    """Each line of the shared file comes from one of them."""
     name = localstack.create_function(
         python_function("for n in range(500): print(str(event) * 50)"), timeout=60
     )

@@ -23,7 +23,7 @@ def total(localstack: LocalStack, function_name: str, metric: str) -> float:
 
 
 def test_calls_and_failures_are_counted(localstack: LocalStack) -> None:
-    """Each call once, and each failure as an error too."""
+    """Each call is counted once, and each failure also as an error."""
     name = localstack.create_function(python_function("return 1 / event"))
 
     for divisor in (1, 2, 0, 4, 0):

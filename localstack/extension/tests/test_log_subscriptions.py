@@ -1,4 +1,4 @@
-"""What matches a subscription's pattern reaches its function, once if the function succeeds."""
+"""Lines that match a subscription's pattern are delivered to its function, once if it succeeds."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rest_api import AUTHORIZER, BACKEND, RestApi, route, token
 from sam import deploy, function, upload
 from stack import LocalStack, python_function, wait_until
 
-# Appends what it is called with to a file. While there is a file `hold`, it waits; as often as
-# the file `failures` says, it fails afterwards.
+# Appends its event to a file. While there is a file `hold`, it waits; it fails afterwards as many
+# times as the file `failures` says.
 READER = python_function(
     """
 folder = os.environ["FOLDER"]
@@ -41,7 +41,7 @@ REFUSED = '{ ($.kind = "DENIED") || ($.kind = "UNKNOWN") }'
 
 @dataclass
 class Reader:
-    """A function that reads a log group, and the group."""
+    """A function that is subscribed to a log group, and the group."""
 
     localstack: LocalStack
     folder: Path
@@ -49,7 +49,7 @@ class Reader:
     group: str
 
     def subscribe(self, pattern: str, name: str = "reader") -> None:
-        """Read what matches."""
+        """Subscribe to matching lines."""
         arn = self.localstack.client("lambda").get_function(FunctionName=self.name)
         self.localstack.client("logs").put_subscription_filter(
             logGroupName=self.group,
@@ -59,7 +59,7 @@ class Reader:
         )
 
     def write(self, *messages: str, stream: str = "stream") -> None:
-        """Write lines into the group."""
+        """Write lines to the group."""
         logs = self.localstack.client("logs")
         events = [{"timestamp": int(time.time() * 1000), "message": text} for text in messages]
         place = {"logGroupName": self.group, "logStreamName": stream}
@@ -68,18 +68,18 @@ class Reader:
         logs.put_log_events(**place, logEvents=events)
 
     def calls(self) -> list[dict[str, Any]]:
-        """What the function was called with so far."""
+        """The function's events so far."""
         file = self.folder / "calls"
         lines = file.read_text().splitlines() if file.exists() else []
         packed = (json.loads(line)["awslogs"]["data"] for line in lines)
         return [json.loads(gzip.decompress(base64.b64decode(data))) for data in packed]
 
     def messages(self) -> list[str]:
-        """The lines that the function was given so far."""
+        """The lines that the function has received so far."""
         return [event["message"] for call in self.calls() for event in call["logEvents"]]
 
     def waits_for(self, count: int) -> list[dict[str, Any]]:
-        """The calls, once there are so many."""
+        """The calls, once there are this many."""
         found = wait_until(
             lambda: calls if len(calls := self.calls()) >= count else [], f"{count} calls"
         )
@@ -89,7 +89,7 @@ class Reader:
 
 @pytest.fixture
 def reader(localstack: LocalStack, tmp_path: Path) -> Reader:
-    """A function and a log group of the test's own."""
+    """A new function and log group for the test."""
     group = f"group-{uuid.uuid4().hex[:8]}"
     localstack.client("logs").create_log_group(logGroupName=group)
     name = localstack.create_function(READER, environment={"FOLDER": str(tmp_path)})
@@ -101,15 +101,15 @@ def line(kind: str, **other: Any) -> str:
     return json.dumps({"kind": kind, **other})
 
 
-def test_what_matches_is_delivered_once(reader: Reader) -> None:
-    """In AWS's form, with different ids, and nothing else."""
+def test_matching_lines_are_delivered_once(reader: Reader) -> None:
+    """In AWS's form, with distinct ids, and nothing else."""
     reader.subscribe(REFUSED)
     denied, unknown = line("DENIED", n=1), line("UNKNOWN", n=2)
     reader.write(line("FINE"), denied, "not JSON: DENIED", unknown, "[]", '"DENIED"')
     reader.write(line("FINE"))
     reader.write(line("DENIED", n=3), stream="another")
 
-    # Calls do not wait for one another, so neither has to be the first.
+    # Calls do not wait for each other, so either may be first.
     second, first = sorted(reader.waits_for(2), key=lambda call: call["logStream"])
     assert {**first, "logEvents": None} == {
         "messageType": "DATA_MESSAGE",
@@ -126,8 +126,8 @@ def test_what_matches_is_delivered_once(reader: Reader) -> None:
     assert all(isinstance(event["timestamp"], int) for event in events)
 
 
-def test_a_stream_is_made_before_and_after_the_subscription(reader: Reader) -> None:
-    """And one that is there is not made again."""
+def test_streams_can_be_created_before_and_after_the_subscription(reader: Reader) -> None:
+    """An existing stream cannot be created again."""
     reader.write("before", stream="old")
     reader.subscribe("")
     reader.write("after", stream="old")
@@ -141,7 +141,7 @@ def test_a_stream_is_made_before_and_after_the_subscription(reader: Reader) -> N
     assert sorted(event["message"] for event in stored) == ["after", "before", "new"]
 
 
-def test_two_subscriptions_do_not_get_into_each_other_s_way(reader: Reader) -> None:
+def test_two_subscriptions_do_not_interfere(reader: Reader) -> None:
     """Each gets its own lines."""
     reader.subscribe('{ $.kind = "A" }', "first")
     reader.subscribe('{ $.kind = "B" }', "second")
@@ -151,8 +151,8 @@ def test_two_subscriptions_do_not_get_into_each_other_s_way(reader: Reader) -> N
     assert got == {"first": line("A"), "second": line("B")}
 
 
-def test_nobody_waits_for_the_function(reader: Reader) -> None:
-    """The line is written while the function is still busy with it."""
+def test_writing_does_not_wait_for_the_function(reader: Reader) -> None:
+    """The line is written while the function is still processing it."""
     reader.subscribe("")
     hold = reader.folder / "hold"
     hold.touch()
@@ -163,8 +163,8 @@ def test_nobody_waits_for_the_function(reader: Reader) -> None:
     wait_until(lambda: len(reader.calls()) == 2, "the second line is delivered")
 
 
-def test_a_call_that_fails_is_made_again(reader: Reader) -> None:
-    """With the same events under the same ids."""
+def test_a_failed_call_is_retried(reader: Reader) -> None:
+    """With the same events and the same ids."""
     (reader.folder / "failures").write_text("1")
     reader.subscribe("")
     reader.write("a line")
@@ -174,7 +174,7 @@ def test_a_call_that_fails_is_made_again(reader: Reader) -> None:
 
 
 def test_a_call_that_fails_too_often_goes_to_the_failure_destination(reader: Reader) -> None:
-    """As it was, for somebody who tries again later."""
+    """With the original event, for a later attempt."""
     (reader.folder / "failures").write_text("2")
     queues = reader.localstack.client("sqs")
     queue = queues.create_queue(QueueName=reader.name)["QueueUrl"]
@@ -194,8 +194,8 @@ def test_a_call_that_fails_too_often_goes_to_the_failure_destination(reader: Rea
     assert json.loads(gzip.decompress(base64.b64decode(data))) == reader.calls()[0]
 
 
-def test_lines_are_written_without_their_reader(reader: Reader) -> None:
-    """The function is gone; who writes has nothing to do with that."""
+def test_lines_are_written_even_if_their_reader_is_gone(reader: Reader) -> None:
+    """The function is deleted; the writer does not depend on it."""
     reader.subscribe("")
     reader.localstack.client("lambda").delete_function(FunctionName=reader.name)
     reader.write("a line")
@@ -206,7 +206,7 @@ def test_lines_are_written_without_their_reader(reader: Reader) -> None:
 def test_from_a_template_and_an_access_log_to_the_function(
     localstack: LocalStack, tmp_path: Path
 ) -> None:
-    """All of it together, as the project uses it."""
+    """Everything together, as the project uses it."""
     group = f"/aws/apigateway/{uuid.uuid4()}"
     resources = {
         "AccessLog": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": group}},
@@ -316,14 +316,14 @@ EXAMPLE = json.dumps(
         ("{ $.yes IS FALSE && ($.number = 4.5 || $.yes IS TRUE) }", False),
     ],
 )
-def test_a_pattern_matches_what_it_says(pattern: str, expected: bool) -> None:
-    """All that is listed in the module."""
+def test_supported_patterns(pattern: str, expected: bool) -> None:
+    """Everything listed in the module."""
     assert compile_pattern(pattern)(EXAMPLE) is expected
 
 
 @pytest.mark.parametrize("text", ["", "text", "{", "[]", "7", "null", '"$.text"'])
-def test_what_is_no_object_matches_no_field(text: str) -> None:
-    """Whatever else it is."""
+def test_a_line_that_is_not_an_object_matches_no_field(text: str) -> None:
+    """Whatever it contains."""
     assert not compile_pattern('{ $.text = "*" }')(text)
 
 
@@ -335,14 +335,14 @@ def test_what_is_no_object_matches_no_field(text: str) -> None:
         *("{ $.a IS THERE }", "{ $.a NOT THERE }", "{ $.a = 1 && }", "{ = 1 }"),
     ],
 )
-def test_an_unknown_pattern_is_not_guessed_at(pattern: str) -> None:
-    """It is named, and everything is delivered."""
+def test_an_unsupported_pattern_is_rejected(pattern: str) -> None:
+    """It is logged, and everything is delivered."""
     with pytest.raises(UnknownPattern):
         compile_pattern(pattern)
 
 
-def test_everything_matches_an_unknown_pattern(reader: Reader) -> None:
-    """Rather too much than nothing."""
+def test_everything_matches_an_unsupported_pattern(reader: Reader) -> None:
+    """Better too much than nothing."""
     reader.subscribe("ERROR")
     reader.write("a line", "an ERROR")
     reader.waits_for(1)

@@ -1,4 +1,4 @@
-"""A template that is deployed again changes the roles that are there."""
+"""A stack update changes the existing roles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def may(*actions: str) -> dict[str, Any]:
 
 
 def test_a_functions_role_changes_with_its_policies(localstack: LocalStack) -> None:
-    """It stays the same role, and has what the template says and no more."""
+    """It remains the same role, with exactly the template's policies."""
     code = upload(localstack, python_function("return 1"))
     managed = "arn:aws:iam::aws:policy/AmazonSQSFullAccess"
     first = {"Worker": function(code, Policies=[may("sqs:SendMessage"), may("ses:SendEmail")])}

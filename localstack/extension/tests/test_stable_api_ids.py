@@ -19,8 +19,8 @@ OPEN_ROUTE: dict[str, Any] = {
 }
 
 
-def test_the_api_of_a_stack_is_called_by_the_name_of_the_stack(localstack: LocalStack) -> None:
-    """And works under that name."""
+def test_the_id_of_a_stacks_api_is_the_name_of_the_stack(localstack: LocalStack) -> None:
+    """And the API works under it."""
     resources = {
         "Api": {"Type": "AWS::Serverless::Api", "Properties": {"StageName": "test"}},
         "Backend": function(upload(localstack, BACKEND), Events={"Open": OPEN_ROUTE}),
@@ -30,16 +30,16 @@ def test_the_api_of_a_stack_is_called_by_the_name_of_the_stack(localstack: Local
     assert RestApi(localstack, stack["StackName"]).get("/open").status_code == 200
 
 
-def test_a_second_api_of_a_stack_keeps_an_id_of_its_own(localstack: LocalStack) -> None:
-    """Two cannot have the same."""
+def test_a_second_api_of_a_stack_keeps_its_own_id(localstack: LocalStack) -> None:
+    """Two APIs cannot have the same id."""
     resources = {"First": REST_API, "Second": {**REST_API, "DependsOn": "First"}}
     stack = deploy(localstack, resources, First={"Ref": "First"}, Second={"Ref": "Second"})
     assert stack["First"] == stack["StackName"]
     assert stack["Second"] != stack["First"]
 
 
-def test_an_api_without_a_stack_is_left_alone(localstack: LocalStack) -> None:
-    """Its id is made up, or the one that its creator has chosen."""
+def test_an_api_without_a_stack_is_not_changed(localstack: LocalStack) -> None:
+    """Its id is generated, or chosen by its creator."""
     gateway = localstack.client("apigateway")
     api = gateway.create_rest_api(name="api")
     chosen = gateway.create_rest_api(name="api", tags={"_custom_id_": "chosen"})

@@ -1,1 +1,1 @@
-"""What the free LocalStack lacks and this system needs: one module for each missing part."""
+"""What the free LocalStack lacks and this system needs: one module per missing part."""

@@ -1,7 +1,7 @@
-"""Decides whether a part of the extension that has no setting of its own in LocalStack is on.
+"""Decides whether a part of the extension without a setting in LocalStack is enabled.
 
-A paid LocalStack has these features itself, so they stay off there. Each can be switched off by
-its name in the comma-separated `PATIENT_STACK_DISABLE`.
+A paid LocalStack has these features built in, so they stay disabled there. Each can be disabled by
+listing its name in the comma-separated `PATIENT_STACK_DISABLE`.
 """
 
 from __future__ import annotations

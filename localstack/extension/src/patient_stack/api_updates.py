@@ -1,7 +1,7 @@
-"""Lets a template be deployed again after its REST API has changed.
+"""Makes stack updates with a changed REST API work.
 
-LocalStack passes over changes of an API's definition and of its stage. Then it deletes the old
-deployment, and with it every stage of the API, whichever deployment it is of.
+LocalStack ignores changes to an API's definition and stage. Then it deletes the old deployment, and
+with it every stage of the API, whatever its deployment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from patient_stack.activation import unless_disabled
 
 @hooks.on_infra_start(should_load=unless_disabled("api-updates"))
 def update_apis() -> None:
-    """Take over a new definition, and move the stage to the deployment that was made of it."""
+    """Apply a new definition, and move the stage to the deployment created from it."""
     from localstack.services.apigateway.resource_providers.aws_apigateway_deployment import (
         ApiGatewayDeploymentProvider,
     )
@@ -34,7 +34,7 @@ def update_apis() -> None:
     from localstack.utils.patch import patch
 
     def complete(update: Any, provider: Any, request: ResourceRequest) -> ProgressEvent:
-        """What LocalStack updates, if anything, and the resource as it is then."""
+        """Run LocalStack's update, if there is one, and return the resource's new state."""
         try:
             return update(provider, request)
         except NotImplementedError:
@@ -51,8 +51,8 @@ def update_apis() -> None:
         _move_to_deployment(request)
         return complete(update, provider, request)
 
-    # A stage of a changed API is replaced, so LocalStack thinks: it makes it once more, and deletes
-    # the one before, which has the same name.
+    # LocalStack thinks that the stage of a changed API is replaced: it creates a new one, and
+    # deletes the previous one, which has the same name.
     @patch(ApiGatewayStageProvider.create)
     def create_stage(create: Any, provider: Any, request: ResourceRequest) -> ProgressEvent:
         stage = request.desired_state
@@ -83,7 +83,7 @@ def _place(stage: dict[str, Any]) -> dict[str, str]:
 
 
 def _deployment_of(stage: dict[str, Any], request: Any) -> str | None:
-    """Which deployment the stage of this name is of, if there is one."""
+    """The deployment of the stage with this name, if there is one."""
     gateway = request.aws_client_factory.apigateway
     try:
         return gateway.get_stage(**_place(stage)).get("deploymentId")
@@ -92,18 +92,18 @@ def _deployment_of(stage: dict[str, Any], request: Any) -> str | None:
 
 
 def _has_a_stage(request: Any) -> bool:
-    """Whether a stage is of this deployment. LocalStack lists them all when asked for these."""
+    """Whether a stage uses this deployment. LocalStack lists all stages even if asked for these."""
     gateway, deployment = request.aws_client_factory.apigateway, request.desired_state
     try:
         stages = gateway.get_stages(restApiId=deployment["RestApiId"])["item"]
     except gateway.exceptions.NotFoundException:
-        # Without the API there is nothing left, which LocalStack knows itself.
+        # The API is gone, and LocalStack itself handles that.
         return True
     return any(stage.get("deploymentId") == deployment["DeploymentId"] for stage in stages)
 
 
 def _put_definition(request: Any) -> None:
-    """Replace everything that the API consists of, as at its creation."""
+    """Replace the whole definition of the API, as at its creation."""
     api = request.desired_state
     body = api.get("Body")
     if not body:
@@ -116,7 +116,7 @@ def _put_definition(request: Any) -> None:
         body=(json.dumps(body) if isinstance(body, dict) else body).encode(),
         parameters={"basepath": "ignore", **api.get("Parameters", {})},
     )
-    # The new definition has brought its own.
+    # The new definition contains its own authorizers.
     for authorizer in before:
         gateway.delete_authorizer(restApiId=api_id, authorizerId=authorizer["id"])
 

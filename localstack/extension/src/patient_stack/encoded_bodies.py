@@ -1,8 +1,8 @@
-"""Hands compressed bodies on to REST APIs as they came.
+"""Passes compressed bodies on to REST APIs unchanged.
 
-LocalStack unpacks the body of every request that says `Content-Encoding: gzip`, and answers a
-bare 500 if it cannot. API Gateway unpacks nothing unless an API has compression switched on: it
-hands the body and the header on, and the integration decides.
+LocalStack decompresses the body of every request with `Content-Encoding: gzip`, and returns a bare
+500 if it cannot. API Gateway decompresses nothing unless an API has compression enabled: it passes
+on the body and the header, and the integration decides.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from localstack.runtime import hooks
 
 from patient_stack.activation import unless_disabled
 
-# By domain, by LocalStack's own path, and by the path that it had before.
+# By domain, by LocalStack's path, and by its legacy path.
 _API_HOST = re.compile(r"\.execute-api\.")
 _API_PATHS = ("/_aws/execute-api/", "/restapis/")
 
 
 @hooks.on_infra_start(should_load=unless_disabled("encoded-bodies"))
 def keep_bodies_encoded() -> None:
-    """Leave the bodies of requests to REST APIs alone."""
+    """Leave the bodies of requests to REST APIs unchanged."""
     from localstack.aws.handlers.codec import ContentDecoder
     from localstack.utils.patch import patch
 

@@ -1,7 +1,7 @@
-"""Lets the role of a function change with its template.
+"""Makes roles of functions change with their template.
 
-LocalStack passes over changes of a role's own policies. For all others it makes a new role, and who
-has the one before does not hear of it.
+LocalStack ignores changes to a role's own policies. For any other change it creates a new role, and
+whatever uses the previous one is not updated.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LANGUAGE = "2012-10-17"
 
 @hooks.on_infra_start(should_load=unless_disabled("role-updates"))
 def update_roles() -> None:
-    """Change the role that is there."""
+    """Change the existing role."""
     from localstack.services.cloudformation.resource_provider import (
         OperationStatus,
         ProgressEvent,

@@ -1,7 +1,7 @@
 """Gives a stack's REST API the same id, and so the same URL, at each deployment.
 
-LocalStack forgets its APIs when it stops and makes up new ids, so that a front end would have to be
-told a new URL each time. On AWS the id of an API stays for as long as the API.
+LocalStack forgets its APIs when it stops and generates new ids, so a front end would need a new URL
+each time. On AWS, an API keeps its id for as long as it exists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STACK_NAME_TAG = "aws:cloudformation:stack-name"
 
 @hooks.on_infra_start(should_load=unless_disabled("stable-api-ids"))
 def keep_api_ids() -> None:
-    """Use the stack's name as the id of its first API; further ones keep theirs."""
+    """Use the stack's name as the id of its first API; further ones keep their own."""
     from localstack.constants import TAG_KEY_CUSTOM_ID
     from localstack.utils.patch import patch
     from moto.apigateway.models import APIGatewayBackend, RestAPI

@@ -1,6 +1,6 @@
 """Access logs of REST APIs: a line in CloudWatch Logs for each request, in the stage's format.
 
-LocalStack stores the settings of a stage, unless they come from a template, and writes no line.
-A request ends in `handler`, `rendering` makes its line, and `writer` brings it into the log group
-while the caller has their answer already.
+LocalStack stores a stage's settings, unless they come from a template, and writes no line. When a
+request ends, `handler` is called, `rendering` formats its line, and `writer` writes it to the log
+group in the background, after the caller got the response.
 """

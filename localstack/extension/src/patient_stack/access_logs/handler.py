@@ -1,4 +1,4 @@
-"""Writes down each request that a REST API has answered, if its stage asks for that."""
+"""Logs each request that a REST API has responded to, if its stage has an access log."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LOG_GROUP = ":log-group:"
 
 
 class AccessLogHandler:
-    """The last step of the gateway's chain, whatever came of the request."""
+    """The last step of the gateway's chain, whatever the response."""
 
     def __init__(self, writer: AccessLogWriter) -> None:
-        """Hand lines over to this writer."""
+        """Pass lines to this writer."""
         self._writer = writer
 
     def __call__(
@@ -31,7 +31,7 @@ class AccessLogHandler:
         context: RestApiInvocationContext,
         response: Response,
     ) -> None:
-        """Make the line of the answered request."""
+        """Write the line for the request."""
         settings = (context.stage_configuration or {}).get("accessLogSettings") or {}
         destination, line_format = settings.get("destinationArn"), settings.get("format")
         if not destination or not line_format or not context.context_variables:
@@ -50,14 +50,14 @@ def _place(destination: str, context: RestApiInvocationContext) -> LogStreamPlac
     return LogStreamPlace(
         account_id=context.account_id,
         region=extract_region_from_arn(destination),
-        # CloudFormation's ARN of a log group ends like that of all its streams.
+        # CloudFormation's ARN of a log group has the suffix for all its streams.
         group=group.removesuffix(":*"),
         stream=f"{context.api_id}/{context.stage}",
     )
 
 
 def _variables(context: RestApiInvocationContext, response: Response) -> dict:
-    """`$context`, with what is known only once there is an answer."""
+    """`$context`, with the variables that depend on the response."""
     started = context.context_variables["requestTimeEpoch"]
     return {
         **context.context_variables,

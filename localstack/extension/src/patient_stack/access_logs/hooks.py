@@ -1,4 +1,4 @@
-"""Puts access logs into LocalStack's REST API gateway."""
+"""Adds access logs to LocalStack's REST API gateway."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from patient_stack.activation import unless_disabled
 
 @hooks.on_infra_start(should_load=unless_disabled("access-logs"))
 def write_access_logs() -> None:
-    """Log what was answered, and let templates say how."""
+    """Log responses, and apply the settings from templates."""
     from localstack.services.apigateway.next_gen.execute_api.gateway import RestApiGateway
     from localstack.services.apigateway.resource_providers.aws_apigateway_stage import (
         ApiGatewayStageProvider,
@@ -38,12 +38,12 @@ def write_access_logs() -> None:
     @patch(ApiGatewayStageProvider.update)
     def update(update: Any, provider: Any, request: ResourceRequest) -> Any:
         _apply_settings(request)
-        # LocalStack changes nothing else of a stage.
+        # LocalStack updates nothing else of a stage.
         return update(provider, request)
 
 
 def _apply_settings(request: Any) -> None:
-    """Set what the template says about the stage's access log, which LocalStack passes over."""
+    """Apply the template's access log settings, which LocalStack ignores."""
     stage = request.desired_state
     gateway = request.aws_client_factory.apigateway
     place = {"restApiId": stage["RestApiId"], "stageName": stage.get("StageName", "default")}

@@ -1,8 +1,8 @@
-"""Fills in the variables of an access log's format.
+"""Replaces the variables in an access log's format.
 
-As in API Gateway, only `$context` is known here, what has no value becomes a hyphen, and nothing
-else is evaluated. Values are escaped as in JSON strings, so that no request can break out of its
-field or its line.
+As in API Gateway, only `$context` is known, a missing value becomes a hyphen, and nothing else is
+evaluated. Values are escaped as in JSON strings, so that no request can break out of its field or
+its line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 _VARIABLE = re.compile(r"\$context(?P<path>(?:\.[A-Za-z0-9_-]+)+)")
 _MISSING = "-"
-# It brings its own quotes, so that a format can write `"message":$…`.
+# Its value includes quotes, so that a format can contain `"message":$…`.
 _QUOTED = ("error", "messageString")
 
 

@@ -1,4 +1,4 @@
-"""Brings the lines of access logs into CloudWatch Logs, in the background."""
+"""Writes the lines of access logs to CloudWatch Logs, in the background."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from localstack.aws.connect import connect_to
 LOG = logging.getLogger(__name__)
 
 WAITING_LINES = 10_000
-"""So many lines wait for CloudWatch Logs; what is more is lost, and said to be."""
+"""The most lines in the queue; further lines are lost, with an error in the log."""
 
 LINES_AT_ONCE = 500
-"""With lines of up to 2 kB, as much as one call of CloudWatch Logs takes (1 MB)."""
+"""With lines of up to 2 kB, as many as one call of CloudWatch Logs accepts (1 MB)."""
 
 
 @dataclass(frozen=True)
 class LogStreamPlace:
-    """Where a line goes."""
+    """The destination of a line."""
 
     account_id: str
     region: str
@@ -46,11 +46,11 @@ class AccessLogWriter:
         threading.Thread(target=self._run, name="access-logs", daemon=True).start()
 
     def write(self, place: LogStreamPlace, text: str) -> None:
-        """Take over a line, without waiting."""
+        """Queue a line without waiting."""
         try:
             self._waiting.put_nowait(_Line(place, int(time.time() * 1000), text))
         except queue.Full:
-            LOG.error("A line of an access log is lost: %s are waiting", WAITING_LINES)
+            LOG.error("A line of an access log is lost: %s are queued", WAITING_LINES)
 
     def _run(self) -> None:
         while True:
@@ -64,7 +64,7 @@ class AccessLogWriter:
                     LOG.error("%d lines of an access log are lost: %s", len(lines), reason)
 
     def _next_lines(self) -> list[_Line]:
-        """All that wait, at least one."""
+        """All queued lines, at least one."""
         lines = [self._waiting.get()]
         while len(lines) < LINES_AT_ONCE:
             try:
@@ -77,8 +77,8 @@ class AccessLogWriter:
 def _put(place: LogStreamPlace, lines: list[_Line]) -> None:
     logs = connect_to(aws_access_key_id=place.account_id, region_name=place.region).logs
     stream: dict[str, Any] = {"logGroupName": place.group, "logStreamName": place.stream}
-    # Requests that end at the same time may stand in the queue in another order, and one
-    # call takes events in the order of their times only.
+    # Requests that end at the same time may be queued out of order, but one call accepts events
+    # only in chronological order.
     lines.sort(key=lambda line: line.timestamp)
     events = [{"timestamp": line.timestamp, "message": line.text} for line in lines]
     try:

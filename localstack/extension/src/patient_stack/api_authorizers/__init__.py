@@ -1,5 +1,6 @@
-"""Lambda authorizers on REST APIs, which the free LocalStack stores but never runs.
+"""Lambda authorizers of REST APIs, which the free LocalStack stores but never runs.
 
-A request goes through `handler`: `identity` finds who calls, `authorization` asks the function
-and reads its answer, `cache` remembers it, and `policy` decides about the one route called.
+A request goes through `handler`: `identity` extracts the caller's identity, `authorization` invokes
+the function and parses its response, `cache` stores it, and `policy` evaluates it for the called
+route.
 """

@@ -1,4 +1,4 @@
-"""Asks an authorizer's function and reads what it answers."""
+"""Invokes an authorizer's function and parses its response."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ LOG = logging.getLogger(__name__)
 
 
 class NotAuthenticated(Exception):
-    """The function refused the caller with the one error that API Gateway answers with 401."""
+    """The function rejected the caller with the one error for which API Gateway returns 401."""
 
 
 class AuthorizerFailed(Exception):
-    """The function ended with an error or ran out of time."""
+    """The function failed or timed out."""
 
 
 class AuthorizerMisconfigured(Exception):
-    """The function cannot be called, or its answer is not that of an authorizer."""
+    """The function cannot be invoked, or its response is not that of an authorizer."""
 
 
 @dataclass(frozen=True)
 class Authorization:
-    """What the function said about a caller: what they may invoke, and what is known of them."""
+    """The function's response about a caller: what they may invoke, and context about them."""
 
     principal_id: str
     policy: Policy
@@ -49,16 +49,16 @@ class Authorization:
 
     @classmethod
     def parse(cls, answer: Any) -> Authorization:
-        """Read a function's answer.
+        """Parse a function's response.
 
         Raises:
-            AuthorizerMisconfigured: the answer does not have the form that API Gateway wants.
+            AuthorizerMisconfigured: the response does not have the form that API Gateway requires.
         """
         if not isinstance(answer, dict):
-            raise AuthorizerMisconfigured("the answer is not an object")
+            raise AuthorizerMisconfigured("the response is not an object")
         principal_id = answer.get("principalId")
         if not isinstance(principal_id, str) or not principal_id:
-            raise AuthorizerMisconfigured("the answer has no principalId")
+            raise AuthorizerMisconfigured("the response has no principalId")
         try:
             policy = Policy.parse(answer.get("policyDocument"))
         except MalformedPolicy as reason:
@@ -78,8 +78,8 @@ def ask(
 
     Raises:
         NotAuthenticated: the function's error is exactly `Unauthorized`.
-        AuthorizerFailed: it ended with another error.
-        AuthorizerMisconfigured: it could not be called, or its answer has the wrong form.
+        AuthorizerFailed: it failed with another error.
+        AuthorizerMisconfigured: it could not be invoked, or its response has the wrong form.
     """
     is_for_token = authorizer["type"] == "TOKEN"
     event = _token_event(identity, context) if is_for_token else _request_event(context)
@@ -139,7 +139,7 @@ def _invoke(
         ).invoke(FunctionName=function_arn, Payload=json.dumps(event))
         answer = json.loads(result["Payload"].read() or b"null")
     except Exception as reason:
-        raise AuthorizerMisconfigured(f"the function could not be called: {reason}") from reason
+        raise AuthorizerMisconfigured(f"the function could not be invoked: {reason}") from reason
     if "FunctionError" not in result:
         return answer
     message = answer.get("errorMessage") if isinstance(answer, dict) else None
@@ -149,7 +149,7 @@ def _invoke(
 
 
 def _context_strings(values: Any) -> dict[str, str]:
-    """The context as integrations see it: API Gateway hands on strings only."""
+    """The context as integrations see it: API Gateway passes on only strings."""
     if not isinstance(values, dict):
         raise AuthorizerMisconfigured("the context is not an object")
     for key, value in values.items():

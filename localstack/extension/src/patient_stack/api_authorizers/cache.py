@@ -1,4 +1,4 @@
-"""Remembers authorizations for the time that their authorizer allows."""
+"""Caches authorizations for the TTL of their authorizer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAXIMUM_ENTRIES = 10_000
 
 @dataclass(frozen=True)
 class CacheKey:
-    """For whom an authorization holds: one caller at one authorizer of one stage."""
+    """What an authorization is valid for: one caller at one authorizer of one stage."""
 
     api_id: str
     stage: str
@@ -42,9 +42,9 @@ class _Entry:
 
 
 class AuthorizationCache:
-    """Authorizations by key; the least recently used give way when it is full.
+    """Authorizations by key, least recently used ones evicted first.
 
-    An entry belongs to the deployment that made it: a new one may have another authorizer.
+    An entry belongs to the deployment that created it: a new one may have another authorizer.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class AuthorizationCache:
         maximum_entries: int = MAXIMUM_ENTRIES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start empty; `clock` tells seconds."""
+        """Start empty; `clock` returns seconds."""
         self._maximum_entries = maximum_entries
         self._clock = clock
         self._entries: OrderedDict[CacheKey, _Entry] = OrderedDict()
@@ -73,7 +73,7 @@ class AuthorizationCache:
     def put(
         self, key: CacheKey, deployment_id: str, authorization: Authorization, seconds: int
     ) -> None:
-        """Keep an authorization for so many seconds."""
+        """Store an authorization for this many seconds."""
         with self._lock:
             self._entries[key] = _Entry(authorization, deployment_id, self._clock() + seconds)
             self._entries.move_to_end(key)

@@ -1,4 +1,4 @@
-"""Lets a request to a method with a Lambda authorizer pass, or answers it as API Gateway does."""
+"""Authorizes requests to methods with a Lambda authorizer, and rejects them as API Gateway does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LambdaAuthorizerHandler:
     """A step in the gateway's chain, between routing and the integration."""
 
     def __init__(self) -> None:
-        """Start with no authorization remembered."""
+        """Start with an empty cache."""
         self._cache = AuthorizationCache()
 
     def __call__(
@@ -51,10 +51,10 @@ class LambdaAuthorizerHandler:
         context: RestApiInvocationContext,
         response: Response,
     ) -> None:
-        """Authorize the request if its method asks for it.
+        """Authorize the request if its method requires it.
 
         Raises:
-            BaseGatewayException: the gateway's answer to a request that may not pass.
+            BaseGatewayException: the gateway's response to a request that is not allowed.
         """
         if context.resource_method.get("authorizationType") == "CUSTOM":
             self._authorize(context)
@@ -63,7 +63,7 @@ class LambdaAuthorizerHandler:
         started = time.monotonic()
         authorizer = _authorizer(context)
         authorization = self._authorization(authorizer, context)
-        # Before the decision: gateway responses and access logs tell who was denied.
+        # Before the decision, because gateway responses and access logs name denied callers, too.
         context.context_variables["authorizer"] = {
             **authorization.context,
             "principalId": authorization.principal_id,
@@ -79,7 +79,7 @@ class LambdaAuthorizerHandler:
         identity = _identity(authorizer, context)
         seconds = _ttl_seconds(authorizer)
         if seconds == 0 or not identity.values:
-            # Without an identity the next caller would get the answer meant for this one.
+            # Without an identity, the next caller would get the result meant for this one.
             return _ask(authorizer, identity, context)
         key = CacheKey.of(authorizer["id"], identity, context)
         known = self._cache.get(key, context.deployment_id)
@@ -141,6 +141,6 @@ def _check(authorization: Authorization, context: RestApiInvocationContext) -> N
 
 
 def _without_message(error: BaseGatewayException) -> BaseGatewayException:
-    """API Gateway tells a caller nothing about a broken authorizer: its message is null."""
+    """API Gateway does not tell callers about a broken authorizer: the message is null."""
     error.message = None
     return error

@@ -1,4 +1,4 @@
-"""Finds in a request the values by which an authorizer knows its caller."""
+"""Extracts from a request the values that identify its caller to an authorizer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Identity:
 
 
 def find_identity(authorizer: Authorizer, context: RestApiInvocationContext) -> Identity | None:
-    """The caller's identity, or None when a source is missing or empty, or has the wrong form.
+    """The caller's identity, or None if a source is missing, empty or malformed.
 
     Raises:
-        UnknownIdentitySource: the authorizer is configured wrongly.
+        UnknownIdentitySource: the authorizer is misconfigured.
     """
     sources = (authorizer.get("identitySource") or "").split(",")
     values = tuple(_value(source.strip(), context) for source in sources if source.strip())
@@ -40,7 +40,7 @@ def _is_valid_token(authorizer: Authorizer, values: tuple[str, ...]) -> bool:
     if len(values) != 1:
         return False
     expression = authorizer.get("identityValidationExpression")
-    # The whole token has to match: a prefix that looks right says nothing about the rest.
+    # The whole token must match: a valid prefix says nothing about the rest.
     return not expression or re.fullmatch(expression, values[0]) is not None
 
 

@@ -21,7 +21,7 @@ class MalformedPolicy(ValueError):
 
 
 class Decision(Enum):
-    """What a policy says about a method."""
+    """The result of evaluating a policy for a method."""
 
     ALLOW = "allow"
     IMPLICIT_DENY = "implicit deny"
@@ -30,7 +30,7 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement, with its names and wildcards not yet compared to anything."""
+    """One statement, with unexpanded names and wildcards."""
 
     allows: bool
     actions: tuple[str, ...]
@@ -62,7 +62,7 @@ class Statement:
         )
 
     def applies_to(self, method_arn: str) -> bool:
-        """Whether the statement speaks about invoking this method."""
+        """Whether the statement applies to invoking this method."""
         is_about_invoking = any(_action_matches(name) for name in self.actions)
         is_about_method = any(_resource_matches(name, method_arn) for name in self.resources)
         return (
@@ -73,7 +73,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy document that has the right form."""
+    """A well-formed policy document."""
 
     statements: tuple[Statement, ...]
 
@@ -100,7 +100,7 @@ class Policy:
             if not statement.allows:
                 return Decision.EXPLICIT_DENY
             if statement.has_condition:
-                # Conditions are not evaluated here; an Allow that may not hold must not count.
+                # Conditions are not evaluated, and an Allow that may not apply must not count.
                 LOG.warning("An Allow with a Condition in an authorizer's policy was ignored")
                 continue
             decision = Decision.ALLOW
@@ -122,12 +122,12 @@ def _names(document: dict, included: str, excluded: str) -> tuple[tuple[str, ...
 
 
 def _action_matches(pattern: str) -> bool:
-    # The names of actions do not depend on case, those of resources do.
+    # The names of actions are case-insensitive, those of resources are not.
     return _matches(pattern.lower(), INVOKE.lower())
 
 
 def _resource_matches(pattern: str, arn: str) -> bool:
-    """Compare ARN field by field: no wildcard reaches over a colon except in the last field."""
+    """Compare ARNs field by field: no wildcard matches a colon, except in the last field."""
     if pattern == "*":
         return True
     return _all_match(_fields(pattern), arn.split(":", ARN_FIELDS - 1))
@@ -149,6 +149,6 @@ def _matches(pattern: str, text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _expression(pattern: str) -> re.Pattern[str]:
-    """`*` stands for any characters, slashes too; `?` for exactly one; the rest for itself."""
+    """`*` matches any characters, including slashes; `?` exactly one; everything else itself."""
     parts = {"*": ".*", "?": "."}
     return re.compile("".join(parts.get(char) or re.escape(char) for char in pattern), re.DOTALL)

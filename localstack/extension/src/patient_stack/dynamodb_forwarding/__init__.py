@@ -1,7 +1,7 @@
 """DynamoDB without Java: every call goes to a dynoxide server.
 
 `backend` talks to the server, `provider` is LocalStack's side of it, `adoption` lets a deployment
-find the tables that an earlier one created, `table_updates` makes CloudFormation update them.
+reuse tables that an earlier one created, `table_updates` makes CloudFormation update them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from localstack.services.plugins import Service, aws_provider
 @aws_provider(api="dynamodb", name="dynoxide")
 def dynamodb() -> Service:
     """The entry point; `PROVIDER_OVERRIDE_DYNAMODB=dynoxide` selects it."""
-    # Late, so that a LocalStack with another DynamoDB imports nothing of this.
+    # Imported late, so that a LocalStack with another DynamoDB imports none of this.
     from localstack.aws.forwarder import ForwardingFallbackDispatcher
 
     from patient_stack.dynamodb_forwarding import table_updates  # noqa: F401
@@ -23,7 +23,7 @@ def dynamodb() -> Service:
 
     url = os.environ.get("DYNOXIDE_URL")
     if not url:
-        raise ValueError("DYNOXIDE_URL must say where the dynoxide server is")
+        raise ValueError("DYNOXIDE_URL must be the URL of the dynoxide server")
     provider = DynamoDbProvider(Backend(url))
     return Service.for_provider(
         provider,

@@ -1,7 +1,7 @@
-"""Whether a table that is already there is the one that a deployment wants to create.
+"""Whether an existing table is the one that a deployment wants to create.
 
-The data of dynoxide outlives LocalStack, which forgets at every start what it has deployed. So
-the next deployment of the same template creates every table a second time, and must succeed.
+The data of dynoxide outlives LocalStack, which forgets its deployments when it stops. So the next
+deployment of the same template creates every table again, and must succeed.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Table = Mapping[str, Any]
-"""A `CreateTable` request or a table's description: what matters here is called the same."""
+"""A `CreateTable` request or a table's description: the relevant fields have the same names."""
 
 
 def differences(wanted: Table, existing: Table) -> list[str]:
-    """Name what cannot be changed in place; an empty list means that the table fits."""
+    """List what cannot be changed in place; an empty list means that the table matches."""
     reasons = []
     if _keys(wanted) != _keys(existing):
         reasons.append("the key schema")
@@ -26,7 +26,7 @@ def differences(wanted: Table, existing: Table) -> list[str]:
 
 
 def changes(wanted: Table, existing: Table) -> dict[str, Any]:
-    """What an `UpdateTable` must set so that the existing table is as wanted."""
+    """What an `UpdateTable` must set to make the existing table match."""
     update = {}
     protected = wanted.get("DeletionProtectionEnabled")
     if protected is not None and protected != existing.get("DeletionProtectionEnabled", False):

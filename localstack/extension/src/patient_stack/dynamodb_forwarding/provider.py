@@ -1,4 +1,4 @@
-"""LocalStack's DynamoDB: forwards all calls, and fills in what the server leaves open."""
+"""LocalStack's DynamoDB: forwards all calls, and implements what the server lacks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ JSON = "application/x-amz-json-1.0"
 
 
 class DynamoDbProvider(DynamodbApi, ServiceLifecycleHook):
-    """What is not a method here is forwarded as it is."""
+    """Operations without a method here are forwarded unchanged."""
 
     def __init__(self, backend: Backend) -> None:
         """Forward to this server."""
@@ -38,7 +38,7 @@ class DynamoDbProvider(DynamodbApi, ServiceLifecycleHook):
         self._recoverable_tables: set[str] = set()
 
     def forward(self, context: RequestContext, _request: ServiceRequest | None = None) -> Response:
-        """Pass the call on to the server."""
+        """Forward the call to the server."""
         answer = self._forward(context)
         if answer.error == "UnknownOperationException":
             raise CommonServiceException(
@@ -48,7 +48,7 @@ class DynamoDbProvider(DynamodbApi, ServiceLifecycleHook):
 
     @handler("CreateTable", expand=False)
     def create_table(self, context: RequestContext, request: CreateTableInput) -> Response:
-        """Create the table, or take over one that is there already and fits."""
+        """Create the table, or adopt a matching existing one."""
         answer = self._forward(context)
         if answer.error == "ResourceInUseException":
             return self._adopt(context, request)
@@ -58,7 +58,7 @@ class DynamoDbProvider(DynamodbApi, ServiceLifecycleHook):
     def describe_continuous_backups(
         self, context: RequestContext, table_name: TableArn, **_kwargs: object
     ) -> DescribeContinuousBackupsOutput:
-        """Tell what was set: the server keeps no backups."""
+        """Return the setting: the server keeps no backups."""
         self._describe(context, table_name)
         description = self._backups(table_name)
         return DescribeContinuousBackupsOutput(ContinuousBackupsDescription=description)
@@ -71,7 +71,7 @@ class DynamoDbProvider(DynamodbApi, ServiceLifecycleHook):
         point_in_time_recovery_specification: PointInTimeRecoverySpecification,
         **_kwargs: object,
     ) -> UpdateContinuousBackupsOutput:
-        """Remember the setting, so that a template with it can be deployed."""
+        """Store the setting, so that a template with it can be deployed."""
         self._describe(context, table_name)
         if point_in_time_recovery_specification["PointInTimeRecoveryEnabled"]:
             self._recoverable_tables.add(table_name)
@@ -85,7 +85,7 @@ class DynamoDbProvider(DynamodbApi, ServiceLifecycleHook):
         existing = self._describe(context, name)
         if reasons := adoption.differences(wanted, existing):
             raise ResourceInUseException(
-                f"Table already exists: {name}, and differs from the one wanted in "
+                f"Table already exists: {name}, and differs from the requested one in "
                 f"{' and '.join(reasons)}. Delete it first; on the local stack, "
                 "`make clean` deletes all data."
             )
@@ -137,5 +137,5 @@ def _response(answer: Answer) -> Response:
 
 
 def _unavailable(error: BackendUnavailable) -> CommonServiceException:
-    """An answer that every AWS SDK retries: the server may be starting again."""
+    """A response that every AWS SDK retries: the server may be restarting."""
     return CommonServiceException("ServiceUnavailable", str(error), status_code=503)

@@ -1,8 +1,8 @@
-"""Updates of tables by CloudFormation, which LocalStack ignores with no more than a log line.
+"""Updates of tables by CloudFormation, which LocalStack ignores except for a log line.
 
-Importing this module makes an update what a repeated creation is: the table is adopted, and its
-tags, time to live, stream and protection are set. What cannot be changed in place fails the
-deployment and says so, instead of leaving a table behind that is not what the template says.
+Importing this module makes an update work like a repeated creation: the table is adopted, and its
+tags, time to live, stream and protection are set. If something cannot be changed in place, the
+deployment fails with the reason, instead of leaving a table that differs from the template.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Progress = ProgressEvent[DynamoDBTableProperties]
 def _create_again(
     _update: Callable[..., Progress], self: DynamoDBTableProvider, request: Request
 ) -> Progress:
-    # A table without a name in the template got one at its creation.
+    # A table without a name in the template was given one at its creation.
     request.desired_state.setdefault("TableName", request.previous_state["TableName"])
     try:
         return self.create(request)
     except ClientError as error:
-        # LocalStack passes on the reason of a result, but not that of an exception.
+        # LocalStack passes on the message of a result, but not that of an exception.
         return ProgressEvent(
             status=OperationStatus.FAILED, resource_model=request.desired_state, message=str(error)
         )

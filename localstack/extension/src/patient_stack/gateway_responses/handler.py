@@ -1,4 +1,4 @@
-"""Answers a request that the gateway itself refuses, in the form that the API's owner chose."""
+"""Responds to requests that the gateway itself rejects, in the form that the API's owner chose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from localstack.services.apigateway.next_gen.execute_api.handlers.gateway_except
 from patient_stack.gateway_responses.rendering import error_variables, render_body, render_header
 
 DEFAULT_TEMPLATE = '{"message":$context.error.messageString}'
-# The one answer that API Gateway writes with a capital letter, unless told otherwise.
+# The one response that API Gateway writes with a capital letter by default.
 DEFAULT_ACCESS_DENIED_TEMPLATE = '{"Message":$context.error.messageString}'
 HEADER = "gatewayresponse.header."
 
@@ -36,7 +36,7 @@ class GatewayResponseHandler(GatewayExceptionHandler):
     def create_exception_response(
         self, exception: BaseGatewayException, context: RestApiInvocationContext
     ) -> Response:
-        """The answer to a request that ended with this exception."""
+        """The response to a request that ended with this exception."""
         gateway_response = get_gateway_response_or_default(
             exception.type, context.deployment.rest_api.gateway_responses
         )
@@ -64,7 +64,7 @@ def _template(
     exception: BaseGatewayException,
     context: RestApiInvocationContext,
 ) -> tuple[str, str]:
-    """The media type and body template: the one that is accepted by name, JSON, or the first."""
+    """The media type and body template: one accepted by name, or JSON, or the first one."""
     templates = gateway_response.get("responseTemplates") or {}
     if not templates or templates == {APPLICATION_JSON: DEFAULT_TEMPLATE}:
         is_denial = isinstance(exception, AccessDeniedError)

@@ -1,4 +1,4 @@
-"""Puts the template's gateway responses into LocalStack's REST API gateway."""
+"""Adds the template's gateway responses to LocalStack's REST API gateway."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from patient_stack.activation import unless_disabled
 
 @hooks.on_infra_start(should_load=unless_disabled("gateway-responses"))
 def honour_gateway_responses() -> None:
-    """Read gateway responses from OpenAPI documents, and answer with them."""
+    """Read gateway responses from OpenAPI documents, and use them."""
     from localstack.services.apigateway.legacy import provider
     from localstack.services.apigateway.next_gen.execute_api import handlers
 

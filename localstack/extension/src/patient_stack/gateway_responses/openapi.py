@@ -18,7 +18,7 @@ EXTENSION = "x-amazon-apigateway-gateway-responses"
 
 
 def importing_gateway_responses(import_api: Callable[..., Any]) -> Callable[..., Any]:
-    """LocalStack's import of an OpenAPI document, with the gateway responses in it."""
+    """LocalStack's import of an OpenAPI document, including the gateway responses in it."""
 
     @wraps(import_api)
     def import_with_gateway_responses(
@@ -26,7 +26,7 @@ def importing_gateway_responses(import_api: Callable[..., Any]) -> Callable[...,
     ) -> Any:
         result = import_api(rest_api, context=context, open_api_spec=open_api_spec, **settings)
         container = get_rest_api_container(context, rest_api_id=rest_api.id)
-        # What an earlier document brought goes; what the API's own calls made stays.
+        # Remove what an earlier document defined, and keep what API calls created.
         for name in getattr(container, "imported_gateway_responses", ()):
             container.gateway_responses.pop(name, None)
         responses = _responses(open_api_spec.get(EXTENSION) or {})

@@ -1,6 +1,6 @@
-"""Fills in the variables of a gateway response's body and headers.
+"""Replaces the variables in a gateway response's body and headers.
 
-API Gateway does not run these templates as Velocity: it replaces variables, and nothing else.
+API Gateway does not run these templates as Velocity: it replaces variables and nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def render_body(template: str, media_type: str, context: RestApiInvocationContex
     def replacement(match: re.Match[str]) -> str:
         name = match["name"]
         text = _text(_variable(name, context))
-        # This one brings its own quotes, so that a template can write `"message":$…`.
+        # Its value includes quotes, so that a template can contain `"message":$…`.
         if name == "context.error.messageString" or not _is_json(media_type):
             return text
         return json.dumps(text)[1:-1]
@@ -39,7 +39,7 @@ def render_header(expression: str, context: RestApiInvocationContext) -> str | N
 
 
 def error_variables(message: str | None, response_type: str) -> dict[str, Any]:
-    """`$context.error` of an answer that the gateway gives itself."""
+    """`$context.error` for a response of the gateway itself."""
     return {
         "message": message,
         "messageString": json.dumps(message),

@@ -9,19 +9,19 @@ from botocore.client import BaseClient
 from patient_stack.kafka_event_sources.event import Source
 from patient_stack.kafka_event_sources.settings import MappingSettings
 
-# Where the brokers of any MSK cluster are, since LocalStack has no real ones.
+# The brokers to use for any MSK cluster, since LocalStack has no real ones.
 BROKERS_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS_FOR_MSK"
 
 
 class ClusterNotFound(Exception):
-    """Nobody knows the cluster's brokers."""
+    """The cluster's brokers are unknown."""
 
 
 def find_source(settings: MappingSettings, kafka_api: BaseClient | None) -> Source:
     """The source of a mapping's records.
 
     Raises:
-        ClusterNotFound: the mapping names no brokers, and its MSK cluster has none either.
+        ClusterNotFound: the mapping names no brokers, and none are known for its MSK cluster.
     """
     if settings.bootstrap_servers:
         return Source(",".join(settings.bootstrap_servers), settings.cluster_arn)

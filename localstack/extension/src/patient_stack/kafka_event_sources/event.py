@@ -1,4 +1,4 @@
-"""Records, and the event that a function gets them in."""
+"""Records, and the event in which a function receives them."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class Record:
 
     @property
     def topic_partition(self) -> str:
-        """How events and answers name the partition."""
+        """The partition's name in events and responses."""
         return f"{self.topic}-{self.partition}"
 
     def event_size(self) -> int:
-        """About how many bytes the record takes in an event."""
+        """The approximate size of the record in an event, in bytes."""
         content = len(self.key or b"") + len(self.value or b"")
         headers = sum(len(name) + 5 * len(value or b"") for name, value in self.headers)
         return 200 + content * 4 // 3 + headers
 
     def as_event(self) -> dict[str, Any]:
-        """The record in the form that Lambda gives it."""
+        """The record in the form that Lambda uses."""
         return {
             "topic": self.topic,
             "partition": self.partition,
@@ -63,7 +63,7 @@ class Source:
     cluster_arn: str | None = None
 
     def event(self, records: Sequence[Record]) -> dict[str, Any]:
-        """The event with these records, grouped by partition in their order."""
+        """The event with these records, grouped by partition in order."""
         groups: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for record in records:
             groups[record.topic_partition].append(record.as_event())
@@ -80,5 +80,5 @@ def _base64(content: bytes | None) -> str | None:
 
 
 def _signed_bytes(content: bytes | None) -> list[int]:
-    """Lambda is written in Java, whose bytes are signed."""
+    """Lambda represents bytes as in Java, signed."""
     return [byte - 256 if byte > 127 else byte for byte in content or b""]

@@ -1,4 +1,4 @@
-"""Sends word of a discarded batch to the mapping's on-failure destination."""
+"""Reports discarded batches to the mapping's on-failure destination."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from patient_stack.kafka_event_sources.outcome import (
 
 @dataclass(frozen=True)
 class Discard:
-    """Why a batch was given up.
+    """Why a batch was discarded.
 
     Attributes:
         condition: AWS's name for the reason.
-        invocations: how often the function was tried.
-        failure: how it ended the last time; None if it was never tried.
+        invocations: how often the function was invoked with it.
+        failure: its last failure; None if it was never invoked.
     """
 
     condition: str
@@ -70,7 +70,7 @@ class FailureDestination:
                 Body=json.dumps({**document, "payload": event}),
             )
         else:
-            raise ValueError("it is neither a queue nor a topic nor a bucket")
+            raise ValueError("it is not a queue, topic or bucket")
 
     def _document(
         self,

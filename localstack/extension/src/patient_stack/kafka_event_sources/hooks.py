@@ -1,4 +1,4 @@
-"""Puts Kafka event source mappings into LocalStack's Lambda service."""
+"""Adds Kafka event source mappings to LocalStack's Lambda service."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def create_kafka_poller(holder: Any, service: str, config: dict[str, Any]) -> No
 
 @runtime_hooks.on_infra_start(should_load=IS_ACTIVE)
 def run_kafka_mappings() -> None:
-    """Let a worker of ours run the Kafka pollers.
+    """Run the Kafka pollers in our own worker.
 
-    LocalStack's own waits between two polls, keeps a disabled mapping for ever after its
+    LocalStack's worker waits between two polls, keeps a disabled mapping for ever after its
     deletion, and lets the old and the new poller of a changed mapping run at the same time.
     """
     from localstack.services.lambda_.event_source_mapping.esm_worker import EsmWorker

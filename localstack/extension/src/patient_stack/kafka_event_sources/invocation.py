@@ -1,4 +1,4 @@
-"""Invokes the function with a batch and reads what became of it."""
+"""Invokes the function with a batch and determines the outcome."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Function:
     filters: tuple[str, ...] = ()
 
     def invoke(self, source: Source, records: Sequence[Record]) -> Outcome:
-        """Hand the records of one partition to the function and wait for its answer."""
+        """Invoke the function with records of one partition and wait for its response."""
         records = [record for record in records if self._wants(record)]
         if not records:
             return Delivered()
@@ -68,7 +68,7 @@ class Function:
 
 
 def _readable(value: bytes | None) -> Any:
-    """A record's value as filters see it: JSON if it is, else text."""
+    """A record's value as filters see it: JSON if it is valid JSON, otherwise text."""
     text = (value or b"").decode(errors="replace")
     try:
         return json.loads(text)
@@ -77,7 +77,7 @@ def _readable(value: bytes | None) -> Any:
 
 
 def _partial_outcome(answer: bytes, records: Sequence[Record], failure: FunctionFailed) -> Outcome:
-    """Read a report of failed records; one that makes no sense fails the whole batch."""
+    """Read a report of failed records; an invalid one fails the whole batch."""
     try:
         failed = [_failed_offset(item, records) for item in _reported_items(answer)]
     except (ValueError, TypeError, KeyError, AttributeError) as reason:
@@ -93,7 +93,7 @@ def _reported_items(answer: bytes) -> list[Any]:
 
 def _failed_offset(item: dict[str, Any], records: Sequence[Record]) -> int:
     identifier = item["itemIdentifier"]
-    # The documentation had this name for the same thing for a while.
+    # The documentation used this name for the same thing for a while.
     partition = identifier.get("partition", identifier.get("topic-partition"))
     for record in records:
         if (record.topic_partition, record.offset) == (partition, identifier["offset"]):

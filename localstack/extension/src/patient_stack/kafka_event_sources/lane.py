@@ -1,7 +1,7 @@
-"""One partition's way to the function: in order, one batch at a time, until each is done with.
+"""One partition's records on their way to the function: in order, one batch at a time.
 
-A lane never waits. Its owner calls `advance` again and again, and learns how far the partition
-has come; invocations run on threads of their own, so that one partition does not hold up another.
+A lane never blocks. Its owner calls `advance` repeatedly, and learns the partition's progress.
+Invocations run on their own threads, so that partitions do not hold each other up.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from patient_stack.kafka_event_sources.settings import MappingSettings, RetryPol
 
 LOG = logging.getLogger(__name__)
 
-# Leaves room for what the event has besides its records.
+# Leaves room for the rest of the event.
 MAXIMUM_BATCH_BYTES = 5_500_000
 FIRST_RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 10.0
@@ -41,14 +41,14 @@ GiveUp = Callable[[Sequence[Record], Discard], Outcome]
 
 @dataclass(frozen=True)
 class Batch:
-    """Records that go to the function together.
+    """Records that are sent to the function together.
 
     Attributes:
         invocations: how often the function failed with them.
-        setbacks: how often anything went wrong since the last progress; sets the next delay.
+        setbacks: how often anything failed since the last progress; determines the next delay.
         due: when to try, in seconds of the monotonic clock.
-        failure: how the function ended the last time.
-        discard: set once the batch is given up and only its destination has to hear of it.
+        failure: the function's last failure.
+        discard: set once the batch is discarded and only has to be reported to the destination.
     """
 
     records: tuple[Record, ...]
@@ -60,17 +60,17 @@ class Batch:
 
     @property
     def next_offset(self) -> int:
-        """The offset to go on from once the batch is done with."""
+        """The offset to continue from once the batch is finished."""
         return self.records[-1].offset + 1
 
     def delayed(self, now: float) -> Batch:
-        """The batch, to be tried again later: each time later than before, and not all at once."""
+        """The batch, due for a retry with a growing, randomised delay."""
         longest = min(FIRST_RETRY_SECONDS * 2**self.setbacks, LONGEST_RETRY_SECONDS)
         delay = longest * random.uniform(0.5, 1)
         return replace(self, setbacks=self.setbacks + 1, due=now + delay)
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The batch as two, the second of which waits behind the first."""
+        """The batch split in two, to be processed one after the other."""
         middle = len(self.records) // 2
         return (
             replace(self, records=self.records[:middle]),
@@ -79,7 +79,7 @@ class Batch:
 
 
 class Attempt:
-    """Work on a thread of its own, which nobody waits for at the end of the process."""
+    """Work on its own thread, which does not delay the end of the process."""
 
     def __init__(self, work: Callable[[], Outcome]) -> None:
         """Start the work."""
@@ -91,12 +91,12 @@ class Attempt:
         try:
             self.outcome = self._work()
         except Exception as reason:
-            LOG.exception("An attempt to hand on a batch broke")
+            LOG.exception("An attempt to deliver a batch raised an exception")
             self.outcome = NotAttempted(repr(reason))
 
 
 class Lane:
-    """The records of one partition that were read and are not done with."""
+    """The unfinished records of one partition."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Lane:
         on_result: Callable[[bool], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start empty; `on_result` hears whether an attempt went well."""
+        """Start empty; `on_result` is told whether an attempt succeeded."""
         self._settings = settings
         self._invoke = invoke
         self._give_up = give_up
@@ -121,24 +121,24 @@ class Lane:
 
     @property
     def is_attempting(self) -> bool:
-        """Whether the function or the destination has a batch right now."""
+        """Whether a batch is being delivered to the function or the destination."""
         return self._attempt is not None
 
     @property
     def is_full(self) -> bool:
-        """Whether enough was read ahead."""
+        """Whether enough has been read ahead."""
         return (
             len(self._waiting) >= 2 * self._settings.batch_size
             or self._waiting_bytes >= MAXIMUM_BATCH_BYTES
         )
 
     def add(self, record: Record) -> None:
-        """Take the partition's next record."""
+        """Add the partition's next record."""
         self._waiting.append(record)
         self._waiting_bytes += record.event_size()
 
     def advance(self, *, starts_more: bool = True) -> int | None:
-        """Do what can be done now; return the offset to commit if it changed."""
+        """Do what can be done now; return the offset to commit if it has changed."""
         before = self._done_up_to
         if self._attempt is not None and self._attempt.outcome is not None:
             batch, outcome = self._batch, self._attempt.outcome
@@ -149,7 +149,7 @@ class Lane:
         return self._done_up_to if self._done_up_to != before else None
 
     def seconds_to_wait(self) -> float:
-        """How long nothing will happen here unless a record arrives."""
+        """How long nothing will happen unless a record arrives."""
         if self.is_attempting:
             return BUSY_WAIT_SECONDS
         if self._batches:
@@ -201,7 +201,7 @@ class Lane:
         return tuple(records)
 
     def _without_expired(self, batch: Batch) -> Batch | None:
-        """The part of the batch that is young enough; the rest is given up first."""
+        """The part of the batch that is not too old; the rest is discarded first."""
         maximum_age = self._policy.maximum_age_seconds
         if maximum_age is None:
             return batch
@@ -234,7 +234,7 @@ class Lane:
                 self._batches.appendleft(batch.delayed(self._clock()))
 
     def _retry_from(self, batch: Batch, first_failed_offset: int) -> None:
-        """Go on behind what the function took: that is progress, so counting starts anew."""
+        """Continue after the records that succeeded: that is progress, so counting restarts."""
         rest = tuple(record for record in batch.records if record.offset >= first_failed_offset)
         if len(rest) == len(batch.records):
             self._retry(replace(batch, invocations=batch.invocations + 1))
@@ -247,17 +247,17 @@ class Lane:
         if limit is not None and batch.invocations > limit:
             self._discard(batch, "RetryAttemptsExhausted")
             return
-        self._warn_once(batch, "failed and is tried again")
+        self._warn_once(batch, "failed and will be retried")
         later = batch.delayed(self._clock())
         if self._policy.splits_batches and len(batch.records) > 1:
-            # A split costs no retry: it looks for the record that is to blame.
+            # A split does not count as a retry: it isolates the failing record.
             halves = replace(later, invocations=batch.invocations - 1).halves()
             self._batches.extendleft(reversed(halves))
         else:
             self._batches.appendleft(later)
 
     def _discard(self, batch: Batch, condition: str) -> None:
-        self._warn(batch, f"is given up: {condition}")
+        self._warn(batch, f"is discarded: {condition}")
         if self._settings.failure_destination is None:
             self._done_up_to = batch.next_offset
             return
@@ -265,7 +265,7 @@ class Lane:
         self._batches.appendleft(replace(batch, discard=discard, due=0.0, setbacks=0))
 
     def _warn_once(self, batch: Batch, what: str) -> None:
-        """Say that something went wrong, and not again until there was progress."""
+        """Warn, but not again until there was progress."""
         if batch.setbacks == 0:
             self._warn(batch, what)
 

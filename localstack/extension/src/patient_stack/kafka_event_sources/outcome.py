@@ -1,4 +1,4 @@
-"""How an attempt to hand on a batch can end."""
+"""The possible outcomes of delivering a batch."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Delivered:
-    """The function took every record, or the destination took the batch."""
+    """The function processed every record, or the destination accepted the batch."""
 
 
 @dataclass(frozen=True)
 class DeliveredUpTo:
-    """The function took the records before this offset, and asks for the rest again."""
+    """The function processed the records before this offset, and wants the rest again."""
 
     first_failed_offset: int
 
 
 @dataclass(frozen=True)
 class FunctionFailed:
-    """The function ended with an error; what AWS tells about it in a failure record."""
+    """The function failed, with the details that AWS includes in a failure record."""
 
     request_id: str | None
     status_code: int
@@ -29,7 +29,7 @@ class FunctionFailed:
 
 @dataclass(frozen=True)
 class NotAttempted:
-    """Nobody saw the batch: no capacity, no such function, no destination, a shutdown …"""
+    """The batch was not delivered: no capacity, no such function, no destination, a shutdown …"""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""Moves the records of one mapping from its partitions through their lanes to the function."""
+"""Moves the records of one mapping from its partitions through lanes to the function."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLOSING_WAIT_SECONDS = 0.02
 
 @dataclass
 class Connection:
-    """A cluster that is being read."""
+    """A connected cluster."""
 
     source: Source
     reader: PartitionReader
@@ -61,7 +61,7 @@ class KafkaPoller(Poller):
 
     @property
     def last_processing_result(self) -> str:
-        """What GetEventSourceMapping tells about the last round."""
+        """What GetEventSourceMapping reports about the last round."""
         if not self._cluster_is_known:
             return CONNECTION_FAILED
         trouble = self._connection.reader.trouble if self._connection else None
@@ -72,7 +72,7 @@ class KafkaPoller(Poller):
         return "aws:kafka" if self._settings.cluster_arn else "SelfManagedKafka"
 
     def poll_events(self) -> None:
-        """Read what has arrived and let every lane go on. Never raises."""
+        """Read what has arrived and advance every lane. Never raises."""
         try:
             self._poll()
         except ClusterNotFound as reason:
@@ -85,7 +85,7 @@ class KafkaPoller(Poller):
             time.sleep(ERROR_WAIT_SECONDS)
 
     def close(self) -> None:
-        """Let attempts that are under way end, commit what was done, and disconnect."""
+        """Let current attempts finish, commit what was done, and disconnect."""
         try:
             while not self.abandons_attempts and self._lanes_attempting():
                 self._advance(starts_more=False)
@@ -93,7 +93,7 @@ class KafkaPoller(Poller):
             if self._connection:
                 self._connection.reader.close()
         except Exception:
-            LOG.exception("The mapping %s did not close well", self._settings.uuid)
+            LOG.exception("The mapping %s did not close cleanly", self._settings.uuid)
 
     def _poll(self) -> None:
         if self._connection is None:
@@ -110,7 +110,7 @@ class KafkaPoller(Poller):
 
     def _advance(self, *, starts_more: bool = True) -> None:
         if self.abandons_attempts:
-            # Functions are being killed: how that ends says nothing about their records.
+            # Functions are being killed: their outcomes say nothing about their records.
             return
         for (topic, partition), lane in self._lanes.items():
             offset = lane.advance(starts_more=starts_more)

@@ -1,8 +1,8 @@
 """Reads the records of a mapping's topics and keeps its consumer group's offsets.
 
-The reader takes all partitions itself instead of joining the group. AWS wants a group to belong
-to one mapping only, so there is nobody to share with, and a mapping that starts, changes or comes
-back after a crash neither waits for a rebalance nor gets records in two places.
+The reader assigns itself all partitions instead of joining the group. On AWS, a group may belong to
+only one mapping, so there is nobody to share with, and a mapping that starts, changes or comes back
+after a crash neither waits for a rebalance nor gets records in two places.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from patient_stack.kafka_event_sources.event import TIMESTAMP_TYPES, Record
 from patient_stack.kafka_event_sources.settings import MappingSettings
 
 LOG = logging.getLogger(__name__)
-# A broker that is down makes the client print a line for each attempt to reach it.
+# While a broker is down, the client logs a line for each attempt to reach it.
 CLIENT_LOG = logging.getLogger(f"{__name__}.client")
 CLIENT_LOG.setLevel(logging.CRITICAL)
 
@@ -42,11 +42,11 @@ DISCOVERY_SECONDS_WITH_TROUBLE = 0.5
 class PartitionReader:
     """A consumer of all partitions of a mapping's topics.
 
-    `trouble` tells what keeps it from reading, in AWS's form of a processing result.
+    `trouble` says what keeps it from reading, in the form of AWS's processing results.
     """
 
     def __init__(self, settings: MappingSettings, bootstrap_servers: str) -> None:
-        """Open the consumer; it connects by itself, and again whenever it has to."""
+        """Open the consumer; it connects and reconnects by itself."""
         self._settings = settings
         self._bootstrap_servers = bootstrap_servers
         self._assigned: set[tuple[str, int]] = set()
@@ -59,15 +59,16 @@ class PartitionReader:
                 "bootstrap.servers": bootstrap_servers,
                 "group.id": settings.group_id,
                 "client.id": f"event-source-mapping-{settings.uuid}",
-                # Only offsets that `store` was told are committed, soon after and at the end.
+                # Only offsets passed to `store` are committed, soon afterwards and at the end.
                 "enable.auto.commit": True,
                 "auto.commit.interval.ms": 100,
                 "enable.auto.offset.store": False,
-                # For a stored offset that is gone: what is still there must not be skipped.
+                # For a committed offset that no longer exists: what is still there must not be
+                # skipped.
                 "auto.offset.reset": "earliest",
-                # The broker looks for records half of this time apart, and ever more often
-                # towards its end: a record is up to 200 ms late. Half of it costs an idle
-                # broker more than twice the work.
+                # The broker looks for records at half of this interval, and ever more often towards
+                # its end: a record is up to 200 ms late. Half of this value costs an idle broker
+                # more than twice the work.
                 "fetch.wait.max.ms": 400,
                 "fetch.error.backoff.ms": 100,
                 "reconnect.backoff.ms": 50,
@@ -81,7 +82,7 @@ class PartitionReader:
         )
 
     def read(self, seconds: float) -> list[Record]:
-        """The records that have arrived; waits so long for the first one."""
+        """The records that have arrived; waits this long for the first one."""
         self._discover_when_due()
         first = self._consumer.poll(seconds)
         if first is None:
@@ -91,11 +92,11 @@ class PartitionReader:
         return [_record(message, arrived) for message in messages if self._is_record(message)]
 
     def store(self, topic: str, partition: int, offset: int) -> None:
-        """Let the group go on from this offset."""
+        """Set the group's offset to continue from."""
         self._consumer.store_offsets(offsets=[TopicPartition(topic, partition, offset)])
 
     def hold(self, full: set[tuple[str, int]]) -> None:
-        """Read no more of these partitions, and again of all others."""
+        """Pause these partitions, and resume all others."""
         pause, resume = full - self._paused, self._paused - full
         if pause:
             self._consumer.pause([TopicPartition(*partition) for partition in pause])
@@ -104,13 +105,13 @@ class PartitionReader:
         self._paused = set(full)
 
     def close(self) -> None:
-        """Commit what was stored and leave; nobody waits for a broker that is gone."""
+        """Commit the stored offsets and disconnect, without waiting for a broker that is gone."""
         closing = threading.Thread(target=self._consumer.close, name="kafka-close", daemon=True)
         closing.start()
         closing.join(0 if self.trouble else CLOSING_SECONDS)
 
     def _on_error(self, error: KafkaError) -> None:
-        # Whatever it is, looking at the cluster tells whether it can be reached.
+        # Whatever the error is, listing the topics shows whether the cluster can be reached.
         LOG.debug("The Kafka client reports: %s", error)
         self._next_discovery = min(self._next_discovery, time.monotonic())
 
@@ -120,7 +121,7 @@ class PartitionReader:
         return error is None
 
     def _discover_when_due(self) -> None:
-        """Take partitions that are new, and find out whether the cluster can be reached."""
+        """Add new partitions, and check whether the cluster can be reached."""
         if time.monotonic() < self._next_discovery:
             return
         try:
@@ -135,7 +136,7 @@ class PartitionReader:
         if trouble and trouble != self.trouble:
             LOG.warning("Kafka at %s: %s", self._bootstrap_servers, trouble)
         if self.trouble and not trouble:
-            LOG.info("Kafka at %s is fine again", self._bootstrap_servers)
+            LOG.info("Kafka at %s can be reached again", self._bootstrap_servers)
         self.trouble = trouble
 
     def _discover(self) -> list[str]:
@@ -155,13 +156,15 @@ class PartitionReader:
         return missing
 
     def _with_start(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        """Where to begin: behind what the group has done, else where the mapping says."""
+        """Where to start: after the group's committed offset, or else at the mapping's starting
+        position.
+        """
         committed = self._consumer.committed(partitions, timeout=CALL_SECONDS)
         begun = [each for each in committed if each.offset >= 0]
         fresh = [each for each in committed if each.offset < 0]
         is_mapping_new = not self._has_looked and not begun
         started = [self._start_of(each, is_mapping_new) for each in fresh]
-        # Else a restart before the first success would begin at a later end, and skip records.
+        # Otherwise, a restart before the first success would start at a later end and skip records.
         if fixed := [each for each in started if each.offset >= 0]:
             self._consumer.commit(offsets=fixed, asynchronous=False)
         return begun + started
@@ -173,7 +176,7 @@ class PartitionReader:
             wanted = TopicPartition(topic, number, timestamp)
             found = self._consumer.offsets_for_times([wanted], timeout=CALL_SECONDS)[0]
             return found if found.offset >= 0 else self._end_of(partition)
-        # A partition that came after the mapping holds nothing that was there before it.
+        # A partition created after the mapping contains nothing older than the mapping.
         if self._settings.starting_position == "LATEST" and is_mapping_new:
             return self._end_of(partition)
         return TopicPartition(topic, number, OFFSET_BEGINNING)

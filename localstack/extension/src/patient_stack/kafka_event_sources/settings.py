@@ -1,4 +1,4 @@
-"""What a Kafka event source mapping asks for, read from LocalStack's configuration of it."""
+"""The settings of a Kafka event source mapping, read from LocalStack's configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AMAZON_MANAGED_CONFIG = "AmazonManagedKafkaEventSourceConfig"
 BOOTSTRAP_SERVERS_KEYS = ("KAFKA_BOOTSTRAP_SERVERS", "KafkaBootstrapServers")
 NO_RECORDS_PROCESSED = "No records processed"
 DEFAULT_BATCH_SIZE = 100
-# What Lambda makes of unlimited retries when failed batches can go to a destination.
+# How Lambda limits unlimited retries if failed batches can go to a destination.
 RETRIES_WITH_DESTINATION = 10
 
 
@@ -25,7 +25,7 @@ def is_kafka_source(mapping: dict[str, Any]) -> bool:
 
 
 def complete_request(defaults: dict[str, Any], request: dict[str, Any]) -> None:
-    """Fill `defaults` with what the request may leave out, and give brokers the API's name."""
+    """Fill `defaults` with what the request may omit, and use the API's name for the brokers."""
     is_self_managed = bool(request.get("SelfManagedEventSource"))
     group_key = SELF_MANAGED_CONFIG if is_self_managed else AMAZON_MANAGED_CONFIG
     defaults.update(
@@ -46,12 +46,12 @@ def complete_request(defaults: dict[str, Any], request: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long a failed batch is tried again.
+    """How long a failed batch is retried.
 
     Attributes:
         maximum_retries: retries after the first attempt; None for no limit.
-        maximum_age_seconds: the age at which a record is given up; None for no limit.
-        splits_batches: whether a failed batch is tried again as two halves.
+        maximum_age_seconds: the age at which a record is discarded; None for no limit.
+        splits_batches: whether a failed batch is retried as two halves.
     """
 
     maximum_retries: int | None = None
@@ -61,14 +61,14 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class MappingSettings:
-    """One mapping: where records come from, how they are grouped, and what takes them.
+    """One mapping: where records come from, how they are batched, and where they go.
 
     Attributes:
         bootstrap_servers: `host:port` of each broker; empty for an MSK cluster.
         batching_window_seconds: how long a batch waits for more records.
         starting_timestamp_ms: for AT_TIMESTAMP, in milliseconds since 1970.
         failure_destination: the ARN of a queue, topic or bucket.
-        filters: EventBridge patterns; a record has to match one of them, if there are any.
+        filters: EventBridge patterns; if there are any, a record has to match one of them.
     """
 
     uuid: str
@@ -119,7 +119,7 @@ def _self_managed_servers(mapping: dict[str, Any]) -> list[str]:
     endpoints = (mapping.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
     for key in BOOTSTRAP_SERVERS_KEYS:
         if servers := endpoints.get(key):
-            # A template may join the brokers of a parameter into one string.
+            # A template may join the brokers into one string.
             return [part.strip() for server in servers for part in server.split(",")]
     return []
 
@@ -137,7 +137,7 @@ def _maximum_retries(config: dict[str, Any], destination: str | None) -> int | N
 
 
 def _limit(value: Any) -> int | None:
-    """A limit of the API, where -1 stands for none."""
+    """A limit of the API, in which -1 means no limit."""
     return None if value is None or int(value) < 0 else int(value)
 
 

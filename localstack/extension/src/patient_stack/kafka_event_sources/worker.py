@@ -1,4 +1,4 @@
-"""Runs a mapping's poller on a thread of its own and keeps the mapping's state."""
+"""Runs a mapping's poller on its own thread and keeps the mapping's state."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from patient_stack.kafka_event_sources.settings import NO_RECORDS_PROCESSED
 
 LOG = logging.getLogger(__name__)
 
-# Each change of a mapping makes a new worker. Its predecessor finishes first, so that no two read
-# the same partition, and only the newest tells about the mapping.
+# Each change to a mapping creates a new worker. Its predecessor finishes first, so that no two read
+# the same partition, and only the newest updates the mapping's state.
 _newest: dict[str, KafkaEventSourceWorker] = {}
 _turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 class KafkaEventSourceWorker(EsmWorker):
-    """LocalStack's worker, without a wait between two polls and with a complete life cycle."""
+    """LocalStack's worker, without a wait between polls and with a complete life cycle."""
 
     poller: KafkaPoller
 
@@ -57,7 +57,7 @@ class KafkaEventSourceWorker(EsmWorker):
         self._shutdown_event.set()
 
     def stop_for_shutdown(self) -> None:
-        """End at once: LocalStack stops, and the functions with it."""
+        """End immediately: LocalStack is stopping, along with the functions."""
         self.poller.abandons_attempts = True
         super().stop_for_shutdown()
 
@@ -99,7 +99,7 @@ class KafkaEventSourceWorker(EsmWorker):
             self._tell(LastProcessingResult=result)
 
     def _tell(self, **changes: Any) -> None:
-        """Change what LocalStack shows of the mapping."""
+        """Update what LocalStack shows about the mapping."""
         mapping = self._state.event_source_mappings.get(self.uuid)
         if mapping is not None and _newest.get(self.uuid) is self:
             mapping.update(changes)

@@ -1,4 +1,4 @@
-"""Lets LocalStack end when it is told to, with many functions and in the middle of calls."""
+"""Lets LocalStack stop when told to, even with many functions and during invocations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from localstack.utils.patch import patch
 class _DaemonTimer(threading.Timer):
     """A timer that does not keep the process alive.
 
-    LocalStack gives each environment ten minutes of idleness with a timer, and at its end has
-    five seconds for stopping all functions: with many of them it would wait for those timers.
+    LocalStack ends idle environments after ten minutes with a timer, and has five seconds for
+    stopping all functions at its end: with many of them, it would wait for those timers.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -24,15 +24,15 @@ class _DaemonTimer(threading.Timer):
 
 
 def install() -> None:
-    """Change what keeps LocalStack from ending."""
+    """Change what keeps LocalStack from stopping."""
     execution_environment.Timer = _DaemonTimer
     shutting_down = threading.Event()
     SHUTDOWN_HANDLERS.register(shutting_down.set)
 
     @patch(ServiceContainer.start)
     def start_unless_shutting_down(start: Callable[..., bool], self: ServiceContainer) -> bool:
-        # A call that ends during the shutdown still reports its metrics. LocalStack would start
-        # CloudWatch again for that, whose thread then keeps the process alive for ever.
+        # A call that ends during the shutdown still reports its metrics. LocalStack would restart
+        # CloudWatch for that, whose thread then keeps the process alive for ever.
         if shutting_down.is_set():
             self.errors.append(ServiceStateException("LocalStack is shutting down"))
             return False

@@ -1,4 +1,4 @@
-"""An execution environment: answers one invocation after the other, whatever its process does."""
+"""An execution environment: processes one invocation after another, whatever its process does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from patient_stack.lambda_processes.process import FunctionProcess, NotStartable
 
 @dataclass(frozen=True)
 class FunctionSettings:
-    """What an environment must know about its function. Times are in seconds, sizes in bytes."""
+    """What an environment needs to know about its function. Times are in seconds, sizes in
+    bytes.
+    """
 
     code: Path
     version: str
@@ -32,10 +34,10 @@ class FunctionSettings:
 
 
 class Environment:
-    """One process at a time, started again after a crash or a time-out.
+    """One process at a time, restarted after a crash or a timeout.
 
-    All methods belong to the event loop's thread. LocalStack calls `invoke` for one invocation
-    at a time, but may call `stop` at any moment.
+    All methods must be called on the event loop's thread. LocalStack calls `invoke` for one
+    invocation at a time, but may call `stop` at any moment.
     """
 
     def __init__(self, settings: FunctionSettings, guardian: Guardian) -> None:
@@ -49,7 +51,7 @@ class Environment:
 
     @property
     def ended(self) -> bool:
-        """Whether it was stopped and no invocation runs in it any more."""
+        """Whether it was stopped and no invocation is running any more."""
         return self._stopped and not self._busy
 
     async def start(self) -> None:
@@ -57,13 +59,13 @@ class Environment:
         try:
             await self._start_process()
         except NotStartable:
-            # Only an invocation has an answer and a log to tell this in; it will try again.
+            # Only an invocation has a response and a log to report this in; it will try again.
             return
         if self._stopped:
             await self.kill()
 
     async def invoke(self, invocation: Invocation) -> tuple[Outcome, str]:
-        """Answer the invocation, and return its log with it."""
+        """Run the invocation, and return its outcome and its log."""
         self._busy = True
         try:
             return await self._invoke(invocation)
@@ -73,13 +75,13 @@ class Environment:
                 await self.kill()
 
     async def stop(self) -> None:
-        """End the process; an invocation that is running may finish first, as on AWS."""
+        """End the process; a running invocation may finish first, as on AWS."""
         self._stopped = True
         if not self._busy:
             await self.kill()
 
     async def kill(self) -> None:
-        """End the process now; an invocation that is running is answered with an error."""
+        """End the process now; a running invocation gets an error."""
         self._stopped = True
         if self._process is not None:
             await self._process.kill()
@@ -116,12 +118,12 @@ class Environment:
         return outcome, self._log.take()
 
     async def _initialized_process(self) -> FunctionProcess:
-        """Return a process that is idle, or one that failed on the way there."""
+        """Return an idle process, or one that failed to initialize."""
         process = self._process
         if process is not None:
             await self._wait_until_idle(process)
             if process.initialized and process.ended.done():
-                # It ended after its last answer: not the fault of this invocation.
+                # It ended after its last response, which is not the fault of this invocation.
                 process = None
         if process is None:
             process = await self._start_process()

@@ -1,4 +1,4 @@
-"""What LocalStack calls: its `RuntimeExecutor`, one instance per execution environment."""
+"""LocalStack's `RuntimeExecutor`: one instance per execution environment."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ LOG = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 
 PLATFORM_VARIABLES = ("AWS_", "LAMBDA_", "_HANDLER", "TZ")
-"""Prefixes of what LocalStack sets and AWS has too; the rest is for LocalStack's own containers."""
+"""Prefixes of the variables that AWS sets, too; the rest is for LocalStack's containers."""
 
 FIXED_VARIABLES = {"PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin", "LANG": "en_US.UTF-8"}
 
-# This module is imported once, and only if LocalStack was told to use this executor.
+# This module is imported once, and only if LocalStack is configured to use this executor.
 FLEET = Fleet()
 SHUTDOWN_HANDLERS.register(lambda: FLEET.run(FLEET.shut_down()))
 clean_end.install()
@@ -52,7 +52,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         self._environment: Environment | None = None
 
     def start(self, env_vars: dict[str, str]) -> None:
-        """Start the process; see `Environment.start` for what this does not wait for."""
+        """Start the process, without waiting for its initialization; see `Environment.start`."""
         settings = self._settings(env_vars)
         self._environment = FLEET.run(FLEET.start(self._version, settings))
 
@@ -62,7 +62,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             FLEET.run(FLEET.stop(self._version, self._environment))
 
     def invoke(self, payload: dict[str, str]) -> models.InvocationResult:
-        """Hand one invocation to the process and wait for its outcome."""
+        """Pass one invocation to the process and wait for its outcome."""
         invocation = Invocation(
             request_id=payload["invoke-id"],
             function_arn=payload["invoked-function-arn"],
@@ -79,20 +79,20 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         )
 
     def get_address(self) -> str:
-        """Where the environment runs: here."""
+        """The environment's address: this host."""
         return LOOPBACK
 
     def get_endpoint_from_executor(self) -> str:
-        """Where the function finds LocalStack: on the same host."""
+        """LocalStack's address for the function: this host."""
         host = config.GATEWAY_LISTEN[0].host
         return LOOPBACK if host in ("", "0.0.0.0", "::", "localhost") else host
 
     def get_runtime_endpoint(self) -> str:
-        """Only LocalStack's containers call back there."""
+        """Not used: only LocalStack's containers call this endpoint."""
         return ""
 
     def get_logs(self) -> str:
-        """All that was printed came with the invocations' results."""
+        """Empty: all output was returned with the invocations' results."""
         return ""
 
     @classmethod
@@ -104,14 +104,16 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
                 "Container images cannot run as processes; deploy a zip archive"
             )
         if function.layers:
-            LOG.warning("%s: its layers are ignored", function_version.qualified_arn)
+            LOG.warning("%s: layers are ignored", function_version.qualified_arn)
         function.code.prepare_for_execution()
-        # Without this, the unzipped code of a stack that was stopped would stay behind.
+        # Otherwise, the unzipped code of a stopped stack would stay behind.
         SHUTDOWN_HANDLERS.register(function.code.destroy_cached)
 
     @classmethod
     def cleanup_version(cls, function_version: models.FunctionVersion) -> None:
-        """End what is left of the version. LocalStack deletes the code when nobody uses it."""
+        """End the version's remaining environments. LocalStack deletes the code when it is
+        unused.
+        """
         FLEET.run(FLEET.retire(_version_key(function_version)))
 
     def _settings(self, env_vars: dict[str, str]) -> FunctionSettings:
@@ -140,19 +142,19 @@ def _pass_client_context(
     self: ExecutionEnvironment,
     invocation: models.Invocation,
 ) -> models.InvocationResult:
-    """LocalStack does not tell its executors the client context: hand it over on the side."""
+    """Pass on the client context, which LocalStack does not pass to its executors."""
     if isinstance(self.runtime_executor, ProcessRuntimeExecutor):
         self.runtime_executor.client_context = invocation.client_context
     return invoke(self, invocation)
 
 
 def _version_key(function_version: models.FunctionVersion) -> str:
-    """Tell `$LATEST` before an update from `$LATEST` after it."""
+    """A key that distinguishes `$LATEST` before and after an update."""
     return f"{function_version.qualified_arn}@{function_version.config.internal_revision}"
 
 
 def _decoded(client_context: str | None) -> str | None:
-    """Clients send the context as base64, functions get it as JSON that fits into a header."""
+    """Clients send the context as base64; functions get it as JSON that fits into a header."""
     if not client_context:
         return None
     try:

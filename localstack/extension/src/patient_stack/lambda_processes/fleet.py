@@ -1,4 +1,4 @@
-"""All environments of this LocalStack: its threads call in here, an event loop does the work."""
+"""All environments of this LocalStack: called from its threads, run in an event loop."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Result = TypeVar("Result")
 
 
 class VersionRetired(Exception):
-    """The version was updated or deleted: nothing may be started for it any more."""
+    """The version was updated or deleted, so nothing may be started for it any more."""
 
 
 class Fleet:
-    """Knows every environment, so that none is left when its version or LocalStack ends."""
+    """Tracks every environment, so that none is left when its version or LocalStack ends."""
 
     def __init__(self) -> None:
         """Run the event loop in a thread of its own."""
@@ -34,7 +34,7 @@ class Fleet:
         thread.start()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run a coroutine in the event loop, called from a thread of LocalStack's."""
+        """Run a coroutine in the event loop, from a thread of LocalStack."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def start(self, version: str, settings: FunctionSettings) -> Environment:
@@ -56,18 +56,18 @@ class Fleet:
             self._forget_if_ended(version, environment)
 
     async def stop(self, version: str, environment: Environment) -> None:
-        """Stop one environment, as soon as the invocation that runs in it is finished."""
+        """Stop one environment, as soon as its running invocation is finished."""
         await environment.stop()
         self._forget_if_ended(version, environment)
 
     async def retire(self, version: str) -> None:
-        """Stop what the version has left, also what was being started meanwhile."""
+        """Stop the version's remaining environments, including those being started."""
         self._retired_versions.add(version)
         for environment in list(self._environments[version]):
             await self.stop(version, environment)
 
     async def shut_down(self) -> None:
-        """Kill everything, running invocations included."""
+        """Kill everything, including running invocations."""
         self._shut_down = True
         everything = [one for some in self._environments.values() for one in some]
         await asyncio.gather(*(environment.kill() for environment in everything))

@@ -1,9 +1,9 @@
 """Ends the functions' processes if LocalStack dies without a chance to do so itself.
 
-Run as a script of its own. It reads `+<process group>` and `-<process group>` from its standard
-input, which only LocalStack holds open: its end means that LocalStack is gone, however that
-happened, and whatever is still on the list is killed. This works on every Unix and, unlike a
-parent-death signal, also for what a function itself has started.
+Runs as a separate script. It reads `+<process group>` and `-<process group>` from its standard
+input, which only LocalStack holds open: its end means that LocalStack is gone, for whatever reason,
+and the remaining groups are killed. This works on every Unix and, unlike a parent-death signal,
+also covers processes that a function has started.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 
 def watch(lines: Iterable[str]) -> None:
-    """Follow the list of process groups until it ends, then kill those on it."""
+    """Track the process groups until the input ends, then kill the remaining ones."""
     groups: set[int] = set()
     for line in lines:
         change, group = line[0], int(line[1:])

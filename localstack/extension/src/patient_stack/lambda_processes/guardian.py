@@ -1,4 +1,4 @@
-"""LocalStack's end of the guard: tells it which process groups are alive."""
+"""LocalStack's side of the guard: tells it which process groups are alive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from patient_stack.lambda_processes import guard
 
 
 class Guardian:
-    """Keeps one guard process running, and its list up to date."""
+    """Keeps one guard process running and up to date."""
 
     def __init__(self) -> None:
         """The guard starts with the first process group."""
@@ -23,7 +23,7 @@ class Guardian:
         self._tell(f"+{group}\n")
 
     def remove(self, group: int) -> None:
-        """A process group has ended; its number may mean something else from now on."""
+        """A process group has ended; its id may be reused from now on."""
         self._groups.discard(group)
         self._tell(f"-{group}\n")
 
@@ -32,7 +32,7 @@ class Guardian:
             if self._guard is not None:
                 self._guard.stdin.write(change.encode())
                 return
-        # There is no guard yet, or somebody ended it: a new one gets the whole list.
+        # There is no guard yet, or it was killed: a new one gets the whole list.
         self._guard = subprocess.Popen(
             [sys.executable, "-IS", guard.__file__],
             stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What goes into a function, what comes out, and the words of AWS for what goes wrong."""
+"""Invocations and their outcomes, with AWS's messages for failures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True)
 class Invocation:
-    """One call of a function."""
+    """One invocation of a function."""
 
     request_id: str
     function_arn: str
@@ -22,13 +22,13 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The answer to an invocation."""
+    """The outcome of an invocation."""
 
     payload: bytes
     error_type: str | None = None
     """None means success."""
     log_lines: tuple[str, ...] = ()
-    """What the platform, not the function, says about a failure."""
+    """Log lines of the platform about a failure."""
     status: str | None = None
     """The `Status` of the report: None, `error` or `timeout`."""
 
@@ -41,7 +41,7 @@ def _failure(
 
 
 def function_error(payload: bytes) -> Outcome:
-    """The function reported an error itself: its own words are the answer."""
+    """The function reported an error itself, which is returned unchanged."""
     try:
         error_type = json.loads(payload).get("errorType") or "Unhandled"
     except (ValueError, AttributeError):
@@ -50,7 +50,7 @@ def function_error(payload: bytes) -> Outcome:
 
 
 def exited(request_id: str, return_code: int) -> Outcome:
-    """The process ended before it answered."""
+    """The process ended before it responded."""
     if return_code == 0:
         reason = "Runtime exited without providing a reason"
     elif return_code > 0:
@@ -63,21 +63,21 @@ def exited(request_id: str, return_code: int) -> Outcome:
 
 
 def not_startable(request_id: str, reason: str) -> Outcome:
-    """The process could not even be started."""
+    """The process could not be started."""
     message = f"RequestId: {request_id} Error: {reason}"
     log_lines = (message, "Runtime.InvalidEntrypoint")
     return _failure("Runtime.InvalidEntrypoint", message, log_lines=log_lines)
 
 
 def timed_out(request_id: str, seconds: float) -> Outcome:
-    """The process did not answer in time."""
+    """The process did not respond in time."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     message = f"{now} {request_id} Task timed out after {seconds:.2f} seconds"
     return _failure("Sandbox.Timedout", message, log_lines=(message,), status="timeout")
 
 
 def too_large(size: int, limit: int) -> Outcome:
-    """The answer is larger than Lambda passes on. Sizes are in bytes."""
+    """The response is larger than Lambda allows. Sizes are in bytes."""
     message = (
         f"Response payload size ({size} bytes) exceeded maximum allowed payload size "
         f"({limit} bytes)."

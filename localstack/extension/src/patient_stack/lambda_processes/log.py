@@ -9,11 +9,11 @@ from pathlib import Path
 LOG = logging.getLogger(__name__)
 
 KEPT_BYTES = 4 * 1024 * 1024
-"""How much of one invocation's log goes to CloudWatch; the file has all of it."""
+"""How much of one invocation's log goes to CloudWatch; the file gets all of it."""
 
 
 class FunctionLog:
-    """Collects what a function's processes print and what the platform adds."""
+    """Collects the output of a function's processes and the platform's lines."""
 
     def __init__(self, file: Path | None) -> None:
         """Append to `file`, which the function's other environments may share."""
@@ -29,19 +29,19 @@ class FunctionLog:
             file.parent.mkdir(parents=True, exist_ok=True)
             return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         except OSError as error:
-            LOG.warning("The functions' output is not written to %s: %s", file, error)
+            LOG.warning("The functions' output cannot be written to %s: %s", file, error)
             return None
 
     def write(self, output: bytes) -> None:
-        """Take over a piece of the process's output, as it comes."""
+        """Add a piece of the process's output."""
         if (space := KEPT_BYTES - len(self._kept)) > 0:
             self._kept += output[:space]
-        # Only whole lines go to the file: environments that share it must not mix theirs.
+        # Only whole lines go to the file: environments that share it must not mix their lines.
         lines, newline, self._unfinished_line = (self._unfinished_line + output).rpartition(b"\n")
         self._append(lines + newline)
 
     def line(self, text: str) -> None:
-        """Add a line of the platform's, on a line of its own whatever was printed before."""
+        """Add a line of the platform, on a line of its own whatever was printed before."""
         entry = text.encode() + b"\n"
         self._kept += b"\n" + entry if self._unfinished_line else entry
         self._append(self._finished_line() + entry)
@@ -68,7 +68,7 @@ class FunctionLog:
         try:
             os.write(self._descriptor, entry)
         except OSError as error:
-            # A full disk must not fail the function; say it once, then go on without the file.
+            # A full disk must not fail the function: warn once, then continue without the file.
             LOG.warning("The function's log file cannot be written: %s", error)
             os.close(self._descriptor)
             self._descriptor = None

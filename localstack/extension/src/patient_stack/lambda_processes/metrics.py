@@ -1,7 +1,7 @@
 """The functions' `Invocations` and `Errors` in CloudWatch, sent once a second instead of per call.
 
-LocalStack puts each of them with a call of its own, which costs more time than the whole rest of
-a warm invocation.
+LocalStack sends each of them with a separate call, which takes longer than the rest of a warm
+invocation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PERIOD_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that is counted for one function."""
+    """A counter of one function."""
 
     account_id: str
     region_name: str
@@ -32,7 +32,7 @@ class Metric:
     name: str
 
     def datum(self, count: int, time: datetime) -> dict[str, Any]:
-        """`count` events at this time, as CloudWatch takes them."""
+        """`count` events at this time, in CloudWatch's form."""
         return {
             "MetricName": self.name,
             "Dimensions": [{"Name": "FunctionName", "Value": self.function_name}],
@@ -42,23 +42,23 @@ class Metric:
 
 
 class InvocationMetrics:
-    """Counts what LocalStack records, and sends it when a period is over."""
+    """Counts what LocalStack records, and sends it at the end of each period."""
 
     def __init__(self) -> None:
-        """Nothing is sent until something was counted."""
+        """Start with nothing to send."""
         self._lock = threading.Lock()
         self._counts: Counter[Metric] = Counter()
 
     def record_invocation(self, function_name: str, account_id: str, region_name: str) -> None:
-        """A call succeeded. The signature is that of the function in LocalStack."""
+        """Count a successful call. The signature is that of LocalStack's function."""
         self._count(account_id, region_name, function_name, "Invocations")
 
     def record_error(self, function_name: str, account_id: str, region_name: str) -> None:
-        """A call failed."""
+        """Count a failed call."""
         self._count(account_id, region_name, function_name, "Invocations", "Errors")
 
     def send(self) -> None:
-        """Send what was counted so far."""
+        """Send the current counts."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
         now = datetime.now(UTC)

@@ -12,7 +12,7 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
     name = "process"
 
     def load(self, *_args: object, **_kwargs: object) -> type[RuntimeExecutor]:
-        """Import late, so that a LocalStack with another executor stays as it is."""
+        """Import late, so that a LocalStack with another executor is not affected."""
         from patient_stack.lambda_processes.executor import ProcessRuntimeExecutor
 
         return ProcessRuntimeExecutor

@@ -1,4 +1,4 @@
-"""One process of a function, with the Runtime API that it polls and the pipe it prints to."""
+"""One process of a function, with the Runtime API that it polls and the pipe for its output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NotStartable(Exception):
 
 
 class FunctionProcess:
-    """A running `bootstrap`. All methods belong to the event loop's thread."""
+    """A running `bootstrap`. All methods must be called on the event loop's thread."""
 
     def __init__(self, log: FunctionLog, guardian: Guardian, response_limit: int) -> None:
         """Prepare; `start` runs the process. `response_limit` is in bytes."""
@@ -84,12 +84,12 @@ class FunctionProcess:
         self._waiting = asyncio.create_task(self._wait_for_end())
 
     def take_init_seconds(self) -> float | None:
-        """How long the initialization took; None if that was told before."""
+        """How long the initialization took; None if already reported."""
         seconds, self._init_seconds = self._init_seconds, None
         return seconds
 
     async def run(self, invocation: Invocation, seconds: float) -> Outcome | None:
-        """Hand the invocation to the idle process; None if it neither answers nor ends in time."""
+        """Run the invocation in the idle process; None if it neither responds nor ends in time."""
         loop = asyncio.get_running_loop()
         self.idle = loop.create_future()
         self._answer = loop.create_future()
@@ -100,7 +100,7 @@ class FunctionProcess:
             {self._answer, self.ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
         )
         self._current = self._pending = None
-        # What the process printed before its answer is in the pipe by now.
+        # What the process printed before its response is in the pipe by now.
         self._read_output()
         if self._answer.done():
             return self._answer.result()
@@ -109,20 +109,20 @@ class FunctionProcess:
         return None
 
     async def kill(self) -> None:
-        """End the process, and what it may have started, and wait until it is gone."""
+        """End the process and its children, and wait until it is gone."""
         if self._waiting is not None:
             self._kill_group()
             await self._waiting
 
     def peak_memory(self) -> int | None:
-        """The largest resident size so far, in MB, where the platform tells it."""
+        """The largest resident size so far, in MB, if the platform reports it."""
         with contextlib.suppress(OSError, ValueError, IndexError):
             status = Path(f"/proc/{self._process.pid}/status").read_text()
             return int(status.partition("VmHWM:")[2].split()[0]) // 1024
         return None
 
     def poll(self) -> asyncio.Future[tuple[Invocation, float]]:
-        """The process asks for an invocation: from now on it is idle."""
+        """The process polls for an invocation: from now on it is idle."""
         if not self.initialized:
             self.initialized = True
             self._init_seconds = time.monotonic() - self._started_at
@@ -135,22 +135,23 @@ class FunctionProcess:
         return poll
 
     def respond(self, request_id: str, payload: bytes) -> bool:
-        """The process answers."""
+        """The process responds."""
         if (size := len(payload)) > self._response_limit:
             return self._settle(request_id, outcomes.too_large(size, self._response_limit))
         return self._settle(request_id, Outcome(payload))
 
     def fail(self, request_id: str, payload: bytes) -> bool:
-        """The process answers with an error."""
+        """The process responds with an error."""
         return self._settle(request_id, outcomes.function_error(payload))
 
     def fail_init(self, payload: bytes) -> None:
-        """The process gives up before its first invocation."""
+        """The process fails before its first invocation."""
         self.init_error = payload
         self._kill_group()
 
     def _hand_over(self) -> None:
-        # A poll is cancelled when its connection is lost: the invocation is left for the next one.
+        # A poll is cancelled when its connection is lost, and its invocation stays for the next
+        # poll.
         if self._pending is not None and self._poll is not None and not self._poll.done():
             self._poll.set_result(self._pending)
             self._poll = self._pending = None
@@ -185,7 +186,7 @@ class FunctionProcess:
 
     async def _wait_for_end(self) -> None:
         return_code = await self._process.wait()
-        # The process led a group: nothing that it started outlives it.
+        # The process led a group: nothing that it started may outlive it.
         self._kill_group()
         self._guardian.remove(self._process.pid)
         self._read_output()

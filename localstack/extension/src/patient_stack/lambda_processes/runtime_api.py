@@ -1,7 +1,7 @@
 """The HTTP side of the Lambda Runtime API, for one process of a function.
 
-Every process gets a listener of its own, so a request needs no routing and no thread: h11 parses
-(keep-alive, chunked bodies), and what was asked is handed to the `Runtime`.
+Every process has its own listener, so requests need no routing and no threads: h11 parses them
+(keep-alive, chunked bodies), and they are passed to the `Runtime`.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ PREFIX = "/2018-06-01/runtime/"
 
 
 class Runtime(Protocol):
-    """What a function's process may ask for or tell."""
+    """The requests of a function's process."""
 
     def poll(self) -> asyncio.Future[tuple[Invocation, float]]:
-        """Ask for the next invocation; its deadline comes in seconds since the epoch."""
+        """Get the next invocation, with its deadline in seconds since the epoch."""
 
     def respond(self, request_id: str, payload: bytes) -> bool:
-        """Answer the invocation; False if this is not the one being processed."""
+        """Respond to the invocation; False if it is not the current one."""
 
     def fail(self, request_id: str, payload: bytes) -> bool:
-        """Answer the invocation with an error; False if it is not the one being processed."""
+        """Respond to the invocation with an error; False if it is not the current one."""
 
     def fail_init(self, payload: bytes) -> None:
-        """Say that the function cannot be initialized."""
+        """Report that the function cannot be initialized."""
 
 
 async def serve(runtime: Runtime) -> asyncio.Server:
-    """Listen for the process on a port of its own."""
+    """Listen for the process on its own port."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(lambda: _Connection(runtime), "127.0.0.1", 0)
 
@@ -54,7 +54,7 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, _error: Exception | None) -> None:
-        # A poll whose connection is gone must not swallow the next invocation.
+        # A poll whose connection is lost must not consume the next invocation.
         if self._polling is not None:
             self._polling.cancel()
 
@@ -70,7 +70,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def _take(self, event: h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]) -> bool:
-        """Process one event; False when there is nothing more to do for now."""
+        """Process one event; False if there is nothing more to do for now."""
         if event is h11.NEED_DATA:
             if self._http.they_are_waiting_for_100_continue:
                 go_on = h11.InformationalResponse(status_code=100, headers=[])

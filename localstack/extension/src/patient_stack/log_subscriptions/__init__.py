@@ -1,5 +1,5 @@
-"""Subscriptions of functions to log groups: what matches a filter's pattern reaches its function.
+"""Subscriptions of functions to log groups: matching lines are delivered to the function.
 
-LocalStack hands every line to the function, waits for it while the line is being written, and does
-not mind its errors; and a group with a subscription takes no new streams.
+LocalStack delivers every line, waits for the function while the line is being written, and ignores
+its errors; and a group with a subscription accepts no new streams.
 """

@@ -1,4 +1,4 @@
-"""Calls the functions that have subscribed to a log group."""
+"""Invokes the functions that are subscribed to a log group."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LOG = logging.getLogger(__name__)
 
 
 def is_of_function(subscription: SubscriptionFilter) -> bool:
-    """Whether it is a function that has subscribed."""
+    """Whether the subscriber is a function."""
     return ":lambda:" in (subscription.destination_arn or "")
 
 
 def deliver(subscription: SubscriptionFilter, stream: LogStream, events: list[LogEvent]) -> None:
-    """Call the function with those of a stream's new events that it wants.
+    """Invoke the function with the matching new events of a stream.
 
-    As on AWS, it is called asynchronously: Lambda repeats the call if the function fails.
+    As on AWS, it is invoked asynchronously: Lambda retries if the function fails.
     """
     wants = _matcher(subscription.filter_pattern)
     wanted = [event for event in events if wants(event.message)]
@@ -57,7 +57,7 @@ def deliver(subscription: SubscriptionFilter, stream: LogStream, events: list[Lo
             Payload=json.dumps({"awslogs": {"data": packed}}),
         )
     except Exception as reason:
-        # The lines are written: whoever wrote them has nothing to do with their readers.
+        # The lines are written, and their writer must not depend on their readers.
         LOG.error("%d log events did not reach %s: %s", len(wanted), subscription.name, reason)
 
 
@@ -66,5 +66,5 @@ def _matcher(pattern: str | None) -> Callable[[str], bool]:
         try:
             return compile_pattern(pattern)
         except UnknownPattern:
-            LOG.warning("All log events match, for this filter pattern is unknown: %s", pattern)
+            LOG.warning("All log events match: this filter pattern is not supported: %s", pattern)
     return lambda _: True

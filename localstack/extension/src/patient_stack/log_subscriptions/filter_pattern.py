@@ -1,7 +1,8 @@
 """Filter patterns of CloudWatch Logs for lines that are JSON objects.
 
-`{ ($.status = 403) && ($.path = "/api/*") }`: comparisons with strings, in which `*` stands for
-anything, and with numbers; `IS NULL`, `IS TRUE`, `IS FALSE`, `NOT EXISTS`; `&&` before `||`.
+`{ ($.status = 403) && ($.path = "/api/*") }`: comparisons with strings, in which `*` is a wildcard,
+and with numbers; `IS NULL`, `IS TRUE`, `IS FALSE`, `NOT EXISTS`; `&&` before `||`.
+
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 """
 
@@ -32,15 +33,15 @@ _ABSENT = object()
 
 
 class UnknownPattern(Exception):
-    """The pattern is not of the kind that is understood here."""
+    """The pattern is not supported."""
 
 
 @lru_cache(maxsize=100)
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
-    """What decides whether a line matches the pattern.
+    """A predicate for lines that match the pattern.
 
     Raises:
-        UnknownPattern: it is not a JSON pattern, or has something in it that is not listed above.
+        UnknownPattern: it is not a JSON pattern, or contains something that is not listed above.
     """
     text = pattern.strip()
     if not (text.startswith("{") and text.endswith("}")):
@@ -60,10 +61,10 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
 
 
 class _Parser:
-    """Reads tokens from the left; each method takes what it is named after."""
+    """Consumes tokens from the left; each method parses what it is named after."""
 
     def __init__(self, text: str) -> None:
-        """Take the text apart."""
+        """Split the text into tokens."""
         self.tokens: list[tuple[str, str]] = []
         position, end = 0, len(text.rstrip())
         while position < end:
@@ -115,7 +116,7 @@ class _Parser:
 
     def _take(self) -> tuple[str, str]:
         if not self.tokens:
-            raise UnknownPattern("it ends too soon")
+            raise UnknownPattern("unexpected end")
         return self.tokens.pop(0)
 
     def _expect(self, wanted: str) -> None:
@@ -133,7 +134,7 @@ def _comparison(field: str, sign: str, text: str, number: float | None) -> Condi
                 return pattern.fullmatch(value) is not None
             return number is not None and _is_number(value) and value == number
 
-        # What is not there is neither equal nor different.
+        # A missing field is neither equal nor different.
         return lambda line: (
             (value := _value(line, field)) is not _ABSENT and (is_equal(value) == (sign == "="))
         )

@@ -1,4 +1,4 @@
-"""Puts the subscriptions of functions into LocalStack's CloudWatch Logs."""
+"""Adds subscriptions of functions to LocalStack's CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from patient_stack.activation import unless_disabled
 
 @hooks.on_infra_start(should_load=unless_disabled("log-subscriptions"))
 def deliver_log_events() -> None:
-    """Deliver to functions what matches, and let a group with a subscription have new streams."""
-    # Its own changes of these classes have to be there before ours.
+    """Deliver matching lines to functions, and let a group with a subscription have new streams."""
+    # LocalStack's own patches of these classes must be applied before ours.
     import localstack.services.logs.provider  # noqa: F401
     from moto.core.utils import unix_time_millis
     from moto.logs.exceptions import ResourceAlreadyExistsException
@@ -25,7 +25,7 @@ def deliver_log_events() -> None:
     def put_log_events(stream: LogStream, log_events: list[dict[str, Any]]) -> str:
         subscriptions = list(stream.log_group.subscription_filters.values())
         if not subscriptions or not all(map(is_of_function, subscriptions)):
-            # Other subscribers (streams, delivery streams) are LocalStack's own business.
+            # Other subscribers (streams, delivery streams) are left to LocalStack.
             return put_log_events_as_before(stream, log_events)
         stream.last_ingestion_time = int(unix_time_millis())
         stream.stored_bytes += sum(len(event["message"]) for event in log_events)
@@ -37,7 +37,8 @@ def deliver_log_events() -> None:
         return f"{stream.upload_sequence_token:056d}"
 
     def create_log_stream(group: LogGroup, log_stream_name: str) -> None:
-        # LocalStack's fails after it has made the stream, over a pattern that nobody needs there.
+        # LocalStack's version fails after creating the stream, because of a pattern that is not
+        # needed here.
         if log_stream_name in group.streams:
             raise ResourceAlreadyExistsException()
         group.streams[log_stream_name] = LogStream(log_group=group, name=log_stream_name)

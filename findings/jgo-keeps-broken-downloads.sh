@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# jgo 3.2.0 (PyPI): what is left of a download that broke off is taken for the whole artifact the
-# next time.
+# jgo 3.2.0 (PyPI): the rest of an interrupted download is taken for the whole artifact the next
+# time.
 #
-# Expected: a download goes to a temporary name first, or what is in the local repository is
+# Expected: a download goes to a temporary name first, or the file in the local repository is
 # compared with the checksum beside it, so that the second attempt fetches the artifact again.
 #
-# Seen: the first attempt fails as it should. The part that had come stays in the local repository
-# under the artifact's own name; from then on jgo answers it without asking anybody, and without
-# an error. Every program that shares that repository (~/.m2/repository, if nobody says otherwise)
-# gets a jar that cannot be opened.
+# Seen: the first attempt fails as it should. The part that had arrived stays in the local
+# repository under the artifact's own name; from then on jgo returns it without contacting the
+# registry, and without an error. Every program that shares that repository (~/.m2/repository by
+# default) gets a jar that cannot be opened.
 #
 # For us: localstack/kafka/jars.py gives jgo a new repository for each attempt, and compares the
 # SHA-256 itself.
@@ -36,7 +36,7 @@ requests = []
 
 
 class Registry(BaseHTTPRequestHandler):
-    """Breaks off its first answer, as networks do, and is well from then on."""
+    """Interrupts its first response, as networks do, and works from then on."""
 
     def do_GET(self):
         requests.append(self.path)

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# jgo 3.2.0 (PyPI): the dependencies of one artifact get other versions when an unrelated
-# artifact is named beside it.
+# jgo 3.2.0 (PyPI): the dependencies of one artifact get other versions if an unrelated artifact is
+# requested with it.
 #
-# Expected: org.apache.kafka:kafka_2.13:4.4.0 brings the kafka-clients that it was released with,
-# 4.4.0, as with Maven, whose direct dependencies do not manage the versions of each other's.
+# Expected: org.apache.kafka:kafka_2.13:4.4.0 comes with the kafka-clients that it was released
+# with, 4.4.0, as with Maven, where direct dependencies do not manage the versions of each other's
+# dependencies.
 #
 # Seen: with org.apache.logging.log4j:log4j-slf4j-impl:2.25.5 beside it, kafka-clients is 3.9.1: an
-# older main version of the client library inside a newer broker, without a warning. jgo takes each
-# artifact that it is asked for as a list of managed versions (a BOM), and the parent of log4j's
-# modules manages the versions of what log4j is tested with, kafka-clients and Jackson among
-# them. With an exclamation mark behind each coordinate both come as they were released.
+# older major version of the client library in a newer broker, without a warning. jgo treats each
+# requested artifact as a list of managed versions (a BOM), and the parent of log4j's modules
+# manages the versions of what log4j is tested with, including kafka-clients and Jackson. With an
+# exclamation mark after each coordinate, both come as they were released.
 #
-# For us: localstack/kafka/jars.py asks with exclamation marks, and its lock names what came.
+# For us: localstack/kafka/jars.py uses exclamation marks, and its lock contains what was resolved.
 #
 # Output (2026-11-29, Linux x86-64, Python 3.11):
 #   kafka alone                        kafka-clients 4.4.0

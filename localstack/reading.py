@@ -1,8 +1,8 @@
-"""Writes a page that shows docs/openapi.json, to be read before anything is deployed.
+"""Writes a page that shows docs/openapi.json, for reading it before anything is deployed.
 
     python reading.py FOLDER
 
-Swagger UI comes from the crate that the deployed page has it from, which cargo fetches first.
+Swagger UI comes from the same crate as on the deployed page; cargo fetches it first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PAGE = """<!doctype html>
 
 
 def main() -> None:
-    """Write the page and what it loads, and say where it is."""
+    """Write the page and its assets, and print its address."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive()) as files:
@@ -44,7 +44,7 @@ def main() -> None:
             if Path(name).name in ASSETS:
                 (folder / Path(name).name).write_bytes(files.read(name))
     document = json.loads((REPOSITORY / "docs/openapi.json").read_text())
-    # As a script's literal: a closing tag inside a string would end the script.
+    # As a literal in a script: a closing tag inside a string would end the script.
     literal = json.dumps(document).replace("</", "<\\/")
     page = folder / "index.html"
     page.write_text(PAGE.format(document=literal))
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def archive() -> Path:
-    """Where cargo has put the crate's archive of Swagger UI."""
+    """The crate's archive of Swagger UI in cargo's registry."""
     host = next(
         line.split()[1]
         for line in output("rustc", "-vV").splitlines()
@@ -65,7 +65,7 @@ def archive() -> Path:
 
 
 def output(*command: str) -> str:
-    """What a command says."""
+    """The output of a command."""
     return subprocess.run(
         command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True
     ).stdout

@@ -2,8 +2,8 @@
 
     python broker.py --java JAVA --jars FOLDER --archives FOLDER --data FOLDER --listen HOST:PORT
 
-The folder is made ready the first time. Then this process becomes Java, so that whoever
-started it signals the broker itself.
+The folder is prepared the first time. Then this process becomes Java, so that whoever started it
+signals the broker directly.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# What a broker of one clinic needs: 128 MB of objects, without the threads and the compiled code
-# that make a large broker fast.
+# What a broker of one clinic needs: 128 MB of heap, without the threads and the compiled code that
+# make a large broker fast.
 MACHINE = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
-# Below these is what people choose, above them what the local stack gives its services, and from
-# 32768 on what the system gives outgoing connections.
+# Below are ports that people choose, above those that the local stack gives its services, and from
+# 32768 on those that the system uses for outgoing connections.
 CONTROLLER_PORTS = range(10_000, 20_000)
 
 SETTINGS = Path("server.properties")
@@ -35,7 +35,7 @@ RECORDS = Path("records")
 
 
 def main() -> None:
-    """Prepare, and become the broker."""
+    """Prepare the folder, and become the broker."""
     parser = argparse.ArgumentParser()
     for option in ("--jars", "--archives", "--data"):
         parser.add_argument(option, type=Path, required=True)
@@ -48,14 +48,14 @@ def main() -> None:
     java = [
         arguments.java,
         *MACHINE,
-        # As an address, in which no character means something else to log4j.
+        # As a URI, in which no character has a special meaning for log4j.
         f"-Dlog4j2.configurationFile={(HERE / 'log4j2.properties').as_uri()}",
         *("-cp", ":".join(map(str, jars))),
     ]
-    # Without a locale Java cannot open a file whose name is not ASCII.
+    # Without a locale, Java cannot open files with non-ASCII names.
     os.environ.setdefault("LC_ALL", "C.UTF-8")
-    # From here on names are relative: a path may have letters that are not to be had in a
-    # properties file, or the comma that separates folders there.
+    # From here on, names are relative: a path may contain characters that a properties file cannot
+    # represent, or the comma that separates folders there.
     arguments.data.mkdir(parents=True, exist_ok=True)
     os.chdir(arguments.data)
     SETTINGS.write_text(settings(RECORDS, arguments.listen))
@@ -66,8 +66,9 @@ def main() -> None:
 
 
 def settings(records: Path, listen: str) -> str:
-    """The whole configuration. The voters are given by address here, not stored at the first
-    start, so that the ports may be others next time."""
+    """The whole configuration. The voters are given by address here instead of being stored at the
+    first start, so that the ports may differ next time.
+    """
     controller = f"127.0.0.1:{unused_port()}"
     own = {
         "listeners": f"CLIENTS://{listen},CONTROLLER://{controller}",
@@ -80,22 +81,24 @@ def settings(records: Path, listen: str) -> str:
 
 
 def unused_port() -> int:
-    """A port for what the broker says to itself."""
+    """A port for the broker's communication with itself."""
     for port in random.sample(CONTROLLER_PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise SystemExit(f"no free port was found in {CONTROLLER_PORTS}")
+    raise SystemExit(f"there is no free port in {CONTROLLER_PORTS}")
 
 
 def format_storage(java: list[str], listen: str) -> None:
-    """Make a new cluster's folder: under another name first, so that half of it never counts."""
+    """Create a new cluster's folder: under a temporary name first, so that half of it never
+    counts.
+    """
     fresh = RECORDS.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     elsewhere = SETTINGS.with_suffix(".new")
     elsewhere.write_text(settings(fresh, listen))
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # In one word, because an id may begin with a hyphen.
+    # As one argument, because an id may begin with a hyphen.
     made = ["format", f"--cluster-id={cluster}", "--config", str(elsewhere)]
     tool = [*java, "kafka.tools.StorageTool", *made]
     subprocess.run(tool, check=True)
@@ -104,9 +107,10 @@ def format_storage(java: list[str], listen: str) -> None:
 
 
 def use_archive(java: list[str], archives: Path) -> list[str]:
-    """Have Java load its classes from an archive, which halves the time of a start. The first
-    broker that stops writes it, and the next start looks whether it is whole."""
-    # An archive is good for one build of Java, and for one class path.
+    """Let Java load its classes from an archive, which halves the time of a start. The first broker
+    that stops writes it, and the next start checks that it is complete.
+    """
+    # An archive is valid for one build of Java and one class path.
     version = subprocess.run([java[0], "-version"], capture_output=True, check=True).stderr
     name = hashlib.sha256(version + "\0".join(java).encode()).hexdigest()[:16]
     archive = archives / f"{name}.jsa"
@@ -122,7 +126,7 @@ def use_archive(java: list[str], archives: Path) -> list[str]:
 
 
 def loads(java: list[str], archive: Path) -> bool:
-    """Whether Java can use all of it: a file that was cut off ends the machine that reads it."""
+    """Whether Java can use the whole archive: a truncated file crashes the virtual machine."""
     size = archive.stat().st_size
     check = [*java, f"-XX:SharedArchiveFile={archive}", "-Xshare:on", "-version"]
     done = subprocess.run(check, capture_output=True, check=False, cwd=archive.parent)

@@ -1,7 +1,7 @@
-"""Fetches Apache Kafka's jars into a folder: those of jars.lock, and no other bytes.
+"""Fetches Apache Kafka's jars into a folder: exactly those in jars.lock.
 
-    python jars.py FOLDER          fetch what the lock names, each by its SHA-256
-    python jars.py --lock          write the lock anew, from the versions below
+    python jars.py FOLDER          fetch the locked jars, verified by SHA-256
+    python jars.py --lock          regenerate the lock, from the versions below
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from jgo.maven import MavenContext
 
 LOCK = Path(__file__).with_name("jars.lock")
 
-# The broker, and what writes its log. The exclamation marks have each bring what it was built
-# with: without them the second one's list of versions would rule, with an older kafka-clients.
+# The broker, and what writes its log. The exclamation marks give each the versions it was built
+# with: without them, the second one's list of versions would prevail, with an older kafka-clients.
 ROOTS = ("org.apache.kafka:kafka_2.13:4.4.0!", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5!")
 
-# Nine jars are nearly all of the 45 MB: more connections than this do not help.
+# Nine jars make up nearly all of the 45 MB: more connections than this do not help.
 CONNECTIONS = 6
 ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 1.0
 
 
 class Refused(Exception):
-    """What came is not what the lock names."""
+    """What was fetched is not what the lock names."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Jar:
 
 
 def locked() -> Iterator[Jar]:
-    """The jars of the lock, a line each: `group:artifact:version sha256:…`."""
+    """The locked jars, one per line: `group:artifact:version sha256:…`."""
     for line in LOCK.read_text().splitlines():
         if line and not line.startswith("#"):
             coordinate, checksum = line.split(" sha256:")
@@ -59,7 +59,7 @@ def locked() -> Iterator[Jar]:
 
 
 def fetch(jar: Jar, folder: Path) -> None:
-    """Put the jar into the folder. A registry that is busy is asked again."""
+    """Fetch the jar into the folder. If the registry is busy, retry."""
     pause = FIRST_PAUSE_SECONDS
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -74,19 +74,20 @@ def fetch(jar: Jar, folder: Path) -> None:
 
 
 def _fetch_once(jar: Jar, folder: Path) -> None:
-    # A repository of its own: jgo takes the rest of a broken download for the whole next time.
+    # A repository of its own: jgo would take the rest of an interrupted download for the whole
+    # file.
     with tempfile.TemporaryDirectory(dir=folder) as repository:
         context = MavenContext(repo_cache=Path(repository), timeout=30)
         component = context.project(jar.group, jar.artifact).at_version(jar.version)
         path = component.artifact().resolve()
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != jar.sha256:
-            raise Refused(f"its SHA-256 is {found}, and {jar.sha256} in {LOCK.name}")
+            raise Refused(f"its SHA-256 is {found}, but {jar.sha256} in {LOCK.name}")
         path.replace(folder / jar.file_name)
 
 
 def fetch_all(folder: Path) -> None:
-    """Fetch every jar of the lock that is not in the folder yet."""
+    """Fetch every locked jar that is not in the folder yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob("tmp*"):
         shutil.rmtree(leftover)
@@ -98,7 +99,7 @@ def fetch_all(folder: Path) -> None:
 
 
 def write_lock() -> None:
-    """Resolve the roots and all they need at run time, and write down what came."""
+    """Resolve the roots and everything they need at run time, and write the lock."""
     with tempfile.TemporaryDirectory() as repository:
         context = MavenContext(repo_cache=Path(repository), timeout=30)
         roots = [context.create_dependency(root) for root in ROOTS]

@@ -1,4 +1,4 @@
-//! All services of the system: their routes, and what they say about them.
+//! All services of the system, with their routes and their documentation.
 
 use route::Row;
 use utoipa::openapi::OpenApi;
@@ -8,11 +8,11 @@ use utoipa::openapi::OpenApi;
 pub struct Service {
     /// The name of the folder and of the crate.
     pub name: &'static str,
-    /// Its routes, in the order of its list.
+    /// Its routes, in the order of its table of contents.
     pub routes: &'static [Row],
-    /// Its part of the API's document.
+    /// Its part of the API document.
     pub document: fn() -> OpenApi,
 }
 
-// Collected when this is compiled, so that no service has to be named here.
+// Collected at compile time, so that no service has to be listed here.
 include!(concat!(env!("OUT_DIR"), "/services.rs"));

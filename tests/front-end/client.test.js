@@ -1,4 +1,4 @@
-// docs/client.js, which front ends copy, against a stack that is up (API_URL).
+// Tests docs/client.js, which front ends copy, against a running stack (API_URL).
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ const api = process.env.API_URL;
 const skip = api ? false : "no stack: run it with `local-stack exec`";
 const fetched = globalThis.fetch;
 
-/** Records every request, and lets `change` have the first look at it. */
+/** Records every request, and passes it to `change` first. */
 function watch(t, change = () => {}) {
   const paths = [];
   globalThis.fetch = async (url, request) => {
@@ -34,7 +34,7 @@ async function administrator() {
   return client;
 }
 
-test("parallel requests whose token is refused share one refresh", { skip }, async (t) => {
+test("parallel requests whose token is rejected share one refresh", { skip }, async (t) => {
   const client = await administrator();
   let refused = 0;
   const paths = watch(t, (path, request) => {
@@ -46,20 +46,20 @@ test("parallel requests whose token is refused share one refresh", { skip }, asy
   const five = Array.from({ length: 5 }, () => client.request("GET", "/api/patients?limit=1"));
   for (const { data } of await Promise.all(five)) assert.ok(Array.isArray(data.patients));
   assert.equal(paths.filter((path) => path === "/auth/refresh").length, 1);
-  // The refresh token that came with it is kept: the next one is good, too.
+  // The new refresh token is kept: the next refresh works, too.
   refused = 4;
   await client.request("GET", "/api/patients?limit=1");
   assert.equal(paths.filter((path) => path === "/auth/refresh").length, 2);
 });
 
-test("what is sent again after a lost answer has one effect", { skip }, async (t) => {
+test("a change repeated after a lost response has one effect", { skip }, async (t) => {
   const client = await administrator();
   let lost = false;
   watch(t, async (path, request) => {
     if (path === "/api/patients" && !lost) {
       lost = true;
       await fetched(api + path, request);
-      throw new TypeError("the answer is lost");
+      throw new TypeError("the response is lost");
     }
   });
   const { data, etag } = await client.change("POST", "/api/patients", { body: somebody() });
@@ -67,7 +67,7 @@ test("what is sent again after a lost answer has one effect", { skip }, async (t
   assert.equal(etag, '"1"');
 });
 
-test("whoever read an older version overwrites nothing", { skip }, async () => {
+test("a change based on an older version is rejected", { skip }, async () => {
   const client = await administrator();
   const { data, etag } = await client.change("POST", "/api/patients", { body: somebody() });
   const path = `/api/patients/${data.id}`;
@@ -96,7 +96,7 @@ test("a list is read page by page, and errors name the fields", { skip }, async 
   });
 });
 
-test("logging out ends the session, and nothing is tried again", { skip }, async (t) => {
+test("logging out ends the session, and requests are not retried", { skip }, async (t) => {
   const client = await administrator();
   await client.logOut();
   const paths = watch(t);

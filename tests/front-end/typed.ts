@@ -1,5 +1,5 @@
-// What a front end in TypeScript writes against the types that are generated from the API's
-// description. It only has to compile, and not to compile where `@ts-expect-error` says so.
+// What a TypeScript front end writes against the types generated from the API document. It only has
+// to compile, except where `@ts-expect-error` says that it must not.
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./generated/api.js";
@@ -28,7 +28,7 @@ export async function* allPatients(): AsyncGenerator<Patient> {
     const { data, error } = await api.GET("/api/patients", { params: { query } });
     if (error) throw new Error(explain(error));
     yield* data.patients;
-    // There on every page, and null on the last one.
+    // Present on every page, and null on the last one.
     cursor = data.nextCursor;
   } while (cursor !== null);
 }
@@ -46,14 +46,14 @@ export async function rename(patient: Patient, name: string): Promise<Patient> {
   return data;
 }
 
-// Every kind of problem has a name, and the compiler knows when one is missing.
+// Every type of problem has a name, and the compiler knows these names.
 export function explain(problem: Problem): string {
   switch (problem.type) {
     case "urn:patient-management:problem:precondition-failed":
-      return "Somebody else changed it meanwhile";
+      return "Somebody else has changed it in the meantime";
     case "urn:patient-management:problem:invalid-input":
       return Object.values(problem.errors ?? {}).join(", ") || problem.detail;
-    // @ts-expect-error: there is no such kind of problem.
+    // @ts-expect-error: there is no such type of problem.
     case "urn:patient-management:problem:made-up":
       return "";
     default:
@@ -62,7 +62,7 @@ export function explain(problem: Problem): string {
 }
 
 export function mistakes(): void {
-  // @ts-expect-error: a header is a text.
+  // @ts-expect-error: a header is a string.
   void api.DELETE("/api/patients/{id}", { params: { path: { id: "" }, header: { "If-Match": null } } });
   // @ts-expect-error: a field is missing.
   void api.POST("/auth/login", { body: { email: "" } });

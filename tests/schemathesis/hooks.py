@@ -1,4 +1,4 @@
-"""Who calls the API, and what a generator cannot make up."""
+"""The callers of the API, and what a generator cannot invent."""
 
 import os
 import uuid
@@ -9,7 +9,8 @@ from schemathesis import GenerationMode
 
 API = os.environ["API_URL"]
 
-# The local stack's users. Who tries out passwords or logs out is nobody whom the others need.
+# The local stack's users. Routes that try out passwords or log out use users whom no other route
+# needs.
 ADMINISTRATOR = ("testuser@test.com", "password123")
 USERS = {
     "/api/patients/{id}/emergency-access": ("clinician@clinic.example", "clinician-demo-password"),
@@ -21,12 +22,12 @@ ENDS_SESSIONS = ["/auth/logout", "/auth/logout-all"]
 
 
 def user_of(_case, context):
-    """Whom a route is called as."""
+    """The user that a route is called as."""
     return USERS.get(context.operation.path, ADMINISTRATOR)
 
 
 class User:
-    """Logs in once, or anew for what ends the session."""
+    """Logs in once, or each time for routes that end the session."""
 
     def get(self, case, context):
         """Logs in."""
@@ -37,7 +38,7 @@ class User:
         return answer.json()["token"]
 
     def set(self, case, token, _context):
-        """Says who calls."""
+        """Adds the token to the request."""
         case.headers["Authorization"] = f"Bearer {token}"
 
 
@@ -47,13 +48,13 @@ schemathesis.auth(refresh_interval=None).apply_to(path=ENDS_SESSIONS)(User)
 
 @schemathesis.hook
 def filter_query(_context, query):
-    """Empty parameters are taken for absent ones, which a schema does not say."""
+    """Empty parameters count as absent, which a schema cannot express."""
     return not query or "" not in query.values()
 
 
 @schemathesis.hook
 def map_query(_context, query):
-    """A cursor is what the API has answered, or refused: nobody makes one up."""
+    """Cursors come from the API, so a generated one cannot be valid."""
     if query:
         query.pop("cursor", None)
     return query
@@ -61,27 +62,27 @@ def map_query(_context, query):
 
 @schemathesis.hook
 def before_call(_context, case, _kwargs):
-    """Has a last look at a request."""
+    """Adjusts a request before it is sent."""
     keep_accounts(case)
     keep_to_what_is_tested(case)
 
 
 def keep_accounts(case):
-    """The accounts that are there stay as they are: they are those of this run."""
+    """Existing accounts must not change: this run uses them."""
     if case.method == "PUT" and case.path == "/api/accounts/{id}":
         try:
             nobody = uuid.uuid5(uuid.UUID(case.path_parameters["id"]), "nobody")
         except (AttributeError, KeyError, TypeError, ValueError):
-            return  # No id at all.
+            return  # Not an id.
         case.path_parameters["id"] = str(nobody)
 
 
 def keep_to_what_is_tested(case):
-    """Leaves out what says nothing about the API."""
-    # Schemathesis 4.32.5 sends a number as If-Match where it is about something else.
+    """Removes what does not test the API."""
+    # Schemathesis 4.32.5 sends a number as If-Match in cases about something else.
     valid = case.meta.generation.mode is GenerationMode.POSITIVE
     if valid and case.headers.get("If-Match") == "0":
         del case.headers["If-Match"]
-    # LocalStack answers this by itself: 500, whatever the route.
+    # LocalStack itself responds to this with a 500, whatever the route.
     if case.headers.get("Content-Type") == "multipart/form-data":
         case.headers["Content-Type"] = "text/plain"

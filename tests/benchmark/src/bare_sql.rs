@@ -1,5 +1,5 @@
-//! The SQL that the requests stand for, with nothing around it: on one connection of a
-//! pool like that of the functions, prepared once, its rows read into typed values.
+//! The SQL of the measured requests, with nothing around it: on one connection of a pool like that
+//! of the functions, prepared once, its rows read into typed values.
 
 use std::time::{Duration, Instant};
 
@@ -42,17 +42,17 @@ const INSERT_OUTBOX: &str = "
     INSERT INTO patients.outbox (patient_id, message_id, kind, payload, traceparent)
     VALUES ($1, $2, $3, $4, '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')";
 
-/// What has to be on record is a part of what a request stands for.
+/// Writing the audit record is part of the request's SQL.
 const APPEND_RECORD: &str = "
     SELECT audit.append($1, NULL, NULL, $2, 'SUCCEEDED', NULL, ARRAY[$3::uuid], NULL, NULL,
                         '127.0.0.1', 'benchmark')";
 
-/// What [`BareSql::get`] does, for people.
+/// A description of [`BareSql::get`].
 pub(crate) const GET: &str = "SELECT one patient by primary key, append to the audit trail";
-/// What [`BareSql::create`] does, for people.
+/// A description of [`BareSql::create`].
 pub(crate) const CREATE: &str = "BEGIN, INSERT patient RETURNING, 2 x INSERT outbox, append to the audit trail, COMMIT; nothing delivered";
 
-/// A connection, and what it has written.
+/// A connection, and the patients that it has inserted.
 #[derive(Debug)]
 pub(crate) struct BareSql {
     connection: PoolConnection<Postgres>,
@@ -63,7 +63,7 @@ impl BareSql {
     /// Connects to `DATABASE_URL`.
     ///
     /// # Errors
-    /// If that does not work.
+    /// If that fails.
     pub(crate) async fn connect() -> Result<Self> {
         let connection = store::pool("benchmark")?.acquire().await?;
         Ok(Self {
@@ -89,20 +89,20 @@ impl BareSql {
             .execute(&mut *self.connection)
             .await?;
         let duration = begin.elapsed();
-        // Read, so that no compiler finds the row superfluous.
-        anyhow::ensure!(patient.0 == id, "another patient was read");
+        // Uses the row, so that the compiler cannot optimise it away.
+        anyhow::ensure!(patient.0 == id, "the wrong patient was read");
         Ok(duration)
     }
 
-    /// Stores a patient and the two messages about them. Returns the patient's id and how
-    /// long it took. The messages are taken back: nobody shall hear of this patient.
+    /// Inserts a patient and two outbox messages. Returns the patient's id and the time it took.
+    /// The messages are deleted again: this patient must not be announced.
     ///
     /// # Errors
     /// If the database fails.
     pub(crate) async fn create(&mut self, patient: &NewPatient) -> Result<(Uuid, Duration)> {
         let id = Uuid::now_v7();
         let event_id = Uuid::now_v7();
-        // What a relay could deliver, should one come by.
+        // Valid messages, in case a relay runs at this moment.
         let messages = [
             (
                 Uuid::now_v7(),
@@ -141,7 +141,7 @@ impl BareSql {
         transaction.commit().await?;
         let duration = begin.elapsed();
 
-        anyhow::ensure!(stored.0 == id, "another patient was stored");
+        anyhow::ensure!(stored.0 == id, "the wrong patient was stored");
         self.patients.push(id);
         sqlx::query("DELETE FROM patients.outbox WHERE patient_id = $1")
             .bind(id)
@@ -163,7 +163,7 @@ impl BareSql {
             .await?)
     }
 
-    /// Removes what this connection has stored.
+    /// Removes the patients that this connection has inserted.
     ///
     /// # Errors
     /// If the database fails.

@@ -1,4 +1,4 @@
-//! Building everything that is measured, the way AWS gets it.
+//! Builds everything that is measured, in the form deployed to AWS.
 
 use std::{
     env::consts,
@@ -11,19 +11,19 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{Options, chosen, repository::repository, say};
 
-/// The program that the functions' starts are compared with.
+/// The binary whose start the functions' starts are compared with.
 pub(crate) const BARE_FUNCTION: &str = "bare-function";
 /// This program.
 const BENCHMARK: &str = "benchmark";
 
-/// Where everything goes that a benchmark leaves behind.
+/// The folder for everything that a benchmark writes.
 pub(crate) fn folder() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     repository().join(target).join("bench")
 }
 
-/// Where the program of this name is, once it has been built.
+/// The path of the binary with this name, once it has been built.
 pub(crate) fn program(options: &Options, binary: &str) -> PathBuf {
     programs(options).join(binary).join("bootstrap")
 }
@@ -32,8 +32,8 @@ fn programs(options: &Options) -> PathBuf {
     folder().join(&options.profile)
 }
 
-/// Builds all functions of the template, the bare function and this program in one run,
-/// and becomes the one that was built.
+/// Builds all functions of the template, the bare function and this program in one run, and
+/// executes the version of this program that was built.
 ///
 /// # Errors
 /// If something does not compile.
@@ -60,7 +60,7 @@ fn build(options: &Options) -> Result<()> {
         .args(["lambda", "build", "--profile", &options.profile])
         .arg("--lambda-dir")
         .arg(programs(options))
-        // The queries are checked against what is committed, and the same in every run.
+        // Queries are checked against the committed data, which is the same in every run.
         .env("SQLX_OFFLINE", "true")
         .env_remove("DATABASE_URL");
     match consts::ARCH {
@@ -69,7 +69,7 @@ fn build(options: &Options) -> Result<()> {
         other => bail!("there are no functions for {other}"),
     };
     if options.profile != "release" {
-        // As the local stack builds: what has been compiled for it is used again.
+        // As in the local stack's build, whose compilation results are reused.
         build.args(["--compiler", "cargo"]);
     }
     for binary in chosen::binaries(options)? {
@@ -78,7 +78,7 @@ fn build(options: &Options) -> Result<()> {
     build.args(["--bin", BARE_FUNCTION, "--bin", BENCHMARK]);
     let status = build
         .status()
-        .context("cannot run cargo-lambda; `local-stack exec` has it on the path")?;
+        .context("cannot run cargo-lambda; `local-stack exec` puts it on the path")?;
     ensure!(status.success(), "the build failed ({status})");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Which functions are measured.
+//! The functions to be measured.
 
 use std::env;
 
@@ -7,7 +7,7 @@ use local_stack::template::{Function, Template};
 
 use crate::{Options, repository::repository};
 
-/// The names of the chosen functions' programs.
+/// The names of the chosen functions' binaries.
 ///
 /// # Errors
 /// If the template cannot be read or has no such function.

@@ -1,4 +1,4 @@
-//! The settings of the functions as they have been deployed to the stack.
+//! The settings of the deployed functions.
 
 use std::{collections::BTreeMap, env};
 
@@ -18,15 +18,15 @@ struct Environment {
     variables: BTreeMap<String, String>,
 }
 
-/// The environment variables of the function of this name.
+/// The environment variables of the function with this name.
 ///
 /// # Errors
 /// If it has not been deployed.
 pub(crate) fn settings(function: &str) -> Result<BTreeMap<String, String>> {
     let endpoint =
         env::var("AWS_ENDPOINT_URL").context("AWS_ENDPOINT_URL is not set: use `make bench`")?;
-    // Without a signature, which LocalStack does not ask for: one call is not worth the
-    // SDK of a service.
+    // Without a signature, which LocalStack does not require: one call is not worth a service's
+    // SDK.
     let url = format!("{endpoint}/2015-03-31/functions/{function}/configuration");
     let answer = readiness::get_json(&url)
         .map_err(|reason| anyhow!(reason))

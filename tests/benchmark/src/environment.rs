@@ -17,11 +17,11 @@ use crate::{
     subject::Subject,
 };
 
-/// When to give up on a start or an answer: far above anything that is worth measuring.
+/// When to give up on a start or a response: far longer than anything worth measuring.
 const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AT_PROCESS: Duration = Duration::from_millis(50);
 
-/// A process that serves one event at a time. Ends with this value.
+/// A process that serves one event at a time. It is killed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Environment {
     process: Child,
@@ -29,18 +29,18 @@ pub(crate) struct Environment {
     poll: Option<Poll>,
 }
 
-/// An answer, and how long it took.
+/// A response, and how long it took.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    /// From the event being handed out to the whole answer being there.
+    /// From sending the event to receiving the whole response.
     pub(crate) duration: Duration,
-    /// What the function answered.
+    /// The function's response.
     pub(crate) body: Bytes,
 }
 
 impl Environment {
-    /// Starts a process and waits until it polls for its first event. Returns how long
-    /// that took, too.
+    /// Starts a process and waits until it polls for its first event. Also returns how long that
+    /// took.
     ///
     /// # Errors
     /// If it ends before, or takes for ever.
@@ -74,16 +74,19 @@ impl Environment {
         Ok(at)
     }
 
-    /// Has the function handle an event.
+    /// Lets the function handle an event.
     ///
     /// # Errors
-    /// If the process ends before it answers, or takes for ever.
+    /// If the process ends before it responds, or takes for ever.
     pub(crate) async fn invoke(&mut self, event: Bytes) -> Result<Answered> {
         self.ready().await?;
-        let poll = self.poll.take().context("nobody polls for an event")?;
+        let poll = self
+            .poll
+            .take()
+            .context("the process does not poll for an event")?;
         let begin = Instant::now();
         if poll.event.send(event).is_err() {
-            bail!("the process does not take the event");
+            bail!("the process does not accept the event");
         }
         let answer = alive(&mut self.process, self.runtime_api.answers.recv()).await?;
         Ok(Answered {
@@ -92,30 +95,30 @@ impl Environment {
         })
     }
 
-    /// The most memory that the process has had so far, in bytes: its resident set.
+    /// The peak memory of the process so far, in bytes: its resident set.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// If the system does not report it.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        peak_memory(&status).context("/proc does not say how much memory the process had")
+        peak_memory(&status).context("/proc does not contain the peak memory of the process")
     }
 }
 
 impl Drop for Environment {
     fn drop(&mut self) {
-        // It may be gone already, which is as good.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// The process with an environment like that in Lambda, and nothing of ours in it but
-/// where AWS is. What it says goes to a file.
+/// The command, with an environment like Lambda's and nothing of ours except where AWS is. Its
+/// output goes to a file.
 fn command(subject: &Subject, runtime_api: &RuntimeApi) -> Result<Command> {
     let logs = build::folder().join("logs");
     fs::create_dir_all(&logs)?;
-    // Of the latest process: the one that is asked about, should it fail.
+    // Only the latest process's log is kept: the one to look at if it fails.
     let log = File::create(logs.join(&subject.binary).with_extension("log"))?;
     let aws = env::vars().filter(|(name, _)| name.starts_with("AWS_"));
     let mut command = Command::new(&subject.program);
@@ -166,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_peak_is_not_the_present_use() {
+    fn the_peak_is_read_and_not_the_current_use() {
         let status = "Name:\tbootstrap\nVmPeak:\t  99 kB\nVmHWM:\t    6500 kB\nVmRSS:\t 12 kB\n";
         assert_eq!(peak_memory(status), Some(6500 * 1024));
         assert_eq!(peak_memory("Name:\tbootstrap\n"), None);

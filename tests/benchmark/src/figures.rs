@@ -1,12 +1,12 @@
-//! What has been measured, and what we aim for.
+//! The measured figures, and the targets.
 
 use serde::Serialize;
 
 use crate::statistics::{Comparison, Summary};
 
-/// A start in multiples of that of the bare function.
+/// The start, as a multiple of the bare function's.
 pub(crate) const AIM_START: f64 = 1.5;
-/// A warm read in multiples of its SQL.
+/// A warm read, as a multiple of its SQL.
 pub(crate) const AIM_GET: f64 = 2.0;
 /// 30 MiB, in bytes.
 pub(crate) const AIM_PEAK_MEMORY: u64 = 30 * MEBIBYTE;
@@ -16,18 +16,18 @@ pub(crate) const AIM_ZIPPED: u64 = 4 * MEGABYTE;
 pub(crate) const MEBIBYTE: u64 = 1024 * 1024;
 pub(crate) const MEGABYTE: u64 = 1_000_000;
 
-/// One function.
+/// The figures of one function.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FunctionFigures {
-    /// From the start of the process to its first poll; bare: of the bare function.
+    /// From the start of the process to its first poll; `bare` is the same for the bare function.
     pub(crate) start: Comparison,
-    /// How much it needs.
+    /// Its memory and size.
     #[serde(flatten)]
     pub(crate) needs: Needs,
 }
 
-/// How much memory and space a function needs.
+/// The memory and size of a function.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Needs {
@@ -37,20 +37,20 @@ pub(crate) struct Needs {
     pub(crate) zipped_bytes: u64,
 }
 
-/// Warm requests to one function.
+/// The figures of warm requests to one function.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LatencyFigures {
-    /// From the event to the whole answer; bare: the SQL.
+    /// From the event to the whole response; `bare` is the SQL.
     pub(crate) request: Comparison,
-    /// The same event to the bare function: what the way there and back costs by itself.
+    /// The same event to the bare function: the cost of the transport itself.
     pub(crate) bare_request: Summary,
-    /// What that SQL is.
+    /// A description of that SQL.
     pub(crate) compared_with: &'static str,
-    /// What the request may take in multiples of the SQL.
+    /// The target for the request, as a multiple of the SQL.
     pub(crate) aim: Option<f64>,
-    /// The largest resident set of the process that answered all of them.
+    /// The largest resident set of the process that handled them.
     pub(crate) peak_memory_bytes: u64,
-    /// Of how many patients something was not delivered within the request.
+    /// The number of patients with messages that were not delivered within the request.
     pub(crate) undelivered: Option<i64>,
 }

@@ -1,5 +1,5 @@
-//! Warm requests through the runtime API, in turn with the bare SQL and with the same
-//! requests to the bare function.
+//! Warm requests through the runtime API, alternating with the bare SQL and with the same requests
+//! to the bare function.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::{
     subject::{Subject, Subjects},
 };
 
-/// How many patients the reads are spread over.
+/// The number of patients that the reads are spread over.
 const PATIENTS_TO_READ: usize = 200;
 
-/// Measures the two routes that stand for reading and writing, where they were chosen.
+/// Measures a reading and a writing route, if they were chosen.
 ///
 /// # Errors
 /// If there is no database.
@@ -62,7 +62,10 @@ async fn get_patient(
     let mut measured = Measured::new()?;
     for (counted, id) in rounds(options).zip(patients.iter().cycle()) {
         let (body, requests) = pair.invoke(get_event(*id)?).await?;
-        ensure!(answered(&body, 200)? == *id, "another patient was answered");
+        ensure!(
+            answered(&body, 200)? == *id,
+            "the wrong patient was returned"
+        );
         let sql = sql.get(*id).await?;
         if counted {
             measured.record(requests, sql)?;
@@ -125,13 +128,12 @@ impl Pair {
         })
     }
 
-    /// Has both handle the event, one after the other. Returns what the function
-    /// answered, too.
+    /// Lets both handle the event, one after the other. Also returns the function's response.
     async fn invoke(&mut self, event: Bytes) -> Result<(Bytes, Requests)> {
         let bare = self.bare.invoke(event.clone()).await?;
         self.bare.ready().await?;
         let ours = self.function.invoke(event).await?;
-        // What a function does after its answer shall not disturb what comes next.
+        // What a function does after its response must not affect the next measurement.
         self.function.ready().await?;
         let requests = Requests {
             ours: ours.duration,
@@ -163,7 +165,7 @@ impl Measured {
     }
 }
 
-/// Whether the round counts, for each round: the first ones only warm up.
+/// For each round, whether it counts: the first ones only warm up.
 fn rounds(options: &Options) -> impl Iterator<Item = bool> {
     let warm_up = (options.iterations / 10).max(1);
     (0..warm_up)

@@ -1,12 +1,12 @@
-//! `make bench`: how fast the functions start and answer, and how much they need.
+//! `make bench`: how fast the functions start and respond, and how much they need.
 //!
-//! Starts every function as Lambda does and plays the Lambda runtime API to it, with
-//! nothing in between. What it measures, it measures in turn with something to compare
-//! with, so that a busy machine slows down both: the start with the start of a bare
-//! `lambda_http` function, a warm request with the bare SQL that it stands for.
+//! Starts every function as Lambda does and acts as its Lambda runtime API, with nothing in
+//! between. Everything is measured alternately with a reference, so that a busy machine slows down
+//! both: the start with the start of a bare `lambda_http` function, a warm request with its bare
+//! SQL.
 //!
-//! It writes to the database, and has the functions do what their sample events say:
-//! let it have a stack of its own.
+//! It writes to the database, and the functions do what their sample events say: run it on a
+//! separate stack.
 
 mod bare_sql;
 mod build;
@@ -46,23 +46,23 @@ struct Options {
     /// How often each function is started
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     starts: u32,
-    /// How many requests are measured, after a tenth as many that are not
+    /// How many requests are measured, after a tenth as many for warming up
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
-    /// Only these functions, by the names of their programs
+    /// Only these functions, by the names of their binaries
     #[arg(long, value_delimiter = ',')]
     functions: Vec<String>,
-    /// Measure what has been built before
+    /// Measure what was built earlier
     #[arg(long)]
     skip_build: bool,
     /// The cargo profile; AWS gets `release`
     #[arg(long, default_value = "release")]
     profile: String,
-    /// Where to write the figures as JSON too
+    /// Where to write the figures as JSON, in addition
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Be the program that measures: built with the functions, so that what they are
-    /// compared with is compiled as they are
+    /// Run as the measuring program, which is built with the functions, so that the reference is
+    /// compiled in the same way
     #[arg(long, hide = true)]
     measure: bool,
 }
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         build::build_and_measure(&options)
     };
     outcome.unwrap_or_else(|error| {
-        // Nobody is left to tell if this fails, too.
+        // If this fails, there is nobody to report it to.
         let _ = say(&format!("benchmark: {error:#}"));
         ExitCode::FAILURE
     })
@@ -97,7 +97,7 @@ async fn measure(options: &Options) -> Result<ExitCode> {
         let figures = function_figures(subject, &subjects.bare, options).await;
         report.function(&subject.binary, figures);
     }
-    // It answers any request.
+    // The bare function responds to any request.
     report.bare_function(needs(&subjects.bare, memory::sample_event("health")?).await);
 
     // Last, because the events of new patients keep the stack busy for a while.
@@ -128,7 +128,7 @@ async fn needs(function: &Subject, event: Vec<u8>) -> Result<Needs> {
     })
 }
 
-/// Tells the person who waits.
+/// Prints progress.
 fn say(line: &str) -> Result<()> {
     Ok(writeln!(stderr(), "{line}")?)
 }

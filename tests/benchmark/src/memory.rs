@@ -1,4 +1,4 @@
-//! How much memory a function needs to do what it is for.
+//! The memory that a function needs for its work.
 
 use std::fs;
 
@@ -7,21 +7,21 @@ use bytes::Bytes;
 
 use crate::{environment::Environment, repository::repository, subject::Subject};
 
-/// Enough for buffers and pools to have got as large as they will.
+/// Enough for buffers and pools to reach their full size.
 const INVOCATIONS: u32 = 20;
 
-/// The peak of a process that has handled this event again and again, in bytes. What it
-/// answers does not matter: the authorizer's refusal is an answer as well.
+/// The peak of a process that has handled this event repeatedly, in bytes. The response does not
+/// matter: the authorizer's rejection is a response as well.
 ///
 /// # Errors
-/// If the process ends over it.
+/// If the process ends.
 pub(crate) async fn measure(function: &Subject, event: Bytes) -> Result<u64> {
     let (mut environment, _) = Environment::start(function).await?;
     for _ in 0..INVOCATIONS {
         environment
             .invoke(event.clone())
             .await
-            .context("the sample event was not answered")?;
+            .context("there was no response to the sample event")?;
     }
     environment.peak_memory()
 }

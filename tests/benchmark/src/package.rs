@@ -1,4 +1,4 @@
-//! What Lambda fetches before it can start a function.
+//! The archive that Lambda fetches before it starts a function.
 
 use std::{
     fs::File,
@@ -9,10 +9,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-/// The size of an archive with nothing in it but this program, in bytes.
+/// The size of an archive that contains only this binary, in bytes.
 ///
 /// # Errors
-/// If the program cannot be read.
+/// If the binary cannot be read.
 pub(crate) fn zipped_size(program: &Path) -> Result<u64> {
     let mut file =
         File::open(program).with_context(|| format!("cannot read {}", program.display()))?;

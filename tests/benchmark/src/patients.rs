@@ -1,4 +1,4 @@
-//! Patients who do not exist, and the requests about them.
+//! Fictitious patients, and requests about them.
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::memory::sample_event;
 
-/// Somebody to be registered.
+/// A patient to be registered.
 #[derive(Debug)]
 pub(crate) struct NewPatient {
     pub(crate) name: String,
@@ -20,7 +20,7 @@ pub(crate) struct NewPatient {
 }
 
 impl NewPatient {
-    /// Somebody with an e-mail address that nobody has had before.
+    /// A patient with a new e-mail address.
     pub(crate) fn fresh() -> Self {
         Self {
             name: "Milo Feil".to_owned(),
@@ -62,10 +62,10 @@ pub(crate) fn create_event(patient: &NewPatient) -> Result<Bytes> {
     Ok(event.to_string().into())
 }
 
-/// The id of the patient that a function has answered with this status.
+/// The id of the patient in a function's response with this status.
 ///
 /// # Errors
-/// If it answered anything else.
+/// If it returned anything else.
 pub(crate) fn answered(answer: &[u8], status: u16) -> Result<Uuid> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -78,15 +78,15 @@ pub(crate) fn answered(answer: &[u8], status: u16) -> Result<Uuid> {
         id: Uuid,
     }
     let text = || String::from_utf8_lossy(answer);
-    let parsed: Answer =
-        serde_json::from_slice(answer).with_context(|| format!("no HTTP answer: {}", text()))?;
+    let parsed: Answer = serde_json::from_slice(answer)
+        .with_context(|| format!("not an HTTP response: {}", text()))?;
     ensure!(
         parsed.status_code == status,
-        "not answered {status}: {}",
+        "expected {status}: {}",
         text()
     );
     let patient: Patient = serde_json::from_str(&parsed.body)
-        .with_context(|| format!("no patient was answered: {}", text()))?;
+        .with_context(|| format!("no patient was returned: {}", text()))?;
     Ok(patient.id)
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_events_carry_the_patient_and_the_caller() {
+    fn the_events_contain_the_patient_and_the_caller() {
         let id = Uuid::now_v7();
         let event: Value = serde_json::from_slice(&get_event(id).unwrap()).unwrap();
         assert_eq!(event["path"], format!("/api/patients/{id}"));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_expected_status_counts_as_an_answer() {
+    fn only_the_expected_status_is_accepted() {
         let id = Uuid::now_v7();
         let body = json!({ "id": id }).to_string();
         let answer = json!({ "statusCode": 201, "body": body }).to_string();

@@ -33,14 +33,14 @@ pub(crate) struct Report {
     failures: Vec<Failure>,
 }
 
-/// Where it ran: figures of different machines cannot be compared.
+/// The machine: figures of different machines cannot be compared.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Machine {
     architecture: &'static str,
     processors: usize,
-    /// How many programs wanted a processor when the measurement began, averaged over a
-    /// minute. Much of it makes slow and uneven figures.
+    /// The load average over a minute when the measurement began. A high load makes figures slow
+    /// and uneven.
     load: Option<f64>,
 }
 
@@ -51,7 +51,7 @@ struct Failure {
 }
 
 impl Report {
-    /// Nothing measured yet.
+    /// An empty report.
     pub(crate) fn new(options: &Options) -> Self {
         let load = fs::read_to_string("/proc/loadavg").ok();
         Self {
@@ -69,23 +69,23 @@ impl Report {
         }
     }
 
-    /// What was found out about a function, or why it could not be.
+    /// Adds the figures of a function, or why it could not be measured.
     pub(crate) fn function(&mut self, binary: &str, figures: Result<FunctionFigures>) {
         if let Some(figures) = self.kept(binary, figures) {
             self.functions.insert(binary.to_owned(), figures);
         }
     }
 
-    /// What was found out about the bare function.
+    /// Adds the figures of the bare function.
     pub(crate) fn bare_function(&mut self, figures: Result<Needs>) {
         self.bare_function = self.kept(build::BARE_FUNCTION, figures);
     }
 
-    /// What was found out about a function's warm requests.
+    /// Adds the figures of a function's warm requests.
     pub(crate) fn latency(&mut self, binary: &str, figures: Result<LatencyFigures>) {
         let what = format!("warm requests to {binary}");
         if let Some(figures) = self.kept(&what, figures) {
-            // That process has worked longer than the one of the sample event.
+            // That process ran longer than the one for the sample event.
             if let Some(function) = self.functions.get_mut(binary) {
                 let peak = &mut function.needs.peak_memory_bytes;
                 *peak = (*peak).max(figures.peak_memory_bytes);
@@ -105,7 +105,7 @@ impl Report {
             .ok()
     }
 
-    /// Writes the figures to a file of this run's own, and to the one that was asked for.
+    /// Writes the figures to a new file for this run, and to the requested one.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -121,8 +121,8 @@ impl Report {
         Ok(files)
     }
 
-    /// Success if everything was measured. An aim that was missed is no failure: it
-    /// depends on the machine.
+    /// Success if everything was measured. A missed target is not a failure: it depends on the
+    /// machine.
     pub(crate) fn exit_code(&self) -> ExitCode {
         if self.failures.is_empty() {
             ExitCode::SUCCESS
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_show_what_is_within_the_aims_and_what_is_not() {
+    fn the_tables_show_which_targets_are_met() {
         let text = report().to_string();
         for cell in ["1.40 ms", "1.40 ✓", "7.0 MiB ✓", "5.20 MB ✗", "2.50 ✗"] {
             assert!(text.contains(cell), "{cell} is not in\n{text}");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_measured_is_told_with_its_reason() {
+    fn failed_measurements_are_reported_with_their_reason() {
         let mut report = report();
         assert_eq!(report.exit_code(), ExitCode::SUCCESS);
         let reason = anyhow::anyhow!("the process has ended").context("login does not start");

@@ -22,17 +22,17 @@ use tokio::{
 use uuid::Uuid;
 
 const PREFIX: &str = "/2018-06-01/runtime/";
-/// What the function is told about how long it may take.
+/// The deadline given to the function.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Serves one process. Ends with this value.
+/// Serves one process, until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
-    /// Where it listens.
+    /// The address that it listens on.
     pub(crate) address: SocketAddr,
-    /// The process, whenever it is ready for an event.
+    /// The polls of the process: it is ready for an event.
     pub(crate) polls: mpsc::UnboundedReceiver<Poll>,
-    /// What it answers to events.
+    /// The responses of the process.
     pub(crate) answers: mpsc::UnboundedReceiver<Answer>,
     server: AbortHandle,
 }
@@ -40,18 +40,18 @@ pub(crate) struct RuntimeApi {
 /// The process is ready for an event.
 #[derive(Debug)]
 pub(crate) struct Poll {
-    /// Since when.
+    /// The time of the poll.
     pub(crate) at: Instant,
     /// Takes the event.
     pub(crate) event: oneshot::Sender<Bytes>,
 }
 
-/// The process has answered: with the function's result, or with its failure.
+/// The process has responded: with the function's result, or with its failure.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// When all of the answer was there.
+    /// When the whole response had arrived.
     pub(crate) at: Instant,
-    /// What it says.
+    /// The content of the response.
     pub(crate) body: Bytes,
 }
 
@@ -65,7 +65,7 @@ impl RuntimeApi {
     /// Listens on a free port.
     ///
     /// # Errors
-    /// If there is none.
+    /// If no port is free.
     pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -99,7 +99,7 @@ async fn accept(listener: TcpListener, channels: Channels) {
         let channels = channels.clone();
         let service = service_fn(move |request| {
             let channels = channels.clone();
-            // Whatever goes wrong here, the process is gone or will ask again.
+            // Whatever goes wrong here, the process has ended or will ask again.
             async move {
                 Ok::<_, Infallible>(channels.serve(request).await.unwrap_or_else(|_| {
                     let mut response = Response::default();
@@ -108,7 +108,7 @@ async fn accept(listener: TcpListener, channels: Channels) {
                 }))
             }
         });
-        // A connection that breaks off is the end of the process, which is watched.
+        // A broken connection means that the process has ended, which is watched separately.
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
@@ -136,7 +136,7 @@ impl Channels {
         let at = Instant::now();
         let (sender, event) = oneshot::channel();
         self.polls.send(Poll { at, event: sender })?;
-        let event = event.await.context("nobody wants anything any more")?;
+        let event = event.await.context("there are no more events")?;
         let deadline = (SystemTime::now() + DEADLINE).duration_since(UNIX_EPOCH)?;
         Ok(Response::builder()
             .header("Content-Type", "application/json")

@@ -11,7 +11,7 @@ use crate::{
     subject::Subject,
 };
 
-/// Starts the bare function and this one in turn.
+/// Starts the bare function and this one alternately.
 ///
 /// # Errors
 /// If one of them does not start.
@@ -20,7 +20,7 @@ pub(crate) async fn measure(
     bare: &Subject,
     options: &Options,
 ) -> Result<Comparison> {
-    // Once before, so that both programs have been read from the disk.
+    // Once beforehand, so that both binaries have been read from disk.
     start(bare).await?;
     start(function).await?;
     let (mut bare_starts, mut starts) = (Durations::new()?, Durations::new()?);

@@ -1,4 +1,4 @@
-//! Durations, and what can be said of many of them.
+//! Durations and their statistics.
 
 use std::time::Duration;
 
@@ -6,42 +6,42 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Many durations, each kept to three digits.
+/// Many durations, each with three significant digits.
 #[derive(Debug)]
 pub(crate) struct Durations(Histogram<u64>);
 
-/// Durations beside those that they are compared with.
+/// Durations compared with a reference.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Comparison {
-    /// What was measured.
+    /// The measured durations.
     pub(crate) ours: Summary,
-    /// What it is compared with.
+    /// The reference.
     pub(crate) bare: Summary,
-    /// The median in multiples of the other median.
+    /// The median as a multiple of the reference's.
     pub(crate) p50_ratio: f64,
-    /// The same of the slowest of a hundred.
+    /// The 99th percentile as a multiple of the reference's.
     pub(crate) p99_ratio: f64,
 }
 
-/// What is said about many durations, all of it in milliseconds.
+/// A summary of many durations, in milliseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Summary {
-    /// How many there were.
+    /// The number of durations.
     pub(crate) count: u64,
     /// The shortest.
     pub(crate) min: f64,
-    /// Half of them were shorter.
+    /// The median.
     pub(crate) p50: f64,
-    /// 99 of 100 were shorter.
+    /// The 99th percentile.
     pub(crate) p99: f64,
     /// The longest.
     pub(crate) max: f64,
 }
 
 impl Durations {
-    /// None yet.
+    /// An empty set.
     ///
     /// # Errors
     /// Never, for three digits.
@@ -49,7 +49,7 @@ impl Durations {
         Ok(Self(Histogram::new(3)?))
     }
 
-    /// One more.
+    /// Adds a duration.
     ///
     /// # Errors
     /// If it is longer than five hundred years.
@@ -57,7 +57,7 @@ impl Durations {
         Ok(self.0.record(u64::try_from(duration.as_nanos())?)?)
     }
 
-    /// What there is to say.
+    /// The summary.
     pub(crate) fn summary(&self) -> Summary {
         let milliseconds = |nanoseconds| Duration::from_nanos(nanoseconds).as_secs_f64() * 1000.0;
         Summary {
@@ -71,7 +71,7 @@ impl Durations {
 }
 
 impl Comparison {
-    /// Ours in multiples of the bare ones.
+    /// Compares ours with the bare ones.
     pub(crate) fn of(ours: &Durations, bare: &Durations) -> Self {
         let (ours, bare) = (ours.summary(), bare.summary());
         Self {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_in_milliseconds_and_multiples_of_the_others() {
+    fn summaries_are_in_milliseconds_and_ratios_relate_the_percentiles() {
         let (mut ours, mut bare) = (Durations::new().unwrap(), Durations::new().unwrap());
         for microseconds in 1..=1000 {
             let duration = Duration::from_micros(microseconds);

@@ -1,4 +1,4 @@
-//! What is measured: the programs, and the environment that each of them runs in.
+//! What is measured: the binaries, and the environment of each.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -10,32 +10,31 @@ use crate::{
     chosen, deployed,
 };
 
-/// A program that Lambda would run.
+/// A binary that Lambda would run.
 #[derive(Debug)]
 pub(crate) struct Subject {
     /// Its name.
     pub(crate) binary: String,
     /// Its file.
     pub(crate) program: PathBuf,
-    /// The environment variables that the deployment gives it.
+    /// The environment variables from the deployment.
     pub(crate) settings: BTreeMap<String, String>,
 }
 
 /// Everything that is measured.
 #[derive(Debug)]
 pub(crate) struct Subjects {
-    /// The functions, in the template's order of names.
+    /// The functions, in the template's order.
     pub(crate) functions: Vec<Subject>,
-    /// What their starts are compared with.
+    /// The bare function, the reference for their starts.
     pub(crate) bare: Subject,
 }
 
 impl Subjects {
-    /// The chosen functions as they have been built, with their settings as they have
-    /// been deployed.
+    /// The chosen functions as built, with their settings as deployed.
     ///
     /// # Errors
-    /// If one has not been built, or the stack is not up.
+    /// If one has not been built, or the stack is not running.
     pub(crate) fn find(options: &Options) -> Result<Self> {
         let mut functions = Vec::new();
         for function in chosen::functions(options)? {
@@ -46,7 +45,7 @@ impl Subjects {
         Ok(Self { functions, bare })
     }
 
-    /// The function of this name, if it was chosen.
+    /// The function with this name, if it was chosen.
     pub(crate) fn function(&self, binary: &str) -> Option<&Subject> {
         self.functions
             .iter()

@@ -1,5 +1,5 @@
-//! The least that a function on `lambda_http` can be. It is not deployed: the benchmark
-//! compares the start of every function with the start of this one.
+//! The smallest possible function on `lambda_http`. It is not deployed: the benchmark compares the
+//! start of every function with the start of this one.
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 

@@ -13,7 +13,7 @@ use crate::{
     statistics::Comparison,
 };
 
-/// One line per function, and the bare one.
+/// One line per function, and one for the bare function.
 pub(super) fn functions(
     functions: &BTreeMap<String, FunctionFigures>,
     bare: Option<&Needs>,
@@ -129,13 +129,13 @@ fn milliseconds(value: f64) -> String {
     format!("{value:.2} ms")
 }
 
-/// To a tenth.
+/// Rounded up to a tenth.
 fn mebibytes(bytes: u64) -> String {
     let tenths = (bytes * 10).div_ceil(MEBIBYTE);
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
-/// To a hundredth.
+/// Rounded up to a hundredth.
 fn megabytes(bytes: u64) -> String {
     let hundredths = (bytes * 100).div_ceil(MEGABYTE);
     format!("{}.{:02} MB", hundredths / 100, hundredths % 100)

@@ -73,7 +73,7 @@ check-files:
 	$(TOOL) sam validate --lint
 	cd tests/template && $(TOOL) pytest -p no:cacheprovider
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory front-end; \
-	  else echo 'Without npm on the path: the API document is not linted, and no client compiled from it'; fi
+	  else echo 'npm is not on the path: the API document is not linted, and no client is compiled from it'; fi
 
 # On a separate stack, which is stopped afterwards. With ONLY, on the one of `make up`.
 test: $(if $(ONLY),test-only,test-all) ## Run every test; ONLY=patients for those of a service, ONLY="system sessions" for some over the stack

@@ -14,8 +14,11 @@ help: orchestrator ## Show this help
 	@echo
 	@$(ORCHESTRATOR) --help | sed -n '/^Settings/,$$p'
 
+# Where cargo puts what it compiles.
+TARGET = $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
+
 orchestrator:
-	$(if $(wildcard $(addsuffix /local-stack,$(addprefix $(or $(CARGO_TARGET_DIR),target)/,debug */debug))),,\
+	$(if $(wildcard $(addsuffix /local-stack,$(addprefix $(TARGET)/,debug */debug))),,\
 	  @echo 'Compiling the orchestrator first (about 20 s)' && cargo build --package local-stack)
 .PHONY: orchestrator
 
@@ -66,7 +69,7 @@ check-code:
 	@$(MAKE) --no-print-directory rustdoc
 
 # Not with `cargo run`, which would wait for the checks of the code.
-check-files: TOOL = $(abspath $(firstword $(wildcard $(addsuffix /local-stack,$(addprefix $(or $(CARGO_TARGET_DIR),target)/,debug */debug))))) tool
+check-files: TOOL = $(abspath $(firstword $(wildcard $(addsuffix /local-stack,$(addprefix $(TARGET)/,debug */debug))))) tool
 check-files:
 	cd localstack/extension && $(TOOL) ruff check --config pyproject.toml . ../kafka ../*.py ../../tests/schemathesis ../../tests/template
 	$(TOOL) cfn-lint template.yaml

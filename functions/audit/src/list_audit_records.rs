@@ -9,7 +9,7 @@ use api::{
     Time,
     layers::{Permitted, Recorded, Repeatable},
 };
-use audit_trail::{Action, Outcome, Subject, Trail};
+use audit_trail::{About, Action, Outcome, Subject, Trail};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use identity::{Permission, Role};
@@ -23,7 +23,8 @@ use uuid::Uuid;
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/audit")
     .function("list-audit-records")
     .requires(Permission::ReadAuditTrail)
-    .records(Action::ReadAuditTrail);
+    .records(Action::ReadAuditTrail)
+    .about(About::PatientInQuery);
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {

@@ -3,7 +3,7 @@
 use audit_trail::{Subject, Trail};
 use idempotency::{Interrupted, Transaction, UnitOfWork};
 use identity::Caller;
-use patient_access::must_see;
+use patient_access::{must_see, must_see_if};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -20,12 +20,15 @@ pub(crate) async fn begin(
     patient: Option<Uuid>,
 ) -> Result<Transaction, Interrupted> {
     let begun = work.begin().await;
-    if let Err(Interrupted::Answered(answer)) = &begun
-        && let Some(patient) = patient.or(answer.subject())
-    {
-        // The path of a registration does not name the patient.
-        trail.about(Subject::Patient(patient));
-        must_see(caller, patient, database).await?;
+    if let Err(Interrupted::Answered(answer)) = &begun {
+        if let Some(patient) = patient.or(answer.subject()) {
+            // The path of a registration does not name the patient.
+            trail.about(Subject::Patient(patient));
+            must_see(caller, patient, database).await?;
+        } else {
+            // An earlier version has stored it, and nobody knows whose data it contains.
+            must_see_if(caller, true)?;
+        }
     }
     begun
 }

@@ -101,9 +101,14 @@ struct Part {
 
 impl Part {
     fn read(text: &str) -> Result<Self> {
-        let (_, text) = text
+        let (before, text) = text
             .split_once("Resources:\n")
             .context("there are no Resources")?;
+        let is_comment = |line: &str| line.is_empty() || line.starts_with('#');
+        ensure!(
+            before.lines().all(is_comment),
+            "only Resources, below a comment, are taken from here"
+        );
         let mut resources: Vec<Resource> = Vec::new();
         let mut comment = String::new();
         for line in text.lines() {
@@ -116,12 +121,21 @@ impl Part {
                     comment: std::mem::take(&mut comment),
                     lines: String::new(),
                 });
-            } else if !line.is_empty() {
-                let resource = resources
-                    .last_mut()
-                    .context("a line outside any resource")?;
-                writeln!(resource.lines, "{line}")?;
+            } else {
+                ensure!(
+                    line.is_empty() || line.starts_with("   "),
+                    "only Resources are taken from here, and not: {line}"
+                );
+                match resources.last_mut() {
+                    Some(resource) => writeln!(resource.lines, "{line}")?,
+                    None => ensure!(line.is_empty(), "a line of no resource: {line}"),
+                }
             }
+        }
+        for resource in &mut resources {
+            let lines = resource.lines.trim_end().len();
+            resource.lines.truncate(lines);
+            resource.lines.push('\n');
         }
         Ok(Self { resources })
     }
@@ -142,7 +156,7 @@ fn section(service: &Service, mut part: Part, document: &OpenApi) -> Result<Stri
     for row in service.routes {
         if served.insert(row.function) {
             let own = part.take(&resource_name(row.function));
-            let needs = needs(row, document);
+            let needs = needs(service.routes, row.function, document);
             text.push_str(&function(row.function, own.as_ref(), &needs)?);
         }
     }
@@ -163,27 +177,31 @@ fn section(service: &Service, mut part: Part, document: &OpenApi) -> Result<Stri
 }
 
 /// The settings that a function needs because of its route.
-fn needs(row: &Row, document: &OpenApi) -> Vec<&'static str> {
-    let mut needs = Vec::new();
-    if row.recorded {
-        needs.push("DATABASE_URL: !Ref DatabaseUrl");
+fn needs(routes: &[Row], function: &str, document: &OpenApi) -> Vec<&'static str> {
+    let mut needs = BTreeSet::new();
+    for row in routes.iter().filter(|row| row.function == function) {
+        if row.recorded {
+            needs.insert("DATABASE_URL: !Ref DatabaseUrl");
+        }
+        if openapi_document::takes(document, row, "If-Match") {
+            needs.insert("REQUIRE_IF_MATCH: !Ref RequireIfMatch");
+        }
     }
-    if openapi_document::takes(document, row, "If-Match") {
-        needs.push("REQUIRE_IF_MATCH: !Ref RequireIfMatch");
-    }
-    needs
+    needs.into_iter().collect()
 }
 
 /// A function: what all functions have, and what its service adds.
 fn function(name: &str, own: Option<&Resource>, needs: &[&str]) -> Result<String> {
     let resource = resource_name(name);
     let comment = own.map_or("", |own| own.comment.as_str());
-    let properties = own.map_or("", |own| {
-        own.lines
+    let properties = match own {
+        None => "",
+        Some(own) => own
+            .lines
             .strip_prefix("    Properties: {}\n")
             .or_else(|| own.lines.strip_prefix("    Properties:\n"))
-            .unwrap_or(&own.lines)
-    });
+            .with_context(|| format!("{resource} has to begin with its Properties"))?,
+    };
     let mut text = format!(
         "{comment}  {resource}:
     Type: AWS::Serverless::Function
@@ -220,8 +238,8 @@ fn with_settings(properties: &str, settings: &[&str]) -> Result<String> {
     };
     let (rest_of_line, after) = after.split_once('\n').unwrap_or((after, ""));
     ensure!(
-        !rest_of_line.contains('*'),
-        "settings derived from the route cannot be added to an alias"
+        rest_of_line.is_empty(),
+        "settings derived from the route cannot be added to an alias or an anchor"
     );
     Ok(format!("{before}{VARIABLES}{rest_of_line}\n{lines}{after}"))
 }
@@ -335,5 +353,43 @@ mod tests {
         assert_eq!(part.resources[0].comment, "  # What it is\n");
         assert_eq!(part.resources[1].comment, "");
         assert!(part.resources[1].lines.contains("# Why\n"));
+    }
+
+    #[test]
+    fn what_a_part_says_is_taken_or_rejected() {
+        for text in [
+            "Conditions:\n  Here: true\nResources:\n  Queue:\n    Type: AWS::SQS::Queue\n",
+            "Resources:\n  Queue:\n    Type: AWS::SQS::Queue\nOutputs:\n  Url: here\n",
+            "Queue:\n  Type: AWS::SQS::Queue\n",
+        ] {
+            assert!(Part::read(text).is_err(), "{text}");
+        }
+        let script = "Resources:\n  Thing:\n    Script: |\n      one\n\n      two\n\n  Other:\n";
+        let part = Part::read(script).unwrap();
+        assert_eq!(
+            part.resources[0].lines,
+            "    Script: |\n      one\n\n      two\n"
+        );
+
+        let late = "Resources:\n  OneFunction:\n    DependsOn: Queue\n    Properties:\n      Timeout: 60\n";
+        let part = Part::read(late).unwrap();
+        assert!(function("one", Some(&part.resources[0]), &[]).is_err());
+    }
+
+    #[test]
+    fn a_function_gets_the_settings_of_all_its_routes() {
+        let document = OpenApi::default();
+        let rows = [
+            route::Route::get("/one").function("both").row(),
+            route::Route::get("/two")
+                .function("both")
+                .records(audit_trail::Action::LogIn)
+                .row(),
+        ];
+        assert_eq!(
+            needs(&rows, "both", &document),
+            ["DATABASE_URL: !Ref DatabaseUrl"]
+        );
+        assert!(needs(&rows, "another", &document).is_empty());
     }
 }

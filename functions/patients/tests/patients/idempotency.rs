@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
 use identity::Role;
-use sqlx::PgPool;
+use sqlx::{PgPool, migrate::Migrator};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -194,6 +194,69 @@ async fn a_caller_without_permission_gets_no_stored_response(database: PgPool) {
     assert!(!String::from_utf8_lossy(&answer.bytes).contains("Zo"));
     // And the rejection does not replace the stored response.
     assert!(is_replayed(&call.create(&zoe()).await));
+}
+
+/// A version from before stored responses named their subject may run for a while longer.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_stored_response_of_nobody_knows_whom_is_withheld(database: PgPool) {
+    let call = Call {
+        role: Role::Receptionist,
+        ..keyed(&database, "k")
+    };
+    call.created(&zoe()).await;
+    assert!(is_replayed(&call.create(&zoe()).await));
+    sqlx::query("UPDATE patients.idempotency_key SET subject = NULL")
+        .execute(&database)
+        .await
+        .unwrap();
+    assert_problem(
+        &call.create(&zoe()).await,
+        StatusCode::FORBIDDEN,
+        "forbidden",
+    );
+}
+
+#[sqlx::test(migrations = false)]
+async fn the_migration_finds_the_subject_of_stored_registrations(database: PgPool) {
+    let all = schemas::Service::Patients.migrations();
+    let before = all.iter().filter(|migration| migration.version < 9);
+    let before = Migrator::with_migrations(before.cloned().collect());
+    before.run(&database).await.unwrap();
+    let patient = Uuid::now_v7();
+    for (key, location) in [
+        ("\\x01", Some(format!("patients/{patient}"))),
+        ("\\x02", None),
+    ] {
+        sqlx::query(
+            "INSERT INTO patients.idempotency_key (id, fingerprint, status, location, body)
+             VALUES (sha256($1::bytea), sha256(''), 200, $2, '')",
+        )
+        .bind(key.as_bytes())
+        .bind(location)
+        .execute(&database)
+        .await
+        .unwrap();
+    }
+
+    all.run(&database).await.unwrap();
+    let subjects: Vec<Option<Uuid>> = sqlx::query_scalar(
+        "SELECT subject FROM patients.idempotency_key ORDER BY location NULLS LAST",
+    )
+    .fetch_all(&database)
+    .await
+    .unwrap();
+    assert_eq!(subjects, [Some(patient), None]);
+}
+
+/// The permission is checked first: whoever may not register patients learns nothing about keys.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_caller_without_permission_is_not_told_of_an_invalid_key(database: PgPool) {
+    let auditor = Call {
+        role: Role::Auditor,
+        ..keyed(&database, "\"open")
+    };
+    let answer = auditor.create(&zoe()).await;
+    assert_problem(&answer, StatusCode::FORBIDDEN, "forbidden");
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

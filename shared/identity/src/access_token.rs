@@ -5,10 +5,7 @@ use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{
-    KeyError, PublicKeys, Role, SigningKey,
-    signature::{has_lower_s, with_lower_s},
-};
+use crate::{KeyError, PublicKeys, Role, SigningKey, signature::has_lower_s};
 
 /// How long an access token is valid, in seconds.
 pub const LIFETIME_SECONDS: i64 = 15 * 60;
@@ -94,9 +91,7 @@ impl AccessTokens {
             kid: Some(self.key.id.clone()),
             ..Header::new(Algorithm::ES256)
         };
-        let token = jsonwebtoken::encode(&header, claims, &self.key.encoding);
-        let token = token.map_err(|_| KeyError::SigningKey)?;
-        with_lower_s(&token).ok_or(KeyError::SigningKey)
+        jsonwebtoken::encode(&header, claims, &self.key.encoding).map_err(|_| KeyError::SigningKey)
     }
 }
 
@@ -177,9 +172,8 @@ impl PublicKeys {
 
 #[cfg(test)]
 mod tests {
-    use jsonwebtoken::EncodingKey;
-
     use super::*;
+    use crate::testing::with_hmac;
 
     fn tokens() -> (AccessTokens, PublicKeys) {
         let (key, _) = SigningKey::generate().unwrap();
@@ -265,25 +259,21 @@ mod tests {
     fn a_token_of_another_algorithm_or_type_is_rejected() {
         let (tokens, keys) = tokens();
         let kid = Some(tokens.key.id.clone());
-        let sign = |header: &Header, key: &EncodingKey| {
-            let token = jsonwebtoken::encode(header, &claims(), key).unwrap();
-            with_lower_s(&token).unwrap_or(token)
-        };
 
-        let typ = Some(TOKEN_TYPE.to_owned());
         let hs256 = Header {
-            typ,
+            typ: Some(TOKEN_TYPE.to_owned()),
             kid: kid.clone(),
             ..Header::new(Algorithm::HS256)
         };
-        let secret = EncodingKey::from_secret(keys.to_json().as_bytes());
-        assert!(verify(&sign(&hs256, &secret), &keys).is_err());
+        let hs256 = with_hmac(&hs256, &claims(), keys.to_json().as_bytes());
+        assert!(verify(&hs256, &keys).is_err());
 
         let plain_jwt = Header {
             kid,
             ..Header::new(Algorithm::ES256)
         };
-        assert!(verify(&sign(&plain_jwt, &tokens.key.encoding), &keys).is_err());
+        let plain_jwt = jsonwebtoken::encode(&plain_jwt, &claims(), &tokens.key.encoding);
+        assert!(verify(&plain_jwt.unwrap(), &keys).is_err());
     }
 
     #[test]

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
+use crate::es256;
+
 /// A key cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -50,9 +52,11 @@ impl SigningKey {
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let secret = SecretKey::from_pkcs8_pem(pem).map_err(|_| KeyError::SigningKey)?;
         let public = PublicKey::of(&secret).ok_or(KeyError::SigningKey)?;
+        let der = secret.to_pkcs8_der().map_err(|_| KeyError::SigningKey)?;
+        es256::install();
         Ok(Self {
             id: public.kid.clone(),
-            encoding: EncodingKey::from_ec_pem(pem.as_bytes()).map_err(|_| KeyError::SigningKey)?,
+            encoding: EncodingKey::from_ec_der(der.as_bytes()),
             public,
         })
     }
@@ -222,6 +226,7 @@ impl PublicKeys {
     pub(crate) fn find(&self, id: &str) -> Option<DecodingKey> {
         let mut keys = self.keys.iter();
         let key = keys.find(|key| key.kid == id && key.is_in_use())?;
+        es256::install();
         DecodingKey::from_ec_components(&key.x, &key.y).ok()
     }
 

@@ -6,6 +6,7 @@
 
 mod access_token;
 mod caller;
+mod es256;
 mod keys;
 mod permission;
 mod published_keys;

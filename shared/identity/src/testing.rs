@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use crate::Role;
 
-pub use crate::signature::{with_lower_s, with_other_s};
-pub use forged_tokens::{Forged, Forger};
-pub use key::Key;
+pub use crate::signature::with_other_s;
+pub use forged_tokens::{Forged, Forger, with_hmac};
+pub use key::{Key, encoding_key};
 
 /// The user whom [`as_caller`] makes the caller.
 pub const CALLER: Uuid = Uuid::from_u128(0x0199_f7a2_6c1e_7c35_9b6c_0d2a_54f3_c1aa);

@@ -6,17 +6,15 @@
 )]
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac, digest::KeyInit};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Sha256, Sha384, Sha512};
 use uuid::Uuid;
 
-use super::key::Key;
-use crate::{
-    Role,
-    signature::{with_lower_s, with_other_s},
-};
-
-const ES256: Algorithm = Algorithm::ES256;
+use super::key::{Key, encoding_key};
+use crate::{Role, signature::with_other_s};
 
 /// What is wrong with a token, and the token.
 pub type Forged = (String, String);
@@ -36,8 +34,8 @@ impl Forger<'_> {
     /// The valid token.
     #[must_use]
     pub fn untwisted(&self) -> String {
-        let ours = encoding_key(self.key);
-        sign(&header(self.key, |_| ()), &self.claims(), ES256, &ours)
+        let ours = encoding_key(&self.key.pem);
+        sign(&header(self.key, |_| ()), &self.claims(), &ours)
     }
 
     /// Forged tokens. Anybody who verifies them with this key's public half has to reject every
@@ -73,7 +71,7 @@ impl Forger<'_> {
 fn add_headers(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     let key = forger.key;
     let mut add = |attack: &str, token| tokens.push((attack.to_owned(), token));
-    let ours = encoding_key(key);
+    let ours = encoding_key(&key.pem);
     let stranger = Key::generate();
     for (name, value) in [
         ("alg", json!("none")),
@@ -113,7 +111,7 @@ fn add_headers(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
         let header = header(key, |header| header[name] = value.clone());
         add(
             &format!("{name}: {value}"),
-            sign(&header, &forger.claims(), ES256, &ours),
+            sign(&header, &forger.claims(), &ours),
         );
         add(
             &format!("{name}: {value}, unsigned"),
@@ -128,15 +126,10 @@ fn add_public_key_as_secret(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     let public = key.public.to_json();
     let point: Value = serde_json::from_str(&public).unwrap();
     let x = point["keys"][0]["x"].as_str().unwrap().to_owned();
-    for (algorithm, name) in [
-        (Algorithm::HS256, "HS256"),
-        (Algorithm::HS384, "HS384"),
-        (Algorithm::HS512, "HS512"),
-    ] {
+    for name in ["HS256", "HS384", "HS512"] {
         let header = header(key, |header| header["alg"] = json!(name));
         for secret in ["", "secret", &public, &x, &key.id] {
-            let secret = EncodingKey::from_secret(secret.as_bytes());
-            let token = sign(&header, &forger.claims(), algorithm, &secret);
+            let token = with_hmac(&header, &forger.claims(), secret.as_bytes());
             tokens.push((name.to_owned(), token));
         }
     }
@@ -147,7 +140,7 @@ fn add_keys_of_a_stranger(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     let key = forger.key;
     let mut add = |attack: &str, token| tokens.push((attack.to_owned(), token));
     let stranger = Key::generate();
-    let theirs = encoding_key(&stranger);
+    let theirs = encoding_key(&stranger.pem);
     let their_key: Value = serde_json::from_str(&stranger.public.to_json()).unwrap();
     for (name, value) in [
         ("jwk", their_key["keys"][0].clone()),
@@ -156,7 +149,7 @@ fn add_keys_of_a_stranger(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
         ("x5c", json!(["MIIB"])),
     ] {
         let header = header(key, |header| header[name] = value.clone());
-        add(name, sign(&header, &forger.claims(), ES256, &theirs));
+        add(name, sign(&header, &forger.claims(), &theirs));
     }
     let issued = stranger
         .tokens
@@ -164,14 +157,14 @@ fn add_keys_of_a_stranger(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     add("a stranger's key", issued.unwrap());
     add(
         "a stranger's signature",
-        sign(&header(key, |_| ()), &forger.claims(), ES256, &theirs),
+        sign(&header(key, |_| ()), &forger.claims(), &theirs),
     );
 }
 
 /// Claims that we would not have signed.
 fn add_claims(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     let key = forger.key;
-    let ours = encoding_key(key);
+    let ours = encoding_key(&key.pem);
     let now = forger.claims()["iat"].as_i64().unwrap();
     for (name, value) in [
         ("iss", json!("another")),
@@ -209,14 +202,14 @@ fn add_claims(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
         if value.is_null() {
             claims.as_object_mut().unwrap().remove(name);
         }
-        let token = sign(&header(key, |_| ()), &claims, ES256, &ours);
+        let token = sign(&header(key, |_| ()), &claims, &ours);
         tokens.push((format!("{name}: {value}"), token));
     }
 }
 
 /// JSON that a map cannot represent, signed with our key: repeated names, for example.
 fn add_raw(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
-    let ours = encoding_key(forger.key);
+    let ours = encoding_key(&forger.key.pem);
     let header = header(forger.key, |_| ()).to_string();
     let claims = forger.claims().to_string();
     let doubled = |json: &str, member: &str| format!("{},{member}}}", &json[..json.len() - 1]);
@@ -265,7 +258,7 @@ fn add_raw(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
             encode_bytes(header.as_bytes()),
             encode_bytes(claims.as_bytes())
         );
-        tokens.push((attack.to_owned(), signed(&message, ES256, &ours)));
+        tokens.push((attack.to_owned(), signed(&message, &ours)));
     }
 }
 
@@ -342,26 +335,43 @@ fn add_twisted(forger: &Forger<'_>, tokens: &mut Vec<Forged>) {
     }
 }
 
-fn encoding_key(key: &Key) -> EncodingKey {
-    EncodingKey::from_ec_pem(key.pem.as_bytes()).unwrap()
-}
-
 fn header(key: &Key, change: impl FnOnce(&mut Value)) -> Value {
     let mut header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": key.id });
     change(&mut header);
     header
 }
 
-fn sign(header: &Value, claims: &Value, algorithm: Algorithm, key: &EncodingKey) -> String {
-    let message = format!("{}.{}", encode(header), encode(claims));
-    signed(&message, algorithm, key)
+fn sign(header: &Value, claims: &Value, key: &EncodingKey) -> String {
+    signed(&format!("{}.{}", encode(header), encode(claims)), key)
 }
 
-/// Signs, and normalizes the signature if it is an ES256 signature.
-fn signed(message: &str, algorithm: Algorithm, key: &EncodingKey) -> String {
-    let signature = crypto::sign(message.as_bytes(), key, algorithm).unwrap();
-    let token = format!("{message}.{signature}");
-    with_lower_s(&token).unwrap_or(token)
+fn signed(message: &str, key: &EncodingKey) -> String {
+    let signature = crypto::sign(message.as_bytes(), key, Algorithm::ES256).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// A token with an HMAC for its signature, by the algorithm that the header names.
+///
+/// # Panics
+/// If that is none of JWT's algorithms with an HMAC.
+#[must_use]
+pub fn with_hmac(header: &impl Serialize, claims: &impl Serialize, secret: &[u8]) -> String {
+    fn hmac<M: KeyInit + Mac>(message: &str, secret: &[u8]) -> Vec<u8> {
+        let mut hmac = <M as Mac>::new_from_slice(secret).unwrap();
+        hmac.update(message.as_bytes());
+        hmac.finalize().into_bytes().to_vec()
+    }
+
+    let header = serde_json::to_value(header).unwrap();
+    let claims = serde_json::to_value(claims).unwrap();
+    let message = format!("{}.{}", encode(&header), encode(&claims));
+    let signature = match header["alg"].as_str() {
+        Some("HS256") => hmac::<Hmac<Sha256>>(&message, secret),
+        Some("HS384") => hmac::<Hmac<Sha384>>(&message, secret),
+        Some("HS512") => hmac::<Hmac<Sha512>>(&message, secret),
+        other => panic!("{other:?} has no HMAC"),
+    };
+    format!("{message}.{}", encode_bytes(&signature))
 }
 
 fn unsigned(header: &Value, claims: &Value) -> String {

@@ -1,5 +1,7 @@
 //! Signing keys for tests.
 
+use jsonwebtoken::EncodingKey;
+
 use crate::{AccessTokens, KeyError, PublicKeys, SigningKey};
 
 /// A key with both halves, and the tokens that it signs.
@@ -39,4 +41,14 @@ impl Key {
             tokens: AccessTokens::new(key),
         })
     }
+}
+
+/// The key of this PEM as `jsonwebtoken` takes it, to sign what [`AccessTokens`] would not.
+///
+/// # Panics
+/// If it is none.
+#[must_use]
+pub fn encoding_key(pem: &str) -> EncodingKey {
+    let key = SigningKey::from_pem(pem).unwrap_or_else(|error| panic!("{error}"));
+    key.encoding
 }

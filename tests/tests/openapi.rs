@@ -115,7 +115,12 @@ fn every_problem_is_described_once_with_its_own_example() {
     let kinds = &document["components"]["schemas"]["ProblemType"]["enum"];
     assert_eq!(
         *kinds,
-        json!(api::ProblemType::ALL.map(api::ProblemType::uri))
+        json!(
+            api::ProblemType::ALL
+                .iter()
+                .map(|kind| kind.uri())
+                .collect::<Vec<_>>()
+        )
     );
 }
 

@@ -17,6 +17,7 @@ use events::{Change, PatientEvent, Producer, ProducerError};
 use prost::Message as _;
 use sqlx::PgPool;
 use store::{Transaction, setting};
+use strum::VariantArray as _;
 use telemetry::TraceContext;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -60,7 +61,10 @@ pub enum Receiver {
 }
 
 /// The kind of a message, which determines its receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum MessageKind {
     /// A request to the billing service to open the account.
     BillingAccount,
@@ -72,23 +76,13 @@ pub(crate) enum MessageKind {
 }
 
 impl MessageKind {
-    pub(crate) const ALL: [Self; 3] = [
-        Self::BillingAccount,
-        Self::BillingClosure,
-        Self::PatientEvent,
-    ];
-
     /// The name in the database.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::BillingAccount => "BILLING_ACCOUNT",
-            Self::BillingClosure => "BILLING_CLOSURE",
-            Self::PatientEvent => "PATIENT_EVENT",
-        }
+    pub(crate) fn name(self) -> &'static str {
+        self.into()
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        name.parse().ok()
     }
 
     const fn receiver(self) -> Receiver {
@@ -102,8 +96,8 @@ impl MessageKind {
 impl Receiver {
     /// The names of the kinds of messages that this receiver gets.
     pub(crate) fn kinds(self) -> Vec<String> {
-        MessageKind::ALL
-            .into_iter()
+        let kinds = MessageKind::VARIANTS.iter().copied();
+        kinds
             .filter(|kind| kind.receiver() == self)
             .map(|kind| kind.name().to_owned())
             .collect()

@@ -15,7 +15,8 @@ use utoipa::{
 pub type FieldErrors = BTreeMap<String, String>;
 
 /// Every kind of problem that a client can get. The names are stable: clients may branch on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ProblemType {
     /// The input is invalid; `errors` says which fields, and why.
     InvalidInput,
@@ -51,94 +52,44 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type. Among those with the same status, the default comes first.
-    pub const ALL: [Self; 15] = [
-        Self::InvalidInput,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::Conflict,
-        Self::RequestInProgress,
-        Self::PreconditionFailed,
-        Self::PreconditionRequired,
-        Self::BodyTooLarge,
-        Self::UnsupportedMediaType,
-        Self::IdempotencyKeyReused,
-        Self::TooManyRequests,
-        Self::Unavailable,
-        Self::Internal,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
-    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+    const fn status_and_title(self) -> (StatusCode, &'static str) {
         match self {
-            Self::InvalidInput => (StatusCode::BAD_REQUEST, "invalid-input", "Invalid input"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized"),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "Method not allowed",
-            ),
-            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
-            Self::RequestInProgress => (
-                StatusCode::CONFLICT,
-                "request-in-progress",
-                "Request in progress",
-            ),
-            Self::PreconditionFailed => (
-                StatusCode::PRECONDITION_FAILED,
-                "precondition-failed",
-                "Precondition failed",
-            ),
-            Self::PreconditionRequired => (
-                StatusCode::PRECONDITION_REQUIRED,
-                "precondition-required",
-                "Precondition required",
-            ),
-            Self::BodyTooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
-                "Body too large",
-            ),
-            Self::UnsupportedMediaType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "Unsupported media type",
-            ),
-            Self::IdempotencyKeyReused => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency-key-reused",
-                "Idempotency key reused",
-            ),
-            Self::TooManyRequests => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "too-many-requests",
-                "Too many requests",
-            ),
-            Self::Unavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "Temporarily unavailable",
-            ),
-            Self::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Internal error",
-            ),
+            Self::InvalidInput => (StatusCode::BAD_REQUEST, "Invalid input"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "Not found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Self::Conflict => (StatusCode::CONFLICT, "Conflict"),
+            Self::RequestInProgress => (StatusCode::CONFLICT, "Request in progress"),
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "Precondition failed"),
+            Self::PreconditionRequired => {
+                (StatusCode::PRECONDITION_REQUIRED, "Precondition required")
+            }
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
+            Self::IdempotencyKeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused")
+            }
+            Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         }
     }
 
     /// The HTTP status that goes with the type.
     #[must_use]
     pub const fn status(self) -> StatusCode {
-        self.parts().0
+        self.status_and_title().0
     }
 
     /// The stable name, such as `not-found`: the end of the URN.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        self.parts().1
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The stable identifier, a URN.
@@ -156,7 +107,7 @@ impl PartialSchema for ProblemType {
             .description(Some(
                 "What kind of problem it is. The identifiers are stable.",
             ))
-            .enum_values(Some(Self::ALL.map(Self::uri)))
+            .enum_values(Some(Self::ALL.iter().copied().map(Self::uri)))
             .into()
     }
 }
@@ -385,7 +336,7 @@ impl Problem {
     /// What the client reads, for the request with this id.
     #[must_use]
     pub fn document(&self, request_id: Option<&str>) -> ProblemDocument {
-        let (status, _, title) = self.kind.parts();
+        let (status, title) = self.kind.status_and_title();
         ProblemDocument {
             kind: self.kind.uri(),
             title: title.to_owned(),

@@ -1,13 +1,26 @@
 //! What can be done that leaves a record.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What was done, or was to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE", parse_err_ty = UnknownAction, parse_err_fn = UnknownAction::of)]
 pub enum Action {
     /// Somebody logged in.
     LogIn,
@@ -59,75 +72,20 @@ pub enum Action {
 #[error("there is no such action")]
 pub struct UnknownAction;
 
+impl UnknownAction {
+    const fn of(_: &str) -> Self {
+        Self
+    }
+}
+
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 21] = [
-        Self::LogIn,
-        Self::RefreshSession,
-        Self::LogOut,
-        Self::RequestPassword,
-        Self::ChangePassword,
-        Self::SetPassword,
-        Self::CreateAccount,
-        Self::UpdateAccount,
-        Self::ReadAccounts,
-        Self::ListPatients,
-        Self::ReadPatient,
-        Self::CreatePatient,
-        Self::UpdatePatient,
-        Self::DeletePatient,
-        Self::RestrictPatient,
-        Self::EmergencyAccess,
-        Self::ReadBillingAccount,
-        Self::ReadNotifications,
-        Self::ReadAnalytics,
-        Self::ReadAuditTrail,
-        Self::RequestsWithoutToken,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name in the database and the API.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::LogIn => "LOG_IN",
-            Self::RefreshSession => "REFRESH_SESSION",
-            Self::LogOut => "LOG_OUT",
-            Self::RequestPassword => "REQUEST_PASSWORD",
-            Self::ChangePassword => "CHANGE_PASSWORD",
-            Self::SetPassword => "SET_PASSWORD",
-            Self::CreateAccount => "CREATE_ACCOUNT",
-            Self::UpdateAccount => "UPDATE_ACCOUNT",
-            Self::ReadAccounts => "READ_ACCOUNTS",
-            Self::ListPatients => "LIST_PATIENTS",
-            Self::ReadPatient => "READ_PATIENT",
-            Self::CreatePatient => "CREATE_PATIENT",
-            Self::UpdatePatient => "UPDATE_PATIENT",
-            Self::DeletePatient => "DELETE_PATIENT",
-            Self::RestrictPatient => "RESTRICT_PATIENT",
-            Self::EmergencyAccess => "EMERGENCY_ACCESS",
-            Self::ReadBillingAccount => "READ_BILLING_ACCOUNT",
-            Self::ReadNotifications => "READ_NOTIFICATIONS",
-            Self::ReadAnalytics => "READ_ANALYTICS",
-            Self::ReadAuditTrail => "READ_AUDIT_TRAIL",
-            Self::RequestsWithoutToken => "REQUESTS_WITHOUT_TOKEN",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Action {
-    type Err = UnknownAction;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|action| action.name() == name)
-            .ok_or(UnknownAction)
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -137,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_action_has_one_name_everywhere() {
-        for action in Action::ALL {
+        for &action in Action::ALL {
             assert_eq!(action.name().parse(), Ok(action));
             let json = format!("\"{}\"", action.name());
             assert_eq!(serde_json::from_str::<Action>(&json).unwrap(), action);

@@ -1,7 +1,5 @@
 //! A record, and the one way to write it.
 
-use std::{fmt, str::FromStr};
-
 use chrono::{DateTime, Utc};
 use identity::Role;
 use serde::{Deserialize, Serialize};
@@ -12,8 +10,23 @@ use uuid::Uuid;
 use crate::{Action, Subject};
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE", parse_err_ty = UnknownOutcome, parse_err_fn = UnknownOutcome::of)]
 pub enum Outcome {
     /// It was done.
     Succeeded,
@@ -29,35 +42,20 @@ pub enum Outcome {
 #[error("there is no such outcome")]
 pub struct UnknownOutcome;
 
+impl UnknownOutcome {
+    const fn of(_: &str) -> Self {
+        Self
+    }
+}
+
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 3] = [Self::Succeeded, Self::Refused, Self::Failed];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name in the database and the API.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "SUCCEEDED",
-            Self::Refused => "REFUSED",
-            Self::Failed => "FAILED",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Outcome {
-    type Err = UnknownOutcome;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|outcome| outcome.name() == name)
-            .ok_or(UnknownOutcome)
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

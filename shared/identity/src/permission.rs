@@ -1,13 +1,26 @@
 //! The permission table: the only place that says which role may do what.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A user's role, which determines what they may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE", parse_err_ty = UnknownRole, parse_err_fn = UnknownRole::of)]
 pub enum Role {
     /// Runs the system: may do everything but open records in an emergency.
     Admin,
@@ -24,24 +37,20 @@ pub enum Role {
 #[error("there is no such role")]
 pub struct UnknownRole;
 
+impl UnknownRole {
+    const fn of(_: &str) -> Self {
+        Self
+    }
+}
+
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [
-        Self::Admin,
-        Self::Clinician,
-        Self::Receptionist,
-        Self::Auditor,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name in tokens, the database and the API.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Admin => "ADMIN",
-            Self::Clinician => "CLINICIAN",
-            Self::Receptionist => "RECEPTIONIST",
-            Self::Auditor => "AUDITOR",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The permissions of the role.
@@ -118,23 +127,6 @@ impl Role {
     }
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Role {
-    type Err = UnknownRole;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.name() == name)
-            .ok_or(UnknownRole)
-    }
-}
-
 /// Something that only some roles may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -183,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_role_is_read_by_its_exact_name() {
-        for role in Role::ALL {
+        for &role in Role::ALL {
             assert_eq!(role.name().parse(), Ok(role));
         }
         for name in ["", "admin", "ADMIN ", "ROOT", "АDMIN"] {

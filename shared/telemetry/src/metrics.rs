@@ -11,7 +11,7 @@ use crate::logs::is_logging;
 const NAMESPACE: &str = "PatientManagement";
 
 /// What a number measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum Unit {
     /// A number of things.
     Count,
@@ -19,16 +19,6 @@ pub enum Unit {
     Milliseconds,
     /// A duration in seconds.
     Seconds,
-}
-
-impl Unit {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Count => "Count",
-            Self::Milliseconds => "Milliseconds",
-            Self::Seconds => "Seconds",
-        }
-    }
 }
 
 /// A set of metrics with their dimensions.
@@ -70,7 +60,7 @@ impl Metrics {
     #[must_use]
     pub fn metric(mut self, name: &'static str, unit: Unit, value: f64) -> Self {
         self.definitions
-            .push(json!({ "Name": name, "Unit": unit.name() }));
+            .push(json!({ "Name": name, "Unit": <&'static str>::from(unit) }));
         self.members.insert(name.to_owned(), value.into());
         self
     }

@@ -70,7 +70,8 @@ fn in_words() -> Result<String> {
     // What everybody may do is not listed.
     permissions.retain(|permission| !Role::ALL.iter().all(|role| role.may(*permission)));
     for permission in permissions {
-        let marks = Role::ALL.map(|role| if role.may(permission) { "yes" } else { "–" });
+        let mark = |role: &Role| if role.may(permission) { "yes" } else { "–" };
+        let marks: Vec<_> = Role::ALL.iter().map(mark).collect();
         writeln!(table, "| {} | {} |", words(permission), marks.join(" | "))?;
     }
     Ok(table)

@@ -66,7 +66,7 @@ fn event(row: &Row, document: &Value) -> Value {
     });
     let role = row
         .permission
-        .and_then(|permission| Role::ALL.into_iter().find(|role| role.may(permission)));
+        .and_then(|permission| Role::ALL.iter().copied().find(|role| role.may(permission)));
     if let Some(role) = role {
         context["authorizer"] = json!({ "principalId": CALLER, "sub": CALLER, "role": role });
     }

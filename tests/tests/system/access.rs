@@ -146,7 +146,7 @@ async fn a_token_signed_with_the_public_key_as_an_hmac_secret_is_rejected() {
     ];
     for secret in secrets {
         let token = testing::with_hmac(&header, &forger.claims, &secret);
-        is_refused("HS256", &clinic.bearer(&token)).await;
+        assert_rejected("HS256", &clinic.bearer(&token)).await;
     }
 }
 
@@ -355,7 +355,7 @@ async fn every_route_behind_the_authorizer_requires_a_token() {
 #[tokio::test]
 async fn every_role_may_call_exactly_what_the_permission_table_allows() {
     let clinic = Clinic::open();
-    for role in Role::ALL {
+    for &role in Role::ALL {
         // Not a demo user, and a session per call: the routes for logging out would end other
         // tests' sessions.
         let user = clinic.hire(role).await;

@@ -262,7 +262,7 @@ async fn login_is_blocked_for_a_guesser_and_not_for_the_owner() {
 #[tokio::test]
 async fn get_own_account_returns_the_callers_account_and_permissions() {
     let clinic = Clinic::open();
-    for role in Role::ALL {
+    for &role in Role::ALL {
         let user = clinic.stack().user(role);
         let me = clinic.log_in(role).await.get("/api/me");
         let me = me.answers(200).await.json();

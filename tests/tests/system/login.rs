@@ -7,7 +7,7 @@ use system_tests::{Clinic, Problem};
 #[tokio::test]
 async fn login_works_for_every_demo_user_with_their_role() {
     let clinic = Clinic::open();
-    for role in Role::ALL {
+    for &role in Role::ALL {
         let user = clinic.stack().user(role);
         let body = json!({ "email": user.email, "password": user.password });
         let answer = clinic.stranger().post("/auth/login").json(&body);

@@ -218,7 +218,7 @@ async fn pages_of_a_patient_go_on_behind_records_of_others(database: PgPool) {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn it_is_for_auditors_and_administrators(database: PgPool) {
-    for role in Role::ALL {
+    for &role in Role::ALL {
         let allowed = matches!(role, Role::Admin | Role::Auditor);
         let (status, _) = get_as(&database, role, "").await;
         assert_eq!(status == StatusCode::OK, allowed, "{role}");

@@ -47,7 +47,7 @@ async fn the_billing_account_is_shown_to_those_who_may_see_it(database: PgPool) 
         .await
         .unwrap();
 
-    for role in Role::ALL {
+    for &role in Role::ALL {
         let request = as_caller(request(&patient.to_string()), role);
         let response = answer(&database, billing.clone(), request).await;
         if role == Role::Clinician {
@@ -71,7 +71,7 @@ async fn the_billing_account_is_shown_to_those_who_may_see_it(database: PgPool) 
 
     // A deleted patient's account is closed, and visible to the same roles.
     billing.close_account(patient).await.unwrap();
-    for role in Role::ALL {
+    for &role in Role::ALL {
         let request = as_caller(request(&patient.to_string()), role);
         let response = answer(&database, billing.clone(), request).await;
         if role == Role::Clinician {

@@ -47,7 +47,7 @@ fn reason() -> Value {
 async fn only_administrators_and_auditors_see_a_restricted_record(database: PgPool) {
     let id = restricted(&database).await;
     let path = format!("/api/patients/{id}");
-    for role in Role::ALL {
+    for &role in Role::ALL {
         let sees = matches!(role, Role::Admin | Role::Auditor);
         let call = call(&database, role);
         let read = call.send(Method::GET, &path, None).await;

@@ -70,9 +70,8 @@ pub(super) fn complete(
 }
 
 fn with_status(status: &str) -> impl Iterator<Item = ProblemType> {
-    ProblemType::ALL
-        .into_iter()
-        .filter(move |kind| kind.status().as_str() == status)
+    let kinds = ProblemType::ALL.iter().copied();
+    kinds.filter(move |kind| kind.status().as_str() == status)
 }
 
 /// The shared response for the status of this kind of problem.

@@ -9,7 +9,7 @@ use aws_sdk_ses::{
     operation::send_email::SendEmailError,
     types::{Body, Content, Destination, Message as SesMessage},
 };
-use email_address::{EmailAddress, Options};
+use fields::EmailAddress;
 use store::{MissingSetting, aws_config, failure_code, setting};
 use tokio::sync::OnceCell;
 
@@ -88,7 +88,7 @@ impl Mailer {
             .source(&self.sender)
             .destination(
                 Destination::builder()
-                    .to_addresses(recipient.as_str())
+                    .to_addresses(recipient.as_written())
                     .build(),
             )
             .message(message)
@@ -122,11 +122,7 @@ const INVALID_MESSAGE: MailError = MailError::Refused(Refusal::InvalidMessage);
 
 /// Exactly one address, without a display name, because the text goes into a header.
 fn address(text: &str) -> Result<EmailAddress, MailError> {
-    let options = Options::default()
-        .without_display_text()
-        .without_domain_literal();
-    EmailAddress::parse_with_options(text, options)
-        .map_err(|_| MailError::Refused(Refusal::InvalidRecipient))
+    EmailAddress::parse_known(text).map_err(|_| MailError::Refused(Refusal::InvalidRecipient))
 }
 
 fn message(subject: &str, text: &str) -> Result<SesMessage, BuildError> {

@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean check test first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx generate rustdoc front-end
+.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx generate rustdoc front-end
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -71,6 +71,7 @@ check-code:
 # Not with `cargo run`, which would wait for the checks of the code.
 check-files: TOOL = $(abspath $(firstword $(wildcard $(addsuffix /local-stack,$(addprefix $(TARGET)/,debug */debug))))) tool
 check-files:
+	@$(MAKE) --no-print-directory crates TOOL='$(TOOL)'
 	cd localstack/extension && $(TOOL) ruff check --config pyproject.toml . ../kafka ../*.py ../../tests/schemathesis ../../tests/template
 	$(TOOL) cfn-lint template.yaml
 	$(TOOL) sam validate --lint
@@ -105,6 +106,20 @@ front-end: tests/front-end/node_modules/.package-lock.json ## Lint the API docum
 tests/front-end/node_modules/.package-lock.json: tests/front-end/package-lock.json
 	cd tests/front-end && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
+
+# What deny.toml excepts and is no longer there is an error too. The program of all functions
+# includes their sources, in which cargo-shear does not look.
+crates: TOOL = $(ORCHESTRATOR) tool
+crates: orchestrator ## Check the crates in Cargo.lock: licences, sources, double versions, and that all are used
+	@$(TOOL) cargo-deny check --hide-inclusion-graph \
+	  --deny unmatched-skip --deny unnecessary-skip --deny license-not-encountered bans licenses sources
+	@$(TOOL) cargo-shear --exclude programs
+
+# Not a part of `make test`, which needs nothing but package registries.
+advisories: orchestrator ## Check the crates in Cargo.lock for known vulnerabilities; needs GitHub
+	@$(ORCHESTRATOR) tool cargo-deny fetch db || { \
+	  echo 'Nothing was checked: the database of advisories is on GitHub, which cannot be reached from here' >&2; exit 1; }
+	@$(ORCHESTRATOR) tool cargo-deny check --hide-inclusion-graph --disable-fetch advisories
 
 rustdoc: ## Build the API documentation of the code; warnings are errors
 	SQLX_OFFLINE=true RUSTDOCFLAGS=--deny=warnings cargo doc --quiet --workspace --no-deps --lib

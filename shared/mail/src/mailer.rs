@@ -121,6 +121,7 @@ fn client(config: Builder) -> Client {
 const INVALID_MESSAGE: MailError = MailError::Refused(Refusal::InvalidMessage);
 
 /// Exactly one address, without a display name, because the text goes into a header.
+/// It may be stored from before today's rules: SES decides whether it can be delivered to.
 fn address(text: &str) -> Result<EmailAddress, MailError> {
     EmailAddress::parse_known(text).map_err(|_| MailError::Refused(Refusal::InvalidRecipient))
 }

@@ -79,7 +79,7 @@ fn name(text: &str) -> Result<&str, Status> {
     Ok(name)
 }
 
-/// Patients may have addresses from when there were fewer rules, and accounts all the same.
+/// Some patients have addresses stored before today's rules. They get accounts, too.
 fn email(text: &str) -> Result<EmailAddress, Status> {
     EmailAddress::parse_known(text)
         .map_err(|_| Status::invalid_argument("email must be an e-mail address"))

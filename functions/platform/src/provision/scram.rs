@@ -8,8 +8,8 @@ use postgres_protocol::password;
 /// (RFC 5802, 3; <https://www.postgresql.org/docs/current/catalog-pg-authid.html>).
 ///
 /// # Errors
-/// If the password has characters that `SASLprep` (RFC 4013) does not allow: PostgreSQL's own
-/// programs would use it as it is, and our functions could not log in with it.
+/// If the password has characters that `SASLprep` (RFC 4013) does not allow: PostgreSQL
+/// would use them unchanged, but sqlx rejects them, so the functions could not log in.
 pub(crate) fn verifier(password: &str) -> anyhow::Result<String> {
     stringprep::saslprep(password)
         .map_err(|_| anyhow!("it has characters that SASLprep does not allow"))?;

@@ -350,10 +350,10 @@ fn signed(message: &str, key: &EncodingKey) -> String {
     format!("{message}.{signature}")
 }
 
-/// A token with an HMAC for its signature, by the algorithm that the header names.
+/// A token signed with an HMAC, using the algorithm that the header names.
 ///
 /// # Panics
-/// If that is none of JWT's algorithms with an HMAC.
+/// If that algorithm is not HS256, HS384 or HS512.
 #[must_use]
 pub fn with_hmac(header: &impl Serialize, claims: &impl Serialize, secret: &[u8]) -> String {
     fn hmac<M: KeyInit + Mac>(message: &str, secret: &[u8]) -> Vec<u8> {

@@ -43,10 +43,10 @@ impl Key {
     }
 }
 
-/// The key of this PEM as `jsonwebtoken` takes it, to sign what [`AccessTokens`] would not.
+/// The key for `jsonwebtoken`, to sign tokens that [`AccessTokens`] would not issue.
 ///
 /// # Panics
-/// If it is none.
+/// If the PEM is not a P-256 key.
 #[must_use]
 pub fn encoding_key(pem: &str) -> EncodingKey {
     let key = SigningKey::from_pem(pem).unwrap_or_else(|error| panic!("{error}"));

@@ -6,14 +6,14 @@
 
 use aws_sdk_dynamodb::{
     error::BuildError,
-    types::{AttributeValue, CancellationReason, ConditionCheck, TransactWriteItem, Update},
+    types::{AttributeValue, TransactWriteItem, Update},
 };
 use events::{Change, Effect, PatientEvent, seen};
 use store::{Table, TransactionError};
 
 use crate::{
     age_band::AgeBand,
-    counters::{EVENT_MARK, band_attribute, event_mark_partition, month_partition},
+    counters::{band_attribute, month_partition},
 };
 
 /// Why an event was not counted. It has to be redelivered: either nothing was counted, or the mark
@@ -33,35 +33,13 @@ pub enum CountError {
 /// # Errors
 /// If it could not be written, even after a few attempts.
 pub async fn count(table: &Table, event: &PatientEvent) -> Result<Effect, CountError> {
-    let items = vec![
-        seen::mark(table, event)?,
-        counters(table, event)?,
-        not_counted_by_event(table, event)?,
-    ];
+    let items = vec![seen::mark(table, event)?, counters(table, event)?];
     match table.transact(items).await {
         Ok(()) => Ok(Effect::Applied),
-        Err(TransactionError::Refused(reasons)) => Ok(effect_of_refusal(&reasons, event)),
+        Err(TransactionError::Refused(reasons)) => seen::effect_of_refusal(reasons.first(), event)
+            .ok_or_else(|| TransactionError::Refused(reasons).into()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Either the patient's mark or that of the event itself was the reason.
-fn effect_of_refusal(reasons: &[CancellationReason], event: &PatientEvent) -> Effect {
-    seen::effect_of_refusal(reasons.first(), event).unwrap_or(Effect::AlreadyApplied)
-}
-
-/// Fails if the event was counted back when each event had its own mark.
-fn not_counted_by_event(
-    table: &Table,
-    event: &PatientEvent,
-) -> Result<TransactWriteItem, BuildError> {
-    let check = ConditionCheck::builder()
-        .table_name(table.name())
-        .key("pk", AttributeValue::S(event_mark_partition(event.id)))
-        .key("sk", AttributeValue::S(EVENT_MARK.to_owned()))
-        .condition_expression("attribute_not_exists(pk)")
-        .build()?;
-    Ok(TransactWriteItem::builder().condition_check(check).build())
 }
 
 fn counters(table: &Table, event: &PatientEvent) -> Result<TransactWriteItem, BuildError> {

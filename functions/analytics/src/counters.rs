@@ -4,13 +4,8 @@
 //! |---|---|---|---|
 //! | a day's counts | `DAYS#2024-05` | `2024-05-01` | a number per kind of event and age band |
 //! | the last version of a patient that was counted | `SEEN#<patient id>` | `MARK` | see [`events::seen`] |
-//! | an event that was counted | `EVENT#<event id>` | `MARK` | `expiresAt`, seconds since 1970 |
 //!
 //! Days are in UTC. The days of a month are read with one query.
-//!
-//! The marks of events date from before there were marks of patients. They are no longer written,
-//! and the existing ones expire within 30 days; until then they are checked, so that no event is
-//! counted again.
 
 use std::{collections::HashMap, iter::Sum, num::ParseIntError, ops::AddAssign};
 
@@ -18,7 +13,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::age_band::AgeBand;
 use store::{MissingSetting, Table};
@@ -41,14 +35,6 @@ store::from_environment!(AnalyticsTable);
 
 /// An item as the SDK returns it.
 pub type Item = HashMap<String, AttributeValue>;
-
-/// The sort key of every event's mark.
-pub(crate) const EVENT_MARK: &str = "MARK";
-
-/// The partition of an event's mark.
-pub(crate) fn event_mark_partition(event_id: Uuid) -> String {
-    format!("EVENT#{event_id}")
-}
 
 /// The partition with all days of this day's month.
 pub(crate) fn month_partition(day: NaiveDate) -> String {

@@ -240,28 +240,6 @@ async fn only_the_mark_of_a_deleted_patient_expires() {
 }
 
 #[tokio::test]
-async fn an_event_counted_under_its_own_mark_is_not_counted_again() {
-    let table = testing::table().await;
-    let [registered, changed, _] = history();
-    let put = table.client().await.put_item().table_name(table.name());
-    put.item("pk", AttributeValue::S(format!("EVENT#{}", registered.id)))
-        .item("sk", AttributeValue::S("MARK".to_owned()))
-        .send()
-        .await
-        .unwrap();
-    for _ in 0..2 {
-        let again = count(&table, &registered).await.unwrap();
-        assert_eq!(again, Effect::AlreadyApplied);
-    }
-    count_all(&table, std::slice::from_ref(&changed)).await;
-    let totals = totals(table, MAY).await;
-    assert_eq!(
-        (&totals["created"], &totals["updated"]),
-        (&json!(0), &json!(1))
-    );
-}
-
-#[tokio::test]
 async fn a_collision_is_retried() {
     let (table, _) = colliding_table(3).await;
     let removed = event("2024-05-01T12:00:00Z", Change::Deleted);

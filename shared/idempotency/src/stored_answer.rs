@@ -123,11 +123,10 @@ impl StoredAnswers {
             select: format!(
                 "SELECT fingerprint, status, content_type, entity_tag, location, body, subject
                  FROM {schema}.idempotency_key
-                 WHERE id = $1 AND created_at > now() - {KEPT} AND status < 300"
+                 WHERE id = $1 AND created_at > now() - {KEPT}"
             )
             .into(),
-            // Expired responses count as absent, whether they have been deleted or not; so do
-            // rejections, which earlier versions stored.
+            // Expired responses count as absent, whether they have been deleted or not.
             insert: format!(
                 "INSERT INTO {schema}.idempotency_key AS kept
                      (id, fingerprint, status, content_type, entity_tag, location, body, subject)
@@ -137,7 +136,7 @@ impl StoredAnswers {
                      content_type = excluded.content_type, entity_tag = excluded.entity_tag,
                      location = excluded.location, body = excluded.body,
                      subject = excluded.subject, created_at = now()
-                 WHERE kept.created_at <= now() - {KEPT} OR kept.status >= 300"
+                 WHERE kept.created_at <= now() - {KEPT}"
             )
             .into(),
         }

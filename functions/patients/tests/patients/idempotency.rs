@@ -342,21 +342,6 @@ async fn a_rejection_leaves_the_key_free(database: PgPool) {
     assert_same(&call.send(Method::DELETE, &path, None).await, &gone);
 }
 
-/// Earlier versions stored rejections for 24 hours.
-#[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_rejection_stored_by_an_earlier_version_is_ignored(database: PgPool) {
-    let call = keyed(&database, "k");
-    call.created(&zoe()).await;
-    sqlx::query("UPDATE patients.idempotency_key SET status = 409, fingerprint = sha256('')")
-        .execute(&database)
-        .await
-        .unwrap();
-    let other = with(zoe(), "email", "other@clinic.example");
-    let created = call.create(&other).await;
-    assert_eq!(created.status, StatusCode::CREATED);
-    assert_same(&call.create(&other).await, &created);
-}
-
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_same_request_may_be_spelled_differently(database: PgPool) {
     let call = keyed(&database, "k");

@@ -213,12 +213,12 @@ async fn a_redriven_record_that_can_be_decoded_by_now_takes_effect_once() {
     let (day, patient_id, new) = (a_day_of_our_own(), Uuid::now_v7(), NewPatient::unique());
     let registration = event(day, patient_id, 1, created(&new)).encode_to_vec();
     let key = patient_id.to_string();
-    // As written by an earlier version: without headers.
     let letter = |consumer: &str| {
         json!({
             "consumer": consumer, "topic": contracts::PATIENT_EVENTS_TOPIC,
             "partition": 3, "offset": 1_000_000_000_000_i64, "reason": "not a patient event: change",
-            "key": STANDARD.encode(&key), "value": STANDARD.encode(&registration),
+            "tooLarge": false, "key": STANDARD.encode(&key), "value": STANDARD.encode(&registration),
+            "headers": [],
         })
         .to_string()
     };

@@ -365,14 +365,13 @@ pub fn down(context: &Context) -> Result<Vec<Service>> {
 /// # Errors
 /// If something cannot be removed.
 pub fn clean(context: &Context) -> Result<()> {
-    const OWN: [&str; 16] = [
+    const OWN: [&str; 15] = [
         "deploy",
         "dynamodb",
         "extension",
         "faults",
         "import",
         "kafka",
-        "kafka.earlier",
         "localstack",
         "logs",
         "ports.json",

@@ -1,7 +1,7 @@
 //! Kafka: Apache Kafka itself, as a single broker.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -16,9 +16,6 @@ use crate::progress::Step;
 use crate::readiness::{self, Wanted};
 use crate::service::Service;
 use crate::settings::Settings;
-
-/// Where an earlier version of this program had its broker keep the records.
-const RECORDS_OF_EARLIER_BROKER: &str = "kafka.db";
 
 /// An installed broker.
 pub struct Broker {
@@ -69,7 +66,6 @@ impl Broker {
 /// If it does not get ready.
 pub fn start(context: &Context, step: &Step<'_>, ports: &Ports, broker: &Broker) -> Result<()> {
     let data = context.settings.directory.join("kafka");
-    put_aside_earlier_records(context, step, &data)?;
     files::create_folder(&data)?;
     let address = ports.address_of(Service::Kafka);
     let command = broker.command();
@@ -105,65 +101,4 @@ fn recipe(settings: &Settings) -> Result<String> {
         recipe = recipe.with(content);
     }
     Ok(recipe.finish())
-}
-
-/// Apache Kafka cannot read what the broker of earlier versions has written, so it begins
-/// without records. Patients, accounts, counts and notifications are elsewhere, and stay.
-fn put_aside_earlier_records(context: &Context, step: &Step<'_>, data: &Path) -> Result<()> {
-    if !data.join(RECORDS_OF_EARLIER_BROKER).exists() {
-        return Ok(());
-    }
-    context.supervisor.stop(Service::Kafka)?;
-    let aside = data.with_extension("earlier");
-    files::remove(&aside)?;
-    fs::rename(data, &aside).with_context(|| format!("cannot move {}", data.display()))?;
-    step.announce(&format!(
-        "the broker is Apache Kafka now, which cannot read the records of the one before: they \
-         are put aside in {}. Events that no consumer had handled yet will not be delivered; \
-         everything else is unaffected",
-        aside.display()
-    ));
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cancellation::Cancellation;
-    use crate::processes::Supervisor;
-    use crate::progress::Progress;
-
-    fn put_aside(directory: &Path) -> Result<()> {
-        let mut settings = Settings::from_environment().unwrap();
-        settings.directory = directory.to_path_buf();
-        let supervisor = Supervisor::new(&settings, PathBuf::from("unused"));
-        let context = Context {
-            settings,
-            supervisor,
-            progress: Progress::new(Cancellation::default()),
-        };
-        context.progress.step("Kafka", |step| {
-            put_aside_earlier_records(&context, step, &directory.join("kafka"))
-        })
-    }
-
-    #[test]
-    fn records_of_an_earlier_broker_are_put_aside_and_not_deleted() {
-        let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("kafka");
-        files::replace(&data.join(RECORDS_OF_EARLIER_BROKER), b"records").unwrap();
-        put_aside(directory.path()).unwrap();
-        assert!(!data.exists());
-        let aside = directory.path().join("kafka.earlier/kafka.db");
-        assert_eq!(fs::read(aside).unwrap(), b"records");
-    }
-
-    #[test]
-    fn records_of_this_broker_stay_where_they_are() {
-        let directory = tempfile::tempdir().unwrap();
-        let record = directory.path().join("kafka/records/meta.properties");
-        files::replace(&record, b"version=1").unwrap();
-        put_aside(directory.path()).unwrap();
-        assert!(record.exists());
-    }
 }

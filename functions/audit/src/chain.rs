@@ -28,6 +28,9 @@ pub(crate) struct StoredRecord {
     pub(crate) reason: Option<String>,
     pub(crate) source: Option<String>,
     pub(crate) request_id: Option<String>,
+    pub(crate) resource_type: Option<String>,
+    pub(crate) resource_id: Option<Uuid>,
+    pub(crate) hash_version: i16,
     pub(crate) hash: Vec<u8>,
 }
 
@@ -35,11 +38,23 @@ impl StoredRecord {
     /// The hash that the record should have behind one with this hash: over that, and
     /// everything that the record says, each value with its length. `audit.append` of the
     /// migrations says the same in SQL.
-    pub(crate) fn hash_behind(&self, previous: &[u8]) -> [u8; HASH_BYTES] {
+    ///
+    /// Nothing if no record is like this one: its version is none that there is, or says something
+    /// that the version does not cover.
+    pub(crate) fn hash_behind(&self, previous: &[u8]) -> Option<[u8; HASH_BYTES]> {
+        let since_first = match (self.hash_version, &self.resource_type, self.resource_id) {
+            (1, None, None) => vec![],
+            (2, kind, id) => vec![
+                kind.clone(),
+                id.map(|id| id.to_string()),
+                Some(self.hash_version.to_string()),
+            ],
+            _ => return None,
+        };
         let patients: Vec<String> = self.patient_ids.iter().map(Uuid::to_string).collect();
         let mut hash = Sha256::new();
         hash.update(previous);
-        for value in [
+        let first = [
             Some(self.chain.to_string()),
             Some(self.sequence.to_string()),
             Some(self.id.to_string()),
@@ -54,19 +69,21 @@ impl StoredRecord {
             self.reason.clone(),
             self.source.clone(),
             self.request_id.clone(),
-        ] {
+        ];
+        for value in first.into_iter().chain(since_first) {
             match value {
                 Some(value) => hash.update(format!("{}:{value}", value.len())),
                 None => hash.update("-"),
             }
         }
-        hash.finalize().into()
+        Some(hash.finalize().into())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify_audit_trail::hexadecimal;
 
     fn record() -> StoredRecord {
         StoredRecord {
@@ -84,14 +101,17 @@ mod tests {
             reason: None,
             source: None,
             request_id: None,
+            resource_type: None,
+            resource_id: None,
+            hash_version: 2,
             hash: vec![],
         }
     }
 
     #[test]
     fn whatever_a_record_says_is_in_its_hash() {
-        let as_it_is = record().hash_behind(&BEGINNING);
-        let changes: [fn(&mut StoredRecord); 14] = [
+        let as_it_is = record().hash_behind(&BEGINNING).unwrap();
+        let changes: [fn(&mut StoredRecord); 17] = [
             |record| record.chain = 4,
             |record| record.sequence = 8,
             |record| record.id = Uuid::from_u128(2),
@@ -106,13 +126,56 @@ mod tests {
             |record| record.reason = Some(String::new()),
             |record| record.source = Some("127.0.0.1".to_owned()),
             |record| record.request_id = Some("-".to_owned()),
+            |record| record.resource_type = Some("INVOICE".to_owned()),
+            |record| record.resource_id = Some(Uuid::nil()),
+            |record| record.hash_version = 1,
         ];
         for (index, change) in changes.into_iter().enumerate() {
             let mut other = record();
             change(&mut other);
-            assert_ne!(other.hash_behind(&BEGINNING), as_it_is, "change {index}");
+            let otherwise = other.hash_behind(&BEGINNING).unwrap();
+            assert_ne!(otherwise, as_it_is, "change {index}");
         }
-        assert_ne!(record().hash_behind(&as_it_is), as_it_is);
+        assert_ne!(record().hash_behind(&as_it_is).unwrap(), as_it_is);
+    }
+
+    #[test]
+    fn a_hash_is_what_its_version_has_always_made_of_the_record() {
+        for (hash_version, hash) in [
+            (
+                1,
+                "1b14c1dcb7d2e866a477c9a7fe852651330bfe1320acc634169f632d7bb859a5",
+            ),
+            (
+                2,
+                "acd15ba9e32beca2dbd2613ed623aebf90a4309a6ecb739cbd08c40a36d1416f",
+            ),
+        ] {
+            let record = StoredRecord {
+                hash_version,
+                ..record()
+            };
+            let made = record.hash_behind(&BEGINNING).unwrap();
+            assert_eq!(hexadecimal(&made), hash, "{hash_version}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_hash_for_what_the_version_does_not_cover() {
+        let changes: [fn(&mut StoredRecord); 4] = [
+            |record| record.resource_type = Some("INVOICE".to_owned()),
+            |record| record.resource_id = Some(Uuid::nil()),
+            |record| record.hash_version = 0,
+            |record| record.hash_version = 3,
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let mut record = StoredRecord {
+                hash_version: 1,
+                ..record()
+            };
+            change(&mut record);
+            assert_eq!(record.hash_behind(&BEGINNING), None, "change {index}");
+        }
     }
 
     #[test]
@@ -121,7 +184,7 @@ mod tests {
             let mut record = record();
             record.reason = Some(reason.to_owned());
             record.source = Some(source.to_owned());
-            record.hash_behind(&BEGINNING)
+            record.hash_behind(&BEGINNING).unwrap()
         };
         assert_ne!(with("ab", "c"), with("a", "bc"));
         assert_ne!(with("a1:b", ""), with("a", "1:b"));

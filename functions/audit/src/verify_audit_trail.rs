@@ -370,7 +370,8 @@ async fn page_behind(
     sqlx::query_as!(
         StoredRecord,
         "SELECT chain, sequence, id, occurred_at, actor_id, actor_role, action, outcome, problem,
-                patient_ids, account_id, reason, source, request_id, hash
+                patient_ids, account_id, reason, source, request_id, resource_type, resource_id,
+                hash_version, hash
          FROM audit.record
          WHERE chain = $1 AND sequence > $2 AND sequence <= $3
          ORDER BY sequence
@@ -455,7 +456,10 @@ impl Reading {
         if sequence != last + 1 {
             // What stood before this one is not known; whatever is said of it is about them.
             self.fault(chain, sequence - 1, What::Missing);
-        } else if record.hash_behind(previous) != *record.hash {
+        } else if record
+            .hash_behind(previous)
+            .is_none_or(|hash| hash != *record.hash)
+        {
             self.fault(chain, sequence, What::Changed);
         }
     }
@@ -491,7 +495,7 @@ async fn note_verified(
     Ok(())
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut digits, byte| {
         let _ = write!(digits, "{byte:02x}");
         digits

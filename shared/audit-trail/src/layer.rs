@@ -115,7 +115,7 @@ async fn named(about: About, parts: &mut Parts) -> Option<Subject<'static>> {
     let id = match about {
         About::Nobody => None,
         About::PatientInQuery => id_in_query(&parts.uri, "patientId"),
-        About::PatientInPath | About::AccountInPath => {
+        About::PatientInPath | About::AccountInPath | About::ResourceInPath(_) => {
             let path = RawPathParams::from_request_parts(parts, &()).await.ok()?;
             let (_, id) = path.iter().find(|(name, _)| *name == "id")?;
             id.parse().ok().map(|Id(id)| id)

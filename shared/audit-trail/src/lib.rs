@@ -1,5 +1,5 @@
-//! The audit trail: who did what, to which patient or account, when, from where, and
-//! whether it was allowed.
+//! The audit trail: who did what, to which patient, account or other [`Resource`], when, from
+//! where, and whether it was allowed.
 //!
 //! [`layer`] goes around a route, and says which [`Action`] it is. The handler takes the
 //! [`Trail`] of its request, and writes to it in the transaction of its change, or after
@@ -14,6 +14,7 @@ mod about;
 mod action;
 mod layer;
 mod record;
+mod resource;
 mod subject;
 mod trail;
 
@@ -21,5 +22,6 @@ pub use about::About;
 pub use action::{Action, UnknownAction};
 pub use layer::layer;
 pub use record::{OfNobody, Outcome, Record, UnknownOutcome};
+pub use resource::{Resource, ResourceType, UnknownResourceType};
 pub use subject::Subject;
 pub use trail::Trail;

@@ -73,7 +73,7 @@ pub struct Record<'a> {
     /// Why it did not succeed, such as `not-found`: the name of the problem that the client
     /// was told.
     pub problem: Option<&'a str>,
-    /// Whose data it was.
+    /// Whose data it was, and which.
     pub subject: Subject<'a>,
     /// What the actor has said why, where they have to.
     pub reason: Option<&'a str>,
@@ -106,21 +106,31 @@ impl Record<'_> {
         database: impl PgExecutor<'_>,
         of_nobody: OfNobody<'_>,
     ) -> Result<bool, sqlx::Error> {
-        sqlx::query_scalar(
-            "SELECT audit.append_refusal_of_nobody($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(self.id)
-        .bind(self.action.name())
-        .bind(self.problem)
-        .bind(self.subject.patients())
-        .bind(self.subject.account())
-        .bind(self.source)
-        .bind(self.request_id)
-        .bind(of_nobody.requested_at)
-        .bind(of_nobody.network)
-        .bind(of_nobody.at_most)
-        .fetch_one(database)
-        .await
+        let resource = self.subject.resource();
+        let statement = match resource {
+            None => {
+                "SELECT audit.append_refusal_of_nobody($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+            }
+            Some(_) => {
+                "SELECT audit.append_refusal_of_nobody($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+                                                       $11, $12)"
+            }
+        };
+        let mut query = sqlx::query_scalar(statement)
+            .bind(self.id)
+            .bind(self.action.name())
+            .bind(self.problem)
+            .bind(self.subject.patients())
+            .bind(self.subject.account())
+            .bind(self.source)
+            .bind(self.request_id)
+            .bind(of_nobody.requested_at)
+            .bind(of_nobody.network)
+            .bind(of_nobody.at_most);
+        if let Some(resource) = resource {
+            query = query.bind(resource.kind.name()).bind(resource.id);
+        }
+        query.fetch_one(database).await
     }
 
     /// Appends the record to the trail: with everything else in the transaction, if it is one.
@@ -128,7 +138,14 @@ impl Record<'_> {
     /// # Errors
     /// If the database does not take it.
     pub async fn append(&self, database: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT audit.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+        let resource = self.subject.resource();
+        let statement = match resource {
+            None => "SELECT audit.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            Some(_) => {
+                "SELECT audit.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+            }
+        };
+        let mut query = sqlx::query(statement)
             .bind(self.id)
             .bind(self.actor.map(|(user, _)| user))
             .bind(self.actor.map(|(_, role)| role.name()))
@@ -139,9 +156,11 @@ impl Record<'_> {
             .bind(self.subject.account())
             .bind(self.reason)
             .bind(self.source)
-            .bind(self.request_id)
-            .execute(database)
-            .await?;
+            .bind(self.request_id);
+        if let Some(resource) = resource {
+            query = query.bind(resource.kind.name()).bind(resource.id);
+        }
+        query.execute(database).await?;
         Ok(())
     }
 }

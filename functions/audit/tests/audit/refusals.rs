@@ -3,6 +3,7 @@
 use std::{io::Write as _, time::Duration};
 
 use audit::record_refusals::{Bound, Event, RecordError, Report, record_refusals};
+use audit_trail::{OfNobody, Outcome, Record, Resource, Subject};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use futures::future::join_all;
@@ -430,4 +431,31 @@ async fn the_sample_event_leaves_its_records(database: PgPool) {
     let records = records(&database).await;
     assert_eq!(records[0]["problem"], "forbidden");
     assert_eq!(records[1]["problem"], "unauthorized");
+}
+
+/// As the gateway refuses what names a resource in its path.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_refusal_of_nobody_may_be_about_a_resource(database: PgPool) {
+    let bill = Uuid::now_v7();
+    let of_nobody = OfNobody {
+        requested_at: chrono::Utc::now(),
+        network: "203.0.113.7",
+        at_most: 1,
+    };
+    for on_record in [true, false] {
+        let refusal = Record {
+            actor: None,
+            outcome: Outcome::Refused,
+            subject: Subject::Resource(Resource::billing_account(bill)),
+            ..crate::record(PATIENT)
+        };
+        let alone = refusal.append_or_count(&database, of_nobody).await.unwrap();
+        assert_eq!(alone, on_record);
+    }
+    let about: Vec<(String, Uuid)> =
+        sqlx::query_as("SELECT resource_type, resource_id FROM audit.record")
+            .fetch_all(&database)
+            .await
+            .unwrap();
+    assert_eq!(about, [("BILLING_ACCOUNT".to_owned(), bill)]);
 }

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use audit::verify_audit_trail::{End, Fault, Verification, Verified, What, verify_audit_trail};
-use audit_trail::{Outcome, Record, Subject};
-use sqlx::{Executor as _, PgPool};
+use audit_trail::{Outcome, Record, Resource, Subject};
+use schemas::Service;
+use sqlx::{AssertSqlSafe, Executor as _, PgPool, migrate::Migrator};
 use uuid::Uuid;
 
-use crate::{append, record};
+use crate::{SCHEMAS, append, record};
 
 async fn verify(database: &PgPool) -> Verified {
     verify_again(database, Verification::default()).await
@@ -75,10 +76,21 @@ async fn what_was_appended_is_intact(database: PgPool) {
         },
     )
     .await;
+    let resource = Resource::billing_account(Uuid::max());
+    for subject in [
+        Subject::Resource(resource),
+        Subject::ResourceOfPatient(resource, Uuid::nil()),
+    ] {
+        let about_resource = Record {
+            subject,
+            ..record(Uuid::nil())
+        };
+        append(&database, about_resource).await;
+    }
 
     let verified = verify(&database).await;
     assert!(verified.intact, "{:?}", verified.faults);
-    assert_eq!(verified.records, 8);
+    assert_eq!(verified.records, 10);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -113,7 +125,8 @@ async fn a_record_that_was_slipped_in_shows(database: PgPool) {
     five(&database).await;
     let statement = "INSERT INTO audit.record
          SELECT chain, sequence + 1, gen_random_uuid(), occurred_at, actor_id, actor_role, action,
-                outcome, problem, patient_ids, account_id, reason, source, request_id, hash
+                outcome, problem, patient_ids, account_id, reason, source, request_id, hash,
+                resource_type, resource_id, hash_version
          FROM audit.record WHERE sequence = 5";
     tamper(&database, statement).await;
     let verified = verify(&database).await;
@@ -265,4 +278,173 @@ async fn what_is_undone_leaves_no_gap(database: PgPool) {
     assert_eq!(verified.records, 40);
     let chains = verified.ends.iter().filter(|end| end.sequence > 0).count();
     assert!(chains > 1, "all waited for one chain");
+}
+
+/// The migration that gave records a resource, and their hashes a version.
+const RESOURCES: i64 = 6;
+
+/// The schema as it was before that.
+fn before_resources() -> Migrator {
+    let mut migrations = Service::Audit
+        .migrations()
+        .iter()
+        .cloned()
+        .collect::<Vec<_>>();
+    migrations.retain(|migration| migration.version < RESOURCES);
+    Migrator::with_migrations(migrations)
+}
+
+async fn versions(database: &PgPool) -> Vec<i16> {
+    sqlx::query_scalar("SELECT hash_version FROM audit.record ORDER BY sequence")
+        .fetch_all(database)
+        .await
+        .unwrap()
+}
+
+/// Two records of the first version, and behind them one of a billing account and one that a
+/// function deployed before the migration has written.
+async fn of_both_versions(database: &PgPool) {
+    before_resources().run(database).await.unwrap();
+    for number in 0..2 {
+        // What is deployed now has to do with the schema of before, too.
+        append(database, record(Uuid::from_u128(number))).await;
+    }
+    SCHEMAS.run(database).await.unwrap();
+    let resource = Resource::billing_account(Uuid::from_u128(7));
+    let about_resource = Record {
+        subject: Subject::ResourceOfPatient(resource, Uuid::nil()),
+        ..record(Uuid::nil())
+    };
+    append(database, about_resource).await;
+    let as_before = "SELECT audit.append(gen_random_uuid(), NULL, NULL, 'LOG_IN', 'REFUSED',
+        'unauthorized', '{}', NULL, NULL, '127.0.0.1', 'a request')";
+    database.execute(as_before).await.unwrap();
+}
+
+#[sqlx::test(migrations = false)]
+async fn records_of_both_versions_are_intact(database: PgPool) {
+    of_both_versions(&database).await;
+    assert_eq!(versions(&database).await, [1, 1, 2, 2]);
+    let verified = verify(&database).await;
+    assert!(verified.intact, "{:?}", verified.faults);
+    assert_eq!(verified.records, 4);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_changed_resource_or_version_shows(database: PgPool) {
+    of_both_versions(&database).await;
+    let constraints = "ALTER TABLE audit.record DROP CONSTRAINT record_resource_whole,
+        DROP CONSTRAINT record_resource_hashed, DROP CONSTRAINT record_hash_version_known";
+    database.execute(constraints).await.unwrap();
+    let trigger = "ALTER TABLE audit.record DISABLE TRIGGER ALL";
+    database.execute(trigger).await.unwrap();
+    for (sequence, change) in [
+        (1, "hash_version = 2"),
+        (1, "hash_version = 3"),
+        (1, "resource_type = 'BILLING_ACCOUNT'"),
+        (1, "resource_id = gen_random_uuid()"),
+        (
+            2,
+            "resource_type = 'BILLING_ACCOUNT', resource_id = gen_random_uuid()",
+        ),
+        (
+            2,
+            "hash_version = 2, resource_type = 'INVOICE', resource_id = gen_random_uuid()",
+        ),
+        (3, "hash_version = 1"),
+        (
+            3,
+            "hash_version = 1, resource_type = NULL, resource_id = NULL",
+        ),
+        (3, "hash_version = 0"),
+        (3, "resource_type = 'INVOICE'"),
+        (3, "resource_id = gen_random_uuid()"),
+        (3, "resource_type = NULL, resource_id = NULL"),
+        (4, "hash_version = 1"),
+        (
+            4,
+            "resource_type = 'BILLING_ACCOUNT', resource_id = gen_random_uuid()",
+        ),
+    ] {
+        let mut transaction = database.begin().await.unwrap();
+        let was: (i16, Option<String>, Option<Uuid>) = sqlx::query_as(
+            "SELECT hash_version, resource_type, resource_id FROM audit.record WHERE sequence = $1",
+        )
+        .bind(sequence)
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+        let update = format!("UPDATE audit.record SET {change} WHERE sequence = {sequence}");
+        transaction.execute(AssertSqlSafe(update)).await.unwrap();
+        transaction.commit().await.unwrap();
+        let found = verify_again(&database, Verification::of_everything()).await;
+        assert_eq!(found.faults, [fault(sequence, What::Changed)], "{change}");
+
+        sqlx::query(
+            "UPDATE audit.record SET hash_version = $2, resource_type = $3, resource_id = $4
+             WHERE sequence = $1",
+        )
+        .bind(sequence)
+        .bind(was.0)
+        .bind(was.1)
+        .bind(was.2)
+        .execute(&database)
+        .await
+        .unwrap();
+    }
+    let found = verify_again(&database, Verification::of_everything()).await;
+    assert!(found.intact, "as it was: {:?}", found.faults);
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_is_being_written_during_the_migration_stays_intact(database: PgPool) {
+    before_resources().run(&database).await.unwrap();
+    append(&database, record(Uuid::nil())).await;
+    let mut migrating = database.begin().await.unwrap();
+    let migrations = Service::Audit.migrations();
+    let resources = migrations.iter().find(|one| one.version == RESOURCES);
+    let statements = resources.unwrap().sql.clone();
+    migrating.execute(sqlx::raw_sql(statements)).await.unwrap();
+    let append = {
+        let database = database.clone();
+        tokio::spawn(async move { append(&database, record(Uuid::nil())).await })
+    };
+    while !is_somebody_waiting(&database).await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    migrating.commit().await.unwrap();
+    append.await.unwrap();
+    self::append(&database, record(Uuid::nil())).await;
+    assert_eq!(versions(&database).await, [1, 1, 2]);
+    let verified = verify(&database).await;
+    assert!(verified.intact, "{:?}", verified.faults);
+}
+
+async fn is_somebody_waiting(database: &PgPool) -> bool {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock')",
+    )
+    .fetch_one(database)
+    .await
+    .unwrap()
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn half_a_resource_is_no_resource(database: PgPool) {
+    for half in [
+        "'BILLING_ACCOUNT', NULL",
+        "NULL, gen_random_uuid()",
+        "'a bill', gen_random_uuid()",
+    ] {
+        let statement = format!(
+            "SELECT audit.append(gen_random_uuid(), NULL, NULL, 'LOG_IN', 'REFUSED', NULL, '{{}}',
+                 NULL, NULL, NULL, NULL, {half})"
+        );
+        let refused = database
+            .execute(AssertSqlSafe(statement))
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains("record_resource"), "{refused}");
+    }
 }

@@ -16,6 +16,19 @@ use super::scram;
 /// Services whose rows the application reads and writes.
 const READ_AND_WRITTEN: [&str; 3] = ["auth", "billing", "patients"];
 
+/// What the application may call to write to the audit trail. Some have several signatures, one of
+/// which deployed functions may still call.
+const FUNCTIONS_OF_AUDIT_TRAIL: [&str; 6] = [
+    "audit.append(uuid, uuid, text, text, text, text, uuid[], uuid, text, text, text)",
+    "audit.append(uuid, uuid, text, text, text, text, uuid[], uuid, text, text, text, text, uuid)",
+    "audit.append_refusal_of_nobody(uuid, text, text, uuid[], uuid, text, text, timestamptz, text,
+         integer)",
+    "audit.append_refusal_of_nobody(uuid, text, text, uuid[], uuid, text, text, timestamptz, text,
+         integer, text, uuid)",
+    "audit.append_refusal_counts()",
+    "audit.note_verified(smallint, bigint, bytea)",
+];
+
 /// How long a statement of the application may take, how long it may wait for a lock, how
 /// long a transaction may stand still whose process was frozen or is gone, and after how long
 /// it is noticed that nobody waits for a statement any more: one that waits for a lock would
@@ -261,8 +274,8 @@ fn grants(role: &str, database: &str, has_public: bool) -> String {
          REVOKE ALL ON ALL ROUTINES IN SCHEMA audit FROM PUBLIC, {role};
          GRANT USAGE ON SCHEMA audit TO {role};
          GRANT SELECT ON audit.record, audit.chain, audit.verified_end TO {role};
-         GRANT EXECUTE ON FUNCTION audit.append, audit.append_refusal_of_nobody,
-             audit.append_refusal_counts, audit.note_verified TO {role};"
+         GRANT EXECUTE ON FUNCTION {} TO {role};",
+        FUNCTIONS_OF_AUDIT_TRAIL.join(", "),
     ));
     statements.concat()
 }

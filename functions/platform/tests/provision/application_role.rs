@@ -144,8 +144,20 @@ async fn is_done(connection: &mut PgConnection, statement: &str) {
 const APPEND: &str = "SELECT audit.append(gen_random_uuid(), NULL, NULL, 'LOG_IN', 'REFUSED',
     'unauthorized', '{}', NULL, NULL, '127.0.0.1', 'a request')";
 
+const APPEND_ABOUT_RESOURCE: &str = "SELECT audit.append(gen_random_uuid(), NULL, NULL,
+    'READ_BILLING_ACCOUNT', 'SUCCEEDED', NULL, '{}', NULL, NULL, '127.0.0.1', 'a request',
+    'BILLING_ACCOUNT', gen_random_uuid())";
+
+const APPEND_REFUSAL: &str = "SELECT audit.append_refusal_of_nobody(gen_random_uuid(),
+    'READ_BILLING_ACCOUNT', 'unauthorized', '{}', NULL, '127.0.0.1', 'a request', now(),
+    '127.0.0.1', 20)";
+
+const APPEND_REFUSAL_ABOUT_RESOURCE: &str = "SELECT audit.append_refusal_of_nobody(
+    gen_random_uuid(), 'READ_BILLING_ACCOUNT', 'unauthorized', '{}', NULL, '127.0.0.1',
+    'a request', now(), '127.0.0.1', 20, 'BILLING_ACCOUNT', gen_random_uuid())";
+
 /// What would alter the audit trail or a schema, or prepare that.
-const FORBIDDEN: [&str; 39] = [
+const FORBIDDEN: [&str; 42] = [
     "INSERT INTO audit.record SELECT * FROM audit.record",
     "INSERT INTO audit.record (chain, sequence, id, occurred_at, action, outcome, patient_ids, hash)
      VALUES (0, 1000, gen_random_uuid(), now(), 'LOG_IN', 'FAILED', '{}', '')",
@@ -173,7 +185,11 @@ const FORBIDDEN: [&str; 39] = [
     "ALTER SCHEMA audit RENAME TO other",
     "CREATE OR REPLACE FUNCTION audit.append(uuid, uuid, text, text, text, text, uuid[], uuid, text, text, text)
      RETURNS void LANGUAGE sql AS ''",
-    "ALTER FUNCTION audit.append SECURITY INVOKER",
+    "CREATE OR REPLACE FUNCTION audit.append(uuid, uuid, text, text, text, text, uuid[], uuid, text, text, text, text, uuid)
+     RETURNS void LANGUAGE sql AS ''",
+    "ALTER FUNCTION audit.append(uuid, uuid, text, text, text, text, uuid[], uuid, text, text, text) SECURITY INVOKER",
+    "ALTER FUNCTION audit.append(uuid, uuid, text, text, text, text, uuid[], uuid, text, text, text, text, uuid) SECURITY INVOKER",
+    "UPDATE audit.record SET hash_version = 1, resource_type = NULL, resource_id = NULL",
     "DROP FUNCTION audit.refuse_change CASCADE",
     "SELECT audit.field('')",
     "SET session_replication_role = 'replica'",
@@ -225,6 +241,9 @@ async fn the_application_does_what_the_services_do(_: PgPoolOptions, owner: PgCo
         "SELECT FROM audit.record",
         "SELECT FROM audit.chain",
         APPEND,
+        APPEND_ABOUT_RESOURCE,
+        APPEND_REFUSAL,
+        APPEND_REFUSAL_ABOUT_RESOURCE,
     ] {
         is_done(&mut application, statement).await;
     }

@@ -53,7 +53,8 @@ async fn assert_chained(database: &PgPool) {
                  chain::text, sequence::text, id::text,
                  (extract(epoch FROM occurred_at) * 1000000)::bigint::text,
                  actor_id::text, actor_role, action, outcome, problem,
-                 array_to_string(patient_ids, ','), account_id::text, reason, source, request_id
+                 array_to_string(patient_ids, ','), account_id::text, reason, source, request_id,
+                 resource_type, resource_id::text, hash_version::text
              ]) WITH ORDINALITY AS field (value, number)
          ) AS content (fields)
          WHERE sequence <> place OR hash <> sha256(before || convert_to(fields, 'UTF8'))",

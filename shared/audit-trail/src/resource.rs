@@ -1,0 +1,85 @@
+//! What an action is about beside people: an invoice, an appointment.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A kind of thing that has an id of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ResourceType {
+    /// The account that a patient is billed through.
+    BillingAccount,
+}
+
+/// There is no type of resource of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such type of resource")]
+pub struct UnknownResourceType;
+
+impl ResourceType {
+    /// Every type.
+    pub const ALL: [Self; 1] = [Self::BillingAccount];
+
+    /// The name in the database and the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BillingAccount => "BILLING_ACCOUNT",
+        }
+    }
+}
+
+impl fmt::Display for ResourceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ResourceType {
+    type Err = UnknownResourceType;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or(UnknownResourceType)
+    }
+}
+
+/// A thing that an action is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resource {
+    /// What it is.
+    pub kind: ResourceType,
+    /// Which one it is.
+    pub id: Uuid,
+}
+
+impl Resource {
+    /// The billing account with this id.
+    #[must_use]
+    pub const fn billing_account(id: Uuid) -> Self {
+        Self {
+            kind: ResourceType::BillingAccount,
+            id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_has_one_name_everywhere() {
+        for kind in ResourceType::ALL {
+            assert_eq!(kind.name().parse(), Ok(kind));
+            let json = format!("\"{}\"", kind.name());
+            assert_eq!(serde_json::from_str::<ResourceType>(&json).unwrap(), kind);
+        }
+        assert_eq!("DANCE".parse::<ResourceType>(), Err(UnknownResourceType));
+    }
+}

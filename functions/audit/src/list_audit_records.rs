@@ -9,7 +9,7 @@ use api::{
     Time,
     layers::{Permitted, Recorded, Repeatable},
 };
-use audit_trail::{About, Action, Outcome, Subject, Trail};
+use audit_trail::{About, Action, Outcome, ResourceType, Subject, Trail};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use identity::{Permission, Role};
@@ -45,6 +45,11 @@ pub(crate) struct Page {
     /// Whose account it was about.
     #[param(value_type = Option<Uuid>)]
     account_id: Option<Id>,
+    /// Which type of resource it was about; together with `resourceId`.
+    resource_type: Option<ResourceType>,
+    /// Which resource it was about; together with `resourceType`.
+    #[param(value_type = Option<Uuid>)]
+    resource_id: Option<Id>,
     /// What was done.
     action: Option<Action>,
     /// What came of it.
@@ -67,7 +72,7 @@ pub(crate) struct Page {
 /// What a filter goes after.
 const RECORDS: &str = "
     SELECT id, occurred_at, actor_id, actor_role, action, outcome, problem, patient_ids,
-           account_id, reason, source, request_id
+           account_id, reason, source, request_id, resource_type, resource_id
     FROM audit.record
     WHERE true";
 
@@ -101,6 +106,8 @@ pub(crate) struct AuditRecordList {
     "problem": null,
     "patientIds": ["019bc0fd-8a38-7c35-9b6c-0d2a54f3c1aa"],
     "accountId": null,
+    "resourceType": null,
+    "resourceId": null,
     "reason": "Unconscious in the emergency room, allergies unknown",
     "source": "203.0.113.7",
     "requestId": "b1f7a0c2-5a3c-4c6e-9a55-0d8f6f1f2f11"
@@ -127,6 +134,13 @@ pub(crate) struct AuditRecord {
     /// Whose account it was about.
     #[schema(required)]
     account_id: Option<Uuid>,
+    /// Of which type the resource is that it was about.
+    #[schema(required)]
+    resource_type: Option<ResourceType>,
+    /// Which resource it was about, such as a billing account. Null, as its type, where it was about
+    /// patients or accounts alone.
+    #[schema(required)]
+    resource_id: Option<Uuid>,
     /// What the actor has said why, with an emergency access.
     #[schema(required)]
     reason: Option<String>,
@@ -157,6 +171,7 @@ pub(crate) async fn list_audit_records(
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<AuditRecordList>, Problem> {
     page.must_have_a_period(clinic)?;
+    page.must_have_a_whole_resource()?;
     let rows = page.read(&database, clinic).await?;
     let names = names_of(&rows, &database).await?;
     let records: Result<Vec<_>, _> = rows.into_iter().map(|row| row.read(&names)).collect();
@@ -184,6 +199,18 @@ impl Page {
             return Err(Problem::invalid_field("from", message));
         }
         Ok(())
+    }
+
+    /// 400 for half of a resource: an id is one among those of its type, and all of a type are for
+    /// the filter of actions.
+    fn must_have_a_whole_resource(&self) -> Result<(), Problem> {
+        let (missing, given) = match (self.resource_type, self.resource_id) {
+            (Some(_), None) => ("resourceId", "resourceType"),
+            (None, Some(_)) => ("resourceType", "resourceId"),
+            (Some(_), Some(_)) | (None, None) => return Ok(()),
+        };
+        let message = format!("Must be given together with {given}");
+        Err(Problem::invalid_field(missing, message))
     }
 
     /// The page's records and one more.
@@ -251,6 +278,12 @@ impl Page {
         if let Some(Id(account)) = self.account_id {
             query.push(" AND account_id = ").push_bind(account);
         }
+        if let Some(kind) = self.resource_type {
+            query.push(" AND resource_type = ").push_bind(kind.name());
+        }
+        if let Some(Id(resource)) = self.resource_id {
+            query.push(" AND resource_id = ").push_bind(resource);
+        }
         if let Some(action) = self.action {
             query.push(" AND action = ").push_bind(action.name());
         }
@@ -315,16 +348,19 @@ struct Row {
     problem: Option<String>,
     patient_ids: Vec<Uuid>,
     account_id: Option<Uuid>,
+    resource_type: Option<String>,
+    resource_id: Option<Uuid>,
     reason: Option<String>,
     source: Option<String>,
     request_id: Option<String>,
 }
 
 impl Row {
-    /// The record; 500 for a role, an action or an outcome that there is none of.
+    /// The record; 500 for a role, an action, an outcome or a type that there is none of.
     fn read(self, names: &HashMap<Uuid, String>) -> Result<AuditRecord, Problem> {
         let name = self.actor_id.and_then(|actor| names.get(&actor));
         let role = self.actor_role.map(|role| role.parse()).transpose();
+        let kind = self.resource_type.map(|kind| kind.parse()).transpose();
         Ok(AuditRecord {
             id: self.id,
             occurred_at: self.occurred_at,
@@ -336,6 +372,8 @@ impl Row {
             problem: self.problem,
             patient_ids: self.patient_ids,
             account_id: self.account_id,
+            resource_type: kind.map_err(Problem::internal)?,
+            resource_id: self.resource_id,
             reason: self.reason,
             source: self.source,
             request_id: self.request_id,

@@ -9,7 +9,7 @@ use api::{
     PathId, Problem, ProblemDocument, State,
     layers::{Permitted, Recorded, Repeatable},
 };
-use audit_trail::{About, Action, Subject, Trail};
+use audit_trail::{About, Action, Resource, Subject, Trail};
 use axum::{Json, Router};
 use billing_client::{Account, AccountStatus, BillingClient, BillingError};
 use chrono::{DateTime, Utc};
@@ -96,8 +96,9 @@ pub(crate) async fn get_billing_account(
         .map_err(problem)?
         .ok_or_else(|| Problem::not_found("Billing account not found"))?;
 
+    let resource = Resource::billing_account(account.id);
     trail
-        .succeeded(&database, Subject::Patient(patient_id))
+        .succeeded(&database, Subject::ResourceOfPatient(resource, patient_id))
         .await?;
     Ok(Json(account.into()))
 }

@@ -31,7 +31,7 @@ const CHAINS: i64 = 16;
 
 /// Fills a chain as `audit.append` would, without looking for a free one each time. Over six years,
 /// 500 people do what the staff of a clinic do: seven of ten records are reads of one of 200,000
-/// patients; one in eight is a list of twenty patients, half of these the first twenty; one in
+/// patients or of the billing account of one; one in eight is a list of twenty patients, half of these the first twenty; one in
 /// fifty is a rejection without an actor.
 const FILL: &str = "
 CREATE FUNCTION fill(number smallint, many bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -42,6 +42,7 @@ DECLARE
     first    integer;
 BEGIN
     PERFORM setseed((number + 1) / 20.0);
+    row.hash_version := 2;
     row.chain := number;
     row.source := '203.0.113.7';
     FOR n IN 1..many LOOP
@@ -55,10 +56,17 @@ BEGIN
         row.outcome := 'SUCCEEDED';
         row.problem := NULL;
         row.account_id := NULL;
+        row.resource_type := NULL;
+        row.resource_id := NULL;
         row.request_id := row.id::text;
         row.patient_ids := ARRAY[lpad(to_hex(floor(random() * 200000)::integer), 32, '0')::uuid];
-        IF kind < 70 THEN
+        IF kind < 68 THEN
             row.action := 'READ_PATIENT';
+        ELSIF kind < 70 THEN
+            row.action := 'READ_BILLING_ACCOUNT';
+            row.resource_type := 'BILLING_ACCOUNT';
+            -- Each patient has one.
+            row.resource_id := row.patient_ids[1];
         ELSIF kind < 82 THEN
             row.action := 'LIST_PATIENTS';
             first := CASE WHEN random() < 0.5 THEN 0 ELSE floor(random() * 199980)::integer END;
@@ -92,7 +100,9 @@ BEGIN
             || audit.field(row.action) || audit.field(row.outcome) || audit.field(row.problem)
             || audit.field(array_to_string(row.patient_ids, ','))
             || audit.field(row.account_id::text) || audit.field(row.reason)
-            || audit.field(row.source) || audit.field(row.request_id), 'UTF8'));
+            || audit.field(row.source) || audit.field(row.request_id)
+            || audit.field(row.resource_type) || audit.field(row.resource_id::text)
+            || audit.field(row.hash_version::text), 'UTF8'));
         row.hash := head;
         INSERT INTO audit.record VALUES (row.*);
     END LOOP;
@@ -258,6 +268,7 @@ async fn lists(database: &PgPool) -> anyhow::Result<String> {
         ("patientId", vec![id(0), id(4711)]),
         ("actorId", vec![id(0), id(499), id(501)]),
         ("accountId", vec![id(1)]),
+        ("resourceType=BILLING_ACCOUNT&resourceId", vec![id(4711)]),
         (
             "action",
             ["READ_PATIENT", "DELETE_PATIENT", "READ_ACCOUNTS", "LOG_OUT"]

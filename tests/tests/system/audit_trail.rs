@@ -64,6 +64,18 @@ async fn an_auditor_sees_who_did_what_to_a_patient() {
     assert_eq!(record["actorRole"], "RECEPTIONIST");
     assert!(record["source"].is_string());
 
+    let of_account = records.iter().rfind(|r| r["resourceId"].is_string());
+    let of_account = of_account.unwrap();
+    assert_eq!(of_account["action"], "READ_BILLING_ACCOUNT");
+    let id = of_account["resourceId"].as_str().unwrap();
+    let of_resource = format!("resourceType=BILLING_ACCOUNT&resourceId={id}");
+    let of_account = self::records(&auditor, &of_resource).await;
+    assert!(
+        of_account
+            .iter()
+            .all(|r| r["patientIds"] == json!([patient.id]))
+    );
+
     let actor = &record["actorId"];
     let logins = format!("action=LOG_IN&actorId={}", actor.as_str().unwrap());
     let logins = self::records(&auditor, &logins).await;

@@ -1,6 +1,6 @@
 //! What an auditor is answered.
 
-use audit_trail::{Action, Outcome, Record, Subject};
+use audit_trail::{Action, Outcome, Record, Resource, Subject};
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{SecondsFormat, Utc};
@@ -66,6 +66,8 @@ async fn a_record_is_shown_as_it_was_written(database: PgPool) {
             "problem": null,
             "patientIds": [patient],
             "accountId": null,
+            "resourceType": null,
+            "resourceId": null,
             "reason": "Bewusstlos 🚑",
             "source": "203.0.113.7",
             "requestId": "a-request",
@@ -73,6 +75,29 @@ async fn a_record_is_shown_as_it_was_written(database: PgPool) {
     );
     let own = get(&database, "?action=READ_AUDIT_TRAIL").await;
     assert_eq!(ids(&own).len(), 1, "who looks is on record too");
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_record_shows_which_resource_it_was_about(database: PgPool) {
+    let [patient, bill] = [Uuid::now_v7(), Uuid::now_v7()];
+    let resource = Resource::billing_account(bill);
+    for (subject, patients) in [
+        (Subject::ResourceOfPatient(resource, patient), vec![patient]),
+        (Subject::Resource(resource), vec![]),
+    ] {
+        let written = Record {
+            subject,
+            ..record(patient)
+        };
+        append(&database, written).await;
+        let page = get(&database, "?action=READ_PATIENT&limit=1").await;
+        let shown = &page["records"][0];
+        assert_eq!(shown["id"], json!(written.id));
+        assert_eq!(shown["patientIds"], json!(patients));
+        assert_eq!(shown["accountId"], json!(null));
+        assert_eq!(shown["resourceType"], json!("BILLING_ACCOUNT"));
+        assert_eq!(shown["resourceId"], json!(bill));
+    }
 }
 
 /// The accounts with these ids; a name is what theirs is called.
@@ -131,13 +156,25 @@ async fn a_filter_leaves_out_what_does_not_fit(database: PgPool) {
         subject: Subject::Account(account),
         ..record(patient)
     };
-    for record in [of_patient, of_list, of_account] {
+    let [bill, refused_bill] = [Uuid::now_v7(), Uuid::now_v7()];
+    let of_bill = Record {
+        action: Action::ReadBillingAccount,
+        subject: Subject::ResourceOfPatient(Resource::billing_account(bill), patient),
+        ..record(patient)
+    };
+    let of_refused_bill = Record {
+        outcome: Outcome::Refused,
+        subject: Subject::Resource(Resource::billing_account(refused_bill)),
+        ..record(patient)
+    };
+    let of_resource = |id: Uuid| format!("?resourceType=BILLING_ACCOUNT&resourceId={id}");
+    for record in [of_patient, of_list, of_account, of_bill, of_refused_bill] {
         append(&database, record).await;
     }
     for (query, expected) in [
         (
             format!("?patientId={patient}"),
-            vec![of_list.id, of_patient.id],
+            vec![of_bill.id, of_list.id, of_patient.id],
         ),
         (
             format!(
@@ -148,7 +185,24 @@ async fn a_filter_leaves_out_what_does_not_fit(database: PgPool) {
         ),
         (format!("?actorId={account}"), vec![of_account.id]),
         (format!("?accountId={account}"), vec![of_account.id]),
-        ("?outcome=REFUSED".to_owned(), vec![of_account.id]),
+        (of_resource(bill), vec![of_bill.id]),
+        (
+            format!(
+                "{}&patientId={patient}&outcome=SUCCEEDED",
+                of_resource(bill)
+            ),
+            vec![of_bill.id],
+        ),
+        (of_resource(refused_bill), vec![of_refused_bill.id]),
+        (
+            format!("{}&outcome=SUCCEEDED", of_resource(refused_bill)),
+            vec![],
+        ),
+        (of_resource(patient), vec![]),
+        (
+            "?outcome=REFUSED".to_owned(),
+            vec![of_refused_bill.id, of_account.id],
+        ),
         (format!("?patientId={}", Uuid::nil()), vec![]),
         ("?to=2020-01-01T00:00:00Z".to_owned(), vec![]),
         ("?from=2999-01-01T00:00:00Z".to_owned(), vec![]),
@@ -227,6 +281,7 @@ async fn it_is_for_auditors_and_administrators(database: PgPool) {
         "?patientId=42",
         "?action=DANCE",
         "?outcome=succeeded",
+        "?resourceType=DANCE&resourceId=00000000-0000-0000-0000-000000000001",
         "?from=yesterday",
         "?limit=101",
         "?cursor=bm9uZQ",
@@ -280,6 +335,16 @@ async fn a_wrong_parameter_is_named_and_nothing_is_a_fault_of_ours(database: PgP
         (format!("actorId=%7B{id}%7D"), "actorId"),
         (format!("accountId={}", id.simple()), "accountId"),
         ("action=DANCE".to_owned(), "action"),
+        (
+            format!("resourceType=DANCE&resourceId={id}"),
+            "resourceType",
+        ),
+        (
+            "resourceType=BILLING_ACCOUNT&resourceId=42".to_owned(),
+            "resourceId",
+        ),
+        ("resourceType=BILLING_ACCOUNT".to_owned(), "resourceId"),
+        (format!("resourceId={id}"), "resourceType"),
         ("limit=0".to_owned(), "limit"),
         ("from=2026-01-02&to=2026-01-01".to_owned(), "from"),
         (

@@ -23,11 +23,12 @@ const FACTOR: i64 = 40;
 
 /// Ten people who read patients all day; the first of them has changed a few as well. A few
 /// refusals, most of them of nobody. Who reads, reads the lists, too. Patients are 1,500, and those
-/// two.
+/// two. One record in ten is about a resource, and one of these in a hundred about the same one.
 const SEED: &str = "
     INSERT INTO audit.record
         (chain, sequence, id, occurred_at, actor_id, actor_role, action, outcome, problem,
-         patient_ids, account_id, reason, source, request_id, hash)
+         patient_ids, account_id, reason, source, request_id, hash, resource_type, resource_id,
+         hash_version)
     SELECT 0, n, gen_random_uuid(), timestamptz '2026-01-01' + n * interval '1 minute',
         CASE WHEN n % 50 <> 0 OR n % 5000 = 0
             THEN lpad(to_hex(n % 10), 32, '0')::uuid END,
@@ -44,7 +45,11 @@ const SEED: &str = "
                  lpad(to_hex(x'1000'::integer + n % 1500), 32, '0')::uuid]
              ELSE ARRAY[lpad(to_hex(x'1000'::integer + n % 1500), 32, '0')::uuid] END,
         CASE WHEN n % 1000 = 0 THEN lpad('c', 32, '0')::uuid END,
-        NULL, '203.0.113.7', 'r', ''
+        NULL, '203.0.113.7', 'r', '',
+        CASE WHEN n % 10 = 3 THEN 'BILLING_ACCOUNT' END,
+        CASE WHEN n % 1000 = 3 THEN lpad('b', 32, '0')::uuid
+             WHEN n % 10 = 3 THEN gen_random_uuid() END,
+        2
     FROM generate_series(1, $1) AS n";
 
 /// How many records were read so far, in whatever way. One connection: what it has not told yet,
@@ -101,6 +106,10 @@ async fn no_filter_reads_far_more_than_it_answers(database: PgPool) {
         ("patientId", vec![PAST_PATIENT.to_string()]),
         ("actorId", vec![id(0), id(1), id(99)]),
         ("accountId", vec![id(12)]),
+        (
+            "resourceType=BILLING_ACCOUNT&resourceId",
+            vec![id(11), id(99)],
+        ),
         (
             "action",
             [

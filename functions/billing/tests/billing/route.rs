@@ -84,6 +84,27 @@ async fn the_billing_account_is_shown_to_those_who_may_see_it(database: PgPool) 
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_audit_record_names_the_billing_account(database: PgPool) {
+    let billing = Running::start(&database).await.client();
+    let patient = Uuid::now_v7();
+    let account = billing
+        .create_account(patient, "Zoë", "zoe@clinic.example")
+        .await
+        .unwrap();
+    let request = as_caller(request(&patient.to_string()), Role::Admin);
+    let response = answer(&database, billing, request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let recorded: Vec<(String, Vec<Uuid>, String, Uuid)> =
+        sqlx::query_as("SELECT action, patient_ids, resource_type, resource_id FROM audit.record")
+            .fetch_all(&database)
+            .await
+            .unwrap();
+    let action = "READ_BILLING_ACCOUNT".to_owned();
+    let kind = "BILLING_ACCOUNT".to_owned();
+    assert_eq!(recorded, [(action, vec![patient], kind, account.id)]);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_patient_without_a_billing_account_is_404(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let request = as_caller(request(&Uuid::now_v7().to_string()), Role::Admin);

@@ -98,41 +98,13 @@ async fn seeded(database: &PgPool) -> PgPool {
     one.connect_with(options).await.unwrap()
 }
 
-#[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn no_filter_reads_far_more_than_it_answers(database: PgPool) {
-    let one = seeded(&database).await;
-    let id = |number: u128| Uuid::from_u128(number).to_string();
-    let filters = [
-        ("patientId", vec![PAST_PATIENT.to_string()]),
-        ("actorId", vec![id(0), id(1), id(99)]),
-        ("accountId", vec![id(12)]),
-        (
-            "resourceType=BILLING_ACCOUNT&resourceId",
-            vec![id(11), id(99)],
-        ),
-        (
-            "action",
-            [
-                Action::ReadPatient,
-                Action::UpdatePatient,
-                Action::ReadAccounts,
-                Action::LogIn,
-            ]
-            .map(|action| action.name().to_owned())
-            .into(),
-        ),
-        (
-            "outcome",
-            ["SUCCEEDED", "REFUSED", "FAILED"].map(str::to_owned).into(),
-        ),
-        ("from", vec!["2026-01-02".to_owned()]),
-        ("to", vec!["2026-02-09".to_owned()]),
-    ];
+/// The queries with each of these filters or without it, with each of its values.
+fn combinations(filters: &[(&str, Vec<String>)]) -> Vec<String> {
     let mut queries = vec![String::new()];
     for (name, values) in filters {
         let mut more = Vec::new();
         for query in &queries {
-            for value in &values {
+            for value in values {
                 let mut longer = query.clone();
                 write!(longer, "&{name}={value}").unwrap();
                 more.push(longer);
@@ -140,6 +112,40 @@ async fn no_filter_reads_far_more_than_it_answers(database: PgPool) {
         }
         queries.extend(more);
     }
+    queries
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn no_filter_reads_far_more_than_it_answers(database: PgPool) {
+    let one = seeded(&database).await;
+    let id = |number: u128| Uuid::from_u128(number).to_string();
+    let actions = [
+        Action::ReadPatient,
+        Action::UpdatePatient,
+        Action::ReadAccounts,
+        Action::LogIn,
+    ];
+    let action = ("action", actions.map(|action| action.name().into()).into());
+    let outcomes = ["SUCCEEDED", "REFUSED", "FAILED"].map(str::to_owned);
+    let from = ("from", vec!["2026-01-02".to_owned()]);
+    let to = ("to", vec!["2026-02-09".to_owned()]);
+    let resource = "resourceType=BILLING_ACCOUNT&resourceId";
+    let mut queries = combinations(&[
+        ("patientId", vec![PAST_PATIENT.to_string()]),
+        ("actorId", vec![id(0), id(1), id(99)]),
+        ("accountId", vec![id(12)]),
+        action.clone(),
+        ("outcome", outcomes.into()),
+        from.clone(),
+        to.clone(),
+    ]);
+    // Each request leaves a record of its own, which the following ones read past: not too many.
+    let of_resources = combinations(&[(resource, vec![id(11), id(99)]), action, from, to]);
+    queries.extend(
+        of_resources
+            .into_iter()
+            .filter(|query| query.contains(resource)),
+    );
     let mut too_many = Vec::new();
     for query in &queries {
         let before = read(&one).await;

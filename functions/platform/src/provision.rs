@@ -1,14 +1,15 @@
 //! Fills a deployment with what every service needs before its first request: the
-//! schemas, the database role of the application, the topic, the key that signs access
-//! tokens, the sender of messages.
+//! schemas, the database roles of the services, the topic, the key that signs access tokens,
+//! the sender of messages.
 //!
 //! Called after each deployment. Every step leaves what is there as it is, so calling
 //! it again, or twice at the same time, is safe.
 
-mod application_role;
 mod migrations;
 mod scram;
 mod sender;
+mod service_roles;
+mod services;
 mod signing_key;
 mod topic;
 
@@ -18,9 +19,10 @@ use anyhow::Context as _;
 use serde::Serialize;
 use store::{Table, aws_config, connect_options_of, setting};
 
-pub use application_role::{Application, ProvidedRole, provide as provide_application_role};
 pub use migrations::run as run_migrations;
 pub use sender::Sender;
+pub use service_roles::{Login, ProvidedRole, provide as provide_service_roles};
+pub use services::{SERVICES, Service};
 pub use signing_key::{
     ProvisionedKey, RotatedKey, provide as provide_signing_key, rotate as rotate_signing_key,
 };
@@ -32,8 +34,8 @@ pub use topic::{ProvisionedTopic, TopicShape, provide as provide_topic};
 pub struct Provisioned {
     /// How many migrations each service's schema has.
     pub migrations: BTreeMap<&'static str, usize>,
-    /// What the functions and the billing service log in to the database as.
-    pub application_role: ProvidedRole,
+    /// What the services log in to the database as.
+    pub service_roles: Vec<ProvidedRole>,
     /// Where patient events go.
     pub topic: ProvisionedTopic,
     /// The key that signs access tokens.
@@ -50,10 +52,10 @@ pub struct Provisioned {
 /// With the step that failed and the reason. What earlier steps provided stays; the next
 /// call goes on from there.
 pub async fn provision() -> anyhow::Result<Provisioned> {
-    let application = Application::from_url(&setting("DATABASE_URL")?)?;
+    let logins = Login::all_from_env()?;
     let owner = connect_options_of("DATABASE_OWNER_URL", "provision")?;
     let migrations = migrations::run(&owner).await?;
-    let application_role = application_role::provide(&owner, &application).await?;
+    let service_roles = service_roles::provide(&owner, &logins).await?;
 
     let brokers = setting("KAFKA_BOOTSTRAP_SERVERS")?;
     let topic = topic::provide(&brokers, TopicShape::from_env()?).await?;
@@ -74,7 +76,7 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
 
     Ok(Provisioned {
         migrations,
-        application_role,
+        service_roles,
         topic,
         signing_key,
         sender,

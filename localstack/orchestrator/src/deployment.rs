@@ -23,6 +23,7 @@ use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
 use crate::service::Service;
 use crate::services::localstack;
+use crate::services::postgres::service_roles::password_of_parameter;
 use crate::settings::Settings;
 use crate::template::{Function, Template};
 use crate::tool::Tool;
@@ -54,26 +55,28 @@ pub struct Deployment<'a> {
     template: String,
     /// The template without the code, for only the code may change by itself.
     frame: String,
-    parameters: Vec<(&'static str, String)>,
+    parameters: Vec<(String, String)>,
 }
 
 impl<'a> Deployment<'a> {
     /// Takes the template with the code where it has been built.
-    #[must_use]
+    ///
+    /// # Errors
+    /// If a secret of the stack cannot be read or made.
     pub fn new(
         settings: &'a Settings,
         endpoints: &'a Endpoints,
         template: &Template,
         functions: &'a [Function],
         built: &'a Built,
-    ) -> Self {
+    ) -> Result<Self> {
         let delivery = if settings.starts(Service::Localstack) {
             Delivery::InPlace
         } else {
             Delivery::Uploaded
         };
         let location = |binary: &str| Some(delivery.code_uri(&built.functions.get(binary)?.folder));
-        Self {
+        Ok(Self {
             settings,
             endpoints,
             functions,
@@ -81,8 +84,8 @@ impl<'a> Deployment<'a> {
             delivery,
             template: template.deployable(&settings.repository, location),
             frame: template.deployable(&settings.repository, |_| None),
-            parameters: parameters(template, endpoints, settings),
-        }
+            parameters: parameters(template, endpoints, settings)?,
+        })
     }
 
     /// What LocalStack has of an earlier template, if it has one.
@@ -262,7 +265,7 @@ fn parameters(
     template: &Template,
     endpoints: &Endpoints,
     settings: &Settings,
-) -> Vec<(&'static str, String)> {
+) -> Result<Vec<(String, String)>> {
     let architecture = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         other => other,
@@ -272,8 +275,9 @@ fn parameters(
         ("Architecture", architecture.to_owned()),
         ("BillingToken", endpoints.billing_token.clone()),
         ("BillingUrl", endpoints.billing_url.clone()),
+        ("DatabaseAddress", endpoints.service_roles.address.clone()),
         ("DatabaseOwnerUrl", endpoints.database_url.clone()),
-        ("DatabaseUrl", endpoints.application_database_url.clone()),
+        ("DatabaseRolePrefix", endpoints.service_roles.prefix.clone()),
         ("Environment", "local".to_owned()),
         (
             "KafkaBootstrapServers",
@@ -283,10 +287,16 @@ fn parameters(
         // Nobody's: LocalStack sends no mail.
         ("NotificationsSender", "clinic@clinic.example".to_owned()),
     ];
-    known
-        .into_iter()
-        .filter(|(name, _)| template.has_parameter(name))
-        .collect()
+    let known = BTreeMap::from(known);
+    let mut wanted = Vec::new();
+    for parameter in template.parameters() {
+        let value = match known.get(parameter) {
+            Some(value) => Some(value.clone()),
+            None => password_of_parameter(settings, parameter)?,
+        };
+        wanted.extend(value.map(|value| (parameter.to_owned(), value)));
+    }
+    Ok(wanted)
 }
 
 #[cfg(test)]

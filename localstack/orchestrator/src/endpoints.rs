@@ -1,11 +1,13 @@
 //! Where the parts of a stack are.
 
+use crate::services::postgres::service_roles::ServiceRoles;
+
 /// Where the parts of the stack are, whoever started them.
 pub struct Endpoints {
     /// The database, as the role that owns it, with its password.
     pub database_url: String,
-    /// The same database, as the role that the functions and the billing service have.
-    pub application_database_url: String,
+    /// The same database for the services.
+    pub service_roles: ServiceRoles,
     /// The brokers, separated by commas.
     pub kafka_bootstrap_servers: String,
     /// The gRPC service.

@@ -18,6 +18,9 @@ use local_stack::stack_file::StackFile;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde::Deserialize;
 
+/// The hidden subcommand with which cargo-lambda runs functions.
+pub(crate) const RUN_FUNCTION: &str = "run-function";
+
 const POLL: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -45,9 +48,11 @@ pub(crate) fn command(
     let mut linkers = tools.iter().map(|folder| folder.join(ZIG));
     let linker = linkers.find(|program| program.is_file());
     let mut command = Command::new(program);
+    command.args(arguments);
+    if !runs_functions {
+        command.envs(settings_of_functions(stack)?);
+    }
     command
-        .args(arguments)
-        .envs(function_settings(stack)?)
         .envs(stack.environment(settings))
         // Queries are checked against what is committed, whatever the database is like.
         .env("SQLX_OFFLINE", "true")
@@ -62,18 +67,56 @@ pub(crate) fn command(
         command.env(ZIG_PATH, linker);
     }
     if runs_functions {
-        command.env("DATABASE_URL", &stack.application_database_url);
+        // Each has a role of its own in the database, which the runner knows.
+        command.env_remove("DATABASE_URL").env(
+            runner_setting()?,
+            format!("{} {RUN_FUNCTION}", env::current_exe()?.display()),
+        );
     }
     without_traces_of_cargo_run(&mut command);
     Ok(command)
 }
 
-/// Whether the command is cargo-lambda: functions have the same database role wherever they
-/// run. Everything else has the one that may make databases, as tests do.
+/// Whether the command is cargo-lambda: each function has the settings that it is deployed with,
+/// its own database role included. Everything else has those of all functions, and the database
+/// role that may make databases, as tests need it.
 fn runs_functions(program: &OsStr, arguments: &[OsString]) -> bool {
     let name = Path::new(program).file_name().unwrap_or_default();
     name == "cargo-lambda"
         || name == "cargo" && arguments.iter().any(|argument| argument == "lambda")
+}
+
+/// The setting with which cargo has a program of its own run what it has built.
+fn runner_setting() -> Result<String> {
+    let rustc = Command::new("rustc")
+        .arg("-vV")
+        .output()
+        .context("cannot run rustc")?;
+    let said = String::from_utf8_lossy(&rustc.stdout);
+    let host = said
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc does not say which machine it compiles for")?;
+    let host = host.replace('-', "_").to_ascii_uppercase();
+    Ok(format!("CARGO_TARGET_{host}_RUNNER"))
+}
+
+/// The function that has been built into this program, with the settings that it is deployed
+/// with.
+pub(crate) fn function(
+    stack: &StackFile,
+    program: &Path,
+    arguments: &[OsString],
+) -> Result<Command> {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let deployed = format!("{}-{name}", stack.stack_name);
+    let function = functions(stack)?
+        .into_iter()
+        .find(|function| function.name == deployed)
+        .with_context(|| format!("{name} is not deployed: `make up` deploys it"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).envs(function.environment.variables);
+    Ok(command)
 }
 
 /// One of the installed tools, which are installed now if they are not yet.
@@ -133,10 +176,19 @@ fn servers(context: &Context) -> Result<[(&'static str, OsString); 2]> {
     ])
 }
 
-/// What the deployed functions have in their environments, names of tables and queues
-/// included, so that a function also works outside of LocalStack. A setting has the same
-/// value in every function that has it.
-fn function_settings(stack: &StackFile) -> Result<BTreeMap<String, String>> {
+/// What the deployed functions have in their environments, names of tables and queues included.
+/// Except for how it logs in to the database, a setting has the same value in every function
+/// that has it. The logins of all services are among the settings of `provision`.
+fn settings_of_functions(stack: &StackFile) -> Result<BTreeMap<String, String>> {
+    let functions = functions(stack)?.into_iter();
+    Ok(functions
+        .flat_map(|function| function.environment.variables)
+        .filter(|(name, _)| name != "DATABASE_URL")
+        .collect())
+}
+
+/// The deployed functions.
+fn functions(stack: &StackFile) -> Result<Vec<DeployedFunction>> {
     let url = format!(
         "{}/2015-03-31/functions/?MaxItems=10000",
         stack.localstack_url
@@ -149,7 +201,6 @@ fn function_settings(stack: &StackFile) -> Result<BTreeMap<String, String>> {
         .functions
         .into_iter()
         .filter(|function| function.name.starts_with(&prefix))
-        .flat_map(|function| function.environment.variables)
         .collect())
 }
 

@@ -7,6 +7,7 @@ mod report;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -104,6 +105,13 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Run a function with the settings that it is deployed with (for internal use)
+    #[command(name = inside::RUN_FUNCTION, hide = true)]
+    RunFunction {
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -176,6 +184,10 @@ fn perform(action: Action) -> Result<ExitCode> {
             let context = context()?;
             let stack = StackFile::read(&context.settings)?;
             become_program(inside::command(&context, &stack, &command)?)
+        }
+        Action::RunFunction { program, arguments } => {
+            let stack = StackFile::read(&Settings::from_environment()?)?;
+            become_program(inside::function(&stack, &program, &arguments)?)
         }
         Action::Tool { command } => become_program(inside::tool(&context()?, &command)?),
         Action::Run { fresh, command } => run(fresh, &command),

@@ -23,7 +23,7 @@ use crate::readiness;
 use crate::reading;
 use crate::service::Service;
 use crate::services::localstack::{self, Extension};
-use crate::services::postgres::application_role;
+use crate::services::postgres::service_roles::ServiceRoles;
 use crate::services::{billing, dynamodb, kafka, postgres};
 use crate::settings::Settings;
 use crate::stack_file::StackFile;
@@ -91,7 +91,7 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
         localstack: &prepared.localstack,
         sam: &prepared.sam,
     };
-    let deployment = Deployment::new(settings, &endpoints, &template, &functions, &prepared.built);
+    let deployment = Deployment::new(settings, &endpoints, &template, &functions, &prepared.built)?;
     if settings.starts(Service::Localstack)
         && let Some(before) = deployment.of_another_template()?
         && !progress.step("Template", |step| {
@@ -120,7 +120,7 @@ fn endpoints(settings: &Settings, ports: &Ports) -> Result<Endpoints> {
         None => postgres::url(settings, ports)?,
     };
     Ok(Endpoints {
-        application_database_url: application_role::url(settings, &database_url)?,
+        service_roles: ServiceRoles::new(settings, &database_url)?,
         database_url,
         kafka_bootstrap_servers: settings
             .kafka_bootstrap_servers

@@ -25,8 +25,6 @@ pub struct StackFile {
     pub localstack_url: String,
     /// The database, as the role that owns it, with its password.
     pub database_url: String,
-    /// The same database, as the role that the functions and the billing service have.
-    pub application_database_url: String,
     /// The brokers, separated by commas.
     pub kafka_bootstrap_servers: String,
     /// The gRPC service.
@@ -68,7 +66,6 @@ impl StackFile {
             docs_url: format!("{api_url}/docs"),
             localstack_url: endpoints.localstack_url.clone(),
             database_url: endpoints.database_url.clone(),
-            application_database_url: endpoints.application_database_url.clone(),
             kafka_bootstrap_servers: endpoints.kafka_bootstrap_servers.clone(),
             billing_url: endpoints.billing_url.clone(),
             billing_token: endpoints.billing_token.clone(),
@@ -116,10 +113,6 @@ impl StackFile {
             ("API_URL", self.api_url.clone()),
             ("DOCS_URL", self.docs_url.clone()),
             ("DATABASE_URL", self.database_url.clone()),
-            (
-                "APPLICATION_DATABASE_URL",
-                self.application_database_url.clone(),
-            ),
             (
                 "KAFKA_BOOTSTRAP_SERVERS",
                 self.kafka_bootstrap_servers.clone(),

@@ -71,10 +71,13 @@ impl Template {
             .collect()
     }
 
-    /// Whether the template has this parameter.
-    #[must_use]
-    pub fn has_parameter(&self, name: &str) -> bool {
-        self.document["Parameters"].get(name).is_some()
+    /// What the template wants to know.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        let parameters = self.document["Parameters"].as_object();
+        parameters
+            .into_iter()
+            .flat_map(Map::keys)
+            .map(String::as_str)
     }
 
     /// The template as it is deployed to a local stack, in JSON, which has no two opinions
@@ -227,7 +230,7 @@ mod tests {
 AWSTemplateFormatVersion: 2010-09-09
 Transform: AWS::Serverless-2016-10-31
 Parameters:
-  DatabaseUrl: { Type: String, NoEcho: true }
+  BillingToken: { Type: String, NoEcho: true }
 Resources:
   LoginFunction:
     Type: AWS::Serverless::Function
@@ -237,7 +240,7 @@ Resources:
       CodeUri: .
       Environment:
         Variables:
-          DATABASE_URL: !Ref DatabaseUrl
+          BILLING_TOKEN: !Ref BillingToken
           TABLE: !GetAtt Sessions.Arn.Of
   Sessions:
     Type: AWS::DynamoDB::Table
@@ -292,7 +295,7 @@ Resources:
             json!({ "Fn::Sub": "${AWS::StackName}-login" })
         );
         let variables = &function["Environment"]["Variables"];
-        assert_eq!(variables["DATABASE_URL"], json!({ "Ref": "DatabaseUrl" }));
+        assert_eq!(variables["BILLING_TOKEN"], json!({ "Ref": "BillingToken" }));
         assert_eq!(
             variables["TABLE"],
             json!({ "Fn::GetAtt": ["Sessions", "Arn.Of"] })
@@ -358,7 +361,6 @@ Resources:
     #[test]
     fn parameters_are_known() {
         let template = Template::parse(TEMPLATE).unwrap();
-        assert!(template.has_parameter("DatabaseUrl"));
-        assert!(!template.has_parameter("BillingUrl"));
+        assert_eq!(template.parameters().collect::<Vec<_>>(), ["BillingToken"]);
     }
 }

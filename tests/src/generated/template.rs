@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use platform::provision::SERVICES as SERVICES_WITH_ROLES;
 use programs::{SERVICES, Service};
 use route::{Method, Row};
 use utoipa::openapi::OpenApi;
@@ -19,6 +20,12 @@ use super::openapi_document;
 const COMMON: &str = "functions/template.yaml";
 const ROUTES: &str = "      # {routes}\n";
 const FUNCTIONS: &str = "  # {functions}\n";
+const PASSWORDS: &str = "  # {passwords}\n";
+
+/// Where a service says that a function of its own uses the database, and where the logins of all
+/// services are to stand.
+const DATABASE: &str = "          # {database}\n";
+const DATABASES: &str = "          # {databases}\n";
 
 /// Serves whatever no other function does.
 const UNROUTED: &str = "UnroutedFunction";
@@ -36,10 +43,11 @@ pub(super) fn template(repository: &Path, document: &OpenApi) -> Result<String> 
         .split_once("\n\n")
         .filter(|(words, _)| words.starts_with('#'))
         .map_or(("", common.as_str()), |parts| parts);
-    for mark in [ROUTES, FUNCTIONS] {
+    for mark in [ROUTES, FUNCTIONS, PASSWORDS] {
         ensure!(common.contains(mark), "{COMMON}: no {}", mark.trim());
     }
     let mut functions = String::new();
+    let mut with_database = Vec::new();
     for service in SERVICES {
         let part = format!("functions/{}/template.yaml", service.name);
         let part = if repository.join(&part).exists() {
@@ -47,12 +55,64 @@ pub(super) fn template(repository: &Path, document: &OpenApi) -> Result<String> 
         } else {
             Part::default()
         };
-        functions.push_str(&section(service, part, document)?);
+        let section = section(service, part, document)?;
+        if section.contains(" DATABASE_URL: ") {
+            with_database.push(service.name);
+        }
+        functions.push_str(&section);
+    }
+    let known = SERVICES_WITH_ROLES.map(|service| service.name);
+    ensure!(
+        with_database == known,
+        "functions of {with_database:?} use the database, and \
+         functions/platform/src/provision/services.rs says what {known:?} may do there"
+    );
+    let (mut passwords, mut logins) = (String::new(), String::new());
+    for service in &SERVICES_WITH_ROLES {
+        passwords.push_str(&password_parameter(service.name));
+        let (setting, login) = (service.setting(), login(service.name));
+        writeln!(logins, "          {setting}: {login}")?;
     }
     let common = common
         .replace(ROUTES, &definition()?)
-        .replace(FUNCTIONS, functions.trim_start_matches('\n'));
+        .replace(FUNCTIONS, functions.trim_start_matches('\n'))
+        .replace(PASSWORDS, &passwords)
+        .replace(DATABASES, &logins);
     Ok(format!("{NOTICE}{common}"))
+}
+
+/// The words of a name with hyphens as one word: `CreatePatient` for `create-patient`.
+fn in_one_word(name: &str) -> String {
+    let mut word = String::new();
+    for part in name.split('-') {
+        let (first, rest) = part.split_at(part.len().min(1));
+        word.push_str(&first.to_uppercase());
+        word.push_str(rest);
+    }
+    word
+}
+
+/// The parameter with the password of the service's database role.
+fn password_parameter(service: &str) -> String {
+    format!(
+        "  {}DatabasePassword:
+    Type: String
+    NoEcho: true
+    Description: A password of your choice for the database role of the service {service}. provision sets it.
+    AllowedPattern: ^[A-Za-z0-9._~-]{{16,}}$
+    ConstraintDescription: At least 16 letters, digits and the characters . _ ~ -
+",
+        in_one_word(service),
+    )
+}
+
+/// How the service logs in to the database.
+fn login(service: &str) -> String {
+    format!(
+        "!Sub postgres://${{DatabaseRolePrefix}}_{}:${{{}DatabasePassword}}@${{DatabaseAddress}}",
+        service.replace('-', "_"),
+        in_one_word(service),
+    )
 }
 
 fn read(repository: &Path, path: &str) -> Result<String> {
@@ -62,13 +122,7 @@ fn read(repository: &Path, path: &str) -> Result<String> {
 /// The name of a function's resource: `CreatePatientFunction` for `create-patient`.
 #[must_use]
 pub fn resource_name(function: &str) -> String {
-    let mut name = String::new();
-    for word in function.split('-') {
-        let (first, rest) = word.split_at(word.len().min(1));
-        name.push_str(&first.to_uppercase());
-        name.push_str(rest);
-    }
-    name + "Function"
+    in_one_word(function) + "Function"
 }
 
 /// The inverse of [`resource_name`].
@@ -151,12 +205,13 @@ impl Part {
 
 /// The functions of a service, in the order of its routes, and its other resources.
 fn section(service: &Service, mut part: Part, document: &OpenApi) -> Result<String> {
+    let database = format!("DATABASE_URL: {}", login(service.name));
     let mut text = format!("\n  # {} {}\n", "-".repeat(64), service.name);
     let mut served = BTreeSet::new();
     for row in service.routes {
         if served.insert(row.function) {
             let own = part.take(&resource_name(row.function));
-            let needs = needs(service.routes, row.function, document);
+            let needs = needs(service.routes, row.function, document, &database);
             text.push_str(&function(row.function, own.as_ref(), &needs)?);
         }
     }
@@ -173,15 +228,20 @@ fn section(service: &Service, mut part: Part, document: &OpenApi) -> Result<Stri
             write!(text, "{comment}  {name}:\n{lines}\n")?;
         }
     }
-    Ok(text)
+    Ok(text.replace(DATABASE, &format!("          {database}\n")))
 }
 
-/// The settings that a function needs because of its route.
-fn needs(routes: &[Row], function: &str, document: &OpenApi) -> Vec<&'static str> {
+/// The settings that a function needs because of its routes.
+fn needs<'a>(
+    routes: &[Row],
+    function: &str,
+    document: &OpenApi,
+    database: &'a str,
+) -> Vec<&'a str> {
     let mut needs = BTreeSet::new();
     for row in routes.iter().filter(|row| row.function == function) {
         if row.recorded {
-            needs.insert("DATABASE_URL: !Ref DatabaseUrl");
+            needs.insert(database);
         }
         if openapi_document::takes(document, row, "If-Match") {
             needs.insert("REQUIRE_IF_MATCH: !Ref RequireIfMatch");
@@ -387,9 +447,9 @@ mod tests {
                 .row(),
         ];
         assert_eq!(
-            needs(&rows, "both", &document),
-            ["DATABASE_URL: !Ref DatabaseUrl"]
+            needs(&rows, "both", &document, "DATABASE_URL: here"),
+            ["DATABASE_URL: here"]
         );
-        assert!(needs(&rows, "another", &document).is_empty());
+        assert!(needs(&rows, "another", &document, "DATABASE_URL: here").is_empty());
     }
 }

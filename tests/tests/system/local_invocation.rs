@@ -20,18 +20,16 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// `local-stack exec cargo lambda`
 fn cargo_lambda() -> Command {
-    let mut command = Command::new("cargo-lambda");
+    let local_stack = env::var_os("LOCAL_STACK").expect("run the tests with `local-stack exec`");
+    let mut command = Command::new(local_stack);
     command
-        .arg("lambda")
+        .args(["exec", "cargo", "lambda"])
         .current_dir(repository())
         // Cargo sets these for this test; they are not meant for the functions.
         .env_remove("CARGO_MANIFEST_DIR")
         .env("SQLX_OFFLINE", "true");
-    // As `local-stack exec cargo lambda` does.
-    if let Some(url) = env::var_os("APPLICATION_DATABASE_URL") {
-        command.env("DATABASE_URL", url);
-    }
     command
 }
 
@@ -60,7 +58,7 @@ impl Watch {
             .stderr(output)
             .process_group(0)
             .spawn()
-            .expect("cargo-lambda on the PATH: run the tests with `local-stack exec`");
+            .unwrap();
         let watch = Self { process, port, log };
         within(PATIENCE, "cargo lambda watch", async || {
             std::net::TcpStream::connect((Ipv6Addr::LOCALHOST, port)).ok()

@@ -1,4 +1,4 @@
-//! What `audit.append` does for the application's role, many at a time.
+//! What `audit.append` does for a service, many at a time.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +11,7 @@ use sqlx::{
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::application_role::Stage;
+use crate::service_roles::Stage;
 
 const CHAINS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,7 +107,7 @@ async fn waiting(database: &PgPool, role: &str, sessions: i64) {
 async fn pool(stage: &Stage, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
-        .connect_with(stage.application())
+        .connect_with(stage.options())
         .await
         .unwrap()
 }
@@ -118,13 +118,13 @@ async fn pool(stage: &Stage, connections: u32) -> PgPool {
 async fn chains_have_no_gaps_whoever_waits_or_gives_up(_: PgPoolOptions, owner: PgConnectOptions) {
     let stage = Stage::provisioned(owner).await;
     let observer = PgPool::connect_with(stage.owner.clone()).await.unwrap();
-    let application = pool(&stage, 32).await;
+    let service = pool(&stage, 32).await;
     let mut kept = BTreeSet::new();
 
     for round in 0..3 {
         let mut open: Vec<([Uuid; 2], Transaction<'_, Postgres>)> = Vec::new();
         for _ in 0..CHAINS {
-            let mut transaction = application.begin().await.unwrap();
+            let mut transaction = service.begin().await.unwrap();
             let ids = [Uuid::new_v4(), Uuid::new_v4()];
             // The second stays on the chain of the first, and leaves others to others.
             for id in ids {
@@ -133,9 +133,9 @@ async fn chains_have_no_gaps_whoever_waits_or_gives_up(_: PgPoolOptions, owner: 
             open.push((ids, transaction));
         }
         let late = join_all((0..CHAINS).map(|place| {
-            let application = &application;
+            let service = &service;
             async move {
-                let mut transaction = application.begin().await.unwrap();
+                let mut transaction = service.begin().await.unwrap();
                 let ids = [Uuid::new_v4(), Uuid::new_v4()];
                 for id in ids {
                     append(&mut transaction, id).await.unwrap();
@@ -170,7 +170,7 @@ async fn chains_have_no_gaps_whoever_waits_or_gives_up(_: PgPoolOptions, owner: 
 
     assert_eq!(ids(&observer).await, kept);
     assert_chained(&observer).await;
-    application.close().await;
+    service.close().await;
     observer.close().await;
     stage.leave().await;
 }
@@ -182,14 +182,14 @@ async fn a_record_is_written_once_by_two_at_the_same_time(
 ) {
     let stage = Stage::provisioned(owner).await;
     let observer = PgPool::connect_with(stage.owner.clone()).await.unwrap();
-    let application = pool(&stage, 2).await;
+    let service = pool(&stage, 2).await;
     let mut written = BTreeSet::new();
     for first_gives_up in [false, true] {
         let id = Uuid::new_v4();
-        let mut first = application.begin().await.unwrap();
+        let mut first = service.begin().await.unwrap();
         append(&mut first, id).await.unwrap();
         let second = async {
-            let mut second = application.begin().await.unwrap();
+            let mut second = service.begin().await.unwrap();
             append(&mut second, id).await.unwrap();
             second.commit().await.unwrap();
         };
@@ -205,14 +205,14 @@ async fn a_record_is_written_once_by_two_at_the_same_time(
         written.insert(id);
         assert_eq!(ids(&observer).await, written);
     }
-    let mut again = application.acquire().await.unwrap();
+    let mut again = service.acquire().await.unwrap();
     for id in &written {
         append(&mut again, *id).await.unwrap();
     }
     drop(again);
     assert_eq!(ids(&observer).await, written);
     assert_chained(&observer).await;
-    application.close().await;
+    service.close().await;
     observer.close().await;
     stage.leave().await;
 }
@@ -228,7 +228,7 @@ async fn nothing_of_the_callers_runs_as_the_owner(_: PgPoolOptions, owner: PgCon
             "GRANT TEMPORARY ON DATABASE \"{database}\" TO PUBLIC"
         ))
         .await;
-    let mut application = stage.log_in().await;
+    let mut session = stage.log_in().await;
     for (name, of) in [
         ("text", "text"),
         ("timestamptz", "timestamptz"),
@@ -244,31 +244,31 @@ async fn nothing_of_the_callers_runs_as_the_owner(_: PgPoolOptions, owner: PgCon
              CREATE DOMAIN pg_temp.{name} AS pg_catalog.{of} CHECK (pg_temp.note(VALUE));"
         );
         sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&mut application)
+            .execute(&mut session)
             .await
             .unwrap();
     }
     for table in ["chain", "record"] {
         let statement = format!("CREATE TEMPORARY TABLE {table} (number smallint)");
         sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&mut application)
+            .execute(&mut session)
             .await
             .unwrap();
     }
-    append(&mut application, Uuid::new_v4()).await.unwrap();
+    append(&mut session, Uuid::new_v4()).await.unwrap();
     let ran_as: Option<String> = sqlx::query_scalar("SELECT current_setting('test.ran_as', true)")
-        .fetch_one(&mut application)
+        .fetch_one(&mut session)
         .await
         .unwrap();
     assert_eq!(ran_as, None);
-    application.close().await.unwrap();
+    session.close().await.unwrap();
     stage.leave().await;
 }
 
 #[sqlx::test(migrations = false)]
 async fn what_the_hash_cannot_tell_apart_is_refused(_: PgPoolOptions, owner: PgConnectOptions) {
     let stage = Stage::provisioned(owner).await;
-    let mut application = stage.application().connect().await.unwrap();
+    let mut session = stage.options().connect().await.unwrap();
     let id = Uuid::nil();
     for patients in [
         "{NULL}".to_owned(),
@@ -280,10 +280,10 @@ async fn what_the_hash_cannot_tell_apart_is_refused(_: PgPoolOptions, owner: PgC
                  '{patients}', NULL, NULL, NULL, NULL)"
         );
         let outcome = sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&mut application)
+            .execute(&mut session)
             .await;
         assert!(outcome.is_err(), "{patients}");
     }
-    application.close().await.unwrap();
+    session.close().await.unwrap();
     stage.leave().await;
 }

@@ -6,8 +6,8 @@
     reason = "a test may end here"
 )]
 
-mod application_role;
 mod audit_trail;
+mod service_roles;
 mod signing_key;
 
 use platform::provision::{TopicShape, provide_topic, run_migrations};

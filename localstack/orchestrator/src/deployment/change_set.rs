@@ -35,7 +35,7 @@ impl<'a> ChangeSet<'a> {
         endpoint: &'a Endpoint<'a>,
         stack_name: &'a str,
         template: &str,
-        parameters: &[(&'static str, String)],
+        parameters: &[(String, String)],
     ) -> Result<Self> {
         // As SAM does it: the template is larger than a call may be.
         let object = format!("/{BUCKET}/{stack_name}/changed.template");
@@ -61,7 +61,7 @@ impl<'a> ChangeSet<'a> {
             .flat_map(|(index, (name, value))| {
                 let parameter = format!("Parameters.member.{}", index + 1);
                 [
-                    (format!("{parameter}.ParameterKey"), (*name).to_owned()),
+                    (format!("{parameter}.ParameterKey"), name.clone()),
                     (format!("{parameter}.ParameterValue"), value.clone()),
                 ]
             });
@@ -178,7 +178,7 @@ mod tests {
 
         fn changes(&self) -> Result<(usize, Value)> {
             let endpoint = Endpoint::new(&self.url);
-            let parameters = [("LogLevel", "info,sqlx=debug".to_owned())];
+            let parameters = [("LogLevel".to_owned(), "info,sqlx=debug".to_owned())];
             Progress::new(Cancellation::default()).step("change", |step| {
                 let set = ChangeSet::create(step, &endpoint, "clinic", "{}", &parameters)?;
                 Ok((set.changes.len(), set.execute(step)?))

@@ -115,7 +115,7 @@ impl Deployment<'_> {
     fn with_code_as_before(&self) -> Result<(String, BTreeSet<String>)> {
         let parameters: BTreeMap<String, String> =
             serde_json::from_str(&earlier(&self.parameters_file())?)?;
-        let is_same = |(name, value): &(&str, String)| parameters.get(*name) == Some(value);
+        let is_same = |(name, value): &(String, String)| parameters.get(name) == Some(value);
         if parameters.len() == self.parameters.len() && self.parameters.iter().all(is_same) {
             keep_code(&self.template, &earlier(&self.template_file())?)
         } else {

@@ -26,6 +26,7 @@ pub fn start(
     program: &Path,
 ) -> Result<()> {
     let address = ports.address_of(Service::Billing);
+    let database_url = endpoints.service_roles.url(&context.settings, "billing")?;
     let build = Fingerprint::default().with_build_of(program)?.finish();
     readiness::ensure(
         &context.supervisor,
@@ -36,7 +37,7 @@ pub fn start(
             command: ServiceCommand::new(program)
                 .env("BILLING_LISTEN", &address)
                 .env("BILLING_TOKEN", &endpoints.billing_token)
-                .env("DATABASE_URL", &endpoints.application_database_url)
+                .env("DATABASE_URL", &database_url)
                 .env("LOG_LEVEL", &context.settings.log_level)
                 .directory(&context.settings.directory)
                 .depends_on(build),

@@ -1,7 +1,7 @@
 //! PostgreSQL, from a Python package that carries its programs.
 
 mod account;
-pub mod application_role;
+pub mod service_roles;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

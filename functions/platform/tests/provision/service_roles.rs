@@ -1,15 +1,19 @@
-//! The application's role: what it can do, what it cannot, and how it comes to be so. Roles
-//! belong to the whole server, so each test has one of its own and drops it.
+//! The services' roles: what they can do, what they cannot, and how they come to be so. Roles
+//! belong to the whole server, so each test has its own and drops them.
+
+use std::collections::BTreeSet;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use platform::provision::{Application, ProvidedRole, provide_application_role, run_migrations};
+use platform::provision::{
+    Login, ProvidedRole, SERVICES, Service, provide_service_roles, run_migrations,
+};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use uuid::Uuid;
 
-/// A database with its owner, and a role that is about to be the application's.
+/// A database with its owner, and a role that is about to be that of the patients service.
 pub(crate) struct Stage {
     pub(crate) owner: PgConnectOptions,
     pub(crate) role: String,
@@ -42,7 +46,9 @@ impl Stage {
 
     async fn provision_as(&self, owner: &PgConnectOptions) -> anyhow::Result<ProvidedRole> {
         let url = self.url(&self.role, &self.password);
-        provide_application_role(owner, &Application::from_url(&url)?).await
+        let login = Login::from_url(service("patients"), &url)?;
+        let mut provided = provide_service_roles(owner, &[login]).await?;
+        Ok(provided.remove(0))
     }
 
     async fn refusal(&self) -> String {
@@ -62,12 +68,12 @@ impl Stage {
         )
     }
 
-    pub(crate) fn application(&self) -> PgConnectOptions {
+    pub(crate) fn options(&self) -> PgConnectOptions {
         self.url(&self.role, &self.password).parse().unwrap()
     }
 
     pub(crate) async fn log_in(&self) -> PgConnection {
-        self.application().connect().await.unwrap()
+        self.options().connect().await.unwrap()
     }
 
     pub(crate) async fn as_owner(&self, statement: &str) {
@@ -114,7 +120,52 @@ impl Stage {
 }
 
 fn new_name() -> String {
-    format!("application_{}", Uuid::new_v4().simple())
+    format!("service_{}", Uuid::new_v4().simple())
+}
+
+fn service(name: &str) -> &'static Service {
+    let service = SERVICES.iter().find(|service| service.name == name);
+    service.unwrap_or_else(|| panic!("{name} has no role"))
+}
+
+/// A database with the roles of all services.
+struct Clinic {
+    stage: Stage,
+}
+
+impl Clinic {
+    async fn open(owner: PgConnectOptions) -> Self {
+        let mut stage = Stage::migrated(owner).await;
+        let roles = SERVICES.iter().map(|service| role_of(&stage.role, service));
+        stage.others = roles.collect();
+        let clinic = Self { stage };
+        assert!(clinic.provision().await.iter().all(|role| role.created));
+        clinic
+    }
+
+    async fn provision(&self) -> Vec<ProvidedRole> {
+        let logins: Vec<Login> = SERVICES
+            .iter()
+            .map(|service| Login::from_url(service, &self.url(service)).unwrap())
+            .collect();
+        provide_service_roles(&self.stage.owner, &logins)
+            .await
+            .unwrap()
+    }
+
+    fn url(&self, service: &Service) -> String {
+        let role = role_of(&self.stage.role, service);
+        self.stage.url(&role, &self.stage.password)
+    }
+
+    async fn log_in(&self, service: &Service) -> PgConnection {
+        let options: PgConnectOptions = self.url(service).parse().unwrap();
+        options.connect().await.unwrap()
+    }
+}
+
+fn role_of(prefix: &str, service: &Service) -> String {
+    format!("{prefix}_{}", service.name)
 }
 
 /// The SQLSTATE that the statement is refused with, if it is. Nothing of it stays.
@@ -156,8 +207,15 @@ const APPEND_REFUSAL_ABOUT_RESOURCE: &str = "SELECT audit.append_refusal_of_nobo
     gen_random_uuid(), 'READ_BILLING_ACCOUNT', 'unauthorized', '{}', NULL, '127.0.0.1',
     'a request', now(), '127.0.0.1', 20, 'BILLING_ACCOUNT', gen_random_uuid())";
 
-/// What would alter the audit trail or a schema, or prepare that.
-const FORBIDDEN: [&str; 42] = [
+/// What would alter the audit trail or a schema, or prepare that, and what is another service's.
+const FORBIDDEN: [&str; 49] = [
+    "SELECT FROM audit.record",
+    "SELECT FROM audit.chain",
+    "SELECT FROM auth.user_account",
+    "UPDATE auth.user_account SET role = 'ADMIN'",
+    "SELECT auth.names_of('{}')",
+    "SELECT FROM billing.account",
+    "DELETE FROM billing.account",
     "INSERT INTO audit.record SELECT * FROM audit.record",
     "INSERT INTO audit.record (chain, sequence, id, occurred_at, action, outcome, patient_ids, hash)
      VALUES (0, 1000, gen_random_uuid(), now(), 'LOG_IN', 'FAILED', '{}', '')",
@@ -213,19 +271,19 @@ const RECORDS_OF_MIGRATIONS: [&str; 4] = [
 ];
 
 async fn alters_nothing_but_rows(stage: &Stage) {
-    let mut application = stage.log_in().await;
+    let mut session = stage.log_in().await;
     for statement in FORBIDDEN.into_iter().chain(RECORDS_OF_MIGRATIONS) {
-        is_refused(&mut application, statement).await;
+        is_refused(&mut session, statement).await;
     }
     let become_owner = format!("SET ROLE {}", stage.owner.get_username());
-    is_refused(&mut application, &become_owner).await;
-    application.close().await.unwrap();
+    is_refused(&mut session, &become_owner).await;
+    session.close().await.unwrap();
 }
 
 #[sqlx::test(migrations = false)]
-async fn the_application_does_what_the_services_do(_: PgPoolOptions, owner: PgConnectOptions) {
+async fn a_service_does_with_its_rows_what_it_likes(_: PgPoolOptions, owner: PgConnectOptions) {
     let stage = Stage::provisioned(owner).await;
-    let mut application = stage.log_in().await;
+    let mut session = stage.log_in().await;
     for statement in [
         "INSERT INTO patients.patient (id, version, name, email, address, date_of_birth, registered_date)
          VALUES (gen_random_uuid(), 1, 'Zoë', 'zoe@clinic.example', 'here', '1983-11-14', now())
@@ -236,16 +294,16 @@ async fn the_application_does_what_the_services_do(_: PgPoolOptions, owner: PgCo
         "INSERT INTO patients.outbox (patient_id, message_id, kind, payload, traceparent)
          VALUES (gen_random_uuid(), gen_random_uuid(), 'PATIENT_EVENT', '', '') RETURNING sequence",
         "SELECT pg_advisory_xact_lock(1)",
-        "SELECT EXISTS (SELECT FROM billing.account)",
-        "LOCK TABLE auth.user_account IN SHARE ROW EXCLUSIVE MODE",
-        "SELECT FROM audit.record",
-        "SELECT FROM audit.chain",
+        "LOCK TABLE patients.patient IN SHARE ROW EXCLUSIVE MODE",
+        "SELECT patients.is_restricted(gen_random_uuid())",
+        "SELECT auth.role_now(gen_random_uuid())",
+        "SELECT auth.tell_administrators(gen_random_uuid(), gen_random_uuid(), 'a request')",
         APPEND,
         APPEND_ABOUT_RESOURCE,
         APPEND_REFUSAL,
         APPEND_REFUSAL_ABOUT_RESOURCE,
     ] {
-        is_done(&mut application, statement).await;
+        is_done(&mut session, statement).await;
     }
 
     for (limit, value) in [
@@ -256,7 +314,7 @@ async fn the_application_does_what_the_services_do(_: PgPoolOptions, owner: PgCo
     ] {
         let found: String = sqlx::query_scalar("SELECT current_setting($1)")
             .bind(limit)
-            .fetch_one(&mut application)
+            .fetch_one(&mut session)
             .await
             .unwrap();
         assert_eq!(found, value, "{limit}");
@@ -268,31 +326,28 @@ async fn the_application_does_what_the_services_do(_: PgPoolOptions, owner: PgCo
               FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege)
          FROM pg_class AS c
          WHERE relkind = 'r' AND relname <> '_sqlx_migrations'
-             AND relnamespace::regnamespace::text IN ('auth', 'billing', 'patients')",
+             AND relnamespace::regnamespace::text = 'patients'",
     )
-    .fetch_all(&mut application)
+    .fetch_all(&mut session)
     .await
     .unwrap();
-    assert!(tables.len() >= 6, "{tables:?}");
+    assert!(tables.len() >= 4, "{tables:?}");
     for (table, usable) in tables {
         assert!(usable, "{table}");
     }
-    application.close().await.unwrap();
+    session.close().await.unwrap();
     stage.leave().await;
 }
 
 #[sqlx::test(migrations = false)]
-async fn the_application_cannot_alter_the_audit_trail_or_a_schema(
+async fn a_service_cannot_alter_the_audit_trail_or_a_schema(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
     let stage = Stage::provisioned(owner).await;
-    let mut application = stage.log_in().await;
-    sqlx::raw_sql(APPEND)
-        .execute(&mut application)
-        .await
-        .unwrap();
-    application.close().await.unwrap();
+    let mut session = stage.log_in().await;
+    sqlx::raw_sql(APPEND).execute(&mut session).await.unwrap();
+    session.close().await.unwrap();
     alters_nothing_but_rows(&stage).await;
     stage.leave().await;
 }
@@ -306,6 +361,10 @@ async fn what_it_was_given_besides_is_taken_away(_: PgPoolOptions, owner: PgConn
             "GRANT ALL ON SCHEMA audit, auth, billing, patients TO {role};
              GRANT ALL ON ALL TABLES IN SCHEMA audit TO {role};
              GRANT ALL ON ALL TABLES IN SCHEMA patients TO {role};
+             GRANT SELECT ON auth.user_account TO {role};
+             GRANT UPDATE (role) ON auth.user_account TO PUBLIC;
+             GRANT ALL ON billing.account TO PUBLIC;
+             GRANT EXECUTE ON FUNCTION auth.names_of TO PUBLIC;
              GRANT UPDATE (reason) ON audit.record TO {role};
              GRANT DELETE ON audit.record TO PUBLIC;
              GRANT EXECUTE ON FUNCTION audit.field TO PUBLIC;
@@ -317,9 +376,9 @@ async fn what_it_was_given_besides_is_taken_away(_: PgPoolOptions, owner: PgConn
             stage.owner.get_username(),
         ))
         .await;
-    let mut application = stage.log_in().await;
-    is_done(&mut application, "UPDATE audit.chain SET sequence = 7").await;
-    application.close().await.unwrap();
+    let mut session = stage.log_in().await;
+    is_done(&mut session, "UPDATE audit.chain SET sequence = 7").await;
+    session.close().await.unwrap();
 
     let again = stage.provision().await.unwrap();
     assert!(!again.created);
@@ -336,10 +395,10 @@ async fn what_it_did_with_nobodys_permission_is_undone(_: PgPoolOptions, owner: 
     stage
         .as_owner(&format!("CREATE ROLE {role} LOGIN PASSWORD 'first'"))
         .await;
-    let mut application = stage.log_in().await;
+    let mut session = stage.log_in().await;
     sqlx::query("SELECT count(lo_create(0)) FROM generate_series(1, $1)")
         .bind(LARGE_OBJECTS)
-        .execute(&mut application)
+        .execute(&mut session)
         .await
         .unwrap();
     for statement in [
@@ -348,25 +407,22 @@ async fn what_it_did_with_nobodys_permission_is_undone(_: PgPoolOptions, owner: 
         "ALTER ROLE CURRENT_USER SET search_path = 'elsewhere'",
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
     ] {
-        sqlx::query(statement)
-            .execute(&mut application)
-            .await
-            .unwrap();
+        sqlx::query(statement).execute(&mut session).await.unwrap();
     }
     let database = stage.owner.get_database().unwrap();
     let for_here = format!("ALTER ROLE CURRENT_USER IN DATABASE \"{database}\" SET role = 'none'");
     sqlx::query(AssertSqlSafe(for_here))
-        .execute(&mut application)
+        .execute(&mut session)
         .await
         .unwrap();
 
     for _ in 0..2 {
         stage.provision().await.unwrap();
-        let mut application = stage.log_in().await;
+        let mut session = stage.log_in().await;
         let settings: Vec<Vec<String>> = sqlx::query_scalar(
             "SELECT setconfig FROM pg_db_role_setting WHERE setrole = current_user::regrole",
         )
-        .fetch_all(&mut application)
+        .fetch_all(&mut session)
         .await
         .unwrap();
         assert_eq!(settings.len(), 1);
@@ -375,13 +431,13 @@ async fn what_it_did_with_nobodys_permission_is_undone(_: PgPoolOptions, owner: 
         let left: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_largeobject_metadata WHERE lomowner = current_user::regrole",
         )
-        .fetch_one(&mut application)
+        .fetch_one(&mut session)
         .await
         .unwrap();
         assert_eq!(left, 0);
         // The owner of this database is a superuser, who may end it.
         for statement in ["SELECT lo_create(0)", "SELECT lo_from_bytea(0, 'anything')"] {
-            is_refused(&mut application, statement).await;
+            is_refused(&mut session, statement).await;
         }
     }
     stage.leave().await;
@@ -414,7 +470,7 @@ async fn who_may_create_in_any_schema_is_refused(_: PgPoolOptions, owner: PgConn
 }
 
 #[sqlx::test(migrations = false)]
-async fn the_owner_cannot_be_the_application(_: PgPoolOptions, owner: PgConnectOptions) {
+async fn the_owner_cannot_be_a_service(_: PgPoolOptions, owner: PgConnectOptions) {
     let mut stage = Stage::migrated(owner).await;
     let name = std::mem::replace(&mut stage.role, stage.owner.get_username().to_owned());
     let reason = stage.refusal().await;
@@ -493,7 +549,10 @@ async fn the_password_is_that_of_the_latest_provisioning(
     for password in ["tick\u{0007}tock", "tick 🔑 tock"] {
         let former = std::mem::replace(&mut stage.password, password.to_owned());
         let reason = stage.refusal().await;
-        assert!(reason.contains("the password in DATABASE_URL"), "{reason}");
+        assert!(
+            reason.contains("the password in PATIENTS_DATABASE_URL"),
+            "{reason}"
+        );
         assert!(!reason.contains("tock"), "{reason}");
         stage.password = former;
         stage.log_in().await.close().await.unwrap();
@@ -545,10 +604,10 @@ async fn an_owner_needs_no_more_than_to_create_roles(_: PgPoolOptions, owner: Pg
     assert!(stage.provision_as(&clerk).await.unwrap().created);
     assert!(!stage.provision_as(&clerk).await.unwrap().created);
     alters_nothing_but_rows(&stage).await;
-    let mut application = stage.log_in().await;
-    is_done(&mut application, APPEND).await;
-    is_refused(&mut application, &format!("SET ROLE {name}")).await;
-    application.close().await.unwrap();
+    let mut session = stage.log_in().await;
+    is_done(&mut session, APPEND).await;
+    is_refused(&mut session, &format!("SET ROLE {name}")).await;
+    session.close().await.unwrap();
 
     // One that somebody else has made.
     let made = std::mem::replace(&mut stage.role, new_name());
@@ -565,7 +624,7 @@ async fn an_owner_needs_no_more_than_to_create_roles(_: PgPoolOptions, owner: Pg
 }
 
 #[sqlx::test(migrations = false)]
-async fn later_tables_are_the_applications_after_the_next_provisioning(
+async fn later_tables_are_the_services_after_the_next_provisioning(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
@@ -573,13 +632,13 @@ async fn later_tables_are_the_applications_after_the_next_provisioning(
     stage
         .as_owner("CREATE TABLE patients.later (id bigserial); CREATE TABLE audit.later ()")
         .await;
-    let mut application = stage.log_in().await;
+    let mut session = stage.log_in().await;
     let insert = "INSERT INTO patients.later DEFAULT VALUES";
-    is_refused(&mut application, insert).await;
+    is_refused(&mut session, insert).await;
     stage.provision().await.unwrap();
-    is_done(&mut application, insert).await;
-    is_refused(&mut application, "SELECT FROM audit.later").await;
-    application.close().await.unwrap();
+    is_done(&mut session, insert).await;
+    is_refused(&mut session, "SELECT FROM audit.later").await;
+    session.close().await.unwrap();
     stage.leave().await;
 }
 
@@ -591,8 +650,8 @@ async fn both_urls_have_to_lead_to_the_same_database(_: PgPoolOptions, owner: Pg
         // Every server has it, and everybody may connect.
         "postgres",
     );
-    let application = Application::from_url(&elsewhere).unwrap();
-    let refused = provide_application_role(&stage.owner, &application)
+    let login = Login::from_url(service("patients"), &elsewhere).unwrap();
+    let refused = provide_service_roles(&stage.owner, &[login])
         .await
         .unwrap_err();
     let reason = format!("{refused:#}");
@@ -604,7 +663,7 @@ async fn both_urls_have_to_lead_to_the_same_database(_: PgPoolOptions, owner: Pg
 #[sqlx::test(migrations = false)]
 async fn provisioning_disturbs_no_request(_: PgPoolOptions, owner: PgConnectOptions) {
     let stage = Stage::provisioned(owner).await;
-    let pool = PgPool::connect_with(stage.application()).await.unwrap();
+    let pool = PgPool::connect_with(stage.options()).await.unwrap();
     let requests = async {
         for _ in 0..200 {
             sqlx::raw_sql(APPEND).execute(&pool).await.unwrap();
@@ -621,5 +680,199 @@ async fn provisioning_disturbs_no_request(_: PgPoolOptions, owner: PgConnectOpti
     };
     tokio::join!(requests, provisioning);
     pool.close().await;
+    stage.leave().await;
+}
+
+/// Every table, every function that its owner has not kept to itself, and every service: what is
+/// somebody else's is refused, and what is published is done by those who are known to call it.
+#[sqlx::test(migrations = false)]
+async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
+    _: PgPoolOptions,
+    owner: PgConnectOptions,
+) {
+    const CALLS: [(&str, &str, &[&str]); 8] = [
+        (
+            "audit.append",
+            APPEND,
+            &["audit", "auth", "billing", "notifications", "patients"],
+        ),
+        (
+            "audit.append_refusal_of_nobody",
+            "SELECT audit.append_refusal_of_nobody(gen_random_uuid(), 'LOG_IN', 'unauthorized', '{}',
+                 NULL, '192.0.2.1', 'a request', now(), '192.0.2.1', 1)",
+            &["audit"],
+        ),
+        (
+            "audit.append_refusal_counts",
+            "SELECT audit.append_refusal_counts()",
+            &["audit"],
+        ),
+        (
+            "audit.note_verified",
+            "SELECT audit.note_verified(0::smallint, 1, '')",
+            &["audit"],
+        ),
+        (
+            "auth.role_now",
+            "SELECT auth.role_now(gen_random_uuid())",
+            &["auth", "patients"],
+        ),
+        (
+            "auth.names_of",
+            "SELECT auth.names_of(ARRAY[gen_random_uuid()])",
+            &["audit", "auth"],
+        ),
+        (
+            "auth.tell_administrators",
+            "SELECT auth.tell_administrators(gen_random_uuid(), gen_random_uuid(), 'a request')",
+            &["auth", "patients"],
+        ),
+        (
+            "patients.is_restricted",
+            "SELECT patients.is_restricted(gen_random_uuid())",
+            &["billing", "notifications", "patients"],
+        ),
+    ];
+    let clinic = Clinic::open(owner).await;
+    let mut observer = clinic.stage.owner.connect().await.unwrap();
+    let tables: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT nspname::text, relname::text,
+             (SELECT attname::text FROM pg_attribute
+              WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped AND attidentity = ''
+              LIMIT 1)
+         FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+         WHERE relkind = 'r' AND nspname IN ('audit', 'auth', 'billing', 'patients')",
+    )
+    .fetch_all(&mut observer)
+    .await
+    .unwrap();
+    let of_others = tables.iter().map(|(schema, ..)| schema.as_str());
+    assert_eq!(of_others.collect::<BTreeSet<_>>().len(), 4, "{tables:?}");
+
+    for service in &SERVICES {
+        let mut session = clinic.log_in(service).await;
+        for (schema, table, column) in &tables {
+            let is_own = schema == service.name && table != "_sqlx_migrations";
+            let read = format!("SELECT FROM {schema}.{table}");
+            if is_own {
+                is_done(&mut session, &read).await;
+            } else {
+                is_refused(&mut session, &read).await;
+            }
+            for write in [
+                format!("UPDATE {schema}.{table} SET {column} = {column}"),
+                format!("DELETE FROM {schema}.{table} WHERE false"),
+                format!(
+                    "INSERT INTO {schema}.{table} OVERRIDING SYSTEM VALUE
+                     SELECT * FROM {schema}.{table} WHERE false"
+                ),
+            ] {
+                if is_own && schema != "audit" {
+                    is_done(&mut session, &write).await;
+                } else {
+                    is_refused(&mut session, &write).await;
+                }
+            }
+        }
+        for (function, call, callers) in CALLS {
+            let code = refusal(&mut session, call).await;
+            let name = service.name;
+            if callers.contains(&name) {
+                assert_eq!(code, None, "{name} calls {function}");
+            } else {
+                assert_eq!(code.as_deref(), Some("42501"), "{name} calls {function}");
+            }
+        }
+        session.close().await.unwrap();
+    }
+
+    // Whatever else somebody may call is their own, or nobody's to call: a trigger's.
+    let callable: Vec<(String, String)> = sqlx::query_as(
+        "SELECT role, nspname || '.' || proname
+         FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace,
+             unnest($1::text[]) AS role
+         WHERE nspname IN ('audit', 'auth', 'billing', 'patients')
+             AND prorettype <> 'trigger'::regtype
+             AND has_function_privilege(role, pg_proc.oid, 'EXECUTE')",
+    )
+    .bind(&clinic.stage.others)
+    .fetch_all(&mut observer)
+    .await
+    .unwrap();
+    for (role, function) in &callable {
+        let known = CALLS.iter().any(|(name, ..)| name == function);
+        assert!(known, "{role} may call {function}");
+    }
+    let expected: usize = CALLS.iter().map(|(.., callers)| callers.len()).sum();
+    assert_eq!(callable.len(), expected, "{callable:?}");
+    observer.close().await.unwrap();
+    clinic.stage.leave().await;
+}
+
+/// Somebody may have published one in a migration, and granted it to everybody.
+#[sqlx::test(migrations = false)]
+async fn a_function_that_nobody_is_known_to_call_is_not_granted(
+    _: PgPoolOptions,
+    owner: PgConnectOptions,
+) {
+    let clinic = Clinic::open(owner).await;
+    clinic
+        .stage
+        .as_owner(
+            "CREATE FUNCTION auth.later() RETURNS void LANGUAGE sql SECURITY DEFINER AS '';
+             GRANT EXECUTE ON FUNCTION auth.later TO PUBLIC",
+        )
+        .await;
+    clinic.provision().await;
+    for service in &SERVICES {
+        let mut session = clinic.log_in(service).await;
+        let code = refusal(&mut session, "SELECT auth.later()").await;
+        let refused = (service.name != "auth").then_some("42501");
+        assert_eq!(code.as_deref(), refused, "{}", service.name);
+        session.close().await.unwrap();
+    }
+    clinic.stage.leave().await;
+}
+
+/// While a function takes the place of another, callers of both are there.
+#[sqlx::test(migrations = false)]
+async fn a_function_may_be_there_with_the_parameters_of_then_and_of_now(
+    _: PgPoolOptions,
+    owner: PgConnectOptions,
+) {
+    let stage = Stage::provisioned(owner).await;
+    stage
+        .as_owner("CREATE FUNCTION auth.role_now(text) RETURNS text LANGUAGE sql AS 'SELECT NULL'")
+        .await;
+    stage.provision().await.unwrap();
+    let mut session = stage.log_in().await;
+    for call in [
+        "SELECT auth.role_now(gen_random_uuid())",
+        "SELECT auth.role_now('somebody'::text)",
+    ] {
+        is_done(&mut session, call).await;
+    }
+    session.close().await.unwrap();
+    stage.leave().await;
+}
+
+/// Two deployments on one server would change each other's passwords.
+#[sqlx::test(migrations = false)]
+async fn a_role_of_another_database_is_refused(_: PgPoolOptions, owner: PgConnectOptions) {
+    let mut stage = Stage::provisioned(owner).await;
+    let other = format!("clinic_{}", Uuid::new_v4().simple());
+    stage.as_owner(&format!("CREATE DATABASE {other}")).await;
+    let elsewhere = stage.owner.clone().database(&other);
+    let here = std::mem::replace(&mut stage.owner, elsewhere);
+    run_migrations(&stage.owner).await.unwrap();
+    let known = std::mem::replace(&mut stage.password, "second".to_owned());
+    let reason = stage.refusal().await;
+    assert!(reason.contains("privileges in the database"), "{reason}");
+    stage.owner = here;
+    stage.password = known;
+    stage.log_in().await.close().await.unwrap();
+    stage
+        .as_owner(&format!("DROP DATABASE {other} WITH (FORCE)"))
+        .await;
     stage.leave().await;
 }

@@ -1,0 +1,60 @@
+//! Which services use the database, and what each may do there. A service may always read and
+//! write the rows of its own schema, if it has one, and call the functions in it.
+
+/// A service that logs in to the database, with a role of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name, which is also that of its schema.
+    pub name: &'static str,
+    /// The functions of other schemas that it calls. No other one is granted.
+    pub calls: &'static [&'static str],
+}
+
+/// The schema whose rows nobody may write, the service that it belongs to included: it reads them,
+/// and calls the functions that it names itself.
+pub(super) const FINAL: &str = "audit";
+
+/// Every service that logs in to the database, by name.
+pub const SERVICES: [Service; 6] = [
+    Service {
+        name: "audit",
+        calls: &[
+            "audit.append",
+            "audit.append_refusal_of_nobody",
+            "audit.append_refusal_counts",
+            "audit.note_verified",
+            "auth.names_of",
+        ],
+    },
+    Service {
+        name: "auth",
+        calls: &["audit.append"],
+    },
+    Service {
+        name: "billing",
+        calls: &["audit.append", "patients.is_restricted"],
+    },
+    Service {
+        name: "notifications",
+        calls: &["audit.append", "patients.is_restricted"],
+    },
+    Service {
+        name: "patients",
+        calls: &["audit.append", "auth.role_now", "auth.tell_administrators"],
+    },
+    // Its health check connects, and asks nothing.
+    Service {
+        name: "platform",
+        calls: &[],
+    },
+];
+
+impl Service {
+    /// The setting in which `provision` finds how the service logs in:
+    /// `NOTIFICATIONS_DATABASE_URL`.
+    #[must_use]
+    pub fn setting(&self) -> String {
+        let name = self.name.replace('-', "_").to_ascii_uppercase();
+        format!("{name}_DATABASE_URL")
+    }
+}

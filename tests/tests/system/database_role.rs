@@ -132,7 +132,8 @@ async fn no_record_of_the_audit_trail_can_be_changed_by_a_service() {
             "DROP TRIGGER record_is_final ON audit.record",
             "DROP TABLE audit.record",
             "DROP SCHEMA audit CASCADE",
-            "ALTER FUNCTION audit.append SECURITY INVOKER",
+            "ALTER FUNCTION audit.append(uuid, uuid, text, text, text, text, uuid[], uuid, text, text, text)
+             SECURITY INVOKER",
             "CREATE TABLE audit.mine ()",
             "CREATE TABLE patients.mine ()",
             "CREATE TABLE public.mine ()",

@@ -300,8 +300,6 @@ async fn a_service_does_with_its_rows_what_it_likes(_: PgPoolOptions, owner: PgC
         "SELECT auth.tell_administrators(gen_random_uuid(), gen_random_uuid(), 'a request')",
         APPEND,
         APPEND_ABOUT_RESOURCE,
-        APPEND_REFUSAL,
-        APPEND_REFUSAL_ABOUT_RESOURCE,
     ] {
         is_done(&mut session, statement).await;
     }
@@ -690,16 +688,21 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 8] = [
+    const CALLS: [(&str, &str, &[&str]); 10] = [
         (
             "audit.append",
             APPEND,
             &["audit", "auth", "billing", "notifications", "patients"],
         ),
         (
+            "audit.append",
+            APPEND_ABOUT_RESOURCE,
+            &["audit", "auth", "billing", "notifications", "patients"],
+        ),
+        ("audit.append_refusal_of_nobody", APPEND_REFUSAL, &["audit"]),
+        (
             "audit.append_refusal_of_nobody",
-            "SELECT audit.append_refusal_of_nobody(gen_random_uuid(), 'LOG_IN', 'unauthorized', '{}',
-                 NULL, '192.0.2.1', 'a request', now(), '192.0.2.1', 1)",
+            APPEND_REFUSAL_ABOUT_RESOURCE,
             &["audit"],
         ),
         (

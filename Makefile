@@ -153,6 +153,11 @@ faults: orchestrator ## Break everything under load and check that nothing is lo
 trail-at-scale: orchestrator ## Measure the audit trail with 5,000,000 records; ARGS="--records 1000000" changes the number
 	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin audit-trail-at-scale -- $(ARGS)
 
+# Compiles in a temporary folder, with and without link-time optimisation.
+build-cost: ## Measure what building the functions for AWS costs; takes an hour of processor time
+	@tests/benchmark/build-cost.sh
+.PHONY: build-cost
+
 ##@ Operations
 
 # The result is JSON on standard output, with an explanation on standard error. On AWS, use

@@ -1,14 +1,31 @@
 //! What an action is about beside people: an invoice, an appointment.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A kind of thing that has an id of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(
+    serialize_all = "SCREAMING_SNAKE_CASE",
+    parse_err_ty = UnknownResourceType,
+    parse_err_fn = UnknownResourceType::of
+)]
 pub enum ResourceType {
     /// The account that a patient is billed through.
     BillingAccount,
@@ -19,33 +36,20 @@ pub enum ResourceType {
 #[error("there is no such type of resource")]
 pub struct UnknownResourceType;
 
+impl UnknownResourceType {
+    const fn of(_: &str) -> Self {
+        Self
+    }
+}
+
 impl ResourceType {
     /// Every type.
-    pub const ALL: [Self; 1] = [Self::BillingAccount];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// The name in the database and the API.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BillingAccount => "BILLING_ACCOUNT",
-        }
-    }
-}
-
-impl fmt::Display for ResourceType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for ResourceType {
-    type Err = UnknownResourceType;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or(UnknownResourceType)
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -75,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_type_has_one_name_everywhere() {
-        for kind in ResourceType::ALL {
+        for &kind in ResourceType::ALL {
             assert_eq!(kind.name().parse(), Ok(kind));
             let json = format!("\"{}\"", kind.name());
             assert_eq!(serde_json::from_str::<ResourceType>(&json).unwrap(), kind);

@@ -96,6 +96,8 @@ test-on-stack:
 	$(CARGO_TEST)
 	cargo run --bin faults -- --short
 	cd localstack/extension && $$LOCAL_STACK tool pytest
+	@if command -v node > /dev/null; then cd tests/front-end && node --test; \
+	  else echo 'node is not on the path: the client in docs/ is not run'; fi
 	cd tests/schemathesis && $$LOCAL_STACK tool schemathesis run ../../docs/openapi.json --url $$API_URL
 .PHONY: test-on-stack
 

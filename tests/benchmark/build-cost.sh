@@ -6,17 +6,16 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 functions=(get-own-account get-patient create-patient login refresh list-notifications count-patient-events)
 target=$(mktemp -d "${TMPDIR:-/tmp}/build-cost.XXXXXX")
-trap 'rm -rf "$target"' EXIT
+trap 'rm -rf "$target" "$target.log"' EXIT
 export SQLX_OFFLINE=true CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$target
 
 # Builds these functions, and prints the processor time that it took in seconds.
 build() {
-  local before after
-  before=$(times | awk 'NR == 2 { print $1, $2 }')
-  cargo build --quiet --release $(printf -- '--bin %s ' "$@")
-  after=$(times | awk 'NR == 2 { print $1, $2 }')
-  printf '%s %s\n' "$before" "$after" | sed 's/[ms]/ /g' |
-    awk '{ printf "%.0f", ($5 * 60 + $6 + $7 * 60 + $8) - ($1 * 60 + $2 + $3 * 60 + $4) }'
+  local TIMEFORMAT='%U %S' arguments=() spent
+  for name in "$@"; do arguments+=(--bin "$name"); done
+  spent=$({ time cargo build --quiet --release "${arguments[@]}" > "$target.log" 2>&1; } 2>&1) ||
+    { cat "$target.log" >&2; return 1; }
+  awk '{ printf "%.0f", $1 + $2 }' <<< "$spent"
 }
 
 for lto in off thin; do

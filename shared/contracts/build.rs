@@ -5,7 +5,11 @@ use std::{env, fs, path::PathBuf};
 use prost::Message;
 
 const PROTO_ROOT: &str = "../../proto";
-const FILES: [&str; 2] = ["billing/v1/billing.proto", "patient/v1/patient_event.proto"];
+const FILES: [&str; 3] = [
+    "appointment/v1/appointment_event.proto",
+    "billing/v1/billing.proto",
+    "patient/v1/patient_event.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed={PROTO_ROOT}");

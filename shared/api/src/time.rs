@@ -1,7 +1,6 @@
 //! Days and times in requests: one format each, in years that a clinic can mean.
 
-use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, Datelike as _, Days, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::convert::Infallible;
 
@@ -13,6 +12,7 @@ use utoipa::{
         KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type, schema::AnyOfBuilder,
     },
 };
+use zones::Zone;
 
 /// The years with four digits. The database accepts others, not all of which the code can
 /// represent.
@@ -143,7 +143,9 @@ impl ToSchema for DayOrTime {}
 
 /// The clinic's time zone. UTC by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClinicTimeZone(Tz);
+pub struct ClinicTimeZone(&'static Zone);
+
+static UTC: Zone = Zone::utc();
 
 /// There is no time zone of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +154,7 @@ pub struct UnknownTimeZone(String);
 
 impl ClinicTimeZone {
     /// Universal time.
-    pub const UTC: Self = Self(Tz::UTC);
+    pub const UTC: Self = Self(&UTC);
 
     /// Reads `CLINIC_TIME_ZONE`; UTC if it is not set.
     ///
@@ -171,22 +173,20 @@ impl ClinicTimeZone {
     /// # Errors
     /// If there is no such zone.
     pub fn parse(name: &str) -> Result<Self, UnknownTimeZone> {
-        let zone = name.parse().map(Self);
-        zone.map_err(|_| UnknownTimeZone(name.to_owned()))
+        let zone = Zone::named(name).map_err(|_| UnknownTimeZone(name.to_owned()))?;
+        // Read once, when the function starts, and needed until it ends.
+        Ok(Self(Box::leak(Box::new(zone))))
     }
 
     /// The current day in this zone.
     #[must_use]
     pub fn day(self, now: DateTime<Utc>) -> NaiveDate {
-        now.with_timezone(&self.0).date_naive()
+        self.0.date(now)
     }
 
     /// The first moment of a day: an hour after midnight if the clocks are put forward at midnight.
     fn begin(self, day: NaiveDate) -> DateTime<Utc> {
-        let midnight = day.and_time(NaiveTime::MIN);
-        let local = |time| self.0.from_local_datetime(&time).earliest();
-        let begin = local(midnight).or_else(|| local(midnight + TimeDelta::hours(1)));
-        begin.map_or(midnight.and_utc(), |begin| begin.with_timezone(&Utc))
+        self.0.start_of(day)
     }
 }
 

@@ -58,6 +58,36 @@ pub enum Action {
     ReadBillingAccount,
     /// The messages to a patient were looked at.
     ReadNotifications,
+    /// Locations, resources, services, hours or closures were set up.
+    ConfigureSchedule,
+    /// Somebody or something was recorded as absent.
+    RecordAbsence,
+    /// Appointments were looked at.
+    ReadAppointments,
+    /// An appointment was booked or held, or a series of them was.
+    BookAppointment,
+    /// A held appointment was confirmed.
+    ConfirmAppointment,
+    /// An appointment was moved.
+    RescheduleAppointment,
+    /// An appointment was cancelled.
+    CancelAppointment,
+    /// A patient was recorded as having come.
+    RecordArrival,
+    /// An appointment was recorded as having taken place.
+    FulfilAppointment,
+    /// A patient was recorded as not having come.
+    RecordNoShow,
+    /// The waitlist was looked at.
+    ReadWaitlist,
+    /// A patient was put on the waitlist, or taken off it.
+    ChangeWaitlist,
+    /// How a patient wants to be reached was looked at.
+    ReadNotificationPreferences,
+    /// How a patient wants to be reached was changed.
+    ChangeNotificationPreferences,
+    /// What messages to patients say was changed.
+    ChangeNotificationTemplate,
     /// The counts of what happened to patients were looked at.
     ReadAnalytics,
     /// The audit trail was looked at.

@@ -29,6 +29,16 @@ use uuid::Uuid;
 pub enum ResourceType {
     /// The account that a patient is billed through.
     BillingAccount,
+    /// A patient's appointment.
+    Appointment,
+    /// A place where patients are seen.
+    Location,
+    /// A clinician, a room or a device.
+    Resource,
+    /// Something that appointments are for.
+    Service,
+    /// A patient's place on the waitlist.
+    WaitlistEntry,
 }
 
 /// There is no type of resource of this name.
@@ -63,6 +73,15 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// The appointment with this id.
+    #[must_use]
+    pub const fn appointment(id: Uuid) -> Self {
+        Self {
+            kind: ResourceType::Appointment,
+            id,
+        }
+    }
+
     /// The billing account with this id.
     #[must_use]
     pub const fn billing_account(id: Uuid) -> Self {

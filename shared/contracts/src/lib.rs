@@ -19,11 +19,23 @@ pub mod patient {
     }
 }
 
+/// What other services learn of appointments, version 1.
+pub mod appointment {
+    /// Generated from `proto/appointment/v1`.
+    #[allow(missing_docs, clippy::pedantic)]
+    pub mod v1 {
+        tonic::include_proto!("appointment.v1");
+    }
+}
+
 /// Every message and service above as an encoded `FileDescriptorSet`, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// The Kafka topic that carries [`patient::v1::PatientEvent`], keyed by patient id.
 pub const PATIENT_EVENTS_TOPIC: &str = "patient.events.v1";
+
+/// The Kafka topic that carries [`appointment::v1::AppointmentEvent`], keyed by patient id.
+pub const APPOINTMENT_EVENTS_TOPIC: &str = "appointment.events.v1";
 
 /// The Kafka header and gRPC metadata key of the W3C trace context
 /// (<https://www.w3.org/TR/trace-context/>).

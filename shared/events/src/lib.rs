@@ -1,12 +1,15 @@
-//! Patient events: the typed [`PatientEvent`], the [`Producer`] that sends them to Kafka, and
+//! What happens, as services tell each other: the typed [`PatientEvent`] and [`AppointmentEvent`], the [`Producer`] that sends them to Kafka, and
 //! [`consume`], the frame that every consumer runs in.
 
+mod appointment_event;
 mod consumer;
 mod dead_letter;
 mod patient_event;
 mod producer;
 pub mod seen;
+mod wire;
 
+pub use appointment_event::{Appointment, AppointmentChange, AppointmentEvent};
 pub use consumer::{Effect, consume};
 pub use dead_letter::{DeadLetter, DeadLetterQueue, Header, Taken};
 pub use patient_event::{Change, Patient, PatientEvent, Undecodable};

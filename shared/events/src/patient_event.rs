@@ -3,8 +3,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::patient::v1;
 use prost::Message as _;
-use prost_types::Timestamp;
 use uuid::Uuid;
+
+use crate::wire::{instant, timestamp, version};
 
 /// Something that happened to a patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +70,10 @@ impl std::fmt::Debug for Patient {
     }
 }
 
-/// The bytes are not a patient event, or one of an unknown kind. The reason names the field, never
+/// The bytes are not an event, or one of an unknown kind. The reason names the field, never
 /// its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a patient event: {0}")]
+#[error("not an event: {0}")]
 pub struct Undecodable(pub &'static str);
 
 impl PatientEvent {
@@ -96,10 +97,7 @@ impl PatientEvent {
         };
         v1::PatientEvent {
             event_id: self.id.to_string(),
-            occurred_at: Some(Timestamp {
-                seconds: self.occurred_at.timestamp(),
-                nanos: self.occurred_at.timestamp_subsec_nanos().cast_signed(),
-            }),
+            occurred_at: Some(timestamp(self.occurred_at)),
             patient_id: self.patient_id.to_string(),
             patient_version: self.patient_version.cast_unsigned(),
             change: Some(change),
@@ -114,7 +112,6 @@ impl PatientEvent {
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         use v1::patient_event::Change as Wire;
         let event = v1::PatientEvent::decode(bytes).map_err(|_| Undecodable("not protobuf"))?;
-        let time = event.occurred_at.ok_or(Undecodable("occurred_at"))?;
         let change = match event.change.ok_or(Undecodable("change"))? {
             Wire::Created(created) => {
                 let patient = patient(created.patient)?;
@@ -132,18 +129,12 @@ impl PatientEvent {
                 .event_id
                 .parse()
                 .map_err(|_| Undecodable("event_id"))?,
-            occurred_at: u32::try_from(time.nanos)
-                .ok()
-                .and_then(|nanos| DateTime::from_timestamp(time.seconds, nanos))
-                .ok_or(Undecodable("occurred_at"))?,
+            occurred_at: instant(event.occurred_at, "occurred_at")?,
             patient_id: event
                 .patient_id
                 .parse()
                 .map_err(|_| Undecodable("patient_id"))?,
-            patient_version: i64::try_from(event.patient_version)
-                .ok()
-                .filter(|version| *version > 0)
-                .ok_or(Undecodable("patient_version"))?,
+            patient_version: version(event.patient_version, "patient_version")?,
             change,
         })
     }

@@ -57,10 +57,13 @@ impl Role {
     #[must_use]
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
-            ChangeOwnPassword, CreatePatient, DeletePatient, EndOwnSessions, ListPatients,
-            ManageAccounts, OpenInEmergency, ReadAccounts, ReadAnalytics, ReadAuditTrail,
-            ReadBillingAccount, ReadNotifications, ReadOwnAccount, ReadPatient,
-            RegisterWithoutWelcome, RestrictPatient, SeeRestrictedPatients, UpdatePatient,
+            ChangeNotificationPreferences, ChangeOwnPassword, CreatePatient, DeletePatient,
+            EndOwnSessions, ListPatients, ManageAccounts, ManageAppointments,
+            ManageNotificationTemplates, ManageSchedules, OpenInEmergency, Overbook, ReadAccounts,
+            ReadAnalytics, ReadAppointments, ReadAuditTrail, ReadBillingAccount,
+            ReadNotificationPreferences, ReadNotifications, ReadOwnAccount, ReadPatient,
+            ReadSchedules, RecordAbsences, RegisterWithoutWelcome, RestrictPatient,
+            SeeRestrictedPatients, UpdatePatient,
         };
         match self {
             Self::Admin => &[
@@ -78,8 +81,17 @@ impl Role {
                 RestrictPatient,
                 SeeRestrictedPatients,
                 ReadBillingAccount,
+                ReadSchedules,
+                ManageSchedules,
+                RecordAbsences,
+                ReadAppointments,
+                ManageAppointments,
+                Overbook,
                 ReadAnalytics,
                 ReadNotifications,
+                ReadNotificationPreferences,
+                ChangeNotificationPreferences,
+                ManageNotificationTemplates,
                 ReadAuditTrail,
             ],
             Self::Clinician => &[
@@ -91,6 +103,11 @@ impl Role {
                 CreatePatient,
                 UpdatePatient,
                 OpenInEmergency,
+                ReadSchedules,
+                RecordAbsences,
+                ReadAppointments,
+                ManageAppointments,
+                Overbook,
                 ReadAnalytics,
             ],
             Self::Receptionist => &[
@@ -102,7 +119,13 @@ impl Role {
                 CreatePatient,
                 UpdatePatient,
                 ReadBillingAccount,
+                ReadSchedules,
+                RecordAbsences,
+                ReadAppointments,
+                ManageAppointments,
                 ReadNotifications,
+                ReadNotificationPreferences,
+                ChangeNotificationPreferences,
             ],
             Self::Auditor => &[
                 EndOwnSessions,
@@ -113,8 +136,11 @@ impl Role {
                 ReadPatient,
                 SeeRestrictedPatients,
                 ReadBillingAccount,
+                ReadSchedules,
+                ReadAppointments,
                 ReadAnalytics,
                 ReadNotifications,
+                ReadNotificationPreferences,
                 ReadAuditTrail,
             ],
         }
@@ -161,10 +187,28 @@ pub enum Permission {
     OpenInEmergency,
     /// See a patient's billing account.
     ReadBillingAccount,
-    /// See the statistics on patients.
+    /// See locations, resources, services, and when they are free.
+    ReadSchedules,
+    /// Set up locations, resources, services, hours and closures.
+    ManageSchedules,
+    /// Record that somebody or something is absent.
+    RecordAbsences,
+    /// See appointments and the waitlist.
+    ReadAppointments,
+    /// Book, move and cancel appointments, record who came, and keep the waitlist.
+    ManageAppointments,
+    /// Book what is not free, for a reason that is recorded.
+    Overbook,
+    /// See the statistics on patients and appointments.
     ReadAnalytics,
     /// See which messages were sent to a patient.
     ReadNotifications,
+    /// See how a patient wants to be reached.
+    ReadNotificationPreferences,
+    /// Change how a patient wants to be reached.
+    ChangeNotificationPreferences,
+    /// Write what messages to patients say.
+    ManageNotificationTemplates,
     /// See the audit trail.
     ReadAuditTrail,
 }

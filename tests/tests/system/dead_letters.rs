@@ -216,7 +216,7 @@ async fn a_redriven_record_that_can_be_decoded_by_now_takes_effect_once() {
     let letter = |consumer: &str| {
         json!({
             "consumer": consumer, "topic": contracts::PATIENT_EVENTS_TOPIC,
-            "partition": 3, "offset": 1_000_000_000_000_i64, "reason": "not a patient event: change",
+            "partition": 3, "offset": 1_000_000_000_000_i64, "reason": "not an event: change",
             "tooLarge": false, "key": STANDARD.encode(&key), "value": STANDARD.encode(&registration),
             "headers": [],
         })

@@ -2,9 +2,10 @@
 
 use axum::{
     body::Body,
-    extract::{FromRequest, FromRequestParts, Path, Request},
+    extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request},
 };
 use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
+use chrono::NaiveDate;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -24,6 +25,26 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
         let input = InputAndQuery::from_request(request, &()).await;
         input.map(|InputAndQuery(input, NoParameters {})| Self(input))
+    }
+}
+
+/// A JSON body that may be missing: then it is the default.
+#[derive(Debug)]
+pub struct OptionalInput<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalInput<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
+        let (parts, body) = request.into_parts();
+        let body = read_body(body).await?;
+        if body.is_empty() {
+            no_parameters(&parts.uri)?;
+            return Ok(Self(T::default()));
+        }
+        let request = Request::from_parts(parts, Body::from(body));
+        let Input(input) = Input::from_request(request, &()).await?;
+        Ok(Self(input))
     }
 }
 
@@ -139,6 +160,30 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
         let id = text.and_then(|Path(text)| text.parse().ok());
         id.map(|Id(id)| Self(id))
             .ok_or_else(|| Problem::invalid_field("id", "The id must be a UUID"))
+    }
+}
+
+/// An id and a date in the path: `{id}` and `{date}`.
+#[derive(Debug, Clone, Copy)]
+pub struct PathIdAndDay(pub Uuid, pub NaiveDate);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathIdAndDay {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        no_parameters(&parts.uri)?;
+        let path = RawPathParams::from_request_parts(parts, state).await.ok();
+        let text = |name| {
+            let mut parameters = path.iter().flat_map(RawPathParams::iter);
+            parameters.find_map(|(known, text)| (known == name).then_some(text))
+        };
+        let mut errors = InputErrors::default();
+        let id = text("id").and_then(|text| text.parse().ok());
+        let id = errors.field("id", id.ok_or("The id must be a UUID"));
+        let day = errors.field("date", crate::day(text("date").unwrap_or_default()));
+        id.zip(day)
+            .map(|(Id(id), day)| Self(id, day))
+            .ok_or_else(|| errors.into_problem())
     }
 }
 

@@ -4,15 +4,56 @@
 use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
+use uuid::Uuid;
 
 /// What is wrong with which field of the input; the key is the field's name in the API.
 pub type FieldErrors = BTreeMap<String, String>;
+
+/// The most conflicts that a client is told of at once.
+pub const MOST_CONFLICTS: usize = 100;
+
+/// Something that stands in the way of an appointment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Conflict {
+    /// What it is.
+    pub reason: ConflictReason,
+    /// The resource that is not free; none if it is the patient who is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub resource_id: Option<Uuid>,
+    /// The appointment that is in the way, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub appointment_id: Option<Uuid>,
+    /// From when it is in the way.
+    pub start: DateTime<Utc>,
+    /// Until when it is in the way.
+    pub end: DateTime<Utc>,
+}
+
+/// Why a slot is not free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ConflictReason {
+    /// Another appointment has the resource, or the last place of a group.
+    Taken,
+    /// The patient has another appointment.
+    PatientBusy,
+    /// The resource is absent.
+    Absent,
+    /// The location is closed.
+    Closed,
+    /// The resource does not work then.
+    OutsideHours,
+}
 
 /// Every kind of problem that a client can get. The names are stable: clients may branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
@@ -32,6 +73,10 @@ pub enum ProblemType {
     Conflict,
     /// The same request is being processed.
     RequestInProgress,
+    /// A slot is not free; `conflicts` says what stands in the way.
+    SlotTaken,
+    /// A slot was held, and the hold has expired.
+    HoldExpired,
     /// The resource was changed since the client read it.
     PreconditionFailed,
     /// The change has to name the version that it applies to.
@@ -42,6 +87,12 @@ pub enum ProblemType {
     UnsupportedMediaType,
     /// The `Idempotency-Key` belongs to another request.
     IdempotencyKeyReused,
+    /// The clocks of the location are put forward past this time.
+    NonexistentLocalTime,
+    /// The clocks of the location show this time twice.
+    AmbiguousLocalTime,
+    /// The service is not offered at times like this.
+    NotBookable,
     /// Too many attempts; the response says when the next one may be made.
     TooManyRequests,
     /// The system cannot respond right now; trying again later helps.
@@ -63,6 +114,8 @@ impl ProblemType {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Self::Conflict => (StatusCode::CONFLICT, "Conflict"),
             Self::RequestInProgress => (StatusCode::CONFLICT, "Request in progress"),
+            Self::SlotTaken => (StatusCode::CONFLICT, "Slot taken"),
+            Self::HoldExpired => (StatusCode::CONFLICT, "Hold expired"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "Precondition failed"),
             Self::PreconditionRequired => {
                 (StatusCode::PRECONDITION_REQUIRED, "Precondition required")
@@ -74,6 +127,11 @@ impl ProblemType {
             Self::IdempotencyKeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused")
             }
+            Self::NonexistentLocalTime => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "Nonexistent local time")
+            }
+            Self::AmbiguousLocalTime => (StatusCode::UNPROCESSABLE_ENTITY, "Ambiguous local time"),
+            Self::NotBookable => (StatusCode::UNPROCESSABLE_ENTITY, "Not bookable"),
             Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
@@ -123,6 +181,7 @@ pub struct Problem {
     kind: ProblemType,
     detail: String,
     errors: FieldErrors,
+    conflicts: Vec<Conflict>,
     retry_after_seconds: Option<u32>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
@@ -135,6 +194,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             errors: FieldErrors::new(),
+            conflicts: Vec::new(),
             retry_after_seconds: None,
             header: None,
             source: None,
@@ -218,6 +278,16 @@ impl Problem {
         Self {
             errors: FieldErrors::from([(field.to_owned(), message.to_owned())]),
             ..Self::new(ProblemType::Conflict, message)
+        }
+    }
+
+    /// 409, with everything that stands in the way of an appointment, up to [`MOST_CONFLICTS`].
+    #[must_use]
+    pub fn slot_taken(mut conflicts: Vec<Conflict>) -> Self {
+        conflicts.truncate(MOST_CONFLICTS);
+        Self {
+            conflicts,
+            ..Self::new(ProblemType::SlotTaken, "The slot is not free")
         }
     }
 
@@ -313,6 +383,12 @@ impl Problem {
         &self.errors
     }
 
+    /// What stands in the way of an appointment.
+    #[must_use]
+    pub fn conflicts(&self) -> &[Conflict] {
+        &self.conflicts
+    }
+
     /// The cause, if it is of this type.
     #[must_use]
     pub fn cause<E: Error + 'static>(&self) -> Option<&E> {
@@ -343,6 +419,7 @@ impl Problem {
             status: status.as_u16(),
             detail: self.detail.clone(),
             errors: self.errors.clone(),
+            conflicts: self.conflicts.clone(),
             request_id: request_id.map(ToOwned::to_owned),
         }
     }
@@ -407,6 +484,10 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "FieldErrors::is_empty")]
     #[schema(required = false, value_type = BTreeMap<String, String>)]
     pub errors: FieldErrors,
+    /// What stands in the way of an appointment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub conflicts: Vec<Conflict>,
     /// Identifies this request in the logs; quote it when you ask for help.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

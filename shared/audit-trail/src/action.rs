@@ -60,6 +60,8 @@ pub enum Action {
     ReadNotifications,
     /// Locations, resources, services, hours or closures were set up.
     ConfigureSchedule,
+    /// Locations, resources, services or free slots were looked at. Only refusals are recorded.
+    ReadSchedule,
     /// Somebody or something was recorded as absent.
     RecordAbsence,
     /// Appointments were looked at.

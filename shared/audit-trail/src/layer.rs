@@ -96,14 +96,15 @@ async fn complete(
 /// or about us.
 const fn outcome_of(problem: ProblemType) -> Option<(ProblemType, Outcome)> {
     use ProblemType::{
-        BodyTooLarge, Conflict, Forbidden, IdempotencyKeyReused, Internal, InvalidInput,
-        MethodNotAllowed, NotFound, PreconditionFailed, PreconditionRequired, RequestInProgress,
-        TooManyRequests, Unauthorized, Unavailable, UnsupportedMediaType,
+        AmbiguousLocalTime, BodyTooLarge, Conflict, Forbidden, HoldExpired, IdempotencyKeyReused,
+        Internal, InvalidInput, MethodNotAllowed, NonexistentLocalTime, NotBookable, NotFound,
+        PreconditionFailed, PreconditionRequired, RequestInProgress, SlotTaken, TooManyRequests,
+        Unauthorized, Unavailable, UnsupportedMediaType,
     };
     match problem {
         Unauthorized | Forbidden | TooManyRequests => Some((problem, Outcome::Refused)),
-        NotFound | Conflict | PreconditionFailed => Some((problem, Outcome::Failed)),
-        InvalidInput | MethodNotAllowed | PreconditionRequired | RequestInProgress
+        NotFound | Conflict | SlotTaken | HoldExpired | NotBookable | PreconditionFailed => Some((problem, Outcome::Failed)),
+        InvalidInput | NonexistentLocalTime | AmbiguousLocalTime | MethodNotAllowed | PreconditionRequired | RequestInProgress
         | BodyTooLarge | UnsupportedMediaType | IdempotencyKeyReused | Unavailable | Internal => {
             None
         }

@@ -48,12 +48,20 @@ mod tests {
 
     #[test]
     fn every_route_with_an_id_in_its_path_records_whose_it_is() {
-        use audit_trail::About;
+        use audit_trail::{About, ResourceType};
         for row in table() {
             let expected = if row.path.starts_with("/api/patients/{id}") {
                 About::PatientInPath
             } else if row.path.starts_with("/api/accounts/{id}") {
                 About::AccountInPath
+            } else if row.path.starts_with("/api/appointments/{id}") {
+                About::ResourceInPath(ResourceType::Appointment)
+            } else if row.path.starts_with("/api/locations/{id}") {
+                About::ResourceInPath(ResourceType::Location)
+            } else if row.path.starts_with("/api/resources/{id}") {
+                About::ResourceInPath(ResourceType::Resource)
+            } else if row.path.starts_with("/api/waitlist/{id}") {
+                About::ResourceInPath(ResourceType::WaitlistEntry)
             } else {
                 assert!(!row.path.contains("{id}"), "{row:?}: whose id is it?");
                 continue;

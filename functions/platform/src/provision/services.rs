@@ -15,7 +15,11 @@ pub struct Service {
 pub(super) const FINAL: &str = "audit";
 
 /// Every service that logs in to the database, by name.
-pub const SERVICES: [Service; 6] = [
+pub const SERVICES: [Service; 7] = [
+    Service {
+        name: "appointments",
+        calls: &["audit.append", "patients.is_known", "patients.is_restricted"],
+    },
     Service {
         name: "audit",
         calls: &[

@@ -1,0 +1,20 @@
+//! Who has which slot, and what becomes of it.
+
+pub(crate) mod appointment;
+pub mod arrive;
+pub mod book_appointment;
+pub mod book_series;
+pub mod cancel_appointment;
+pub(crate) mod changing;
+pub mod confirm_appointment;
+pub mod fulfil_appointment;
+pub mod get_appointment;
+pub mod get_history;
+pub mod list_appointments;
+pub(crate) mod occupancy;
+pub(crate) mod plan;
+pub mod record_no_show;
+pub mod reschedule_appointment;
+pub(crate) mod resources;
+pub(crate) mod start;
+pub(crate) mod status;

@@ -1,0 +1,251 @@
+//! Whether an appointment can be had, and with what: the rules of the service, and everything that
+//! stands in the way.
+
+use std::ops::Range;
+
+use api::{Conflict, ConflictReason, Problem, ProblemType};
+use chrono::{DateTime, NaiveTime, Timelike as _, Utc};
+use uuid::Uuid;
+use zones::Zone;
+
+use super::{resources::locations, start::Start};
+use crate::{
+    period::Period,
+    schedule::{
+        calendar::{Bookable, Calendar, NotThere},
+        service::Service,
+        slots::Candidates,
+    },
+};
+
+/// What somebody wants to book.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) service: &'a Service,
+    /// The resources that they ask for; of the service's other kinds, any.
+    pub(crate) asked_for: &'a [Uuid],
+    /// Book even what is not free.
+    pub(crate) regardless: bool,
+    /// Whoever walks in is there: at any time, and outside hours.
+    pub(crate) at_any_time: bool,
+    /// The appointment that is moved, which does not stand in its own way.
+    pub(crate) except: Option<Uuid>,
+}
+
+/// What it would take up.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) location: Uuid,
+    pub(crate) zone: Zone,
+    pub(crate) period: Period,
+    /// With the buffer.
+    pub(crate) occupied: Period,
+    /// In the order of the service's kinds: the resource, its number, its seats.
+    pub(crate) seats: Vec<(Uuid, i32, Range<i32>)>,
+}
+
+impl Plan {
+    pub(crate) fn resource_ids(&self) -> Vec<Uuid> {
+        self.seats.iter().map(|(id, ..)| *id).collect()
+    }
+}
+
+/// When a service starts and ends, and until when its resources are taken up.
+pub(crate) fn periods(service: &Service, start: DateTime<Utc>) -> (Period, Period) {
+    let period = Period::new(start, start + service.duration());
+    (
+        period,
+        Period::new(start, period.end + service.buffer_after()),
+    )
+}
+
+impl Wanted<'_> {
+    /// Rejects resources that the service cannot use.
+    ///
+    /// # Errors
+    /// 400 if one of them does not exist or is of a kind that the service does not need, if two of
+    /// them are of the same kind, or if they are at different locations.
+    pub(crate) fn must_fit(&self, locked: &[Bookable]) -> Result<(), Problem> {
+        let invalid = |detail| Err(Problem::invalid_field("resourceIds", detail));
+        let found: Vec<&Bookable> = locked
+            .iter()
+            .filter(|resource| self.asked_for.contains(&resource.id))
+            .collect();
+        if found.len() != self.asked_for.len() {
+            return invalid("The service needs no such resources, or one is named twice");
+        }
+        for (place, resource) in found.iter().enumerate() {
+            let others = found.get(place + 1..).unwrap_or_default();
+            if others.iter().any(|other| other.kind == resource.kind) {
+                return invalid("The service needs only one resource of each kind");
+            }
+            if others
+                .iter()
+                .any(|other| other.location != resource.location)
+            {
+                return invalid("The resources are at different locations");
+            }
+        }
+        Ok(())
+    }
+
+    /// What it would take up at this time: the least busy of the resources that are free, or those
+    /// that are asked for.
+    ///
+    /// # Errors
+    /// The rule of the service that it breaks, or everything that stands in the way.
+    pub(crate) fn plan(
+        &self,
+        start: Start,
+        locked: &[Bookable],
+        calendar: &Calendar,
+        now: DateTime<Utc>,
+    ) -> Result<Plan, Problem> {
+        let mut conflicts = Vec::new();
+        let mut refusal = None;
+        for (location, zone) in locations(locked) {
+            let start = match start.instant(zone) {
+                Ok(start) => start,
+                Err(problem) => {
+                    refusal.get_or_insert(problem);
+                    continue;
+                }
+            };
+            if let Err(problem) = self.must_be_bookable(start, zone, now) {
+                refusal.get_or_insert(problem);
+                continue;
+            }
+            match self.seats(location, start, locked, calendar) {
+                Ok(seats) => {
+                    let (period, occupied) = periods(self.service, start);
+                    return Ok(Plan {
+                        location,
+                        zone: zone.clone(),
+                        period,
+                        occupied,
+                        seats,
+                    });
+                }
+                Err(more) => conflicts.extend(more),
+            }
+        }
+        if let (Some(refusal), true) = (refusal, conflicts.is_empty()) {
+            return Err(refusal);
+        }
+        Err(Problem::slot_taken(conflicts))
+    }
+
+    /// Rejects what the service does not offer at any time like this.
+    fn must_be_bookable(
+        &self,
+        start: DateTime<Utc>,
+        zone: &Zone,
+        now: DateTime<Utc>,
+    ) -> Result<(), Problem> {
+        let service = self.service;
+        if self.at_any_time {
+            return Ok(());
+        }
+        let refuse = |detail: String| Err(Problem::new(ProblemType::NotBookable, detail));
+        if start < now {
+            return refuse("The time is in the past".to_owned());
+        }
+        if start > now + service.horizon() {
+            let days = service.horizon_days;
+            return refuse(format!("It can be booked {days} days ahead at most"));
+        }
+        if self.regardless {
+            return Ok(());
+        }
+        if start < now + service.notice() {
+            let minutes = service.notice_minutes;
+            return refuse(format!("It has to be booked {minutes} minutes ahead"));
+        }
+        let midnight = NaiveTime::MIN;
+        let minutes = (zone.local(start).time() - midnight).num_minutes();
+        if minutes % i64::from(service.grid_minutes) != 0 || start.second() != 0 {
+            let grid = service.grid_minutes;
+            return refuse(format!(
+                "It starts at multiples of {grid} minutes after midnight at the location"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A resource of each kind, with its seats; or why there is none.
+    pub(crate) fn seats(
+        &self,
+        location: Uuid,
+        start: DateTime<Utc>,
+        locked: &[Bookable],
+        calendar: &Calendar,
+    ) -> Result<Vec<(Uuid, i32, Range<i32>)>, Vec<Conflict>> {
+        let (period, occupied) = periods(self.service, start);
+        let kinds = &self.service.resource_kinds;
+        let candidates = Candidates::at(location, kinds, locked, self.asked_for);
+        let (mut seats, mut conflicts) = (Vec::new(), Vec::new());
+        for resources in candidates.by_kind() {
+            let mut by_load: Vec<&&Bookable> = resources.iter().collect();
+            by_load.sort_by_key(|resource| calendar.of(resource).load());
+            let free = by_load.iter().find_map(|resource| {
+                let time = calendar.of(resource);
+                let there = self.at_any_time || time.is_there(period);
+                let seats = time.seats(self.service, occupied, self.except);
+                let seats = seats.filter(|_| there);
+                seats.map(|seats| (resource.id, resource.number, seats))
+            });
+            match (free, by_load.first()) {
+                (Some(seat), _) => seats.push(seat),
+                (None, Some(resource)) if self.regardless => {
+                    let extra = calendar.of(resource).extra_seat(occupied, self.except);
+                    seats.push((resource.id, resource.number, extra));
+                }
+                (None, _) => {
+                    let all = resources.iter();
+                    conflicts.extend(all.flat_map(|resource| {
+                        self.conflicts_of(resource, calendar, period, occupied)
+                    }));
+                }
+            }
+        }
+        if seats.len() == kinds.len() {
+            return Ok(seats);
+        }
+        Err(conflicts)
+    }
+
+    fn conflicts_of(
+        &self,
+        resource: &Bookable,
+        calendar: &Calendar,
+        period: Period,
+        occupied: Period,
+    ) -> Vec<Conflict> {
+        let time = calendar.of(resource);
+        let mut conflicts = Vec::new();
+        if let Some(reason) = time.not_there(period).filter(|_| !self.at_any_time) {
+            conflicts.push(Conflict {
+                reason: match reason {
+                    NotThere::Closed => ConflictReason::Closed,
+                    NotThere::Absent => ConflictReason::Absent,
+                    NotThere::OutsideHours => ConflictReason::OutsideHours,
+                },
+                resource_id: Some(resource.id),
+                appointment_id: None,
+                start: period.start,
+                end: period.end,
+            });
+        }
+        if time.seats(self.service, occupied, self.except).is_none() {
+            let others = time.during(occupied, self.except);
+            conflicts.extend(others.map(|other| Conflict {
+                reason: ConflictReason::Taken,
+                resource_id: Some(resource.id),
+                appointment_id: Some(other.appointment),
+                start: other.period.start,
+                end: other.period.end,
+            }));
+        }
+        conflicts
+    }
+}

@@ -1,0 +1,164 @@
+//! The resources that an appointment could use.
+
+use store::Transaction;
+use uuid::Uuid;
+use zones::Zone;
+
+use crate::schedule::{calendar::Bookable, resource::ResourceKind};
+
+/// A resource as it is stored.
+struct Row {
+    id: Uuid,
+    number: i32,
+    kind: ResourceKind,
+    location_id: Uuid,
+    time_zone: String,
+}
+
+impl TryFrom<Row> for Bookable {
+    type Error = sqlx::Error;
+
+    /// # Errors
+    /// If the zone of the location has been renamed in newer zone data.
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.id,
+            number: row.number,
+            kind: row.kind,
+            location: row.location_id,
+            zone: Zone::named(&row.time_zone)
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        })
+    }
+}
+
+fn bookable(rows: Vec<Row>) -> Result<Vec<Bookable>, sqlx::Error> {
+    rows.into_iter().map(Bookable::try_from).collect()
+}
+
+fn names(kinds: &[ResourceKind]) -> Vec<String> {
+    kinds.iter().map(|kind| kind.name().to_owned()).collect()
+}
+
+/// All resources of these kinds, at this location or anywhere.
+pub(crate) async fn of_kinds(
+    transaction: &mut Transaction,
+    kinds: &[ResourceKind],
+    location: Option<Uuid>,
+) -> Result<Vec<Bookable>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT resource.id, number, kind AS "kind: ResourceKind", location_id, time_zone
+           FROM appointments.resource
+           JOIN appointments.location ON location.id = location_id
+           WHERE kind = ANY($1) AND ($2::uuid IS NULL OR location_id = $2)
+           ORDER BY number"#,
+        &names(kinds),
+        location,
+    )
+    .fetch_all(transaction)
+    .await?;
+    bookable(rows)
+}
+
+/// Locks everything that an appointment could use until the transaction ends: the resources that
+/// are asked for and, for the other kinds, all that are at the same place. Nothing else is booked
+/// with them meanwhile, and their schedules do not change. They are locked in the order of their
+/// numbers, so no two transactions wait for each other.
+pub(crate) async fn lock(
+    transaction: &mut Transaction,
+    kinds: &[ResourceKind],
+    asked_for: &[Uuid],
+    location: Option<Uuid>,
+) -> Result<Vec<Bookable>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT resource.id, number, kind AS "kind: ResourceKind", location_id, time_zone
+           FROM appointments.resource
+           JOIN appointments.location ON location.id = location_id
+           WHERE kind = ANY($1) AND ($3::uuid IS NULL OR location_id = $3)
+               AND (resource.id = ANY($2)
+                    OR NOT EXISTS (
+                        SELECT FROM appointments.resource AS asked_for
+                        WHERE asked_for.id = ANY($2)
+                            AND (asked_for.kind = resource.kind
+                                 OR asked_for.location_id <> resource.location_id)
+                    ))
+           ORDER BY number
+           FOR NO KEY UPDATE OF resource"#,
+        &names(kinds),
+        asked_for,
+        location,
+    )
+    .fetch_all(transaction)
+    .await?;
+    bookable(rows)
+}
+
+/// Locks these resources.
+pub(crate) async fn lock_these(
+    transaction: &mut Transaction,
+    ids: &[Uuid],
+) -> Result<Vec<Bookable>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT resource.id, number, kind AS "kind: ResourceKind", location_id, time_zone
+           FROM appointments.resource
+           JOIN appointments.location ON location.id = location_id
+           WHERE resource.id = ANY($1)
+           ORDER BY number
+           FOR NO KEY UPDATE OF resource"#,
+        ids,
+    )
+    .fetch_all(transaction)
+    .await?;
+    bookable(rows)
+}
+
+/// These resources.
+pub(crate) async fn these(
+    transaction: &mut Transaction,
+    ids: &[Uuid],
+) -> Result<Vec<Bookable>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT resource.id, number, kind AS "kind: ResourceKind", location_id, time_zone
+           FROM appointments.resource
+           JOIN appointments.location ON location.id = location_id
+           WHERE resource.id = ANY($1)
+           ORDER BY number"#,
+        ids,
+    )
+    .fetch_all(transaction)
+    .await?;
+    bookable(rows)
+}
+
+/// Locks all resources at this location.
+pub(crate) async fn lock_all_at(
+    transaction: &mut Transaction,
+    location: Uuid,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT id FROM appointments.resource WHERE location_id = $1
+         ORDER BY number
+         FOR NO KEY UPDATE",
+        location,
+    )
+    .fetch_all(transaction)
+    .await
+}
+
+/// Where they are.
+pub(crate) fn locations(resources: &[Bookable]) -> Vec<(Uuid, &Zone)> {
+    let mut locations: Vec<(Uuid, &Zone)> = Vec::new();
+    for resource in resources {
+        if !locations
+            .iter()
+            .any(|(known, _)| *known == resource.location)
+        {
+            locations.push((resource.location, &resource.zone));
+        }
+    }
+    locations
+}

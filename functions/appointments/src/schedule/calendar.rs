@@ -1,0 +1,502 @@
+//! What is known of the time of some resources over some days: when they work, and what they are
+//! taken up with. One query for each table, however many resources and days there are.
+
+use std::{collections::HashMap, ops::Range};
+
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use sqlx::postgres::types::PgRange;
+use store::Transaction;
+use uuid::Uuid;
+use zones::Zone;
+
+use super::{
+    resource::ResourceKind,
+    service::Service,
+    windows::{DAY, Windows},
+};
+use crate::period::{Period, Periods};
+
+/// Whoever is alone with a resource takes all seats of a group; whoever is overbooked sits here and
+/// beyond.
+pub(crate) const FIRST_EXTRA_SEAT: i32 = 1001;
+
+/// A resource, and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Bookable {
+    pub(crate) id: Uuid,
+    /// Stands for it in the occupancy.
+    pub(crate) number: i32,
+    pub(crate) kind: ResourceKind,
+    pub(crate) location: Uuid,
+    pub(crate) zone: Zone,
+}
+
+/// What takes up a resource.
+#[derive(Debug, Clone)]
+pub(crate) struct Occupied {
+    pub(crate) appointment: Uuid,
+    pub(crate) service: Uuid,
+    pub(crate) seats: Range<i32>,
+    pub(crate) period: Period,
+}
+
+/// Why a resource is not there, though it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotThere {
+    /// Its location is closed.
+    Closed,
+    /// It is absent.
+    Absent,
+    /// It does not work then.
+    OutsideHours,
+}
+
+/// The time of one resource.
+#[derive(Debug, Default)]
+pub(crate) struct Time {
+    /// When it works by its hours and exceptions, on days when its location is open.
+    hours: Periods,
+    /// The same without closures.
+    hours_if_open: Periods,
+    /// When it works and is not absent.
+    there: Periods,
+    /// In the order of their starts.
+    occupied: Vec<Occupied>,
+    /// The longest of them: how far back one may begin that matters.
+    longest: TimeDelta,
+}
+
+/// The time of some resources over some days.
+#[derive(Debug, Default)]
+pub(crate) struct Calendar(HashMap<Uuid, Time>);
+
+impl Time {
+    /// Whether it works and is not absent for all of this period.
+    pub(crate) fn is_there(&self, period: Period) -> bool {
+        self.there.cover(period)
+    }
+
+    /// Why it is not there for all of this period, if it is not.
+    pub(crate) fn not_there(&self, period: Period) -> Option<NotThere> {
+        if self.is_there(period) {
+            None
+        } else if self.hours.cover(period) {
+            Some(NotThere::Absent)
+        } else if self.hours_if_open.cover(period) {
+            Some(NotThere::Closed)
+        } else {
+            Some(NotThere::OutsideHours)
+        }
+    }
+
+    /// What takes it up during this period, other than this appointment.
+    pub(crate) fn during(
+        &self,
+        period: Period,
+        except: Option<Uuid>,
+    ) -> impl Iterator<Item = &Occupied> {
+        let first = period.start - self.longest;
+        let first = self
+            .occupied
+            .partition_point(|other| other.period.start < first);
+        let end = self
+            .occupied
+            .partition_point(|other| other.period.start < period.end);
+        self.occupied
+            .get(first..end)
+            .unwrap_or_default()
+            .iter()
+            .filter(move |other| other.period.overlaps(period) && Some(other.appointment) != except)
+    }
+
+    /// How much takes it up in all.
+    pub(crate) const fn load(&self) -> usize {
+        self.occupied.len()
+    }
+
+    /// The seats for a patient of this service during this period, if there are any.
+    pub(crate) fn seats(
+        &self,
+        service: &Service,
+        period: Period,
+        except: Option<Uuid>,
+    ) -> Option<Range<i32>> {
+        let mut others = self.during(period, except).peekable();
+        if service.capacity == 1 {
+            return others.peek().is_none().then_some(1..FIRST_EXTRA_SEAT);
+        }
+        let others: Vec<&Occupied> = others.collect();
+        if others.iter().any(|other| other.service != service.id) {
+            return None;
+        }
+        (1..=service.capacity)
+            .find(|seat| !others.iter().any(|other| other.seats.contains(seat)))
+            .map(|seat| seat..seat + 1)
+    }
+
+    /// A seat beyond all others during this period.
+    pub(crate) fn extra_seat(&self, period: Period, except: Option<Uuid>) -> Range<i32> {
+        let taken = self.during(period, except).map(|other| other.seats.end);
+        let seat = taken
+            .max()
+            .map_or(FIRST_EXTRA_SEAT, |end| end.max(FIRST_EXTRA_SEAT));
+        seat..seat + 1
+    }
+}
+
+impl Calendar {
+    /// The time of this resource.
+    pub(crate) fn of(&self, resource: &Bookable) -> &Time {
+        static UNKNOWN: Time = Time {
+            hours: Periods::EMPTY,
+            hours_if_open: Periods::EMPTY,
+            there: Periods::EMPTY,
+            occupied: Vec::new(),
+            longest: TimeDelta::zero(),
+        };
+        self.0.get(&resource.id).unwrap_or(&UNKNOWN)
+    }
+
+    /// Reads the time of these resources on these days, and on a day before and two after, because
+    /// hours may continue over midnight. Holds that have expired by `now` take up nothing.
+    pub(crate) async fn read(
+        transaction: &mut Transaction,
+        resources: &[Bookable],
+        days: (NaiveDate, NaiveDate),
+        now: DateTime<Utc>,
+    ) -> Result<Self, sqlx::Error> {
+        let first = days.0 - Days::new(1);
+        let last = days.1 + Days::new(2);
+        let schedules = Schedules::read(transaction, resources, first, last).await?;
+        let mut calendar = Self::default();
+        for resource in resources {
+            calendar
+                .0
+                .insert(resource.id, schedules.time(resource, first, last));
+        }
+        calendar
+            .read_occupancy(transaction, resources, first, last, now)
+            .await?;
+        Ok(calendar)
+    }
+
+    async fn read_occupancy(
+        &mut self,
+        transaction: &mut Transaction,
+        resources: &[Bookable],
+        first: NaiveDate,
+        last: NaiveDate,
+        now: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        let numbers: Vec<i32> = resources.iter().map(|resource| resource.number).collect();
+        let rows = sqlx::query!(
+            r#"SELECT resource_number, appointment_id, service_id,
+                      lower(seats) AS "first_seat!", upper(seats) AS "end_seat!",
+                      lower(during) AS "starts_at!", upper(during) AS "ends_at!"
+               FROM appointments.occupancy
+               WHERE resource_number = ANY($1) AND upper(during) > $2 AND lower(during) < $3
+                   AND NOT EXISTS (
+                       SELECT FROM appointments.appointment AS held
+                       WHERE held.id = appointment_id AND held.status = 'PENDING'
+                           AND held.hold_expires_at <= $4
+                   )
+               ORDER BY lower(during)"#,
+            &numbers,
+            first.and_time(NaiveTime::MIN).and_utc() - TimeDelta::days(1),
+            last.and_time(NaiveTime::MIN).and_utc() + TimeDelta::days(2),
+            now,
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let ids: HashMap<i32, Uuid> = resources
+            .iter()
+            .map(|resource| (resource.number, resource.id))
+            .collect();
+        for row in rows {
+            let time = ids
+                .get(&row.resource_number)
+                .and_then(|id| self.0.get_mut(id));
+            if let Some(time) = time {
+                time.longest = time.longest.max(row.ends_at - row.starts_at);
+                time.occupied.push(Occupied {
+                    appointment: row.appointment_id,
+                    service: row.service_id,
+                    seats: row.first_seat..row.end_seat,
+                    period: Period::new(row.starts_at, row.ends_at),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rules that the working time of some resources follows from.
+struct Schedules {
+    /// By resource, the newest first.
+    hours: HashMap<Uuid, Vec<(NaiveDate, Windows)>>,
+    exceptions: HashMap<(Uuid, NaiveDate), Windows>,
+    closures: Vec<(Uuid, NaiveDate)>,
+    absences: HashMap<Uuid, Vec<Period>>,
+}
+
+impl Schedules {
+    async fn read(
+        transaction: &mut Transaction,
+        resources: &[Bookable],
+        first: NaiveDate,
+        last: NaiveDate,
+    ) -> Result<Self, sqlx::Error> {
+        let ids: Vec<Uuid> = resources.iter().map(|resource| resource.id).collect();
+        let mut locations: Vec<Uuid> = resources.iter().map(|resource| resource.location).collect();
+        locations.sort_unstable();
+        locations.dedup();
+
+        let rows = sqlx::query!(
+            r#"SELECT resource_id, valid_from, windows AS "windows: Vec<PgRange<i32>>"
+               FROM appointments.hours
+               WHERE resource_id = ANY($1) AND valid_from <= $2
+               ORDER BY valid_from DESC"#,
+            &ids,
+            last,
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let mut hours: HashMap<Uuid, Vec<(NaiveDate, Windows)>> = HashMap::new();
+        for row in rows {
+            let windows = Windows::stored(&row.windows);
+            let hours = hours.entry(row.resource_id).or_default();
+            hours.push((row.valid_from, windows));
+        }
+
+        let exceptions = sqlx::query!(
+            r#"SELECT resource_id, day, windows AS "windows: Vec<PgRange<i32>>"
+               FROM appointments.day_exception
+               WHERE resource_id = ANY($1) AND day BETWEEN $2 AND $3"#,
+            &ids,
+            first,
+            last,
+        )
+        .fetch_all(&mut *transaction)
+        .await?
+        .into_iter()
+        .map(|row| ((row.resource_id, row.day), Windows::stored(&row.windows)))
+        .collect();
+
+        let closures = sqlx::query!(
+            "SELECT location_id, day FROM appointments.closure
+             WHERE location_id = ANY($1) AND day BETWEEN $2 AND $3",
+            &locations,
+            first,
+            last,
+        )
+        .fetch_all(&mut *transaction)
+        .await?
+        .into_iter()
+        .map(|row| (row.location_id, row.day))
+        .collect();
+
+        let rows = sqlx::query!(
+            "SELECT resource_id, starts_at, ends_at FROM appointments.absence
+             WHERE resource_id = ANY($1) AND ends_at > $2 AND starts_at < $3",
+            &ids,
+            first.and_time(NaiveTime::MIN).and_utc() - TimeDelta::days(1),
+            last.and_time(NaiveTime::MIN).and_utc() + TimeDelta::days(2),
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let mut absences: HashMap<Uuid, Vec<Period>> = HashMap::new();
+        for row in rows {
+            let absences = absences.entry(row.resource_id).or_default();
+            absences.push(Period::new(row.starts_at, row.ends_at));
+        }
+        Ok(Self {
+            hours,
+            exceptions,
+            closures,
+            absences,
+        })
+    }
+
+    fn time(&self, resource: &Bookable, first: NaiveDate, last: NaiveDate) -> Time {
+        let (mut open, mut closed) = (Vec::new(), Vec::new());
+        for day in first.iter_days().take_while(|day| *day <= last) {
+            let is_closed = self.closures.contains(&(resource.location, day));
+            let periods = if is_closed { &mut closed } else { &mut open };
+            match self.exceptions.get(&(resource.id, day)) {
+                Some(windows) => {
+                    periods.extend(windows.all().map(|window| on(&resource.zone, day, window)));
+                }
+                None => {
+                    use chrono::Datelike as _;
+                    let hours = self.hours.get(&resource.id).map_or(&[][..], Vec::as_slice);
+                    let valid = hours.iter().find(|(valid_from, _)| *valid_from <= day);
+                    let windows = valid
+                        .into_iter()
+                        .flat_map(|(_, windows)| windows.on(day.weekday()));
+                    periods.extend(windows.map(|window| on(&resource.zone, day, window)));
+                }
+            }
+        }
+        let absences = self.absences.get(&resource.id).cloned().unwrap_or_default();
+        let absences = Periods::of(absences);
+        let hours = Periods::of(open.clone());
+        closed.extend(open);
+        Time {
+            there: hours.without(&absences),
+            hours,
+            hours_if_open: Periods::of(closed),
+            ..Time::default()
+        }
+    }
+}
+
+/// From one time on the clock to another, on this day. When the clocks are put back, the hour that
+/// comes twice belongs to it both times; when they are put forward, the hour that is skipped does
+/// not exist.
+fn on(zone: &Zone, day: NaiveDate, (from, to): (i32, i32)) -> Period {
+    Period::new(
+        zone.instants(wall(day, from)).first(),
+        zone.instants(wall(day, to)).last(),
+    )
+}
+
+/// The wall time this many minutes after midnight, on the clock.
+pub(crate) fn wall(day: NaiveDate, minutes: i32) -> NaiveDateTime {
+    let day = if minutes == DAY {
+        day + Days::new(1)
+    } else {
+        day
+    };
+    day.and_time(NaiveTime::MIN) + TimeDelta::minutes((minutes % DAY).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M")
+            .unwrap()
+            .and_utc()
+    }
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn opening_hours_follow_the_clock_on_the_wall() {
+        for (zone, date, open, close) in [
+            (
+                "Europe/London",
+                "2026-03-28",
+                "2026-03-28 13:00",
+                "2026-03-28 18:00",
+            ),
+            (
+                "Europe/London",
+                "2026-03-29",
+                "2026-03-29 12:00",
+                "2026-03-29 17:00",
+            ),
+            (
+                "America/New_York",
+                "2026-03-07",
+                "2026-03-07 18:00",
+                "2026-03-07 23:00",
+            ),
+            (
+                "America/New_York",
+                "2026-03-08",
+                "2026-03-08 17:00",
+                "2026-03-08 22:00",
+            ),
+        ] {
+            let zone = Zone::named(zone).unwrap();
+            let open = Period::new(at(open), at(close));
+            assert_eq!(on(&zone, day(date), (13 * 60, 18 * 60)), open, "{date}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_hour_counts_twice_and_a_skipped_one_not_at_all() {
+        let london = Zone::named("Europe/London").unwrap();
+        let night = |date| on(&london, day(date), (30, 180));
+        let longer = Period::new(at("2026-10-24 23:30"), at("2026-10-25 03:00"));
+        assert_eq!(night("2026-10-25"), longer);
+        let shorter = Period::new(at("2026-03-29 00:30"), at("2026-03-29 02:00"));
+        assert_eq!(night("2026-03-29"), shorter);
+        let skipped = on(&london, day("2026-03-29"), (70, 110));
+        assert_eq!(skipped.start, skipped.end);
+        let until_midnight = on(&london, day("2026-06-01"), (0, DAY));
+        assert_eq!(until_midnight.end, at("2026-06-01 23:00"));
+    }
+
+    fn service(capacity: i32) -> Service {
+        Service {
+            id: Uuid::from_u128(1),
+            version: 1,
+            code: "A".to_owned(),
+            name: "A".to_owned(),
+            duration_minutes: 60,
+            buffer_after_minutes: 0,
+            grid_minutes: 60,
+            notice_minutes: 0,
+            horizon_days: 1,
+            capacity,
+            resource_kinds: vec![ResourceKind::Clinician],
+            reminder_minutes: vec![],
+            created_at: at("2026-01-01 00:00"),
+        }
+    }
+
+    fn taken(seats: &[(u128, Range<i32>)]) -> Time {
+        let occupied = seats.iter().map(|(service, seats)| Occupied {
+            appointment: Uuid::from_u128(seats.start.cast_unsigned().into()),
+            service: Uuid::from_u128(*service),
+            seats: seats.clone(),
+            period: Period::new(at("2026-06-01 09:00"), at("2026-06-01 10:00")),
+        });
+        Time {
+            occupied: occupied.collect(),
+            longest: TimeDelta::hours(1),
+            ..Time::default()
+        }
+    }
+
+    #[test]
+    fn a_group_shares_a_resource_and_nobody_else_does() {
+        let slot = Period::new(at("2026-06-01 09:30"), at("2026-06-01 10:30"));
+        let seats = |capacity, seats: &[_]| taken(seats).seats(&service(capacity), slot, None);
+        assert_eq!(seats(1, &[]), Some(1..FIRST_EXTRA_SEAT));
+        assert_eq!(seats(1, &[(1, 2..3)]), None, "alone");
+        assert_eq!(seats(3, &[(1, 1..2), (1, 3..4)]), Some(2..3));
+        assert_eq!(seats(2, &[(1, 1..2), (1, 2..3)]), None, "full");
+        assert_eq!(seats(3, &[(2, 3..4)]), None, "another group");
+        assert_eq!(
+            seats(3, &[(1, 1..FIRST_EXTRA_SEAT)]),
+            None,
+            "somebody alone"
+        );
+        let later = Period::new(at("2026-06-01 10:00"), at("2026-06-01 11:00"));
+        assert!(
+            taken(&[(1, 1..2)])
+                .seats(&service(1), later, None)
+                .is_some()
+        );
+        let own = Some(Uuid::from_u128(1));
+        assert!(taken(&[(1, 1..2)]).seats(&service(1), slot, own).is_some());
+    }
+
+    #[test]
+    fn whoever_is_overbooked_sits_beyond_everybody() {
+        let slot = Period::new(at("2026-06-01 09:30"), at("2026-06-01 10:30"));
+        let extra = |seats: &[_]| taken(seats).extra_seat(slot, None).start;
+        assert_eq!(extra(&[]), FIRST_EXTRA_SEAT);
+        assert_eq!(extra(&[(1, 1..FIRST_EXTRA_SEAT)]), FIRST_EXTRA_SEAT);
+        assert_eq!(
+            extra(&[(1, 1001..1002), (1, 1..1001)]),
+            FIRST_EXTRA_SEAT + 1
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! What all changes to a schedule have in common: they show what they do to what is booked, and
+//! then do it or, as a preview, nothing.
+
+use api::Problem;
+use audit_trail::{Subject, Trail};
+use chrono::{DateTime, Utc};
+use identity::Caller;
+use sqlx::PgPool;
+use store::Transaction;
+use uuid::Uuid;
+
+use super::orphans::impact;
+use crate::{
+    booking::appointment::{Appointment, By, Stored},
+    outbox::Delivery,
+    patient,
+};
+
+/// A change to a schedule, made in this transaction.
+pub(crate) struct Changed<'a> {
+    pub(crate) caller: Caller,
+    pub(crate) database: &'a PgPool,
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) trail: &'a Trail,
+    /// The resources whose schedules it changes.
+    pub(crate) resources: &'a [Uuid],
+    /// What it is about.
+    pub(crate) about: audit_trail::Resource,
+    pub(crate) reason: Option<&'a str>,
+    /// Whether it is only to be shown.
+    pub(crate) preview: bool,
+}
+
+impl Changed<'_> {
+    /// Commits the change and marks what it orphans, or takes it back if it is a preview. Returns
+    /// the appointments that nobody is there for then, of patients whom the caller may see.
+    pub(crate) async fn end(
+        self,
+        mut transaction: Transaction,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Stored>, Problem> {
+        let mut impact = impact(&mut transaction, self.resources, now).await?;
+        let patients = impact.patients();
+        let hidden = patient::hidden(self.caller, &patients, self.database).await?;
+        if self.preview {
+            transaction.rollback().await?;
+            let seen = Subject::Patients(&patients);
+            self.trail.succeeded(self.database, seen).await?;
+        } else {
+            let by = By {
+                actor: Some(self.caller.user),
+                reason: self.reason,
+            };
+            impact.mark(&mut transaction, by).await?;
+            let subject = Subject::Resource(self.about);
+            match self.reason {
+                Some(reason) => {
+                    let trail = self.trail;
+                    trail
+                        .succeeded_because(&mut transaction, subject, reason)
+                        .await?;
+                }
+                None => self.trail.succeeded(&mut transaction, subject).await?,
+            }
+            transaction.commit().await?;
+            for patient in patients.iter().take(3) {
+                self.delivery.deliver_now(self.database, *patient).await;
+            }
+        }
+        impact
+            .orphaned
+            .retain(|one| !hidden.contains(&one.patient_id));
+        Ok(impact.orphaned)
+    }
+}
+
+/// As clients get them.
+pub(crate) fn shown(appointments: Vec<Stored>) -> Vec<Appointment> {
+    appointments.into_iter().map(Appointment::from).collect()
+}

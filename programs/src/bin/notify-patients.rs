@@ -1,5 +1,6 @@
 //! Welcomes the patients whose registration is announced on `patient.events.v1`.
 
+use events::PatientEvent;
 use mail::Mailer;
 use notifications::{message::Clinic, notify_patients::Notifier};
 
@@ -11,7 +12,7 @@ pub(crate) async fn main() -> Result<(), api::Error> {
         mailer: Mailer::from_env()?,
         clinic: Clinic::from_env(),
     };
-    events::consume("notify-patients", async |event| {
+    events::consume("notify-patients", async |event: PatientEvent| {
         Ok(notifier.notify(&event).await?)
     })
     .await

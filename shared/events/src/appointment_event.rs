@@ -1,12 +1,12 @@
 //! What happened to an appointment, as the rest of the system learns of it.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use contracts::appointment::v1;
+use contracts::{APPOINTMENT_EVENTS_TOPIC, appointment::v1};
 use prost::Message as _;
 use uuid::Uuid;
 
 use crate::{
-    Undecodable,
+    Event, Mark, Undecodable,
     wire::{ids, instant, timestamp, version},
 };
 
@@ -144,6 +144,44 @@ impl AppointmentEvent {
             appointment: appointment(event.appointment.ok_or(Undecodable("appointment"))?)?,
             change: change(event.change.ok_or(Undecodable("change"))?)?,
         })
+    }
+}
+
+impl Event for AppointmentEvent {
+    const TOPIC: &'static str = APPOINTMENT_EVENTS_TOPIC;
+
+    fn encode(&self) -> Vec<u8> {
+        self.encode()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        Self::decode(bytes)
+    }
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn occurred_at(&self) -> DateTime<Utc> {
+        self.occurred_at
+    }
+
+    fn kind(&self) -> &'static str {
+        self.change.kind()
+    }
+
+    fn patient_id(&self) -> Uuid {
+        self.patient_id
+    }
+
+    /// No event is the last one for certain, but none comes long after the appointment.
+    fn mark(&self) -> Mark {
+        Mark {
+            about: self.appointment_id,
+            version: self.appointment_version,
+            attribute: "appointmentVersion",
+            over_at: Some(self.appointment.ends_at.max(self.occurred_at)),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The frame that every consumer of patient events runs in: decoding, trace, dead letters, log
-//! lines and metrics. Each consumer adds only how it handles an event.
+//! The frame that every consumer of events runs in: decoding, trace, dead letters, log lines and
+//! metrics. Each consumer adds only how it handles an event.
 //!
 //! A record that fails is reported to Lambda, which redelivers its partition from there on. The
 //! frame leaves the rest of the partition alone, so that the order is kept. The event source
@@ -7,6 +7,7 @@
 
 use std::{
     future::Future,
+    marker::PhantomData,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -22,7 +23,7 @@ use telemetry::{Metrics, TraceContext, Unit};
 use tokio::sync::OnceCell;
 use tracing::Instrument as _;
 
-use crate::{DeadLetter, DeadLetterQueue, PatientEvent, Undecodable};
+use crate::{DeadLetter, DeadLetterQueue, Event, Undecodable};
 
 /// What an event did to the consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Effect {
     Applied,
     /// It had taken effect before; this was a duplicate.
     AlreadyApplied,
-    /// A later version of the patient had been seen before; it changed nothing.
+    /// A later version of the patient or appointment had been seen before; it changed nothing.
     OutOfDate,
     /// It does not concern this consumer.
     Ignored,
@@ -85,15 +86,17 @@ struct ComesAgain;
 ///
 /// # Errors
 /// If the Lambda runtime API cannot be reached.
-pub async fn consume<H, F>(function: &'static str, handle: H) -> Result<(), Error>
+pub async fn consume<E, H, F>(function: &'static str, handle: H) -> Result<(), Error>
 where
-    H: Fn(PatientEvent) -> F,
+    E: Event,
+    H: Fn(E) -> F,
     F: Future<Output = Result<Effect, Error>>,
 {
     let consumer = Consumer {
         function,
         handle,
         dead_letters: OnceCell::new(),
+        events: PhantomData,
     };
     let consumer = &consumer;
     lambda_runtime::run(service_fn(|batch: LambdaEvent<KafkaEvent>| {
@@ -102,15 +105,17 @@ where
     .await
 }
 
-struct Consumer<H> {
+struct Consumer<E, H> {
     function: &'static str,
     handle: H,
     dead_letters: OnceCell<DeadLetterQueue>,
+    events: PhantomData<fn(E)>,
 }
 
-impl<H, F> Consumer<H>
+impl<E, H, F> Consumer<E, H>
 where
-    H: Fn(PatientEvent) -> F,
+    E: Event,
+    H: Fn(E) -> F,
     F: Future<Output = Result<Effect, Error>>,
 {
     async fn batch(&self, batch: LambdaEvent<KafkaEvent>) -> Result<Report, Error> {
@@ -156,7 +161,7 @@ where
 
     async fn record(&self, record: &KafkaRecord) -> Result<(), ComesAgain> {
         let started = Instant::now();
-        let event = match decode(record) {
+        let event: E = match decode(record) {
             Ok(event) => event,
             Err(reason) => {
                 return Box::pin(self.put_aside(record, reason))
@@ -170,8 +175,8 @@ where
                     });
             }
         };
-        let (id, patient_id, kind) = (event.id, event.patient_id, event.change.kind());
-        let age = Utc::now() - event.occurred_at;
+        let (id, patient_id, kind) = (event.id(), event.patient_id(), event.kind());
+        let age = Utc::now() - event.occurred_at();
         // Boxed, as above: the AWS SDK's futures inside are large and nested too deeply for the
         // compiler.
         let effect = Box::pin((self.handle)(event)).await.map_err(|error| {
@@ -227,12 +232,15 @@ where
     }
 }
 
-fn decode(record: &KafkaRecord) -> Result<PatientEvent, Undecodable> {
+fn decode<E: Event>(record: &KafkaRecord) -> Result<E, Undecodable> {
+    if record.topic.as_deref() != Some(E::TOPIC) {
+        return Err(Undecodable("topic"));
+    }
     let value = record.value.as_deref().ok_or(Undecodable("no value"))?;
     let bytes = STANDARD
         .decode(value)
         .map_err(|_| Undecodable("not base64"))?;
-    PatientEvent::decode(&bytes)
+    E::decode(&bytes)
 }
 
 /// The trace of the request that caused the event.
@@ -258,7 +266,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::Change;
+    use crate::{Change, PatientEvent};
 
     fn value(version: i64) -> String {
         let event = PatientEvent {
@@ -304,6 +312,7 @@ mod tests {
                 Client::from_conf(nowhere),
                 "http://127.0.0.1:1/queue".to_owned(),
             )),
+            events: PhantomData,
         };
         let payload = serde_json::from_value(json!({ "records": partitions })).unwrap();
         let mut context = Context::default();
@@ -356,6 +365,17 @@ mod tests {
         let (called, report) = consume(&records, &[], 60).await;
         assert_eq!(called, [1]);
         let expected = json!({ "batchItemFailures": [failed("patient.events.v1-3", 2)] });
+        assert_eq!(report, expected);
+    }
+
+    #[tokio::test]
+    async fn a_record_of_another_topic_is_no_event() {
+        let mut other = record(3, 1, &value(1));
+        other["topic"] = json!("appointment.events.v1");
+        let records = json!({ "patient.events.v1-3": [other] });
+        let (called, report) = consume(&records, &[], 60).await;
+        assert_eq!(called, [0; 0]);
+        let expected = json!({ "batchItemFailures": [failed("patient.events.v1-3", 1)] });
         assert_eq!(report, expected);
     }
 

@@ -1,9 +1,11 @@
-//! What happens, as services tell each other: the typed [`PatientEvent`] and [`AppointmentEvent`], the [`Producer`] that sends them to Kafka, and
-//! [`consume`], the frame that every consumer runs in.
+//! What happens, as services tell each other: the typed [`PatientEvent`] and [`AppointmentEvent`],
+//! the [`Producer`] that sends them to Kafka, and [`consume`], the frame that every consumer of an
+//! [`Event`] runs in.
 
 mod appointment_event;
 mod consumer;
 mod dead_letter;
+mod event;
 mod patient_event;
 mod producer;
 pub mod seen;
@@ -12,5 +14,6 @@ mod wire;
 pub use appointment_event::{Appointment, AppointmentChange, AppointmentEvent};
 pub use consumer::{Effect, consume};
 pub use dead_letter::{DeadLetter, DeadLetterQueue, Header, Taken};
+pub use event::{Event, Mark};
 pub use patient_event::{Change, Patient, PatientEvent, Undecodable};
 pub use producer::{Producer, ProducerError};

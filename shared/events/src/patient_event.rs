@@ -1,11 +1,14 @@
 //! What happened to a patient, as the rest of the system learns of it.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use contracts::patient::v1;
+use contracts::{PATIENT_EVENTS_TOPIC, patient::v1};
 use prost::Message as _;
 use uuid::Uuid;
 
-use crate::wire::{instant, timestamp, version};
+use crate::{
+    Event, Mark,
+    wire::{instant, timestamp, version},
+};
 
 /// Something that happened to a patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +140,44 @@ impl PatientEvent {
             patient_version: version(event.patient_version, "patient_version")?,
             change,
         })
+    }
+}
+
+impl Event for PatientEvent {
+    const TOPIC: &'static str = PATIENT_EVENTS_TOPIC;
+
+    fn encode(&self) -> Vec<u8> {
+        self.encode()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        Self::decode(bytes)
+    }
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn occurred_at(&self) -> DateTime<Utc> {
+        self.occurred_at
+    }
+
+    fn kind(&self) -> &'static str {
+        self.change.kind()
+    }
+
+    fn patient_id(&self) -> Uuid {
+        self.patient_id
+    }
+
+    /// A patient is over when they are deleted.
+    fn mark(&self) -> Mark {
+        Mark {
+            about: self.patient_id,
+            version: self.patient_version,
+            attribute: "patientVersion",
+            over_at: (self.change == Change::Deleted).then_some(self.occurred_at),
+        }
     }
 }
 

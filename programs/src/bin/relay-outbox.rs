@@ -7,6 +7,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use next_run::{NextRun, end_of_run};
 use patients::{outbox::Delivery, relay_outbox::relay_outbox};
 use serde::de::IgnoredAny;
+use store::FromEnvironment as _;
 
 /// How long before its timeout the function stops starting deliveries. The last one may take some
 /// seconds, and so may the work after it.
@@ -16,7 +17,7 @@ const RESERVE: Duration = Duration::from_secs(20);
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = &store::pool("relay-outbox")?;
-    let delivery = &Delivery::from_env()?;
+    let delivery = &Delivery::from_environment("relay-outbox")?;
     let next = &NextRun::from_env("RELAY_OUTBOX_QUEUE_URL")?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
         let until = end_of_run(&event.context, RESERVE);

@@ -2,7 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use billing_client::{AccountStatus, BillingClient};
-use patients::outbox::Delivery;
+use patients::outbox::{Delivery, Receivers};
 use sqlx::{AssertSqlSafe, PgPool, migrate::Migrator};
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ async fn deleting_a_patient_closes_the_account_after_it_was_opened(database: PgP
     assert_eq!(outbox_kinds(&database).await, waiting);
 
     let billing = BillingClient::from_env().unwrap();
-    let delivery = Delivery::new(billing.clone(), &brokers());
+    let delivery = Delivery::new(Receivers::new(billing.clone(), &brokers()));
     assert_eq!(relay(&database, &delivery).await.backlog, 0);
     for (patient, status) in [
         (stays, AccountStatus::Active),

@@ -16,7 +16,8 @@ use identity::{
 };
 use patients::{
     create_patient, delete_patient, get_patient, list_patients, open_in_emergency,
-    outbox::Delivery, restrict_patient, update_patient,
+    outbox::{Delivery, Receivers},
+    restrict_patient, update_patient,
 };
 use serde_json::{Value, json};
 use sessions::Sessions;
@@ -29,7 +30,7 @@ use uuid::Uuid;
 /// Deliveries fail: nothing listens on port 1.
 pub(crate) fn delivery() -> Delivery {
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
-    Delivery::new(billing, "127.0.0.1:1")
+    Delivery::new(Receivers::new(billing, "127.0.0.1:1"))
 }
 
 /// The name of the table with all sessions.

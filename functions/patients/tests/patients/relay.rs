@@ -15,7 +15,7 @@ use billing_client::BillingClient;
 use contracts::{PATIENT_EVENTS_TOPIC, patient::v1::PatientEvent};
 use identity::{Role, testing::as_caller};
 use patients::{
-    outbox::Delivery,
+    outbox::{Delivery, Receivers},
     relay_outbox::{Relayed, relay_outbox},
 };
 use prost::Message as _;
@@ -35,7 +35,7 @@ const RUN: Duration = Duration::from_secs(20);
 /// A Kafka that accepts events, and a billing service that is down.
 pub(crate) fn delivery_to_kafka() -> Delivery {
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
-    Delivery::new(billing, &brokers())
+    Delivery::new(Receivers::new(billing, &brokers()))
 }
 
 pub(crate) fn brokers() -> String {

@@ -7,7 +7,10 @@ use std::{
 
 use axum::http::{Method, StatusCode};
 use billing_client::BillingClient;
-use patients::{outbox::Delivery, relay_outbox::relay_outbox};
+use patients::{
+    outbox::{Delivery, Receivers},
+    relay_outbox::relay_outbox,
+};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -122,7 +125,7 @@ async fn a_patient_with_many_events_does_not_hold_up_others_while_kafka_is_slow(
     let pool = store::pool_of(options.options([("idle_in_transaction_session_timeout", "5s")]));
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
     let kafka = slow_kafka(Duration::from_millis(300)).await;
-    let delivery = Delivery::new(billing, &kafka);
+    let delivery = Delivery::new(Receivers::new(billing, &kafka));
 
     let relayed = relay_outbox(&pool, &delivery, Instant::now() + Duration::from_secs(5)).await;
     assert!(relayed.unwrap().unfinished);
@@ -170,7 +173,7 @@ async fn accounts_are_opened_at_full_speed_while_kafka_is_silent(database: PgPoo
     // It accepts connections and never responds.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let kafka = silent.local_addr().unwrap().to_string();
-    let delivery = Delivery::new(BillingClient::from_env().unwrap(), &kafka);
+    let delivery = Delivery::new(Receivers::new(BillingClient::from_env().unwrap(), &kafka));
 
     let begun = Instant::now();
     let relayed = relay(&database, &delivery).await;

@@ -1,0 +1,291 @@
+//! One patient's messages, in order.
+
+use std::time::{Duration, Instant};
+
+use sqlx::PgPool;
+use store::{FromEnvironment, Transaction};
+use telemetry::TraceContext;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::{
+    Kind, Message, SendError, Sender,
+    kind::named,
+    table::{Outbox, Waiting},
+};
+
+/// How long a request takes to deliver its own changes. Most deliveries take milliseconds; a
+/// dependency that is down must not make the clinic wait.
+const AT_ONCE: Duration = Duration::from_millis(1500);
+
+/// When a request stops making calls, so that what it has delivered is deleted before [`AT_ONCE`]
+/// is over, and not delivered twice.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How many messages are sent in one transaction. If it fails, as many may be sent twice.
+const TURN: usize = 20;
+
+/// How long a transaction makes calls. The last call may take two seconds more, and the database
+/// ends a transaction that has been idle for 15 seconds.
+const LONGEST_TURN: Duration = Duration::from_secs(3);
+
+/// Why a message is still in the outbox.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError<E> {
+    /// The database failed.
+    #[error("the outbox cannot be read or written")]
+    Database(#[from] sqlx::Error),
+    /// The receiver did not accept it.
+    #[error(transparent)]
+    NotSent(E),
+    /// The row is not what this version of the code writes.
+    #[error("the message cannot be read")]
+    Unreadable,
+    /// The time for the delivery was over.
+    #[error("there was no response before the time was up")]
+    TimeIsUp,
+}
+
+impl<E: SendError> DeliveryError<E> {
+    /// Whether the message itself was rejected.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Database(_) | Self::TimeIsUp => false,
+            Self::NotSent(error) => !error.is_outage(),
+            Self::Unreadable => true,
+        }
+    }
+
+    /// Whether the receiver cannot accept any message at the moment: [`SendError::is_outage`].
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::NotSent(error) if error.is_outage())
+    }
+}
+
+/// Delivers what is in the outbox.
+#[derive(Debug, Clone)]
+pub struct Delivery<S> {
+    sender: S,
+}
+
+/// How long a delivery may take.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    /// When the last call may begin.
+    last_call: Instant,
+    /// When a call is abandoned, if that is before its own timeout.
+    end: Option<Instant>,
+}
+
+/// Who delivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By<R> {
+    /// The request that made the change: it delivers everything, and waits for any other delivery.
+    Request,
+    /// The relay: it delivers only what is for this receiver, and only if no other delivery is in
+    /// progress.
+    Relay(R),
+}
+
+impl<R: PartialEq> By<R> {
+    fn delivers<K: Kind<Receiver = R>>(&self, message: &Waiting) -> bool {
+        match self {
+            Self::Request => true,
+            Self::Relay(receiver) => {
+                named::<K>(&message.kind).is_some_and(|kind| kind.receiver() == *receiver)
+            }
+        }
+    }
+}
+
+/// What one transaction has delivered.
+struct Turn {
+    delivered: usize,
+    /// Whether it ended only because it had reached its limit.
+    is_cut_short: bool,
+}
+
+type Receiver<S> = <<S as Sender>::Kind as Kind>::Receiver;
+
+impl<S: Sender + FromEnvironment> FromEnvironment for Delivery<S> {
+    fn from_environment(
+        function: &'static str,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        S::from_environment(function).map(Self::new)
+    }
+}
+
+impl<S: Sender> Delivery<S> {
+    /// Delivers through this sender.
+    #[must_use]
+    pub const fn new(sender: S) -> Self {
+        Self { sender }
+    }
+
+    /// Tries to deliver everything of this patient, for a short time. The rest is left to the
+    /// relay: the client is not told, because nothing is lost.
+    pub async fn deliver_now(&self, database: &PgPool, patient_id: Uuid) {
+        let now = Instant::now();
+        let time = Time {
+            last_call: now + LAST_CALL,
+            end: Some(now + AT_ONCE),
+        };
+        let (delivery, database) = (self.clone(), database.clone());
+        // A task of its own, because the outcome of an abandoned transaction is unknown. It ends in
+        // time unless the database is slow; then it continues without this request.
+        let delivery = tokio::spawn(
+            async move { Box::pin(delivery.deliver(&database, patient_id, time)).await }
+                .in_current_span(),
+        );
+        match tokio::time::timeout(AT_ONCE, delivery).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                let cause = &error as &dyn std::error::Error;
+                tracing::warn!(cause, patientId = %patient_id, "left to the relay");
+            }
+            Ok(Err(_)) => {
+                tracing::error!(cause = "panic", patientId = %patient_id, "left to the relay");
+            }
+            Err(_) => {
+                tracing::warn!(cause = "timeout", patientId = %patient_id, "left to the relay");
+            }
+        }
+    }
+
+    /// Delivers the messages of this patient that are due and for this receiver, up to the first
+    /// one for another receiver, unless another delivery is in progress. Makes no call after
+    /// `until`, and ends after a few seconds so that other patients get their turn. Returns how
+    /// many messages it delivered.
+    ///
+    /// # Errors
+    /// The failure of the first message that cannot be delivered. Those before it are delivered.
+    pub(crate) async fn relay(
+        &self,
+        database: &PgPool,
+        patient_id: Uuid,
+        receiver: Receiver<S>,
+        until: Instant,
+    ) -> Result<usize, DeliveryError<S::Error>> {
+        let time = Time {
+            last_call: until,
+            end: None,
+        };
+        let turn = self.turn(database, patient_id, By::Relay(receiver), time);
+        // Boxed: the clients' futures are nested too deeply for the compiler to lay them out
+        // inline.
+        Ok(Box::pin(turn).await?.delivered)
+    }
+
+    async fn deliver(
+        &self,
+        database: &PgPool,
+        patient_id: Uuid,
+        time: Time,
+    ) -> Result<(), DeliveryError<S::Error>> {
+        loop {
+            // Whoever adds a message after our look at the outbox waits for the lock.
+            let turn = self.turn(database, patient_id, By::Request, time).await?;
+            if !turn.is_cut_short || Instant::now() >= time.last_call {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One transaction with exclusive access to the patient's deliveries: the lock is held until it
+    /// ends, and disappears with the connection if this process dies.
+    async fn turn(
+        &self,
+        database: &PgPool,
+        patient_id: Uuid,
+        by: By<Receiver<S>>,
+        time: Time,
+    ) -> Result<Turn, DeliveryError<S::Error>> {
+        let mut transaction = Transaction::begin(database).await?;
+        let is_ours = match by {
+            By::Request => {
+                Outbox::<S::Kind>::lock(&mut transaction, patient_id).await?;
+                true
+            }
+            By::Relay(_) => Outbox::<S::Kind>::try_lock(&mut transaction, patient_id).await?,
+        };
+        // One more than is sent in a transaction.
+        let messages = if is_ours {
+            Outbox::<S::Kind>::due(&mut transaction, patient_id, TURN + 1).await?
+        } else {
+            Vec::new()
+        };
+        let (sent, failure) = self.send_all(patient_id, &messages, by, time).await;
+        if !sent.is_empty() {
+            Outbox::<S::Kind>::delete(&mut transaction, &sent).await?;
+        }
+        if let Some((sequence, failure)) = &failure
+            && failure.is_refusal()
+        {
+            Outbox::<S::Kind>::try_later(&mut transaction, *sequence).await?;
+        }
+        let next = messages.get(sent.len());
+        let next = next.filter(|next| failure.is_none() && by.delivers::<S::Kind>(next));
+        if let (Some(next), By::Relay(_), false) = (next, by, sent.is_empty()) {
+            Outbox::<S::Kind>::put_last(&mut transaction, next.sequence).await?;
+        }
+        // Ended here even if nothing was done: a process that is frozen after its response would
+        // keep the lock.
+        transaction.commit().await?;
+        match failure {
+            Some((_, failure)) => Err(failure),
+            None => Ok(Turn {
+                delivered: sent.len(),
+                is_cut_short: next.is_some(),
+            }),
+        }
+    }
+
+    /// Sends in order: up to the first message that fails or is for another receiver, up to the
+    /// limit of a transaction, or until the time is up.
+    async fn send_all(
+        &self,
+        patient_id: Uuid,
+        messages: &[Waiting],
+        by: By<Receiver<S>>,
+        time: Time,
+    ) -> (Vec<i64>, Option<(i64, DeliveryError<S::Error>)>) {
+        let last_call = time.last_call.min(Instant::now() + LONGEST_TURN);
+        let mut sent = Vec::with_capacity(messages.len());
+        for message in messages.iter().take(TURN) {
+            if !by.delivers::<S::Kind>(message) || Instant::now() >= last_call {
+                break;
+            }
+            let trace = message
+                .traceparent
+                .parse()
+                .unwrap_or_else(|_| TraceContext::start());
+            let call = trace.scope(self.send(patient_id, message));
+            let answered = match time.end {
+                Some(end) => tokio::time::timeout_at(end.into(), call)
+                    .await
+                    .unwrap_or(Err(DeliveryError::TimeIsUp)),
+                None => call.await,
+            };
+            match answered {
+                Ok(()) => sent.push(message.sequence),
+                Err(failure) => return (sent, Some((message.sequence, failure))),
+            }
+        }
+        (sent, None)
+    }
+
+    async fn send(
+        &self,
+        patient_id: Uuid,
+        message: &Waiting,
+    ) -> Result<(), DeliveryError<S::Error>> {
+        let message = Message {
+            id: message.message_id,
+            kind: named(&message.kind).ok_or(DeliveryError::Unreadable)?,
+            payload: &message.payload,
+            traceparent: &message.traceparent,
+        };
+        let sent = self.sender.send(patient_id, message).await;
+        sent.map_err(DeliveryError::NotSent)
+    }
+}

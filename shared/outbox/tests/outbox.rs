@@ -1,0 +1,249 @@
+//! The outboxes of two services on a real PostgreSQL, and one that publishes to a real Kafka.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
+
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use chrono::Utc;
+use events::{Change, PatientEvent};
+use outbox::{Delivery, KafkaOnly, Kind, Message, Publisher, Relayed, SendError, Sender};
+use sqlx::{AssertSqlSafe, PgPool};
+use store::Transaction;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+/// Longer than any run here takes.
+const RUN: Duration = Duration::from_secs(20);
+
+const SCHEMAS: [&str; 2] = ["one", "two"];
+
+/// The messages of one of two services.
+#[derive(Debug, Clone, Copy)]
+struct Of<const SERVICE: usize>;
+
+impl<const SERVICE: usize> Kind for Of<SERVICE> {
+    type Receiver = ();
+
+    const SCHEMA: &'static str = SCHEMAS[SERVICE];
+    const ALL: &'static [Self] = &[Self];
+
+    fn name(self) -> &'static str {
+        "NOTE"
+    }
+
+    fn receiver(self) {}
+}
+
+/// Keeps what is sent, each time that it is told to go on.
+#[derive(Debug, Clone)]
+struct Receiver<const SERVICE: usize> {
+    sent: Arc<Mutex<Vec<Vec<u8>>>>,
+    calls: Arc<Semaphore>,
+}
+
+impl<const SERVICE: usize> Receiver<SERVICE> {
+    fn new(calls: usize) -> Self {
+        Self {
+            sent: Arc::default(),
+            calls: Arc::new(Semaphore::new(calls)),
+        }
+    }
+
+    fn sent(&self) -> Vec<Vec<u8>> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+impl<const SERVICE: usize> Sender for Receiver<SERVICE> {
+    type Kind = Of<SERVICE>;
+    type Error = Never;
+
+    async fn send(&self, _: Uuid, message: Message<'_, Of<SERVICE>>) -> Result<(), Never> {
+        self.calls.acquire().await.unwrap().forget();
+        self.sent.lock().unwrap().push(message.payload.to_owned());
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Never(Infallible);
+
+impl fmt::Display for Never {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {}
+    }
+}
+
+impl std::error::Error for Never {}
+
+impl SendError for Never {
+    fn is_outage(&self) -> bool {
+        match self.0 {}
+    }
+}
+
+/// A service that only publishes events.
+#[derive(Debug, Clone, Copy)]
+struct Service;
+
+impl Publisher for Service {
+    const SCHEMA: &'static str = SCHEMAS[0];
+    const KIND: &'static str = "EVENT";
+    type Event = PatientEvent;
+}
+
+/// The tables as the crate documents them.
+async fn create_tables(database: &PgPool) {
+    for schema in SCHEMAS {
+        let sql = format!(
+            "CREATE SCHEMA {schema};
+             CREATE TABLE {schema}.outbox (
+                 sequence    bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+                 patient_id  uuid        NOT NULL,
+                 message_id  uuid        NOT NULL,
+                 kind        text        NOT NULL,
+                 payload     bytea       NOT NULL,
+                 traceparent text        NOT NULL,
+                 created_at  timestamptz NOT NULL DEFAULT now(),
+                 attempts    integer     NOT NULL DEFAULT 0,
+                 not_before  timestamptz NOT NULL DEFAULT '-infinity'
+             );
+             CREATE INDEX outbox_patient_sequence ON {schema}.outbox (patient_id, sequence);
+             CREATE INDEX outbox_line
+                 ON {schema}.outbox (greatest(created_at, not_before), sequence);"
+        );
+        let created = sqlx::raw_sql(AssertSqlSafe(sql)).execute(database).await;
+        created.unwrap();
+    }
+}
+
+async fn write(database: &PgPool, patient_id: Uuid, kind: impl Kind, text: &str) {
+    let mut transaction = Transaction::begin(database).await.unwrap();
+    let id = Uuid::now_v7();
+    outbox::write(&mut transaction, patient_id, id, kind, text.into())
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+}
+
+async fn relay<S: Sender>(database: &PgPool, delivery: &Delivery<S>) -> Relayed {
+    let until = Instant::now() + RUN;
+    let relayed = outbox::relay("relay-outbox", database, delivery, until).await;
+    relayed.unwrap()
+}
+
+#[sqlx::test(migrations = false)]
+async fn two_services_deliver_for_the_same_patient_at_once(database: PgPool) {
+    create_tables(&database).await;
+    let patient = Uuid::now_v7();
+    write(&database, patient, Of::<0>, "of the first").await;
+    write(&database, patient, Of::<1>, "of the second").await;
+    let (slow, fast) = (Receiver::<0>::new(0), Receiver::<1>::new(1));
+
+    // A pool of its own, because the deliveries hold connections.
+    let pool = store::pool_of(database.connect_options().as_ref().clone());
+    let in_progress = tokio::spawn({
+        let delivery = Delivery::new(slow.clone());
+        async move { relay(&pool, &delivery).await }
+    });
+    let locked = "SELECT EXISTS (SELECT FROM pg_locks
+         WHERE locktype = 'advisory' AND database = (
+             SELECT oid FROM pg_database WHERE datname = current_database()
+         ))";
+    while !sqlx::query_scalar::<_, bool>(locked)
+        .fetch_one(&database)
+        .await
+        .unwrap()
+    {
+        tokio::task::yield_now().await;
+    }
+
+    // Another delivery of the same service leaves the patient alone.
+    let idle = Receiver::<0>::new(1);
+    let relayed = relay(&database, &Delivery::new(idle)).await;
+    assert_eq!((relayed.delivered, relayed.backlog), (0, 1));
+    let relayed = relay(&database, &Delivery::new(fast.clone())).await;
+    assert_eq!((relayed.delivered, relayed.backlog), (1, 0));
+    assert_eq!(fast.sent(), [b"of the second"]);
+
+    slow.calls.add_permits(1);
+    assert_eq!(in_progress.await.unwrap().delivered, 1);
+    assert_eq!(slow.sent(), [b"of the first"]);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_request_delivers_in_order_and_leaves_the_rest_to_the_relay(database: PgPool) {
+    create_tables(&database).await;
+    let patient = Uuid::now_v7();
+    let texts: Vec<_> = (0..25).map(|number| number.to_string()).collect();
+    for text in &texts {
+        write(&database, patient, Of::<0>, text).await;
+    }
+    let receiver = Receiver::<0>::new(22);
+    let delivery = Delivery::new(receiver.clone());
+    delivery.deliver_now(&database, patient).await;
+    assert_eq!(receiver.sent().len(), 22);
+
+    receiver.calls.add_permits(texts.len());
+    // The request's delivery may end a moment after the request.
+    let rest = async { while relay(&database, &delivery).await.backlog > 0 {} };
+    tokio::time::timeout(RUN, rest).await.unwrap();
+    let all: Vec<_> = texts.iter().map(String::as_bytes).collect();
+    assert_eq!(receiver.sent(), all);
+}
+
+/// A kind that this version of the code does not know.
+#[sqlx::test(migrations = false)]
+async fn a_message_of_an_unknown_kind_is_rejected(database: PgPool) {
+    create_tables(&database).await;
+    let patient = Uuid::now_v7();
+    write(&database, patient, Of::<0>, "from the future").await;
+    sqlx::query("UPDATE one.outbox SET kind = 'LETTER'")
+        .execute(&database)
+        .await
+        .unwrap();
+    let receiver = Receiver::<0>::new(1);
+    let delivery = Delivery::new(receiver.clone());
+    delivery.deliver_now(&database, patient).await;
+    assert_eq!(relay(&database, &delivery).await.backlog, 1);
+    let attempts: i32 = sqlx::query_scalar("SELECT attempts FROM one.outbox")
+        .fetch_one(&database)
+        .await
+        .unwrap();
+    assert_eq!(attempts, 1);
+    assert!(receiver.sent().is_empty());
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_publishers_events_go_to_kafka(database: PgPool) {
+    create_tables(&database).await;
+    let event = PatientEvent {
+        id: Uuid::now_v7(),
+        occurred_at: Utc::now(),
+        patient_id: Uuid::now_v7(),
+        patient_version: 1,
+        change: Change::Deleted,
+    };
+    let mut transaction = Transaction::begin(&database).await.unwrap();
+    outbox::announce::<Service>(&mut transaction, &event)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+
+    let nowhere = Delivery::new(KafkaOnly::<Service>::new("127.0.0.1:1"));
+    let relayed = relay(&database, &nowhere).await;
+    assert_eq!((relayed.delivered, relayed.backlog), (0, 1));
+    let brokers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS");
+    let delivery = Delivery::new(KafkaOnly::<Service>::new(&brokers));
+    delivery.deliver_now(&database, event.patient_id).await;
+    assert_eq!(relay(&database, &nowhere).await.backlog, 0);
+}

@@ -19,7 +19,7 @@ pub mod waitlist;
 pub use booking::{
     arrive, book_appointment, book_series, cancel_appointment, confirm_appointment,
     fulfil_appointment, get_appointment, get_history, list_appointments, record_no_show,
-    reschedule_appointment,
+    reschedule_appointment, show_link, use_link,
 };
 pub use schedule::{
     close_location, create_location, create_resource, create_service, find_availability,
@@ -56,6 +56,8 @@ route::service! {
     fulfil_appointment::ROUTE => fulfil_appointment,
     record_no_show::ROUTE => record_no_show,
     book_series::ROUTE => book_series,
+    show_link::ROUTE => show_link,
+    use_link::ROUTE => use_link,
     list_waitlist::ROUTE => list_waitlist,
     join_waitlist::ROUTE => join_waitlist,
     leave_waitlist::ROUTE => leave_waitlist,

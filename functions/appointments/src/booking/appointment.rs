@@ -12,7 +12,7 @@ use uuid::Uuid;
 use zones::Zone;
 
 use super::{plan::Plan, status::Status};
-use crate::{clock, outbox};
+use crate::{clock, outbox::Appointments};
 
 /// An appointment as it is stored.
 #[derive(Debug, Clone)]
@@ -479,6 +479,6 @@ impl Stored {
             },
             change,
         };
-        outbox::announce(transaction, &event).await
+        outbox::announce::<Appointments>(transaction, &event).await
     }
 }

@@ -137,6 +137,7 @@ pub(crate) async fn book_appointment(
     trail.about(Subject::Patient(request.patient));
 
     let mut transaction = begin(work, caller, &database, &trail).await?;
+    occupancy::lock_patient(&mut transaction, request.patient).await?;
     patient::must_be_seen(caller, request.patient, &mut transaction).await?;
     let stored = request.book(&mut transaction, caller, id, now).await?;
     let subject = Subject::ResourceOfPatient(Resource::appointment(id), request.patient);
@@ -218,7 +219,6 @@ impl Request {
             at_any_time: self.walk_in,
             except: None,
         };
-        occupancy::lock_patient(transaction, self.patient).await?;
         let kinds = &service.resource_kinds;
         let locked = resources::lock(transaction, kinds, &self.resources, self.location).await?;
         wanted.must_fit(&locked)?;

@@ -134,6 +134,7 @@ pub(crate) async fn book_series(
     trail.about(Subject::Patient(patient));
 
     let mut transaction = begin(work, caller, &database, &trail).await?;
+    occupancy::lock_patient(&mut transaction, patient).await?;
     patient::must_be_seen(caller, patient, &mut transaction).await?;
     let id = Uuid::now_v7();
     let appointments = series.book(&mut transaction, caller, id, now).await?;
@@ -184,7 +185,6 @@ impl Series {
             at_any_time: false,
             except: None,
         };
-        occupancy::lock_patient(transaction, patient).await?;
         let kinds = &service.resource_kinds;
         let location = self.location_id.map(|Id(id)| id);
         let locked = resources::lock(transaction, kinds, &asked_for, location).await?;

@@ -126,6 +126,28 @@ pub(crate) async fn expire_holds(
     Ok(())
 }
 
+/// Cancels all holds that have expired.
+///
+/// # Errors
+/// If the database does not respond.
+pub(crate) async fn expire_all_holds(
+    transaction: &mut Transaction,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let numbers = sqlx::query_scalar!(
+        "SELECT DISTINCT resource_number FROM appointments.occupancy
+         JOIN appointments.appointment ON id = appointment_id
+         WHERE status = 'PENDING' AND hold_expires_at <= $1",
+        now,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    expire_holds(transaction, &numbers, now).await
+}
+
 /// Takes up what is planned.
 ///
 /// # Errors

@@ -52,14 +52,6 @@ impl Status {
         self.into()
     }
 
-    /// Whether an appointment in this state takes up its resources.
-    pub(crate) const fn occupies(self) -> bool {
-        matches!(
-            self,
-            Self::Pending | Self::Booked | Self::Arrived | Self::Fulfilled
-        )
-    }
-
     /// Rejects what cannot be done in this state, such as to "cancel" it.
     ///
     /// # Errors

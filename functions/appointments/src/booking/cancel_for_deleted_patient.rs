@@ -1,0 +1,73 @@
+//! When a patient is deleted, their appointments are cancelled and they leave the waitlist.
+
+use events::{Change as PatientChange, Effect, PatientEvent};
+use sqlx::PgPool;
+use store::Transaction;
+
+use super::{
+    appointment::{self, By, Change},
+    occupancy,
+    status::Status,
+};
+use crate::clock;
+use events::AppointmentChange;
+
+/// Why they are cancelled, in their history.
+const REASON: &str = "The patient was deleted";
+
+/// Does what this event requires. Once it is done, there is nothing left to do.
+///
+/// # Errors
+/// If the database does not respond.
+pub async fn cancel_for_deleted_patient(
+    database: &PgPool,
+    event: &PatientEvent,
+) -> Result<Effect, sqlx::Error> {
+    if event.change != PatientChange::Deleted {
+        return Ok(Effect::Ignored);
+    }
+    let mut transaction = Transaction::begin(database).await?;
+    // Nothing is booked for them at the same moment, and nothing can be from now on.
+    occupancy::lock_patient(&mut transaction, event.patient_id).await?;
+    let left = sqlx::query!(
+        "DELETE FROM appointments.waitlist_entry WHERE patient_id = $1 AND appointment_id IS NULL",
+        event.patient_id,
+    )
+    .execute(&mut transaction)
+    .await?;
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM appointments.appointment
+         WHERE patient_id = $1 AND status IN ('PENDING', 'BOOKED')",
+        event.patient_id,
+    )
+    .fetch_all(&mut transaction)
+    .await?;
+    let by = By {
+        actor: None,
+        reason: Some(REASON),
+    };
+    let mut cancelled = 0;
+    for id in ids {
+        let Some(mut stored) = appointment::lock(&mut transaction, id).await? else {
+            continue;
+        };
+        let was_booked = stored.status == Status::Booked;
+        if !was_booked && stored.status != Status::Pending {
+            continue;
+        }
+        stored.cancel(by, REASON, clock::now());
+        stored.save(&mut transaction, Change::Cancelled, by).await?;
+        occupancy::leave(&mut transaction, id).await?;
+        if was_booked {
+            let change = AppointmentChange::Cancelled { by_patient: false };
+            stored.announce(&mut transaction, change).await?;
+        }
+        cancelled += 1;
+    }
+    transaction.commit().await?;
+    Ok(if cancelled + left.rows_affected() == 0 {
+        Effect::AlreadyApplied
+    } else {
+        Effect::Applied
+    })
+}

@@ -1,0 +1,252 @@
+//! Every day, and on demand: appointments whose time zone has new rules keep their time on the
+//! clock, and move to another instant.
+
+use std::time::Instant;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use events::AppointmentChange;
+use serde::Serialize;
+use sqlx::PgPool;
+use store::Transaction;
+use uuid::Uuid;
+use zones::Zone;
+
+use super::{
+    appointment::{self, By, Change, Stored},
+    occupancy,
+    plan::{Plan, Wanted, periods},
+    resources,
+    status::Status,
+};
+use crate::{
+    clock,
+    schedule::{
+        calendar::{Bookable, Calendar},
+        service,
+    },
+};
+
+/// How many appointments are looked at in one statement.
+const AT_A_TIME: i64 = 1000;
+
+/// What was done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reprojected {
+    /// The version of the zone data that appointments follow now.
+    zone_data: &'static str,
+    /// How many appointments stay where they are.
+    unchanged: u64,
+    /// Those that have moved.
+    moved: Vec<Moved>,
+    /// Whether there was no time for the rest: call it again.
+    pub unfinished: bool,
+}
+
+/// An appointment that has moved.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Moved {
+    appointment_id: Uuid,
+    patient_id: Uuid,
+    time_zone: String,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+}
+
+/// Brings all appointments that are still to come up to the zone data of this program. Those that
+/// move are announced, so their patients are told.
+///
+/// # Errors
+/// If the database does not respond, or an appointment's zone is unknown.
+pub async fn reproject_appointments(
+    database: &PgPool,
+    until: Instant,
+) -> Result<Reprojected, api::Error> {
+    let now = clock::now();
+    let mut done = Reprojected {
+        zone_data: zones::data_version(),
+        unchanged: 0,
+        moved: Vec::new(),
+        unfinished: false,
+    };
+    loop {
+        if Instant::now() >= until {
+            done.unfinished = true;
+            break;
+        }
+        let outdated = outdated(database, now).await?;
+        if outdated.is_empty() {
+            break;
+        }
+        let (moved, unchanged): (Vec<_>, Vec<_>) =
+            outdated.into_iter().partition(|one| one.start != one.was);
+        done.unchanged += keep(database, &unchanged).await?;
+        // One day at one location at a time: what moves there together makes room for each other.
+        let mut days: Vec<(Uuid, NaiveDate)> =
+            moved.iter().map(|one| (one.location, one.day)).collect();
+        days.sort_unstable();
+        days.dedup();
+        for day in days {
+            let ids = moved.iter().filter(|one| (one.location, one.day) == day);
+            let ids: Vec<Uuid> = ids.map(|one| one.id).collect();
+            done.moved.extend(move_together(database, &ids, now).await?);
+        }
+    }
+    for moved in &done.moved {
+        tracing::warn!(
+            appointmentId = %moved.appointment_id, from = %moved.from, to = %moved.to,
+            timeZone = moved.time_zone, "the rules of the time zone have changed"
+        );
+    }
+    Ok(done)
+}
+
+/// An appointment that was booked with other zone data.
+struct Outdated {
+    id: Uuid,
+    location: Uuid,
+    day: NaiveDate,
+    was: DateTime<Utc>,
+    start: DateTime<Utc>,
+}
+
+async fn outdated(database: &PgPool, now: DateTime<Utc>) -> Result<Vec<Outdated>, api::Error> {
+    let rows = sqlx::query!(
+        "SELECT id, location_id, starts_at, time_zone, local_start
+         FROM appointments.appointment
+         WHERE zone_data <> $1 AND starts_at > $2 AND status IN ('PENDING', 'BOOKED')
+         ORDER BY starts_at, id
+         LIMIT $3",
+        zones::data_version(),
+        now,
+        AT_A_TIME,
+    )
+    .fetch_all(database)
+    .await?;
+    let outdated = rows.into_iter().map(|row| {
+        let zone = Zone::named(&row.time_zone)?;
+        Ok(Outdated {
+            id: row.id,
+            location: row.location_id,
+            day: row.local_start.date(),
+            was: row.starts_at,
+            start: zone.instants(row.local_start).closest_to(row.starts_at),
+        })
+    });
+    outdated.collect()
+}
+
+/// They stay where they are, by the new rules, too. Nobody has to hear of it.
+async fn keep(database: &PgPool, unchanged: &[Outdated]) -> Result<u64, sqlx::Error> {
+    let ids: Vec<Uuid> = unchanged.iter().map(|one| one.id).collect();
+    let starts: Vec<DateTime<Utc>> = unchanged.iter().map(|one| one.was).collect();
+    let kept = sqlx::query!(
+        "UPDATE appointments.appointment AS kept SET zone_data = $3
+         FROM unnest($1::uuid[], $2::timestamptz[]) AS known (id, starts_at)
+         WHERE kept.id = known.id AND kept.starts_at = known.starts_at",
+        &ids,
+        &starts,
+        zones::data_version(),
+    )
+    .execute(database)
+    .await?;
+    Ok(kept.rows_affected())
+}
+
+async fn move_together(
+    database: &PgPool,
+    ids: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<Vec<Moved>, api::Error> {
+    let mut transaction = Transaction::begin(database).await?;
+    let resource_ids = sqlx::query_scalar!(
+        r#"SELECT DISTINCT unnest(resource_ids) AS "id!" FROM appointments.appointment WHERE id = ANY($1)"#,
+        ids,
+    )
+    .fetch_all(&mut transaction)
+    .await?;
+    let locked = resources::lock_these(&mut transaction, &resource_ids).await?;
+    let mut moving = Vec::new();
+    for id in ids {
+        let stored = appointment::lock(&mut transaction, *id).await?;
+        let expected = |one: &Stored| matches!(one.status, Status::Pending | Status::Booked);
+        if let Some(stored) = stored.filter(expected) {
+            occupancy::leave(&mut transaction, *id).await?;
+            moving.push(stored);
+        }
+    }
+    let mut moved = Vec::new();
+    for stored in &mut moving {
+        let from = stored.starts_at;
+        move_one(&mut transaction, stored, &locked, now).await?;
+        moved.push(Moved {
+            appointment_id: stored.id,
+            patient_id: stored.patient_id,
+            time_zone: stored.time_zone.clone(),
+            from,
+            to: stored.starts_at,
+        });
+    }
+    transaction.commit().await?;
+    Ok(moved)
+}
+
+async fn move_one(
+    transaction: &mut Transaction,
+    stored: &mut Stored,
+    locked: &[Bookable],
+    now: DateTime<Utc>,
+) -> Result<(), api::Error> {
+    let service = service::find(&mut *transaction, stored.service_id).await?;
+    let service = service.ok_or("an appointment without its service")?;
+    let zone = Zone::named(&stored.time_zone)?;
+    let start = zone
+        .instants(stored.local_start)
+        .closest_to(stored.starts_at);
+    let day = stored.local_start.date();
+    let resources: Vec<Bookable> = locked
+        .iter()
+        .filter(|resource| stored.resource_ids.contains(&resource.id))
+        .cloned()
+        .collect();
+    let calendar = Calendar::read(transaction, &resources, (day, day), now).await?;
+    let wanted = Wanted {
+        service: &service,
+        asked_for: &stored.resource_ids,
+        // Whoever is in the way keeps their slot, and so does this one.
+        regardless: true,
+        at_any_time: true,
+        except: Some(stored.id),
+    };
+    let seats = wanted.seats(stored.location_id, start, &resources, &calendar);
+    let (period, occupied) = periods(&service, start);
+    let plan = Plan {
+        location: stored.location_id,
+        zone,
+        period,
+        occupied,
+        seats: seats.map_err(|_| "an appointment without its resources")?,
+    };
+    let change = AppointmentChange::Rescheduled {
+        started_at: stored.starts_at,
+        ended_at: stored.ends_at,
+        by_time_zone_rules: true,
+    };
+    stored.move_to(&plan);
+    let by = By::default();
+    stored
+        .save(transaction, Change::MovedByTimeZoneRules, by)
+        .await?;
+    occupancy::take(transaction, stored.id, service.id, &plan)
+        .await
+        .map_err(|problem| {
+            problem
+                .causes()
+                .unwrap_or_else(|| "the slot is taken".to_owned())
+        })?;
+    if stored.status == Status::Booked {
+        stored.announce(transaction, change).await?;
+    }
+    Ok(())
+}

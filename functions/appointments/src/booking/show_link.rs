@@ -1,0 +1,55 @@
+//! `GET /appointment-links/{token}`: the page behind the link in a message to a patient.
+
+use api::{
+    Id, Problem, State,
+    layers::{Open, Recorded, Repeatable},
+};
+use audit_trail::{Action, Resource, Subject, Trail};
+use axum::{Router, extract::Path, response::Response};
+use route::Route;
+use sqlx::PgPool;
+
+use super::link;
+use crate::clock;
+
+/// The route.
+pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::get("/appointment-links/{token}")
+    .function("show-appointment-link")
+    .records(Action::ReadAppointments);
+
+/// Serves the route.
+pub fn routes(database: PgPool) -> Router {
+    ROUTE.served_by(show_link, database.clone(), database)
+}
+
+/// Show the page of an appointment
+///
+/// Says when and where it is, and asks whether the patient will come. It changes nothing, whoever
+/// fetches it.
+#[utoipa::path(
+    get, path = ROUTE.path(), tag = "appointments",
+    params(("token" = uuid::Uuid, Path, description = "The token in the link")),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html"),
+        (status = 404, description = "There is no such link", body = api::ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn show_link(
+    State(database): State<PgPool>,
+    trail: Trail,
+    Path(token): Path<String>,
+) -> Result<Response, Problem> {
+    let linked = link::find(&database, token_of(&token)?).await?;
+    let subject = Subject::ResourceOfPatient(Resource::appointment(linked.id), linked.patient_id);
+    trail.succeeded(&database, subject).await?;
+    Ok(linked.page(clock::now()))
+}
+
+/// The token in the path.
+///
+/// # Errors
+/// 404 if it cannot be one.
+pub(crate) fn token_of(text: &str) -> Result<uuid::Uuid, Problem> {
+    let token = text.parse().map(|Id(token)| token);
+    token.map_err(|_| Problem::not_found("There is no such appointment"))
+}

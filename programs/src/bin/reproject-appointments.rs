@@ -1,0 +1,23 @@
+//! Every day, and on demand: appointments whose time zone has new rules keep their time on the
+//! clock.
+
+use std::time::Duration;
+
+use appointments::booking::reproject_appointments::reproject_appointments;
+use lambda_runtime::{LambdaEvent, service_fn};
+use next_run::end_of_run;
+use serde::de::IgnoredAny;
+
+/// How long before its timeout the function stops: a day at one location takes some seconds at most.
+const RESERVE: Duration = Duration::from_secs(15);
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let database = &store::pool("reproject-appointments")?;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
+        let until = end_of_run(&event.context, RESERVE);
+        reproject_appointments(database, until).await
+    }))
+    .await
+}

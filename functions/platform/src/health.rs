@@ -8,14 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::ensure;
 use api::{
     State,
     layers::{Open, Repeatable, Unrecorded},
 };
 use axum::{Json, Router};
 use billing_client::BillingClient;
-use contracts::PATIENT_EVENTS_TOPIC;
+use contracts::TOPICS;
 use http::StatusCode;
 use route::Route;
 use serde::{Deserialize, Serialize};
@@ -100,11 +100,11 @@ async fn database(pool: &PgPool) -> Result<(), sqlx::Error> {
     pool.acquire().await?.ping().await
 }
 
-/// A broker that does not have our topic is of no use to us.
+/// A broker that does not have our topics is of no use to us.
 async fn kafka(brokers: &str) -> anyhow::Result<()> {
     let kafka = Kafka::connect(brokers, PATIENCE).await?;
-    let partitions = kafka.partitions(PATIENT_EVENTS_TOPIC).await?;
-    partitions.context("the topic does not exist")?;
+    let missing = kafka.missing(&TOPICS).await?;
+    ensure!(missing.is_empty(), "these topics do not exist: {missing:?}");
     Ok(())
 }
 

@@ -50,6 +50,17 @@ impl Kafka {
         Ok(topic.map(|topic| topic.partitions.len()))
     }
 
+    /// Those of these topics that are not there.
+    ///
+    /// # Errors
+    /// If the brokers do not answer.
+    pub(crate) async fn missing<'a>(&self, topics: &[&'a str]) -> Result<Vec<&'a str>, Error> {
+        let there = self.client.list_topics().await?;
+        let is_there = |name: &str| there.iter().any(|topic| topic.name == name);
+        let topics = topics.iter().copied();
+        Ok(topics.filter(|name| !is_there(name)).collect())
+    }
+
     /// A partition of the topic, to read and to write.
     ///
     /// # Errors

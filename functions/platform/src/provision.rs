@@ -1,5 +1,5 @@
 //! Fills a deployment with what every service needs before its first request: the
-//! schemas, the database roles of the services, the topic, the key that signs access tokens,
+//! schemas, the database roles of the services, the topics, the key that signs access tokens,
 //! the sender of messages.
 //!
 //! Called after each deployment. Every step leaves what is there as it is, so calling
@@ -16,6 +16,7 @@ mod topic;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use contracts::TOPICS;
 use serde::Serialize;
 use store::{Table, aws_config, connect_options_of, setting};
 
@@ -36,8 +37,8 @@ pub struct Provisioned {
     pub migrations: BTreeMap<&'static str, usize>,
     /// What the services log in to the database as.
     pub service_roles: Vec<ProvidedRole>,
-    /// Where patient events go.
-    pub topic: ProvisionedTopic,
+    /// Where events go.
+    pub topics: Vec<ProvisionedTopic>,
     /// The key that signs access tokens.
     pub signing_key: ProvisionedKey,
     /// The address that messages to patients come from; missing where the deployment
@@ -58,7 +59,11 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
     let service_roles = service_roles::provide(&owner, &logins).await?;
 
     let brokers = setting("KAFKA_BOOTSTRAP_SERVERS")?;
-    let topic = topic::provide(&brokers, TopicShape::from_env()?).await?;
+    let shape = TopicShape::from_env()?;
+    let mut topics = Vec::with_capacity(TOPICS.len());
+    for name in TOPICS {
+        topics.push(topic::provide(&brokers, name, shape).await?);
+    }
 
     let aws = aws_config().await;
     let signing_key = signing_key::provide(
@@ -77,7 +82,7 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
     Ok(Provisioned {
         migrations,
         service_roles,
-        topic,
+        topics,
         signing_key,
         sender,
     })

@@ -15,11 +15,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use aws_sdk_sqs::Client;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::Utc;
-use contracts::PATIENT_EVENTS_TOPIC;
+use contracts::TOPICS;
 use events::{DeadLetter, DeadLetterQueue, Taken};
 use rskafka::{
     client::partition::{Compression, PartitionClient},
@@ -62,8 +62,11 @@ pub struct Redriven {
     pub left: usize,
 }
 
+/// A partition of a topic.
+type PartitionId = (&'static str, i32);
+
 /// Where a record stands: the order that records are put back in.
-type Place = (i32, i64);
+type Place = (PartitionId, i64);
 
 /// Puts back what is in the queue that `DEAD_LETTER_QUEUE_URL` names, through the brokers at
 /// `KAFKA_BOOTSTRAP_SERVERS`.
@@ -95,13 +98,20 @@ pub async fn redrive() -> anyhow::Result<Redriven> {
         kafka,
         open: HashMap::new(),
     };
-    for ((partition, offset), letters) in places {
-        let put_back = partitions.put_back(partition, offset, &letters).await;
+    for ((id, offset), letters) in places {
+        let put_back = partitions.put_back(id, offset, &letters).await;
+        let (topic, partition) = id;
         if let Err(reason) = &put_back {
             let reason = format!("{reason:#}");
-            tracing::error!(partition, offset, reason, "this record was not put back");
+            tracing::error!(
+                topic,
+                partition,
+                offset,
+                reason,
+                "this record was not put back"
+            );
         } else {
-            tracing::info!(partition, offset, "this record is on Kafka again");
+            tracing::info!(topic, partition, offset, "this record is on Kafka again");
             done.redriven += 1;
         }
         for (_, taken) in &letters {
@@ -133,12 +143,10 @@ async fn take(queue: &DeadLetterQueue) -> anyhow::Result<Vec<Taken>> {
 /// The letter, if it is one of a record that may go back.
 fn readable(taken: &Taken) -> anyhow::Result<(Place, DeadLetter)> {
     let letter = taken.letter().context("it is no letter")?;
-    ensure!(
-        letter.topic == PATIENT_EVENTS_TOPIC,
-        "its topic is not ours"
-    );
+    let topic = TOPICS.into_iter().find(|topic| letter.topic == *topic);
+    let topic = topic.context("its topic is not ours")?;
     let partition = i32::try_from(letter.partition).context("its partition")?;
-    Ok(((partition, letter.offset), letter))
+    Ok((((topic, partition), letter.offset), letter))
 }
 
 async fn delete(queue: &DeadLetterQueue, taken: &Taken, done: &mut Redriven) {
@@ -162,23 +170,24 @@ async fn leave(queue: &DeadLetterQueue, taken: &Taken, done: &mut Redriven) {
 /// waits for the next run, so that the order stays.
 struct Partitions {
     kafka: Kafka,
-    open: HashMap<i32, Option<PartitionClient>>,
+    open: HashMap<PartitionId, Option<PartitionClient>>,
 }
 
 impl Partitions {
     async fn put_back(
         &mut self,
-        number: i32,
+        id: PartitionId,
         offset: i64,
         letters: &[(DeadLetter, Taken)],
     ) -> anyhow::Result<()> {
         let Some((letter, _)) = letters.first() else {
             return Ok(());
         };
-        let partition = match self.open.entry(number) {
+        let partition = match self.open.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
-                let client = self.kafka.partition(PATIENT_EVENTS_TOPIC, number);
+                let (topic, number) = id;
+                let client = self.kafka.partition(topic, number);
                 unknown.insert(client.await.ok())
             }
         };
@@ -235,6 +244,8 @@ async fn from_kafka(partition: &PartitionClient, offset: i64) -> anyhow::Result<
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
+    use aws_sdk_sqs::types::Message;
+    use contracts::{APPOINTMENT_EVENTS_TOPIC, PATIENT_EVENTS_TOPIC};
     use events::Header;
 
     use super::*;
@@ -261,6 +272,23 @@ mod tests {
         let record = from_letter(&letter()).unwrap();
         assert_eq!((record.key, record.value), (Some(vec![0, 255]), None));
         assert_eq!(record.headers, [("odd 🩺".to_owned(), vec![255, 0])].into());
+    }
+
+    #[test]
+    fn a_letter_of_each_of_our_topics_goes_back_where_it_was() {
+        let taken = |topic: &str| {
+            let letter = DeadLetter {
+                topic: topic.to_owned(),
+                ..letter()
+            };
+            let body = serde_json::to_string(&letter).unwrap();
+            Taken::from(Message::builder().body(body).build())
+        };
+        for topic in [PATIENT_EVENTS_TOPIC, APPOINTMENT_EVENTS_TOPIC] {
+            let (place, _) = readable(&taken(topic)).unwrap();
+            assert_eq!(place, ((topic, 2), 7));
+        }
+        assert!(readable(&taken("orders")).is_err());
     }
 
     #[test]

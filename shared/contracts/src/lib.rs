@@ -37,6 +37,9 @@ pub const PATIENT_EVENTS_TOPIC: &str = "patient.events.v1";
 /// The Kafka topic that carries [`appointment::v1::AppointmentEvent`], keyed by patient id.
 pub const APPOINTMENT_EVENTS_TOPIC: &str = "appointment.events.v1";
 
+/// All Kafka topics.
+pub const TOPICS: [&str; 2] = [PATIENT_EVENTS_TOPIC, APPOINTMENT_EVENTS_TOPIC];
+
 /// The Kafka header and gRPC metadata key of the W3C trace context
 /// (<https://www.w3.org/TR/trace-context/>).
 pub const TRACEPARENT: &str = "traceparent";

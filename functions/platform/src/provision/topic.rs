@@ -1,9 +1,8 @@
-//! The Kafka topic that patient events are published on.
+//! The Kafka topics that events are published on.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use contracts::PATIENT_EVENTS_TOPIC;
 use serde::Serialize;
 use store::setting;
 
@@ -15,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at whether every broker knows of the new topic.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How the topic is made, if it is.
+/// How a topic is made, if it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicShape {
     /// How many consumers of one group can work at the same time.
@@ -44,7 +43,7 @@ impl TopicShape {
     }
 }
 
-/// The topic as it is.
+/// A topic as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvisionedTopic {
@@ -60,8 +59,11 @@ pub struct ProvisionedTopic {
 ///
 /// # Errors
 /// If the brokers cannot be reached, or refuse.
-pub async fn provide(brokers: &str, shape: TopicShape) -> anyhow::Result<ProvisionedTopic> {
-    let name = PATIENT_EVENTS_TOPIC;
+pub async fn provide(
+    brokers: &str,
+    name: &'static str,
+    shape: TopicShape,
+) -> anyhow::Result<ProvisionedTopic> {
     let provided = async {
         let kafka = Kafka::connect(brokers, PATIENCE).await?;
         let created = kafka

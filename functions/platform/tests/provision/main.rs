@@ -78,24 +78,26 @@ async fn a_migration_that_was_changed_after_the_fact_is_named(
     assert!(reason.contains("modified"), "{reason}");
 }
 
-/// The broker's topic may be there already: it is the one of the running stack.
+/// The broker's topics may be there already: they are those of the running stack.
 #[tokio::test]
-async fn the_topic_is_made_once_by_two_at_the_same_time() {
+async fn each_topic_is_made_once_by_two_at_the_same_time() {
     let brokers = std::env::var("KAFKA_BOOTSTRAP_SERVERS")
         .expect("KAFKA_BOOTSTRAP_SERVERS must name a Kafka broker for this test");
     let shape = TopicShape {
         partitions: 6,
         replication: 1,
     };
-    let (one, other) = tokio::join!(
-        provide_topic(&brokers, shape),
-        provide_topic(&brokers, shape)
-    );
-    let (one, other) = (one.unwrap(), other.unwrap());
-    assert!(!(one.created && other.created), "both made it");
-    assert_eq!(one.partitions, other.partitions);
+    for topic in contracts::TOPICS {
+        let (one, other) = tokio::join!(
+            provide_topic(&brokers, topic, shape),
+            provide_topic(&brokers, topic, shape)
+        );
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(!(one.created && other.created), "both made it");
+        assert_eq!(one.partitions, other.partitions);
 
-    let again = provide_topic(&brokers, shape).await.unwrap();
-    assert!(!again.created);
-    assert_eq!(again.partitions, one.partitions);
+        let again = provide_topic(&brokers, topic, shape).await.unwrap();
+        assert!(!again.created);
+        assert_eq!((again.name, again.partitions), (topic, one.partitions));
+    }
 }

@@ -4,8 +4,8 @@ use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request},
 };
-use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 use chrono::NaiveDate;
+use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;

@@ -42,12 +42,15 @@ pub use gateway::{AskedPath, request_context};
 pub use header::only_header;
 pub use id::{Id, InvalidId};
 pub use input::{
-    Input, InputAndQuery, OptionalInput, InputErrors, MAX_BODY_BYTES, PathId, PathIdAndDay, QueryInput, id_in_query, read_body,
+    Input, InputAndQuery, InputErrors, MAX_BODY_BYTES, OptionalInput, PathId, PathIdAndDay,
+    QueryInput, id_in_query, read_body,
 };
 pub use json::ReadOnly;
 pub use observe::RequestId;
 pub use origins::AllowedOrigins;
-pub use problem::{Conflict, ConflictReason, FieldErrors, MOST_CONFLICTS, Problem, ProblemDocument, ProblemType};
+pub use problem::{
+    Conflict, ConflictReason, FieldErrors, MOST_CONFLICTS, Problem, ProblemDocument, ProblemType,
+};
 pub use serve::{around, serve};
 pub use time::{
     ClinicTimeZone, DayOrTime, InvalidDay, InvalidTime, Time, UnknownTimeZone, day, latest_day,

@@ -103,11 +103,12 @@ const fn outcome_of(problem: ProblemType) -> Option<(ProblemType, Outcome)> {
     };
     match problem {
         Unauthorized | Forbidden | TooManyRequests => Some((problem, Outcome::Refused)),
-        NotFound | Conflict | SlotTaken | HoldExpired | NotBookable | PreconditionFailed => Some((problem, Outcome::Failed)),
-        InvalidInput | NonexistentLocalTime | AmbiguousLocalTime | MethodNotAllowed | PreconditionRequired | RequestInProgress
-        | BodyTooLarge | UnsupportedMediaType | IdempotencyKeyReused | Unavailable | Internal => {
-            None
+        NotFound | Conflict | SlotTaken | HoldExpired | NotBookable | PreconditionFailed => {
+            Some((problem, Outcome::Failed))
         }
+        InvalidInput | NonexistentLocalTime | AmbiguousLocalTime | MethodNotAllowed
+        | PreconditionRequired | RequestInProgress | BodyTooLarge | UnsupportedMediaType
+        | IdempotencyKeyReused | Unavailable | Internal => None,
     }
 }
 

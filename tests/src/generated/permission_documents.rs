@@ -94,8 +94,17 @@ const fn words(permission: Permission) -> &'static str {
         Permission::SeeRestrictedPatients => "see restricted records",
         Permission::OpenInEmergency => "open a restricted record in an emergency",
         Permission::ReadBillingAccount => "see billing accounts",
+        Permission::ReadSchedules => "see locations, resources, services and free slots",
+        Permission::ManageSchedules => "set up locations, resources, services, hours and closures",
+        Permission::RecordAbsences => "record absences",
+        Permission::ReadAppointments => "see appointments and the waitlist",
+        Permission::ManageAppointments => "book, move and cancel appointments, and record who came",
+        Permission::Overbook => "book what is not free, for a reason",
         Permission::ReadAnalytics => "see the analytics",
         Permission::ReadNotifications => "see the messages sent to patients",
+        Permission::ReadNotificationPreferences => "see how a patient wants to be reached",
+        Permission::ChangeNotificationPreferences => "change how a patient wants to be reached",
+        Permission::ManageNotificationTemplates => "write what messages to patients say",
         Permission::ReadAuditTrail => "read the audit trail",
     }
 }

@@ -18,7 +18,11 @@ pub(super) const FINAL: &str = "audit";
 pub const SERVICES: [Service; 7] = [
     Service {
         name: "appointments",
-        calls: &["audit.append", "patients.is_known", "patients.is_restricted"],
+        calls: &[
+            "audit.append",
+            "patients.is_known",
+            "patients.is_restricted",
+        ],
     },
     Service {
         name: "audit",

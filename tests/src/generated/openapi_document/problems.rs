@@ -1,7 +1,8 @@
 //! The problems that clients can get: each described once, with its own example, and referenced by
 //! every operation that can return it.
 
-use api::{Problem, ProblemDocument, ProblemType};
+use api::{Conflict, ConflictReason, Problem, ProblemDocument, ProblemType};
+use chrono::{DateTime, TimeDelta};
 use route::Row;
 use serde_json::Value;
 use utoipa::{
@@ -11,6 +12,8 @@ use utoipa::{
         example::ExampleBuilder, path::Operation,
     },
 };
+
+use uuid::Uuid;
 
 use super::{has_parameter, headers};
 
@@ -147,6 +150,27 @@ fn example(kind: ProblemType) -> (&'static str, Problem) {
             "The same request is being processed",
             plain("The same request is being processed").retry_after(1),
         ),
+        ProblemType::SlotTaken => ("The slot is not free", Problem::slot_taken(vec![taken()])),
+        ProblemType::HoldExpired => (
+            "The hold has expired",
+            plain("The hold has expired: the slot may be somebody else's"),
+        ),
+        ProblemType::NonexistentLocalTime => (
+            "The clocks skip this time",
+            plain(
+                "There is no 2027-03-14T02:30 in America/New_York: the clocks are put forward past it",
+            ),
+        ),
+        ProblemType::AmbiguousLocalTime => (
+            "The clocks show this time twice",
+            plain(
+                "The clocks show 2026-11-01 01:30:00 twice in America/New_York: at 2026-11-01T01:30:00-04:00 and at 2026-11-01T01:30:00-05:00",
+            ),
+        ),
+        ProblemType::NotBookable => (
+            "The service is not offered at such a time",
+            plain("It has to be booked 120 minutes ahead"),
+        ),
         ProblemType::PreconditionFailed => (
             "Somebody changed it meanwhile",
             Problem::precondition_failed(),
@@ -176,5 +200,18 @@ fn example(kind: ProblemType) -> (&'static str, Problem) {
             Problem::unavailable(1, "an example"),
         ),
         ProblemType::Internal => ("An error on our side", Problem::internal("an example")),
+    }
+}
+
+/// An appointment in the way of another.
+fn taken() -> Conflict {
+    let id = |last: u128| Uuid::from_u128(0x0199_f7a2_6c1e_7c35_9b6c_0d2a_54f3_c100 + last);
+    let at = |minutes: i64| DateTime::UNIX_EPOCH + TimeDelta::minutes(30_102_480 + minutes);
+    Conflict {
+        reason: ConflictReason::Taken,
+        resource_id: Some(id(0xae)),
+        appointment_id: Some(id(0xac)),
+        start: at(0),
+        end: at(30),
     }
 }

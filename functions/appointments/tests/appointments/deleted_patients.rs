@@ -1,0 +1,55 @@
+//! What is left of the appointments of a deleted patient.
+
+use appointments::booking::cancel_for_deleted_patient::cancel_for_deleted_patient;
+use chrono::Utc;
+use events::{Change, Effect, PatientEvent};
+use serde_json::json;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::clinic::{Clinic, at, in_days};
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_appointments_of_a_deleted_patient_are_cancelled_once(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "17:00").await;
+    let service = clinic.service(json!({})).await;
+    let patient = clinic.patient().await;
+    let other = clinic.patient().await;
+    let id = clinic
+        .book(&patient, &service, &[&clinician], &at(3, "09:00"))
+        .await
+        .is(201)
+        .id();
+    let stays = clinic
+        .book(&other, &service, &[&clinician], &at(3, "10:00"))
+        .await
+        .is(201)
+        .id();
+    let wait =
+        json!({ "patientId": patient, "serviceId": service, "from": in_days(9), "to": in_days(9) });
+    clinic.post("/api/waitlist", wait).await.is(201);
+    let event = |change| PatientEvent {
+        id: Uuid::now_v7(),
+        occurred_at: Utc::now(),
+        patient_id: patient.parse().unwrap(),
+        patient_version: 2,
+        change,
+    };
+    let database = &clinic.database;
+    let deleted = event(Change::Deleted);
+    let effect = cancel_for_deleted_patient(database, &deleted)
+        .await
+        .unwrap();
+    assert_eq!(effect, Effect::Applied);
+    let effect = cancel_for_deleted_patient(database, &deleted)
+        .await
+        .unwrap();
+    assert_eq!(effect, Effect::AlreadyApplied);
+    assert_eq!(clinic.heard(&id).await, ["booked", "cancelled"]);
+    assert_eq!(clinic.heard(&stays).await, ["booked"]);
+    let list = clinic.get("/api/waitlist").await.is(200);
+    assert_eq!(list.body["entries"], json!([]));
+    clinic.must_be_consistent().await;
+}

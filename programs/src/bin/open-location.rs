@@ -1,0 +1,8 @@
+//! `DELETE /api/locations/{id}/closures/{date}`. Made by `make generate`.
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let routes = appointments::open_location::routes;
+    route::serve("open-location", routes).await
+}

@@ -1,0 +1,8 @@
+//! `PUT /api/resources/{id}/exceptions/{date}`. Made by `make generate`.
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let routes = appointments::replace_exception::routes;
+    route::serve("replace-exception", routes).await
+}

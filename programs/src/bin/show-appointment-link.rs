@@ -1,0 +1,8 @@
+//! `GET /appointment-links/{token}`. Made by `make generate`.
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let routes = appointments::show_appointment_link::routes;
+    route::serve("show-appointment-link", routes).await
+}

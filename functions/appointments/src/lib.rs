@@ -17,9 +17,9 @@ mod stored_answer;
 pub mod waitlist;
 
 pub use booking::{
-    arrive, book_appointment, book_series, cancel_appointment, confirm_appointment,
-    fulfil_appointment, get_appointment, get_history, list_appointments, record_no_show,
-    reschedule_appointment, show_link, use_link,
+    book_appointment, book_series, cancel_appointment, confirm_appointment, fulfil_appointment,
+    get_appointment, get_appointment_history, list_appointments, record_arrival, record_no_show,
+    reschedule_appointment, show_appointment_link, use_appointment_link,
 };
 pub use schedule::{
     close_location, create_location, create_resource, create_service, find_availability,
@@ -48,16 +48,16 @@ route::service! {
     list_appointments::ROUTE => list_appointments,
     book_appointment::ROUTE => book_appointment,
     get_appointment::ROUTE => get_appointment,
-    get_history::ROUTE => get_history,
+    get_appointment_history::ROUTE => get_appointment_history,
     confirm_appointment::ROUTE => confirm_appointment,
     reschedule_appointment::ROUTE => reschedule_appointment,
     cancel_appointment::ROUTE => cancel_appointment,
-    arrive::ROUTE => arrive,
+    record_arrival::ROUTE => record_arrival,
     fulfil_appointment::ROUTE => fulfil_appointment,
     record_no_show::ROUTE => record_no_show,
     book_series::ROUTE => book_series,
-    show_link::ROUTE => show_link,
-    use_link::ROUTE => use_link,
+    show_appointment_link::ROUTE => show_appointment_link,
+    use_appointment_link::ROUTE => use_appointment_link,
     list_waitlist::ROUTE => list_waitlist,
     join_waitlist::ROUTE => join_waitlist,
     leave_waitlist::ROUTE => leave_waitlist,

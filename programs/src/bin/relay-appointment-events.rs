@@ -21,7 +21,9 @@ pub(crate) async fn main() -> Result<(), api::Error> {
     let next = &NextRun::from_env("RELAY_APPOINTMENT_EVENTS_QUEUE_URL")?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
         let until = end_of_run(&event.context, RESERVE);
-        let relayed = relay_appointment_events(database, delivery, until).await?;
+        // Boxed: the future is too large for the stack.
+        let run = Box::pin(relay_appointment_events(database, delivery, until));
+        let relayed = run.await?;
         if relayed.unfinished {
             next.begin().await;
         }

@@ -17,7 +17,8 @@ pub(crate) async fn main() -> Result<(), api::Error> {
     let database = &store::pool("reproject-appointments")?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
         let until = end_of_run(&event.context, RESERVE);
-        reproject_appointments(database, until).await
+        // Boxed: the future is too large for the stack.
+        Box::pin(reproject_appointments(database, until)).await
     }))
     .await
 }

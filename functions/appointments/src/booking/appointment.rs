@@ -1,7 +1,7 @@
 //! An appointment, how it is changed, and how the rest of the system learns of that.
 
 use api::{EntityTag, Problem};
-use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use events::{AppointmentChange, AppointmentEvent};
 use identity::Caller;
 use serde::Serialize;
@@ -12,7 +12,10 @@ use uuid::Uuid;
 use zones::Zone;
 
 use super::{plan::Plan, status::Status};
-use crate::{clock, outbox::Appointments};
+use crate::{
+    clock::{self, LocalTime},
+    outbox::Appointments,
+};
 
 /// An appointment as it is stored.
 #[derive(Debug, Clone)]
@@ -84,7 +87,8 @@ pub(crate) struct Appointment {
     /// When it ends, in UTC.
     end: DateTime<Utc>,
     /// When it starts on the clock of the location, with its offset from UTC.
-    local_start: DateTime<FixedOffset>,
+    #[schema(value_type = DateTime<Utc>)]
+    local_start: LocalTime,
     /// The IANA name of the location's time zone.
     time_zone: String,
     /// How often it has been moved or cancelled: `SEQUENCE` in a calendar (RFC 5545).
@@ -160,7 +164,7 @@ impl From<Stored> for Appointment {
             resource_ids: stored.resource_ids,
             start: stored.starts_at,
             end: stored.ends_at,
-            local_start: zone.local(stored.starts_at),
+            local_start: LocalTime::at(stored.starts_at, &zone),
             time_zone: stored.time_zone,
             sequence: stored.sequence,
             series_id: stored.series_id,

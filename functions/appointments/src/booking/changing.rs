@@ -69,15 +69,16 @@ impl Changing {
     ) -> Result<Response, Interrupted> {
         let patient = stored.patient_id;
         let subject = Subject::ResourceOfPatient(Resource::appointment(stored.id), patient);
-        match reason {
+        let trail = &self.trail;
+        let recorded = match reason {
             Some(reason) => {
-                let trail = &self.trail;
                 trail
                     .succeeded_because(&mut *transaction, subject, reason)
-                    .await?;
+                    .await
             }
-            None => self.trail.succeeded(&mut *transaction, subject).await?,
-        }
+            None => trail.succeeded(&mut *transaction, subject).await,
+        };
+        recorded?;
         let appointment = Appointment::from(stored);
         let entity_tag: EntityTag = appointment.entity_tag();
         let answer = transaction

@@ -32,6 +32,9 @@ pub(crate) struct Wanted<'a> {
     pub(crate) except: Option<Uuid>,
 }
 
+/// The seats that it would take up of a resource: its id and its number in the occupancy.
+pub(crate) type Seat = (Uuid, i32, Range<i32>);
+
 /// What it would take up.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -40,8 +43,8 @@ pub(crate) struct Plan {
     pub(crate) period: Period,
     /// With the buffer.
     pub(crate) occupied: Period,
-    /// In the order of the service's kinds: the resource, its number, its seats.
-    pub(crate) seats: Vec<(Uuid, i32, Range<i32>)>,
+    /// In the order of the service's kinds.
+    pub(crate) seats: Vec<Seat>,
 }
 
 impl Plan {
@@ -179,7 +182,7 @@ impl Wanted<'_> {
         start: DateTime<Utc>,
         locked: &[Bookable],
         calendar: &Calendar,
-    ) -> Result<Vec<(Uuid, i32, Range<i32>)>, Vec<Conflict>> {
+    ) -> Result<Vec<Seat>, Vec<Conflict>> {
         let (period, occupied) = periods(self.service, start);
         let kinds = &self.service.resource_kinds;
         let candidates = Candidates::at(location, kinds, locked, self.asked_for);

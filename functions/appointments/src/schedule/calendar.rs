@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use sqlx::postgres::types::PgRange;
 use store::Transaction;
 use uuid::Uuid;
@@ -322,20 +322,13 @@ impl Schedules {
         for day in first.iter_days().take_while(|day| *day <= last) {
             let is_closed = self.closures.contains(&(resource.location, day));
             let periods = if is_closed { &mut closed } else { &mut open };
-            match self.exceptions.get(&(resource.id, day)) {
-                Some(windows) => {
-                    periods.extend(windows.all().map(|window| on(&resource.zone, day, window)));
-                }
-                None => {
-                    use chrono::Datelike as _;
-                    let hours = self.hours.get(&resource.id).map_or(&[][..], Vec::as_slice);
-                    let valid = hours.iter().find(|(valid_from, _)| *valid_from <= day);
-                    let windows = valid
-                        .into_iter()
-                        .flat_map(|(_, windows)| windows.on(day.weekday()));
-                    periods.extend(windows.map(|window| on(&resource.zone, day, window)));
-                }
-            }
+            let exception = self.exceptions.get(&(resource.id, day)).map(Windows::all);
+            let windows: Vec<(i32, i32)> = match exception {
+                Some(windows) => windows.collect(),
+                None => self.weekly(resource.id, day),
+            };
+            let windows = windows.into_iter();
+            periods.extend(windows.map(|window| on(&resource.zone, day, window)));
         }
         let absences = self.absences.get(&resource.id).cloned().unwrap_or_default();
         let absences = Periods::of(absences);
@@ -347,6 +340,15 @@ impl Schedules {
             hours_if_open: Periods::of(closed),
             ..Time::default()
         }
+    }
+}
+
+impl Schedules {
+    /// The weekly hours that are valid on this day.
+    fn weekly(&self, resource: Uuid, day: NaiveDate) -> Vec<(i32, i32)> {
+        let hours = self.hours.get(&resource).map_or(&[][..], Vec::as_slice);
+        let valid = hours.iter().find(|(valid_from, _)| *valid_from <= day);
+        valid.map_or_else(Vec::new, |(_, windows)| windows.on(day.weekday()).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use api::{
 };
 use audit_trail::Action;
 use axum::{Json, Router};
-use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use identity::Permission;
 use route::Route;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use super::{
     service::{self, Service},
     slots::{Candidates, slots},
 };
-use crate::booking::resources;
+use crate::{booking::resources, clock::LocalTime};
 
 /// The longest period that can be asked for, in days.
 const MOST_DAYS: i64 = 31;
@@ -84,7 +84,8 @@ pub(crate) struct FreeSlot {
     /// When it ends, in UTC.
     end: DateTime<Utc>,
     /// When it starts on the clock of the location, with its offset from UTC.
-    local_start: DateTime<FixedOffset>,
+    #[schema(value_type = DateTime<Utc>)]
+    local_start: LocalTime,
     /// The IANA name of the location's time zone.
     time_zone: &'static str,
     /// The location.
@@ -194,7 +195,7 @@ pub(crate) fn free_slots(
         free.extend(slots.into_iter().map(|slot| FreeSlot {
             start: slot.period.start,
             end: slot.period.end,
-            local_start: zone.local(slot.period.start),
+            local_start: LocalTime::at(slot.period.start, zone),
             time_zone: zone.name(),
             location_id: location,
             resource_ids: slot.resources,

@@ -296,8 +296,8 @@ async fn what_is_not_free_is_booked_only_with_permission_and_a_reason(database: 
         .await
         .is(201);
     assert_eq!(answer.body["status"], "BOOKED");
-    let blank = json!({ "patientId": third, "serviceId": service, "start": at(3, "09:00"), "overbookingReason": " " });
-    doctor.post("/api/appointments", blank).await.is(400);
+    let long = json!({ "patientId": third, "serviceId": service, "start": at(3, "09:00"), "overbookingReason": "x".repeat(201) });
+    doctor.post("/api/appointments", long).await.is(400);
     doctor
         .post(
             "/api/appointments",

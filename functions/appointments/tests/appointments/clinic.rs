@@ -3,11 +3,12 @@
 
 use api::{AllowedOrigins, IfMatchRule, around};
 use appointments::{
-    arrive, book_appointment, book_series, cancel_appointment, close_location, confirm_appointment,
+    book_appointment, book_series, cancel_appointment, close_location, confirm_appointment,
     create_location, create_resource, create_service, find_availability, fulfil_appointment,
-    get_appointment, get_history, join_waitlist, leave_waitlist, list_appointments, list_locations,
-    list_resources, list_services, list_waitlist, open_location, outbox::Delivery, record_absence,
-    record_no_show, replace_exception, replace_hours, reschedule_appointment, show_link, use_link,
+    get_appointment, get_appointment_history, join_waitlist, leave_waitlist, list_appointments,
+    list_locations, list_resources, list_services, list_waitlist, open_location, outbox::Delivery,
+    record_absence, record_arrival, record_no_show, replace_exception, replace_hours,
+    reschedule_appointment, show_appointment_link, use_appointment_link,
 };
 use axum::{
     Extension, Router,
@@ -96,18 +97,18 @@ fn routes(database: &PgPool) -> Router {
             .merge(book_series::routes(database(), delivery()))
             .merge(list_appointments::routes(database()))
             .merge(get_appointment::routes(database()))
-            .merge(get_history::routes(database()))
+            .merge(get_appointment_history::routes(database()))
             .merge(confirm_appointment::routes(database(), delivery()))
             .merge(reschedule_appointment::routes(database(), delivery()))
             .merge(cancel_appointment::routes(database(), delivery()))
-            .merge(arrive::routes(database(), delivery()))
+            .merge(record_arrival::routes(database(), delivery()))
             .merge(fulfil_appointment::routes(database(), delivery()))
             .merge(record_no_show::routes(database(), delivery()))
             .merge(join_waitlist::routes(database()))
             .merge(list_waitlist::routes(database()))
             .merge(leave_waitlist::routes(database()))
-            .merge(show_link::routes(database()))
-            .merge(use_link::routes(database(), delivery())),
+            .merge(show_appointment_link::routes(database()))
+            .merge(use_appointment_link::routes(database(), delivery())),
     )
 }
 

@@ -14,7 +14,7 @@ use store::Transaction;
 use super::{
     appointment::{self, By, Change, not_found},
     link, occupancy,
-    show_link::token_of,
+    show_appointment_link::token_of,
 };
 use crate::{clock, outbox::Delivery};
 
@@ -28,7 +28,7 @@ pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::post("/appointment-l
 
 /// Serves the route.
 pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    ROUTE.served_by(use_link, (database.clone(), delivery), database)
+    ROUTE.served_by(use_appointment_link, (database.clone(), delivery), database)
 }
 
 /// What the patient wants.
@@ -52,7 +52,7 @@ enum Answer {
         (status = 404, description = "There is no such link", body = api::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn use_link(
+pub(crate) async fn use_appointment_link(
     State((database, delivery)): State<(PgPool, Delivery)>,
     trail: Trail,
     Path(token): Path<String>,

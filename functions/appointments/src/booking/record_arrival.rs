@@ -45,7 +45,7 @@ pub const ROUTE: Route<Permitted, Recorded, Once> = Route::post("/api/appointmen
 
 /// Serves the route.
 pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    ROUTE.served_by(arrive, (database.clone(), delivery), database)
+    ROUTE.served_by(record_arrival, (database.clone(), delivery), database)
 }
 
 /// Why somebody came who had been taken for a no-show.
@@ -72,7 +72,7 @@ pub(crate) struct Arrival {
         (status = 409, description = "The patient was not expected; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn arrive(
+pub(crate) async fn record_arrival(
     caller: Caller,
     State((database, delivery)): State<(PgPool, Delivery)>,
     PathId(id): PathId,

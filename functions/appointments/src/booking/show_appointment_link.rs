@@ -19,7 +19,7 @@ pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::get("/appointment-li
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE.served_by(show_link, database.clone(), database)
+    ROUTE.served_by(show_appointment_link, database.clone(), database)
 }
 
 /// Show the page of an appointment
@@ -34,7 +34,7 @@ pub fn routes(database: PgPool) -> Router {
         (status = 404, description = "There is no such link", body = api::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn show_link(
+pub(crate) async fn show_appointment_link(
     State(database): State<PgPool>,
     trail: Trail,
     Path(token): Path<String>,

@@ -30,14 +30,14 @@ pub const ROUTE: Route<Permitted, Recorded, Repeatable> =
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE.served_by(get_history, database.clone(), database)
+    ROUTE.served_by(get_appointment_history, database.clone(), database)
 }
 
 /// What became of an appointment.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct History {
     /// Every version, in order.
-    history: Vec<Version>,
+    history: Vec<Entry>,
 }
 
 /// A version of an appointment.
@@ -53,7 +53,7 @@ pub(crate) struct History {
     "actorId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1af",
     "at": "2027-01-12T10:02:11.123456Z"
 }))]
-pub(crate) struct Version {
+pub(crate) struct Entry {
     /// The version.
     version: i64,
     /// What was done.
@@ -88,7 +88,7 @@ pub(crate) struct Version {
         (status = 404, description = "There is no such appointment", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn get_history(
+pub(crate) async fn get_appointment_history(
     caller: Caller,
     State(database): State<PgPool>,
     trail: Trail,
@@ -100,7 +100,7 @@ pub(crate) async fn get_history(
     trail.about(Subject::Patient(stored.patient_id));
     must_see(caller, stored.patient_id, &database).await?;
     let history = sqlx::query_as!(
-        Version,
+        Entry,
         r#"SELECT version, change, status AS "status: Status", starts_at AS start, ends_at AS "end",
                   resource_ids, actor AS actor_id, reason, at
            FROM appointments.history WHERE appointment_id = $1 ORDER BY version"#,

@@ -79,7 +79,7 @@ async fn bookings_moves_cancellations_and_absences_race_without_a_trace(database
     let service = clinic.service(json!({})).await;
     let patients = join_all((0..10).map(|_| clinic.patient())).await;
     let booked = patients.iter().enumerate().map(|(place, patient)| {
-        let start = at(4, &format!("{:02}:00", place));
+        let start = at(4, &format!("{place:02}:00"));
         let (clinic, service, with) = (&clinic, &service, [clinician.as_str()]);
         async move {
             clinic

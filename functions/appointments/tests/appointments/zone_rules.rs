@@ -44,7 +44,7 @@ async fn appointments_keep_their_time_on_the_clock(database: PgPool) {
     ] {
         sqlx::query(statement).execute(&clinic.database).await.unwrap();
     }
-    let until = || Instant::now() + Duration::from_secs(60);
+    let until = || Instant::now() + Duration::from_mins(1);
     let done = reproject_appointments(&clinic.database, until())
         .await
         .unwrap();

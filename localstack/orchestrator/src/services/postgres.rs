@@ -148,9 +148,10 @@ impl Server {
                 "listen_addresses=127.0.0.1",
                 "-c",
                 "unix_socket_directories=",
-                // Every function keeps connections of its own.
+                // Every process of a function keeps two connections of its own, and LocalStack starts
+                // one for each request in progress. On AWS, that is what RDS Proxy is for.
                 "-c",
-                "max_connections=300",
+                "max_connections=1000",
                 // A statement that failed, and the key that was there twice, are patient data.
                 "-c",
                 "log_min_error_statement=panic",

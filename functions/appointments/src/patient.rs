@@ -16,14 +16,27 @@ pub(crate) async fn must_be_seen(
     patient: Uuid,
     transaction: &mut Transaction,
 ) -> Result<(), Problem> {
+    must_be_known(patient, transaction).await?;
+    must_see(caller, patient, &mut *transaction).await
+}
+
+/// Rejects patients who do not exist. Within the lock on the patient, they still exist when the
+/// appointment is booked, or whoever cancels it for their deletion comes later.
+///
+/// # Errors
+/// 404; or if the database does not respond.
+pub(crate) async fn must_be_known(
+    patient: Uuid,
+    transaction: &mut Transaction,
+) -> Result<(), Problem> {
     let known: bool = sqlx::query_scalar("SELECT patients.is_known($1)")
         .bind(patient)
         .fetch_one(&mut *transaction)
         .await?;
-    if !known {
-        return Err(Problem::not_found("Patient not found"));
+    if known {
+        return Ok(());
     }
-    must_see(caller, patient, &mut *transaction).await
+    Err(Problem::not_found("Patient not found"))
 }
 
 /// Which of these patients the caller may not see.

@@ -21,8 +21,7 @@ use uuid::Uuid;
 use super::{
     appointment::{Appointment, By, Change, Stored},
     occupancy,
-    plan::{Plan, Wanted},
-    resources,
+    plan::{Plan, Wanted, Wish},
     start::Start,
     status::Status,
 };
@@ -30,7 +29,10 @@ use crate::{
     clock,
     outbox::Delivery,
     patient,
-    schedule::{calendar::Calendar, service, text},
+    schedule::{
+        calendar::{Bookable, Calendar},
+        service, text,
+    },
     schema::SCHEMA,
     stored_answer::begin,
     waitlist,
@@ -137,7 +139,6 @@ pub(crate) async fn book_appointment(
     trail.about(Subject::Patient(request.patient));
 
     let mut transaction = begin(work, caller, &database, &trail).await?;
-    occupancy::lock_patient(&mut transaction, request.patient).await?;
     patient::must_be_seen(caller, request.patient, &mut transaction).await?;
     let stored = request.book(&mut transaction, caller, id, now).await?;
     let subject = Subject::ResourceOfPatient(Resource::appointment(id), request.patient);
@@ -202,7 +203,7 @@ impl Booking {
 }
 
 impl Request {
-    /// Books it: within the locks on the patient and on everything that it could take up.
+    /// Books it.
     async fn book(
         &self,
         transaction: &mut Transaction,
@@ -220,19 +221,23 @@ impl Request {
             at_any_time: self.walk_in,
             except: None,
         };
-        let kinds = &service.resource_kinds;
-        let locked = resources::lock(transaction, kinds, &self.resources, self.location).await?;
-        wanted.must_fit(&locked)?;
-        let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
         let day = self.start.some_day();
-        let calendar = Calendar::read(transaction, &locked, (day, day), now).await?;
-        let plan = wanted.plan(self.start, &locked, &calendar, now)?;
-        self.must_have_walked_in(&plan, now)?;
-        if !wanted.regardless {
-            let period = plan.period;
-            occupancy::patient_must_be_free(transaction, self.patient, period, None, now).await?;
-        }
-        occupancy::expire_holds(transaction, &numbers, now).await?;
+        let wish = Wish {
+            patient: self.patient,
+            location: self.location,
+            days: (day, day),
+            now,
+        };
+        let decide = |resources: &[Bookable], calendar: &Calendar| {
+            let plan = wanted.plan(self.start, resources, calendar, now)?;
+            self.must_have_walked_in(&plan, now)?;
+            Ok(vec![plan])
+        };
+        let plans = wanted.settle(transaction, wish, decide).await?;
+        let plan = plans
+            .into_iter()
+            .next()
+            .ok_or_else(|| Problem::internal("no plan"))?;
         let stored = self.appointment(id, caller, &service, &plan, now);
         let by = By {
             actor: Some(caller.user),

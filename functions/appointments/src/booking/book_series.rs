@@ -6,7 +6,7 @@ use api::{
 };
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router, response::Response};
-use chrono::{DateTime, Days, NaiveDateTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, Utc};
 use events::AppointmentChange;
 use http::StatusCode;
 use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
@@ -22,7 +22,7 @@ use zones::{Instants, Zone};
 use super::{
     appointment::{Appointment, By, Change, Stored},
     occupancy,
-    plan::{Plan, Wanted, periods},
+    plan::{Plan, Wanted, Wish},
     resources,
     start::{Start, nonexistent},
     status::Status,
@@ -31,7 +31,6 @@ use crate::{
     clock,
     outbox::Delivery,
     patient,
-    period::Period,
     schedule::{
         calendar::{Bookable, Calendar},
         service,
@@ -134,7 +133,6 @@ pub(crate) async fn book_series(
     trail.about(Subject::Patient(patient));
 
     let mut transaction = begin(work, caller, &database, &trail).await?;
-    occupancy::lock_patient(&mut transaction, patient).await?;
     patient::must_be_seen(caller, patient, &mut transaction).await?;
     let id = Uuid::now_v7();
     let appointments = series.book(&mut transaction, caller, id, now).await?;
@@ -185,15 +183,16 @@ impl Series {
             at_any_time: false,
             except: None,
         };
-        let kinds = &service.resource_kinds;
-        let location = self.location_id.map(|Id(id)| id);
-        let locked = resources::lock(transaction, kinds, &asked_for, location).await?;
-        wanted.must_fit(&locked)?;
-        let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
-        let plans = self
-            .plans(transaction, &wanted, patient, &locked, now)
-            .await?;
-        occupancy::expire_holds(transaction, &numbers, now).await?;
+        let wish = Wish {
+            patient,
+            location: self.location_id.map(|Id(id)| id),
+            days: self.days(),
+            now,
+        };
+        let decide = |resources: &[Bookable], calendar: &Calendar| {
+            self.plans(&wanted, resources, calendar, now)
+        };
+        let plans = wanted.settle(transaction, wish, decide).await?;
         let mut booked = Vec::with_capacity(plans.len());
         for plan in &plans {
             let appointment = Uuid::now_v7();
@@ -212,36 +211,34 @@ impl Series {
         Ok(booked)
     }
 
+    /// The days that they are on, or next to.
+    fn days(&self) -> (NaiveDate, NaiveDate) {
+        let first = self.start.some_day();
+        let days = u64::from((self.occurrences - 1) * self.weeks()) * 7;
+        (first, first + Days::new(days))
+    }
+
     /// What each of them would take up.
-    async fn plans(
+    fn plans(
         &self,
-        transaction: &mut Transaction,
         wanted: &Wanted<'_>,
-        patient: Uuid,
-        locked: &[Bookable],
+        resources: &[Bookable],
+        calendar: &Calendar,
         now: DateTime<Utc>,
     ) -> Result<Vec<Plan>, Problem> {
-        let [zone] = &resources::locations(locked)[..] else {
+        let [(_, zone)] = &resources::locations(resources)[..] else {
             let detail = "Name the location, or a resource, of the series";
             return Err(Problem::invalid_field("locationId", detail));
         };
-        let starts = self.starts(zone.1)?;
-        let day = |start: Option<&DateTime<Utc>>| start.map_or(now, |start| *start).date_naive();
-        let days = (day(starts.first()), day(starts.last()));
-        let calendar = Calendar::read(transaction, locked, days, now).await?;
         let (mut plans, mut conflicts) = (Vec::new(), Vec::new());
-        for start in &starts {
+        for start in self.starts(zone)? {
             let start = Start::Instant(start.fixed_offset());
-            match wanted.plan(start, locked, &calendar, now) {
+            match wanted.plan(start, resources, calendar, now) {
                 Ok(plan) => plans.push(plan),
                 Err(problem) if problem.conflicts().is_empty() => return Err(problem),
                 Err(problem) => conflicts.extend(problem.conflicts().iter().cloned()),
             }
         }
-        let times = starts.iter().map(|start| periods(wanted.service, *start).0);
-        let times: Vec<Period> = times.collect();
-        let busy = occupancy::patient_is_busy(transaction, patient, &times, None, now).await?;
-        conflicts.extend(busy);
         if conflicts.is_empty() {
             return Ok(plans);
         }

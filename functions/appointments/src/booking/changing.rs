@@ -53,10 +53,19 @@ impl Changing {
         let stored = appointment::lock(&mut *transaction, id)
             .await?
             .ok_or_else(not_found)?;
-        self.trail.about(Subject::Patient(stored.patient_id));
-        must_see(self.caller, stored.patient_id, &mut *transaction).await?;
+        self.must_see(transaction, &stored).await?;
         if_match.check(stored.version)?;
         Ok(stored)
+    }
+
+    /// Rejects callers who may not see whose appointment it is.
+    pub(crate) async fn must_see(
+        &self,
+        transaction: &mut store::Transaction,
+        stored: &Stored,
+    ) -> Result<(), Problem> {
+        self.trail.about(Subject::Patient(stored.patient_id));
+        must_see(self.caller, stored.patient_id, transaction).await
     }
 
     /// Commits the change with its record, tells whoever has to hear of it, and answers with the

@@ -32,24 +32,6 @@ pub(crate) async fn lock_patient(
     Ok(())
 }
 
-/// Rejects a time at which the patient has another appointment.
-///
-/// # Errors
-/// 409 with each such appointment; or if the database does not respond.
-pub(crate) async fn patient_must_be_free(
-    transaction: &mut Transaction,
-    patient: Uuid,
-    period: Period,
-    except: Option<Uuid>,
-    now: DateTime<Utc>,
-) -> Result<(), Problem> {
-    let busy = patient_is_busy(transaction, patient, &[period], except, now).await?;
-    if busy.is_empty() {
-        return Ok(());
-    }
-    Err(Problem::slot_taken(busy))
-}
-
 /// The appointments that the patient has during any of these periods.
 pub(crate) async fn patient_is_busy(
     transaction: &mut Transaction,

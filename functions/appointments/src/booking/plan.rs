@@ -4,12 +4,18 @@
 use std::ops::Range;
 
 use api::{Conflict, ConflictReason, Problem, ProblemType};
-use chrono::{DateTime, NaiveTime, Timelike as _, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Timelike as _, Utc};
+use store::Transaction;
 use uuid::Uuid;
 use zones::Zone;
 
-use super::{resources::locations, start::Start};
+use super::{
+    occupancy,
+    resources::{self, locations},
+    start::Start,
+};
 use crate::{
+    patient,
     period::Period,
     schedule::{
         calendar::{Bookable, Calendar, NotThere},
@@ -34,6 +40,17 @@ pub(crate) struct Wanted<'a> {
 
 /// The seats that it would take up of a resource: its id and its number in the occupancy.
 pub(crate) type Seat = (Uuid, i32, Range<i32>);
+
+/// Who wants it, where and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    pub(crate) patient: Uuid,
+    /// Where, if it matters.
+    pub(crate) location: Option<Uuid>,
+    /// The first and the last day that it could be on.
+    pub(crate) days: (NaiveDate, NaiveDate),
+    pub(crate) now: DateTime<Utc>,
+}
 
 /// What it would take up.
 #[derive(Debug, Clone)]
@@ -90,6 +107,70 @@ impl Wanted<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Decides twice: before anything is locked, so that nobody waits in line for what is taken; and
+    /// again with the patient and all resources locked, until the transaction ends.
+    ///
+    /// # Errors
+    /// 400 if the resources do not fit, 404 if the patient has just been deleted, 409 if the patient
+    /// is busy; what `decide` refuses; or if the database does not respond.
+    pub(crate) async fn settle(
+        &self,
+        transaction: &mut Transaction,
+        wish: Wish,
+        decide: impl Fn(&[Bookable], &Calendar) -> Result<Vec<Plan>, Problem>,
+    ) -> Result<Vec<Plan>, Problem> {
+        let Wish {
+            patient,
+            location,
+            days,
+            now,
+        } = wish;
+        let kinds = &self.service.resource_kinds;
+        let found = resources::find(transaction, kinds, self.asked_for, location).await?;
+        self.must_fit(&found)?;
+        let mut calendar = Calendar::read(transaction, &found, days, now).await?;
+        let plans = decide(&found, &calendar)?;
+        self.must_be_free(transaction, patient, &plans, now).await?;
+
+        occupancy::lock_patient(transaction, patient).await?;
+        patient::must_be_known(patient, transaction).await?;
+        let locked = resources::lock(transaction, kinds, self.asked_for, location).await?;
+        let known = |one: &Bookable| (one.id, one.version);
+        if locked.iter().map(known).eq(found.iter().map(known)) {
+            calendar
+                .read_occupancy(transaction, &locked, days, now)
+                .await?;
+        } else {
+            self.must_fit(&locked)?;
+            calendar = Calendar::read(transaction, &locked, days, now).await?;
+        }
+        let plans = decide(&locked, &calendar)?;
+        self.must_be_free(transaction, patient, &plans, now).await?;
+        let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
+        occupancy::expire_holds(transaction, &numbers, now).await?;
+        Ok(plans)
+    }
+
+    /// Rejects times at which the patient has other appointments.
+    async fn must_be_free(
+        &self,
+        transaction: &mut Transaction,
+        patient: Uuid,
+        plans: &[Plan],
+        now: DateTime<Utc>,
+    ) -> Result<(), Problem> {
+        if self.regardless {
+            return Ok(());
+        }
+        let periods: Vec<Period> = plans.iter().map(|plan| plan.period).collect();
+        let except = self.except;
+        let busy = occupancy::patient_is_busy(transaction, patient, &periods, except, now).await?;
+        if busy.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::slot_taken(busy))
     }
 
     /// What it would take up at this time: the least busy of the resources that are free, or those

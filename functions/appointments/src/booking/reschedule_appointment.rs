@@ -6,14 +6,12 @@ use api::{
 };
 use audit_trail::{About, Action, ResourceType, Trail};
 use axum::{Router, response::Response};
-use chrono::{DateTime, Utc};
 use events::AppointmentChange;
 use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
 use route::Route;
 use serde::Deserialize;
 use sqlx::PgPool;
-use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -21,8 +19,7 @@ use super::{
     appointment::{self, Appointment, By, Change, Stored, not_found},
     changing::Changing,
     occupancy,
-    plan::{Plan, Wanted},
-    resources,
+    plan::{Wanted, Wish},
     start::Start,
     status::Status,
 };
@@ -110,16 +107,13 @@ pub(crate) async fn reschedule_appointment(
     let before = appointment::find(&mut *transaction, id)
         .await?
         .ok_or_else(not_found)?;
-    occupancy::lock_patient(&mut transaction, before.patient_id).await?;
+    changing.must_see(&mut transaction, &before).await?;
+    if_match.check(before.version)?;
+    before.status.must_be_one_of(&[Status::Booked], "move")?;
     let service = service::find(&mut *transaction, before.service_id)
         .await?
         .ok_or_else(|| Problem::internal("an appointment without its service"))?;
     let asked_for = input.asked_for(&before);
-    let kinds = &service.resource_kinds;
-    let locked = resources::lock(&mut transaction, kinds, &asked_for, None).await?;
-    let mut stored = changing.lock(&mut transaction, id, &if_match).await?;
-    stored.status.must_be_one_of(&[Status::Booked], "move")?;
-
     let wanted = Wanted {
         service: &service,
         asked_for: &asked_for,
@@ -127,15 +121,21 @@ pub(crate) async fn reschedule_appointment(
         at_any_time: false,
         except: Some(id),
     };
-    let plan = plan(
-        &mut transaction,
-        &wanted,
-        input.start,
-        &stored,
-        &locked,
+    let day = input.start.some_day();
+    let wish = Wish {
+        patient: before.patient_id,
+        location: None,
+        days: (day, day),
         now,
-    )
-    .await?;
+    };
+    let decide = |resources: &[Bookable], calendar: &Calendar| {
+        let plan = wanted.plan(input.start, resources, calendar, now)?;
+        Ok(vec![plan])
+    };
+    let plans = wanted.settle(&mut transaction, wish, decide).await?;
+    let plan = plans.first().ok_or_else(|| Problem::internal("no plan"))?;
+    let mut stored = changing.lock(&mut transaction, id, &if_match).await?;
+    stored.status.must_be_one_of(&[Status::Booked], "move")?;
     if plan.period.start == stored.starts_at && plan.resource_ids() == stored.resource_ids {
         // It is there already, and nobody needs to hear of it.
         return changing.end(transaction, stored, None).await;
@@ -145,7 +145,7 @@ pub(crate) async fn reschedule_appointment(
         ended_at: stored.ends_at,
         by_time_zone_rules: false,
     };
-    stored.move_to(&plan);
+    stored.move_to(plan);
     stored.overbooked_by = overbooking.is_some().then_some(caller.user);
     stored.overbook_reason.clone_from(&overbooking);
     let by = By {
@@ -156,7 +156,7 @@ pub(crate) async fn reschedule_appointment(
         .save(&mut transaction, Change::Rescheduled, by)
         .await?;
     occupancy::leave(&mut transaction, id).await?;
-    occupancy::take(&mut transaction, id, service.id, &plan).await?;
+    occupancy::take(&mut transaction, id, service.id, plan).await?;
     stored.announce(&mut transaction, change).await?;
     changing
         .end(transaction, stored, overbooking.as_deref())
@@ -181,25 +181,4 @@ impl Move {
             None => before.resource_ids.clone(),
         }
     }
-}
-
-async fn plan(
-    transaction: &mut Transaction,
-    wanted: &Wanted<'_>,
-    start: Start,
-    stored: &Stored,
-    locked: &[Bookable],
-    now: DateTime<Utc>,
-) -> Result<Plan, Problem> {
-    wanted.must_fit(locked)?;
-    let day = start.some_day();
-    let calendar = Calendar::read(transaction, locked, (day, day), now).await?;
-    let plan = wanted.plan(start, locked, &calendar, now)?;
-    if !wanted.regardless {
-        let (patient, period) = (stored.patient_id, plan.period);
-        occupancy::patient_must_be_free(transaction, patient, period, wanted.except, now).await?;
-    }
-    let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
-    occupancy::expire_holds(transaction, &numbers, now).await?;
-    Ok(plan)
 }

@@ -10,6 +10,7 @@ use crate::schedule::{calendar::Bookable, resource::ResourceKind};
 struct Row {
     id: Uuid,
     number: i32,
+    version: i64,
     kind: ResourceKind,
     location_id: Uuid,
     time_zone: String,
@@ -24,6 +25,7 @@ impl TryFrom<Row> for Bookable {
         Ok(Self {
             id: row.id,
             number: row.number,
+            version: row.version,
             kind: row.kind,
             location: row.location_id,
             zone: Zone::named(&row.time_zone)
@@ -48,7 +50,7 @@ pub(crate) async fn of_kinds(
 ) -> Result<Vec<Bookable>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT resource.id, number, kind AS "kind: ResourceKind", location_id, time_zone
+        r#"SELECT resource.id, number, resource.version, kind AS "kind: ResourceKind", location_id, time_zone
            FROM appointments.resource
            JOIN appointments.location ON location.id = location_id
            WHERE kind = ANY($1) AND ($2::uuid IS NULL OR location_id = $2)
@@ -61,8 +63,38 @@ pub(crate) async fn of_kinds(
     bookable(rows)
 }
 
-/// Locks everything that an appointment could use until the transaction ends: the resources that
-/// are asked for and, for the other kinds, all that are at the same place. Nothing else is booked
+/// Everything that an appointment could use: the resources that are asked for and, for the other
+/// kinds, all that are at the same place.
+pub(crate) async fn find(
+    transaction: &mut Transaction,
+    kinds: &[ResourceKind],
+    asked_for: &[Uuid],
+    location: Option<Uuid>,
+) -> Result<Vec<Bookable>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT resource.id, number, resource.version, kind AS "kind: ResourceKind", location_id, time_zone
+           FROM appointments.resource
+           JOIN appointments.location ON location.id = location_id
+           WHERE kind = ANY($1) AND ($3::uuid IS NULL OR location_id = $3)
+               AND (resource.id = ANY($2)
+                    OR NOT EXISTS (
+                        SELECT FROM appointments.resource AS asked_for
+                        WHERE asked_for.id = ANY($2)
+                            AND (asked_for.kind = resource.kind
+                                 OR asked_for.location_id <> resource.location_id)
+                    ))
+           ORDER BY number"#,
+        &names(kinds),
+        asked_for,
+        location,
+    )
+    .fetch_all(transaction)
+    .await?;
+    bookable(rows)
+}
+
+/// Locks everything that an appointment could use, until the transaction ends. Nothing else is booked
 /// with them meanwhile, and their schedules do not change. They are locked in the order of their
 /// numbers, so no two transactions wait for each other.
 pub(crate) async fn lock(
@@ -73,7 +105,7 @@ pub(crate) async fn lock(
 ) -> Result<Vec<Bookable>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT resource.id, number, kind AS "kind: ResourceKind", location_id, time_zone
+        r#"SELECT resource.id, number, resource.version, kind AS "kind: ResourceKind", location_id, time_zone
            FROM appointments.resource
            JOIN appointments.location ON location.id = location_id
            WHERE kind = ANY($1) AND ($3::uuid IS NULL OR location_id = $3)
@@ -102,7 +134,7 @@ pub(crate) async fn lock_these(
 ) -> Result<Vec<Bookable>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT resource.id, number, kind AS "kind: ResourceKind", location_id, time_zone
+        r#"SELECT resource.id, number, resource.version, kind AS "kind: ResourceKind", location_id, time_zone
            FROM appointments.resource
            JOIN appointments.location ON location.id = location_id
            WHERE resource.id = ANY($1)
@@ -122,7 +154,7 @@ pub(crate) async fn these(
 ) -> Result<Vec<Bookable>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT resource.id, number, kind AS "kind: ResourceKind", location_id, time_zone
+        r#"SELECT resource.id, number, resource.version, kind AS "kind: ResourceKind", location_id, time_zone
            FROM appointments.resource
            JOIN appointments.location ON location.id = location_id
            WHERE resource.id = ANY($1)
@@ -134,19 +166,26 @@ pub(crate) async fn these(
     bookable(rows)
 }
 
-/// Locks all resources at this location.
+/// Locks all resources at this location, and counts a change of their schedules.
 pub(crate) async fn lock_all_at(
     transaction: &mut Transaction,
     location: Uuid,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar!(
+    let ids = sqlx::query_scalar!(
         "SELECT id FROM appointments.resource WHERE location_id = $1
          ORDER BY number
          FOR NO KEY UPDATE",
         location,
     )
-    .fetch_all(transaction)
-    .await
+    .fetch_all(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "UPDATE appointments.resource SET version = version + 1 WHERE id = ANY($1)",
+        &ids,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(ids)
 }
 
 /// Where they are.

@@ -26,6 +26,8 @@ pub(crate) struct Bookable {
     pub(crate) id: Uuid,
     /// Stands for it in the occupancy.
     pub(crate) number: i32,
+    /// Counts the changes of its schedule.
+    pub(crate) version: i64,
     pub(crate) kind: ResourceKind,
     pub(crate) location: Uuid,
     pub(crate) zone: Zone,
@@ -165,29 +167,28 @@ impl Calendar {
         days: (NaiveDate, NaiveDate),
         now: DateTime<Utc>,
     ) -> Result<Self, sqlx::Error> {
-        let first = days.0 - Days::new(1);
-        let last = days.1 + Days::new(2);
+        let (first, last) = around(days);
         let schedules = Schedules::read(transaction, resources, first, last).await?;
         let mut calendar = Self::default();
         for resource in resources {
-            calendar
-                .0
-                .insert(resource.id, schedules.time(resource, first, last));
+            let time = schedules.time(resource, first, last);
+            calendar.0.insert(resource.id, time);
         }
         calendar
-            .read_occupancy(transaction, resources, first, last, now)
+            .read_occupancy(transaction, resources, days, now)
             .await?;
         Ok(calendar)
     }
 
-    async fn read_occupancy(
+    /// Reads again what takes up these resources on these days.
+    pub(crate) async fn read_occupancy(
         &mut self,
         transaction: &mut Transaction,
         resources: &[Bookable],
-        first: NaiveDate,
-        last: NaiveDate,
+        days: (NaiveDate, NaiveDate),
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
+        let (first, last) = around(days);
         let numbers: Vec<i32> = resources.iter().map(|resource| resource.number).collect();
         let rows = sqlx::query!(
             r#"SELECT resource_number, appointment_id, service_id,
@@ -212,6 +213,9 @@ impl Calendar {
             .iter()
             .map(|resource| (resource.number, resource.id))
             .collect();
+        for time in self.0.values_mut() {
+            time.occupied.clear();
+        }
         for row in rows {
             let time = ids
                 .get(&row.resource_number)
@@ -228,6 +232,11 @@ impl Calendar {
         }
         Ok(())
     }
+}
+
+/// With a day before and two after.
+fn around((first, last): (NaiveDate, NaiveDate)) -> (NaiveDate, NaiveDate) {
+    (first - Days::new(1), last + Days::new(2))
 }
 
 /// The rules that the working time of some resources follows from.

@@ -1,16 +1,26 @@
-//! Notifications: welcomes new patients by e-mail, and shows what was sent to whom.
+//! Notifications: messages to patients, how patients want to be reached, and what was sent to whom.
 //!
-//! [`notify_patients`] learns of new patients from Kafka; [`list_notifications`] returns what
-//! became of each message. [`notification`] describes the table; [`attempt`] makes sure that only
-//! one function at a time sends a message.
+//! [`notify_patients`] learns of new patients from Kafka and welcomes them; [`notification`]
+//! describes the table of these messages, and [`attempt`] makes sure that only one function at a
+//! time sends one. [`list_notifications`] returns what became of each message.
+//!
+//! How a patient wants to be reached is in [`preferences`].
 
 pub mod attempt;
+pub mod change_notification_preferences;
+pub mod get_notification_preferences;
+pub mod language;
 pub mod list_notifications;
 pub mod message;
 pub mod notification;
 pub mod notify_patients;
+pub mod occasion;
+pub mod preferences;
+pub mod quiet_hours;
 
 route::service! {
     tags("notifications" = "Messages to patients"),
     list_notifications::ROUTE => list_notifications,
+    get_notification_preferences::ROUTE => get_notification_preferences,
+    change_notification_preferences::ROUTE => change_notification_preferences,
 }

@@ -37,15 +37,51 @@ store::from_environment!(NotificationsTable);
 pub enum Kind {
     /// The patient was registered.
     Welcome,
+    /// An appointment was booked.
+    AppointmentBooked,
+    /// An appointment takes place at another time.
+    AppointmentMoved,
+    /// An appointment does not take place.
+    AppointmentCancelled,
+    /// An appointment takes place soon.
+    AppointmentReminder,
 }
 
 /// How a notification reaches the patient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[schema(as = NotificationChannel)]
 pub enum Channel {
     /// By e-mail.
     Email,
+    /// By text message.
+    Sms,
+}
+
+impl Channel {
+    /// Every channel.
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
+
+    /// The name in the database and the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// The state of a notification.

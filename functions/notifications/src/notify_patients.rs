@@ -2,19 +2,22 @@
 //!
 //! Stores the welcome as `PENDING`, sends it, and stores the outcome; [`attempt`] describes how
 //! duplicates and crashes are handled. Registrations without a welcome, changes to a patient and
-//! deletions are not a reason to write to the patient. They are only marked as seen, so that a
-//! welcome that arrives after them is no longer sent.
+//! deletions are not a reason to write to the patient. They are marked as seen, so that a welcome
+//! that arrives after them is no longer sent; and how a deleted patient wanted to be reached is
+//! forgotten.
 //!
 //! [`attempt`]: crate::attempt
 
 use events::{Change, Effect, PatientEvent, seen};
 use mail::{MailError, Mailer};
+use sqlx::PgPool;
 use store::{Table, TransactionError};
 
 use crate::{
     attempt::{Attempt, Start, TableError},
     message::{Clinic, welcome},
     notification::Notification,
+    preferences,
 };
 
 /// Why a patient has not been notified yet. The event has to be redelivered.
@@ -29,6 +32,9 @@ pub enum NotifyError {
     /// The table failed.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The database failed.
+    #[error("what is kept of a deleted patient cannot be removed: {0}")]
+    Database(#[from] sqlx::Error),
 }
 
 /// Notifies patients.
@@ -40,6 +46,8 @@ pub struct Notifier {
     pub mailer: Mailer,
     /// The sender.
     pub clinic: Clinic,
+    /// Where it is stored how patients want to be reached. Only needed when one is deleted.
+    pub database: PgPool,
 }
 
 impl Notifier {
@@ -48,6 +56,10 @@ impl Notifier {
     /// # Errors
     /// If it cannot be done now.
     pub async fn notify(&self, event: &PatientEvent) -> Result<Effect, NotifyError> {
+        if event.change == Change::Deleted {
+            // Before it is marked as seen, so that a failure is not forgotten.
+            preferences::forget(event.patient_id, &self.database).await?;
+        }
         let Change::Created(patient) = &event.change else {
             return Ok(self.see(event).await?);
         };

@@ -11,6 +11,7 @@ pub(crate) async fn main() -> Result<(), api::Error> {
         table: store::Table::from_env("NOTIFICATIONS_TABLE")?,
         mailer: Mailer::from_env()?,
         clinic: Clinic::from_env(),
+        database: store::pool("notify-patients")?,
     };
     events::consume("notify-patients", async |event: PatientEvent| {
         Ok(notifier.notify(&event).await?)

@@ -4,7 +4,9 @@
 //! else, is rejected with the reason.
 
 mod email;
+mod phone;
 mod text;
 
 pub use email::{EmailAddress, InvalidEmailAddress};
+pub use phone::{InvalidPhoneNumber, PhoneNumber};
 pub use text::{InvalidText, Line, Lines};

@@ -47,12 +47,20 @@ pub(crate) fn event(patient_id: Uuid, change: Change) -> PatientEvent {
     }
 }
 
-/// A notifier that sends with this mail service and has its own table.
+/// A notifier that sends with this mail service and has its own table. It is not told of deleted
+/// patients.
 pub(crate) async fn notifier(ses: &Ses) -> Notifier {
+    let nowhere = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/nothing").unwrap();
+    notifier_with(ses, &nowhere).await
+}
+
+/// A notifier that may be told of deleted patients, too.
+pub(crate) async fn notifier_with(ses: &Ses, database: &PgPool) -> Notifier {
     Notifier {
         table: testing::table().await,
         mailer: ses.mailer(),
         clinic: Clinic::new("Klinik Süd"),
+        database: database.clone(),
     }
 }
 
@@ -120,4 +128,21 @@ pub(crate) async fn answer(
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&body).unwrap())
+}
+
+/// Registers a patient, as the patients service does.
+pub(crate) async fn register(database: &PgPool, restricted: bool) -> Uuid {
+    let id = Uuid::now_v7();
+    sqlx::query(
+        "INSERT INTO patients.patient
+             (id, version, name, email, address, date_of_birth, registered_date, restricted)
+         VALUES ($1, 1, 'Zoë Ærø', $2, 'Oslo', '1990-02-28', '2024-05-01', $3)",
+    )
+    .bind(id)
+    .bind(format!("zoe.{id}@clinic.example"))
+    .bind(restricted)
+    .execute(database)
+    .await
+    .unwrap();
+    id
 }

@@ -1,10 +1,11 @@
-//! Notifications with a real DynamoDB API, and a mail service that behaves like SES.
+//! Notifications with a real DynamoDB API, a real PostgreSQL, and a mail service that behaves like SES.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod fixtures;
 mod listing;
 mod notifying;
+mod preferences;
 mod sample_events;
 
 use std::sync::LazyLock;
@@ -12,6 +13,6 @@ use std::sync::LazyLock;
 use schemas::{Service, together};
 use sqlx::migrate::Migrator;
 
-/// The schemas whose published functions the service calls.
+/// The service's schema and those whose published functions it calls.
 static SCHEMAS: LazyLock<Migrator> =
-    LazyLock::new(|| together([Service::Audit, Service::Patients]));
+    LazyLock::new(|| together([Service::Audit, Service::Patients, Service::Notifications]));

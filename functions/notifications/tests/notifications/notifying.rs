@@ -16,9 +16,12 @@ use notifications::{
     notification::{FailureReason, Notification, State},
     notify_patients::{Notifier, NotifyError},
 };
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::fixtures::{EMAIL, created, event, let_the_lease_run_out, notifier, same, stored, zoe};
+use crate::fixtures::{
+    EMAIL, created, event, let_the_lease_run_out, notifier, notifier_with, same, stored, zoe,
+};
 
 #[tokio::test]
 async fn a_new_patient_is_welcomed() {
@@ -105,10 +108,10 @@ async fn two_events_are_two_notifications() {
     assert_eq!(ses.taken().len(), 2);
 }
 
-#[tokio::test]
-async fn changes_and_deletions_send_nothing() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn changes_and_deletions_send_nothing(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier_with(&ses, &database).await;
     for change in [Change::Updated(zoe()), Change::Deleted] {
         let event = event(Uuid::now_v7(), change);
         assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Ignored);
@@ -240,11 +243,11 @@ async fn a_notification_left_behind_by_a_dead_function_is_sent() {
     assert_eq!(ses.taken().len(), 1);
 }
 
-#[tokio::test]
-async fn a_welcome_after_a_later_version_is_not_sent() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_welcome_after_a_later_version_is_not_sent(database: PgPool) {
     for later in [Change::Deleted, Change::Updated(zoe())] {
         let ses = Ses::start().await;
-        let notifier = notifier(&ses).await;
+        let notifier = notifier_with(&ses, &database).await;
         let registered = created(zoe());
         let later = PatientEvent {
             patient_version: 2,
@@ -262,10 +265,10 @@ async fn a_welcome_after_a_later_version_is_not_sent() {
     }
 }
 
-#[tokio::test]
-async fn an_older_change_does_not_move_the_mark_back() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_older_change_does_not_move_the_mark_back(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier_with(&ses, &database).await;
     let patient_id = Uuid::now_v7();
     let version = |patient_version, change| PatientEvent {
         patient_version,
@@ -279,11 +282,11 @@ async fn an_older_change_does_not_move_the_mark_back() {
     assert_eq!(again, Effect::AlreadyApplied);
 }
 
-#[tokio::test]
-async fn a_concurrent_registration_and_deletion_send_at_most_one_welcome() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_concurrent_registration_and_deletion_send_at_most_one_welcome(database: PgPool) {
     for _ in 0..10 {
         let ses = Ses::start().await;
-        let notifier = notifier(&ses).await;
+        let notifier = notifier_with(&ses, &database).await;
         let registered = created(zoe());
         let deletion = PatientEvent {
             patient_version: 2,

@@ -44,7 +44,11 @@ pub const SERVICES: [Service; 7] = [
     },
     Service {
         name: "notifications",
-        calls: &["audit.append", "patients.is_restricted"],
+        calls: &[
+            "audit.append",
+            "patients.contact_of",
+            "patients.is_restricted",
+        ],
     },
     Service {
         name: "patients",

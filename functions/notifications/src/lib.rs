@@ -4,23 +4,32 @@
 //! describes the table of these messages, and [`attempt`] makes sure that only one function at a
 //! time sends one. [`list_notifications`] returns what became of each message.
 //!
-//! How a patient wants to be reached is in [`preferences`].
+//! How a patient wants to be reached is in [`preferences`], and what messages about appointments say
+//! in [`template`].
 
 pub mod attempt;
+mod built_in_templates;
 pub mod change_notification_preferences;
+pub mod change_notification_template;
 pub mod get_notification_preferences;
+pub mod get_notification_template;
 pub mod language;
 pub mod list_notifications;
+mod local_time;
 pub mod message;
 pub mod notification;
 pub mod notify_patients;
 pub mod occasion;
 pub mod preferences;
 pub mod quiet_hours;
+pub mod template;
 
 route::service! {
     tags("notifications" = "Messages to patients"),
     list_notifications::ROUTE => list_notifications,
     get_notification_preferences::ROUTE => get_notification_preferences,
     change_notification_preferences::ROUTE => change_notification_preferences,
+    get_notification_template::ROUTE => get_notification_template,
+    change_notification_template::ROUTE => change_notification_template,
+    change_notification_template::PREVIEW => preview_notification_template,
 }

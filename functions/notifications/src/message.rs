@@ -33,7 +33,9 @@ impl Clinic {
         Self::new(&std::env::var("CLINIC_NAME").unwrap_or_default())
     }
 
-    fn name(&self) -> &str {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
         if self.0.is_empty() {
             "the clinic"
         } else {
@@ -61,7 +63,7 @@ pub fn welcome(name: &str, clinic: &Clinic) -> Message {
 
 /// The text on one line and without control characters, so that no name can start a header or a
 /// paragraph.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let words = text
         .split(|character: char| character.is_control() || character.is_whitespace())
         .filter(|word| !word.is_empty());

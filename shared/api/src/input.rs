@@ -163,27 +163,46 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
+/// The parameters in the path, where there are several: a struct with a field for each. Takes no
+/// query parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct PathInput<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for PathInput<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        no_parameters(&parts.uri)?;
+        let parameters = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::new(ProblemType::InvalidInput, "The path must be UTF-8"))?;
+        let parameters = parameters
+            .iter()
+            .map(|(name, value)| (name.to_owned(), Json::Text(value.to_owned())))
+            .collect();
+        Json::Object(parameters).read("parameter").map(Self)
+    }
+}
+
 /// An id and a date in the path: `{id}` and `{date}`.
 #[derive(Debug, Clone, Copy)]
 pub struct PathIdAndDay(pub Uuid, pub NaiveDate);
+
+#[derive(Deserialize)]
+struct IdAndDay {
+    id: Id,
+    date: String,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for PathIdAndDay {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        no_parameters(&parts.uri)?;
-        let path = RawPathParams::from_request_parts(parts, state).await.ok();
-        let text = |name| {
-            let mut parameters = path.iter().flat_map(RawPathParams::iter);
-            parameters.find_map(|(known, text)| (known == name).then_some(text))
-        };
-        let mut errors = InputErrors::default();
-        let id = text("id").and_then(|text| text.parse().ok());
-        let id = errors.field("id", id.ok_or("The id must be a UUID"));
-        let day = errors.field("date", crate::day(text("date").unwrap_or_default()));
-        id.zip(day)
-            .map(|(Id(id), day)| Self(id, day))
-            .ok_or_else(|| errors.into_problem())
+        let path = PathInput::from_request_parts(parts, state).await;
+        let PathInput(IdAndDay { id: Id(id), date }) = path?;
+        let day = crate::day(&date);
+        day.map(|day| Self(id, day))
+            .map_err(|error| Problem::invalid_field("date", error.to_string()))
     }
 }
 
@@ -248,6 +267,73 @@ mod tests {
             "{refusal}"
         );
         assert!(!refusal.contains("424242"), "{refusal}");
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    enum Colour {
+        Red,
+        Green,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Place {
+        id: Id,
+        colour: Colour,
+        name: String,
+    }
+
+    async fn place(uri: &str) -> Result<String, Problem> {
+        let handler = async |PathInput(Place { id, colour, name }): PathInput<Place>| {
+            format!("{} {colour:?} {name}", id.0.as_u128())
+        };
+        let routes =
+            axum::Router::new().route("/{id}/{colour}/{name}", axum::routing::get(handler));
+        let request = Request::get(uri).body(Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(routes, request).await.unwrap();
+        if let Some(problem) = response.extensions().get::<Problem>() {
+            return Err(problem.clone());
+        }
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Ok(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_path_may_have_several_parameters() {
+        let id = Uuid::from_u128(7);
+        let read = place(&format!("/{id}/GREEN/Zo%C3%AB%2FM")).await;
+        assert_eq!(read.unwrap(), "7 Green Zoë/M");
+        assert_eq!(place(&format!("/{id}/RED/a")).await.unwrap(), "7 Red a");
+    }
+
+    #[tokio::test]
+    async fn an_invalid_parameter_of_several_is_named() {
+        let id = Uuid::from_u128(7);
+        for (uri, field, message) in [
+            (
+                format!("/{id}/BLUE/a"),
+                "colour",
+                "Must be one of RED, GREEN",
+            ),
+            (
+                "/7/RED/a".to_owned(),
+                "id",
+                "Must be a UUID such as 0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
+            ),
+            (
+                format!("/{id}/RED/a?b=1"),
+                "b",
+                "There is no such parameter",
+            ),
+        ] {
+            let problem = place(&uri).await.unwrap_err();
+            assert_eq!(
+                problem.errors().get(field).map(String::as_str),
+                Some(message),
+                "{uri}"
+            );
+        }
+        assert!(place(&format!("/{id}/RED/%ff")).await.is_err());
     }
 
     #[tokio::test]

@@ -1,0 +1,548 @@
+//! What a message says: a subject and a text with variables and conditions.
+//!
+//! A template may only contain variables, `{{ date }}`, and conditions on them, `{% if link %} …
+//! {% else %} … {% endif %}`. There are no loops, filters and operators, so that what comes out is
+//! not much longer than what went in.
+
+use std::collections::BTreeMap;
+
+use api::{InputErrors, Problem};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use serde::Serialize;
+use sqlx::PgExecutor;
+use utoipa::ToSchema;
+
+use crate::{
+    built_in_templates::built_in, language::Language, local_time, message::one_line,
+    notification::Channel, occasion::Occasion,
+};
+
+/// The variables, with their meaning.
+pub(crate) const VARIABLES: [(&str, &str); 8] = [
+    ("name", "the patient's name"),
+    ("clinic", "the clinic's name"),
+    ("location", "where the appointment takes place"),
+    ("date", "its date"),
+    ("time", "its time of day"),
+    ("zone", "the time zone of both"),
+    (
+        "link",
+        "where to confirm or cancel it; empty if there is nothing to do",
+    ),
+    (
+        "by_patient",
+        "a condition: whether the patient has cancelled it, and not the clinic",
+    ),
+];
+
+/// The longest templates, in characters.
+pub(crate) const MAX_SUBJECT: usize = 300;
+pub(crate) const MAX_TEXT: usize = 5_000;
+
+/// The longest messages, in characters. A text message of this length is sent in three parts.
+const MAX_RENDERED_SUBJECT: usize = 200;
+const MAX_RENDERED_TEXT: usize = 10_000;
+const MAX_RENDERED_SMS: usize = 459;
+
+/// A subject and a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// 0 if it is built in, and one more with every change by the clinic.
+    pub version: i64,
+    /// One line; none for text messages.
+    pub subject: Option<String>,
+    /// The text.
+    pub text: String,
+}
+
+/// A message as the patient reads it
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RenderedMessage)]
+pub struct Rendered {
+    /// One line; null for text messages.
+    #[schema(required)]
+    pub subject: Option<String>,
+    /// Plain text.
+    pub text: String,
+}
+
+/// Keeps the patient's name out of logs.
+impl std::fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rendered").finish_non_exhaustive()
+    }
+}
+
+/// Something is wrong with a template that passed its check.
+#[derive(Debug, thiserror::Error)]
+#[error("the template cannot be rendered: {0}")]
+pub struct RenderError(String);
+
+/// What the variables stand for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Values<'a> {
+    /// The patient's name.
+    pub name: &'a str,
+    /// The clinic's name.
+    pub clinic: &'a str,
+    /// The location's name.
+    pub location: &'a str,
+    /// What the clocks show there at the start.
+    pub local_start: chrono::NaiveDateTime,
+    /// The name of the time zone.
+    pub zone: &'a str,
+    /// Where to confirm or cancel the appointment; empty if there is nothing to do.
+    pub link: &'a str,
+    /// Whether the patient has cancelled it.
+    pub by_patient: bool,
+}
+
+impl Values<'_> {
+    fn for_language(&self, language: &Language) -> Value {
+        let texts = [
+            ("name", one_line(self.name)),
+            ("clinic", one_line(self.clinic)),
+            ("location", one_line(self.location)),
+            ("date", local_time::date(self.local_start, language)),
+            ("time", local_time::time(self.local_start)),
+            ("zone", one_line(self.zone)),
+            ("link", one_line(self.link)),
+        ];
+        let mut values: BTreeMap<&'static str, Value> = texts
+            .into_iter()
+            .map(|(name, text)| (name, Value::from(text)))
+            .collect();
+        values.insert("by_patient", Value::from(self.by_patient));
+        Value::from(values)
+    }
+}
+
+impl Template {
+    /// The current template in this language, if there is one.
+    ///
+    /// # Errors
+    /// If the database does not respond.
+    pub async fn current(
+        occasion: Occasion,
+        language: &Language,
+        channel: Channel,
+        database: impl PgExecutor<'_>,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let stored = sqlx::query_as!(
+            Self,
+            "SELECT version, subject, text FROM notifications.template
+             WHERE kind = $1 AND language = $2 AND channel = $3
+             ORDER BY version DESC LIMIT 1",
+            occasion.name(),
+            language.code(),
+            channel.name(),
+        )
+        .fetch_optional(database)
+        .await?;
+        Ok(stored.or_else(|| Self::built_in(occasion, language, channel)))
+    }
+
+    /// The built-in template in this language, if there is one.
+    #[must_use]
+    pub fn built_in(occasion: Occasion, language: &Language, channel: Channel) -> Option<Self> {
+        built_in(occasion, language, channel).map(|(subject, text)| Self {
+            version: 0,
+            subject: subject.map(ToOwned::to_owned),
+            text: text.to_owned(),
+        })
+    }
+
+    /// The message with sample values.
+    ///
+    /// # Errors
+    /// If the template is not one that has passed [`check`].
+    pub(crate) fn preview(&self, language: &Language) -> Result<Rendered, RenderError> {
+        self.render(&sample(true, false), language)
+    }
+
+    /// The message with these values.
+    ///
+    /// # Errors
+    /// If the template is not one that was checked when it was stored.
+    pub fn render(
+        &self,
+        values: &Values<'_>,
+        language: &Language,
+    ) -> Result<Rendered, RenderError> {
+        let values = values.for_language(language);
+        let subject = self.subject.as_deref();
+        let subject = subject
+            .map(|subject| render(subject, &values))
+            .transpose()?;
+        Ok(Rendered {
+            subject: subject.map(|subject| one_line(&subject)),
+            text: render(&self.text, &values)?,
+        })
+    }
+}
+
+fn render(source: &str, values: &Value) -> Result<String, RenderError> {
+    let mut environment = Environment::empty();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment
+        .render_str(source, values.clone())
+        .map_err(|error| RenderError(error.to_string()))
+}
+
+/// What is wrong with a template, for its author. Continues the name of the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTemplate {
+    /// An e-mail has no subject, or there is no text.
+    #[error("is required")]
+    Missing,
+    /// Text messages have none.
+    #[error("must be null: a text message has no subject")]
+    NoSubject,
+    /// It is longer than the longest template.
+    #[error("cannot exceed {0} characters")]
+    TooLong(usize),
+    /// It contains control characters, or a subject has several lines.
+    #[error("cannot contain control characters")]
+    ControlCharacters,
+    /// It uses a variable that does not exist.
+    #[error("has no variable {0}; there are {list}", list = names())]
+    UnknownVariable(String),
+    /// It contains more than variables and conditions.
+    #[error(
+        "may only contain variables, {{{{ date }}}}, and conditions, {{% if link %}} … {{% endif %}}"
+    )]
+    NotATemplate,
+    /// The engine does not understand it.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// What comes out is too long.
+    #[error("makes a message of more than {0} characters")]
+    RendersTooLong(usize),
+    /// What comes out is empty.
+    #[error("makes an empty message")]
+    RendersEmpty,
+}
+
+fn names() -> String {
+    VARIABLES.map(|(name, _)| name).join(", ")
+}
+
+/// Checks a new template by rendering it with sample values in all cases, and returns it with how
+/// it looks.
+///
+/// # Errors
+/// 400, with what is wrong with each field.
+pub(crate) fn check(
+    subject: Option<&str>,
+    text: &str,
+    language: &Language,
+    channel: Channel,
+) -> Result<(Template, Rendered), Problem> {
+    let mut errors = InputErrors::default();
+    let subject = errors.field(
+        "subject",
+        check_subject(subject, language, channel).map_err(|invalid| format!("Subject {invalid}")),
+    );
+    let text = text.replace("\r\n", "\n");
+    let checked = check_text(&text, language, channel);
+    let text = errors.field("text", checked.map_err(|invalid| format!("Text {invalid}")));
+    let (Some(subject), Some(text)) = (subject, text) else {
+        return Err(errors.into_problem());
+    };
+    let template = Template {
+        version: 0,
+        subject,
+        text,
+    };
+    let preview = template.preview(language).map_err(Problem::internal)?;
+    Ok((template, preview))
+}
+
+fn check_subject(
+    subject: Option<&str>,
+    language: &Language,
+    channel: Channel,
+) -> Result<Option<String>, InvalidTemplate> {
+    let subject = subject.filter(|subject| !subject.trim().is_empty());
+    match (channel, subject) {
+        (Channel::Sms, None) => Ok(None),
+        (Channel::Sms, Some(_)) => Err(InvalidTemplate::NoSubject),
+        (Channel::Email, None) => Err(InvalidTemplate::Missing),
+        (Channel::Email, Some(subject)) => {
+            if subject.chars().any(char::is_control) {
+                return Err(InvalidTemplate::ControlCharacters);
+            }
+            check_source(subject, MAX_SUBJECT, MAX_RENDERED_SUBJECT, language)?;
+            Ok(Some(subject.to_owned()))
+        }
+    }
+}
+
+fn check_text(
+    text: &str,
+    language: &Language,
+    channel: Channel,
+) -> Result<String, InvalidTemplate> {
+    if text.trim().is_empty() {
+        return Err(InvalidTemplate::Missing);
+    }
+    if text
+        .chars()
+        .any(|character| character.is_control() && character != '\n')
+    {
+        return Err(InvalidTemplate::ControlCharacters);
+    }
+    let most = match channel {
+        Channel::Email => MAX_RENDERED_TEXT,
+        Channel::Sms => MAX_RENDERED_SMS,
+    };
+    check_source(text, MAX_TEXT, most, language)?;
+    Ok(text.to_owned())
+}
+
+fn check_source(
+    source: &str,
+    longest: usize,
+    longest_rendered: usize,
+    language: &Language,
+) -> Result<(), InvalidTemplate> {
+    if source.chars().count() > longest {
+        return Err(InvalidTemplate::TooLong(longest));
+    }
+    if source.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(InvalidTemplate::ControlCharacters);
+    }
+    for tag in tags(source)? {
+        check_tag(tag)?;
+    }
+    // Every condition both ways: an error may be in either branch.
+    for (with_link, by_patient) in [(true, true), (true, false), (false, true), (false, false)] {
+        let values = sample(with_link, by_patient).for_language(language);
+        let rendered = render(source, &values)
+            .map_err(|RenderError(error)| InvalidTemplate::Unreadable(error))?;
+        if rendered.chars().count() > longest_rendered {
+            return Err(InvalidTemplate::RendersTooLong(longest_rendered));
+        }
+        if rendered.trim().is_empty() {
+            return Err(InvalidTemplate::RendersEmpty);
+        }
+    }
+    Ok(())
+}
+
+/// A tag: a variable, or a part of a condition.
+#[derive(Debug, Clone, Copy)]
+enum Tag<'a> {
+    Variable(&'a str),
+    Statement(&'a str),
+}
+
+/// What is in the tags. Comments and everything else that the engine knows are rejected.
+fn tags(source: &str) -> Result<Vec<Tag<'_>>, InvalidTemplate> {
+    let mut tags = Vec::new();
+    let mut rest = source;
+    while let Some(start) = rest.find('{') {
+        rest = &rest[start..];
+        let (tag, end): (fn(_) -> _, _) = match rest.as_bytes().get(1) {
+            Some(b'{') => (Tag::Variable, "}}"),
+            Some(b'%') => (Tag::Statement, "%}"),
+            Some(b'#') => return Err(InvalidTemplate::NotATemplate),
+            _ => {
+                rest = &rest[1..];
+                continue;
+            }
+        };
+        let (content, behind) = rest[2..]
+            .split_once(end)
+            .ok_or(InvalidTemplate::NotATemplate)?;
+        tags.push(tag(content.trim_matches('-').trim()));
+        rest = behind;
+    }
+    Ok(tags)
+}
+
+fn check_tag(tag: Tag<'_>) -> Result<(), InvalidTemplate> {
+    match tag {
+        Tag::Variable(name) => known(name),
+        Tag::Statement("else" | "endif") => Ok(()),
+        Tag::Statement(statement) => {
+            let mut words = statement.split_whitespace();
+            let ("if" | "elif") = words.next().unwrap_or_default() else {
+                return Err(InvalidTemplate::NotATemplate);
+            };
+            words
+                .filter(|word| !matches!(*word, "not" | "and" | "or"))
+                .try_for_each(known)
+        }
+    }
+}
+
+fn known(name: &str) -> Result<(), InvalidTemplate> {
+    if VARIABLES.iter().any(|(known, _)| *known == name) {
+        return Ok(());
+    }
+    let is_name = |character: char| character.is_alphanumeric() || character == '_';
+    if name.is_empty() || !name.chars().all(is_name) {
+        return Err(InvalidTemplate::NotATemplate);
+    }
+    let beginning = name.chars().take(64).collect();
+    Err(InvalidTemplate::UnknownVariable(beginning))
+}
+
+/// An appointment of nobody.
+fn sample(with_link: bool, by_patient: bool) -> Values<'static> {
+    Values {
+        name: "Milo Feil",
+        clinic: "Example Clinic",
+        location: "Main building",
+        local_start: chrono::NaiveDate::from_ymd_opt(2026, 3, 30)
+            .and_then(|date| date.and_hms_opt(9, 0, 0))
+            .unwrap_or_default(),
+        zone: "Europe/London",
+        link: if with_link {
+            "https://clinic.example/appointment-links/019bc0fd-8a38-7c35-9b6c-0d2a54f3c1aa"
+        } else {
+            ""
+        },
+        by_patient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(subject: Option<&str>, text: &str, channel: Channel) -> serde_json::Value {
+        let problem = check(subject, text, &Language::english(), channel).unwrap_err();
+        serde_json::to_value(problem.errors()).unwrap()
+    }
+
+    #[test]
+    fn every_built_in_template_passes_the_check() {
+        for code in ["en", "de"] {
+            let language = code.parse().unwrap();
+            for &occasion in Occasion::ALL {
+                for &channel in Channel::ALL {
+                    let template = Template::built_in(occasion, &language, channel).unwrap();
+                    let checked = check(
+                        template.subject.as_deref(),
+                        &template.text,
+                        &language,
+                        channel,
+                    );
+                    let (_, rendered) = checked.unwrap();
+                    assert_eq!(rendered.subject.is_some(), channel == Channel::Email);
+                    for of_rendered in [rendered.subject.as_deref(), Some(&*rendered.text)] {
+                        let text = of_rendered.unwrap_or_default();
+                        assert!(!text.contains(['{', '}', '%']), "{text}");
+                        assert!(!text.contains("\n\n\n"), "{text}");
+                    }
+                }
+            }
+        }
+        assert!(
+            Template::built_in(
+                Occasion::AppointmentBooked,
+                &"fr".parse().unwrap(),
+                Channel::Email
+            )
+            .is_none()
+        );
+    }
+
+    #[test]
+    fn values_are_not_templates_and_stay_on_their_line() {
+        let template = Template {
+            version: 1,
+            subject: Some("For {{ name }}".to_owned()),
+            text: "{{ name }}\n<{{ location }}>".to_owned(),
+        };
+        let values = Values {
+            name: "{{ clinic }}\r\nBcc: all@clinic.example",
+            location: "A & B",
+            ..sample(false, false)
+        };
+        let rendered = template.render(&values, &Language::english()).unwrap();
+        assert_eq!(
+            rendered.subject.as_deref(),
+            Some("For {{ clinic }} Bcc: all@clinic.example")
+        );
+        assert_eq!(
+            rendered.text,
+            "{{ clinic }} Bcc: all@clinic.example\n<A & B>"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_for_each_field() {
+        use serde_json::json;
+        let both = errors(None, "{{ nam }}", Channel::Email);
+        let list = "name, clinic, location, date, time, zone, link, by_patient";
+        assert_eq!(
+            both,
+            json!({
+                "subject": "Subject is required",
+                "text": format!("Text has no variable nam; there are {list}"),
+            })
+        );
+        let subject = errors(Some("a"), "a", Channel::Sms);
+        assert_eq!(
+            subject,
+            json!({ "subject": "Subject must be null: a text message has no subject" })
+        );
+        assert!(errors(Some("a\nb"), "a", Channel::Email)["subject"].is_string());
+    }
+
+    #[test]
+    fn a_template_has_only_variables_and_conditions() {
+        for text in [
+            "",
+            " \n",
+            "a\u{7}",
+            "a\tb",
+            "a\u{fffd}",
+            "{{ name",
+            "{{ name | upper }}",
+            "{{ 'a' * 100000 }}",
+            "{{ name * 9 }}",
+            "{{ name.first }}",
+            "{{ name() }}",
+            "{{ 7 }}",
+            "{{ }}",
+            "{# comment #}",
+            "{% for c in name %}{{ c }}{% endfor %}",
+            "{% set name = 'a' %}",
+            "{% include 'other' %}",
+            "{% raw %}{{ name }}{% endraw %}",
+            "{% if link %}no end",
+            "{% if unknown %}a{% endif %}",
+            "{% if %}a{% endif %}",
+            "{% endif %}",
+            // Nothing, in one of the cases.
+            "{% if link %}a{% endif %}",
+            "{% if by_patient %}{{ nam }}{% endif %}a",
+        ] {
+            let invalid = check(None, text, &Language::english(), Channel::Sms);
+            assert!(invalid.is_err(), "{text}");
+        }
+        for text in [
+            "{{ name }}",
+            "{{name}} {x} }} %} 100 %",
+            "{%- if link and not by_patient -%} a {%- elif by_patient %} b {% else %} c {% endif %}",
+        ] {
+            let valid = check(None, text, &Language::english(), Channel::Sms);
+            assert!(valid.is_ok(), "{text}: {valid:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_out_is_bounded() {
+        assert!(errors(None, &"a".repeat(460), Channel::Sms)["text"].is_string());
+        assert!(errors(None, &"{{ link }} ".repeat(10), Channel::Sms)["text"].is_string());
+        let long = "ä".repeat(MAX_TEXT);
+        assert!(check(Some("a"), &long, &Language::english(), Channel::Email).is_ok());
+        let longer = format!("{long}a");
+        assert!(errors(Some("a"), &longer, Channel::Email)["text"].is_string());
+    }
+}

@@ -5,7 +5,8 @@
 //! time sends one. [`list_notifications`] returns what became of each message.
 //!
 //! How a patient wants to be reached is in [`preferences`], and what messages about appointments say
-//! in [`template`].
+//! in [`template`]. [`schedule_messages`] learns of appointments from Kafka, and stores which
+//! messages are due when.
 
 pub mod attempt;
 mod built_in_templates;
@@ -22,6 +23,9 @@ pub mod notify_patients;
 pub mod occasion;
 pub mod preferences;
 pub mod quiet_hours;
+pub mod reminder;
+pub mod schedule_messages;
+pub mod suppression;
 pub mod template;
 
 route::service! {

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::body::Body;
-use chrono::{DateTime, Utc};
-use events::{Change, Patient, PatientEvent};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use events::{Appointment, AppointmentChange, AppointmentEvent, Change, Patient, PatientEvent};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
@@ -145,4 +145,68 @@ pub(crate) async fn register(database: &PgPool, restricted: bool) -> Uuid {
     .await
     .unwrap();
     id
+}
+
+pub(crate) fn utc(text: &str) -> DateTime<Utc> {
+    let wall = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M");
+    wall.unwrap().and_utc()
+}
+
+/// The booking of half an hour in London at this time, with reminders two days and two hours
+/// before.
+pub(crate) fn booking(patient_id: Uuid, starts_at: DateTime<Utc>) -> AppointmentEvent {
+    let zone = zones::Zone::named("Europe/London").unwrap();
+    AppointmentEvent {
+        id: Uuid::now_v7(),
+        occurred_at: starts_at - TimeDelta::days(10),
+        appointment_id: Uuid::now_v7(),
+        appointment_version: 1,
+        patient_id,
+        appointment: Appointment {
+            service_id: Uuid::now_v7(),
+            service_code: "CONSULT-30".to_owned(),
+            location_id: Uuid::now_v7(),
+            resource_ids: vec![Uuid::now_v7()],
+            clinician_ids: vec![Uuid::now_v7()],
+            starts_at,
+            ends_at: starts_at + TimeDelta::minutes(30),
+            time_zone: zone.name().to_owned(),
+            local_start: zone.local(starts_at).naive_local(),
+            sequence: 0,
+            created_at: starts_at - TimeDelta::days(10),
+            reminder_minutes: vec![2880, 120],
+        },
+        change: AppointmentChange::Booked,
+    }
+}
+
+/// What happens to the appointment next.
+pub(crate) fn then(before: &AppointmentEvent, change: AppointmentChange) -> AppointmentEvent {
+    let mut event = before.clone();
+    event.id = Uuid::now_v7();
+    event.occurred_at += TimeDelta::hours(1);
+    event.appointment_version += 1;
+    if matches!(
+        change,
+        AppointmentChange::Rescheduled { .. } | AppointmentChange::Cancelled { .. }
+    ) {
+        event.appointment.sequence += 1;
+    }
+    event.change = change;
+    event
+}
+
+/// The appointment is moved to another time.
+pub(crate) fn moved(before: &AppointmentEvent, starts_at: DateTime<Utc>) -> AppointmentEvent {
+    let zone = zones::Zone::named(&before.appointment.time_zone).unwrap();
+    let change = AppointmentChange::Rescheduled {
+        started_at: before.appointment.starts_at,
+        ended_at: before.appointment.ends_at,
+        by_time_zone_rules: false,
+    };
+    let mut event = then(before, change);
+    event.appointment.starts_at = starts_at;
+    event.appointment.ends_at = starts_at + TimeDelta::minutes(30);
+    event.appointment.local_start = zone.local(starts_at).naive_local();
+    event
 }

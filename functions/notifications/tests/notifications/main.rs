@@ -7,6 +7,7 @@ mod listing;
 mod notifying;
 mod preferences;
 mod sample_events;
+mod scheduling;
 mod templates;
 
 use std::sync::LazyLock;

@@ -1,0 +1,37 @@
+//! Why a message was not sent.
+
+/// Why a message was not sent, although it was due once.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum Suppression {
+    /// A reminder would have been due before the appointment was booked.
+    PastAtBooking,
+    /// The appointment was moved since.
+    Superseded,
+    /// The appointment was cancelled since.
+    Cancelled,
+    /// The patient has come, or has not.
+    NoLongerNeeded,
+    /// The appointment has started.
+    AlreadyStarted,
+    /// There is no such appointment.
+    AppointmentGone,
+    /// There is no such patient any more.
+    PatientGone,
+    /// The patient does not want it, or not on this channel.
+    NotWanted,
+    /// Mail to this address has come back, or its owner has complained.
+    AddressSuppressed,
+    /// It would have arrived in the quiet hours, and they end too late.
+    QuietHours,
+}
+
+impl Suppression {
+    /// The name in the database and the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}

@@ -6,10 +6,11 @@
 //!
 //! How a patient wants to be reached is in [`preferences`], and what messages about appointments say
 //! in [`template`]. [`schedule_messages`] learns of appointments from Kafka, and stores which
-//! messages are due when.
+//! messages are due when; [`send_due_messages`] sends them.
 
 pub mod attempt;
 mod built_in_templates;
+pub mod calendar;
 pub mod change_notification_preferences;
 pub mod change_notification_template;
 pub mod get_notification_preferences;
@@ -22,11 +23,16 @@ pub mod notification;
 pub mod notify_patients;
 pub mod occasion;
 pub mod preferences;
+pub mod public_url;
 pub mod quiet_hours;
 pub mod reminder;
 pub mod schedule_messages;
+pub mod send_due_messages;
 pub mod suppression;
 pub mod template;
+pub mod text_message;
+mod unsubscribe_token;
+pub mod verdict;
 
 route::service! {
     tags("notifications" = "Messages to patients"),

@@ -98,8 +98,9 @@ pub enum State {
 }
 
 /// Why a notification was finally rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum FailureReason {
     /// The patient's e-mail address is not one that mail can be sent to.
     InvalidRecipient,
@@ -107,6 +108,14 @@ pub enum FailureReason {
     MessageRejected,
     /// The mail service cannot parse this message.
     InvalidMessage,
+}
+
+impl FailureReason {
+    /// The name in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 impl From<mail::Refusal> for FailureReason {

@@ -7,7 +7,7 @@ use fields::PhoneNumber;
 use identity::Caller;
 use patient_access::must_see_if;
 use serde::{Deserialize, Serialize};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -182,7 +182,13 @@ pub(crate) async fn locked_version(
 ///
 /// # Errors
 /// If the database does not respond.
-pub async fn forget(patient: Uuid, database: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+pub async fn forget(patient: Uuid, database: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM notifications.unsubscribe_token WHERE patient_id = $1",
+        patient,
+    )
+    .execute(database)
+    .await?;
     // What they opted out of goes with it.
     sqlx::query!(
         "DELETE FROM notifications.preference WHERE patient_id = $1",

@@ -10,7 +10,9 @@
 //!
 //! The mark of the appointment advances in the transaction of the messages, and never goes back: an
 //! event that comes again, or after a later one, changes nothing. Whether a message is really sent
-//! is decided when it is due.
+//! is decided when it is due: see [`send_due_messages`].
+//!
+//! [`send_due_messages`]: crate::send_due_messages
 
 use chrono::{DateTime, Utc};
 use events::{AppointmentChange, AppointmentEvent, Effect};
@@ -24,6 +26,14 @@ use crate::{
     reminder::{Reminder, reminders},
     suppression::Suppression,
 };
+
+/// How long the mark of an appointment is kept after its last event: longer than first Kafka (7
+/// days) and then the dead-letter queue (14 days) keep a record, so that nothing can be redelivered
+/// after that.
+const REMEMBERED_FOR_DAYS: i32 = 30;
+
+/// The most marks that are forgotten at once.
+const FORGOTTEN_AT_ONCE: i64 = 1_000;
 
 /// Schedules messages about appointments.
 #[derive(Debug)]
@@ -231,6 +241,29 @@ async fn drop_pending(
         why.name(),
     )
     .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Forgets appointments of which no event can come any more.
+///
+/// # Errors
+/// If the database does not respond.
+pub(crate) async fn forget_old_marks(database: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM notifications.appointment_seen WHERE appointment_id IN (
+             SELECT appointment_id FROM notifications.appointment_seen seen
+             WHERE seen_at < now() - make_interval(days => $1)
+             AND NOT EXISTS (
+                 SELECT FROM notifications.message
+                 WHERE message.appointment_id = seen.appointment_id AND state = 'PENDING'
+             )
+             LIMIT $2
+         )",
+        REMEMBERED_FOR_DAYS,
+        FORGOTTEN_AT_ONCE,
+    )
+    .execute(database)
     .await?;
     Ok(())
 }

@@ -6,12 +6,15 @@ use aws_sdk_ses::{
     Client,
     config::{Builder, retry::RetryConfig, timeout::TimeoutConfig},
     error::{BuildError, ProvideErrorMetadata as _, SdkError},
-    operation::send_email::SendEmailError,
-    types::{Body, Content, Destination, Message as SesMessage},
+    operation::{send_email::SendEmailError, send_raw_email::SendRawEmailError},
+    primitives::Blob,
+    types::{Body, Content, Destination, Message as SesMessage, RawMessage},
 };
 use fields::EmailAddress;
 use store::{MissingSetting, aws_config, failure_code, setting};
 use tokio::sync::OnceCell;
+
+use crate::Letter;
 
 /// How long one attempt may take. Longer than SES ever needs: a message whose attempt timed out may
 /// be on its way all the same, and would be sent twice.
@@ -44,17 +47,21 @@ pub enum MailError {
 #[derive(Debug)]
 pub struct Mailer {
     sender: String,
+    /// What SES reports about letters, and to whom.
+    configuration_set: Option<String>,
     client: OnceCell<Client>,
 }
 
 impl Mailer {
-    /// Sends from `NOTIFICATIONS_SENDER`, an address that SES has verified as ours.
+    /// Sends from `NOTIFICATIONS_SENDER`, an address that SES has verified as ours. Letters are sent
+    /// with the configuration set `SES_CONFIGURATION_SET`, if it is set.
     ///
     /// # Errors
     /// If the setting is missing.
     pub fn from_env() -> Result<Self, MissingSetting> {
         Ok(Self {
             sender: setting("NOTIFICATIONS_SENDER")?,
+            configuration_set: setting("SES_CONFIGURATION_SET").ok(),
             client: OnceCell::new(),
         })
     }
@@ -64,6 +71,7 @@ impl Mailer {
     pub fn with_config(sender: &str, config: Builder) -> Self {
         Self {
             sender: sender.to_owned(),
+            configuration_set: None,
             client: OnceCell::from(client(config)),
         }
     }
@@ -95,6 +103,36 @@ impl Mailer {
             .send()
             .await
             .map_err(|error| mail_error(&error, &self.sender))?;
+        Ok(sent.message_id)
+    }
+
+    /// The address that mail is sent from.
+    #[must_use]
+    pub fn sender(&self) -> &str {
+        &self.sender
+    }
+
+    /// Sends one letter and returns its SES message id.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_letter(&self, letter: Letter<'_>) -> Result<String, MailError> {
+        let recipient = address(letter.recipient)?;
+        let mime = letter
+            .to_mime(&self.sender, &recipient)
+            .map_err(|_| INVALID_MESSAGE)?;
+        let message = RawMessage::builder().data(Blob::new(mime)).build();
+        let sent = self
+            .client()
+            .await
+            .send_raw_email()
+            .source(&self.sender)
+            .destinations(recipient.as_written())
+            .set_configuration_set_name(self.configuration_set.clone())
+            .raw_message(message.map_err(|_| INVALID_MESSAGE)?)
+            .send()
+            .await
+            .map_err(|error| letter_error(&error, &self.sender))?;
         Ok(sent.message_id)
     }
 
@@ -137,18 +175,25 @@ fn message(subject: &str, text: &str) -> Result<SesMessage, BuildError> {
 /// SES's message may repeat the patient's address, so only its code is passed on.
 fn mail_error(error: &SdkError<SendEmailError>, sender: &str) -> MailError {
     match error.as_service_error() {
-        // Our own address is not verified (yet), or SES is in its sandbox and the recipient's
-        // address is not verified. That is a state of our SES account, not an error in this
-        // message.
-        Some(SendEmailError::MessageRejected(refusal))
-            if refusal
-                .message()
-                .is_some_and(|why| why.contains("not verified") || why.contains(sender)) =>
-        {
-            MailError::Unavailable("an address is not verified".to_owned())
-        }
-        Some(SendEmailError::MessageRejected(_)) => MailError::Refused(Refusal::MessageRejected),
+        Some(SendEmailError::MessageRejected(refusal)) => rejected(refusal.message(), sender),
         Some(refusal) if refusal.code() == Some("InvalidParameterValue") => INVALID_MESSAGE,
         _ => MailError::Unavailable(failure_code(error)),
     }
+}
+
+fn letter_error(error: &SdkError<SendRawEmailError>, sender: &str) -> MailError {
+    match error.as_service_error() {
+        Some(SendRawEmailError::MessageRejected(refusal)) => rejected(refusal.message(), sender),
+        Some(refusal) if refusal.code() == Some("InvalidParameterValue") => INVALID_MESSAGE,
+        _ => MailError::Unavailable(failure_code(error)),
+    }
+}
+
+fn rejected(why: Option<&str>, sender: &str) -> MailError {
+    // Our own address is not verified (yet), or SES is in its sandbox and the recipient's address is
+    // not verified. That is a state of our SES account, not an error in this message.
+    if why.is_some_and(|why| why.contains("not verified") || why.contains(sender)) {
+        return MailError::Unavailable("an address is not verified".to_owned());
+    }
+    MailError::Refused(Refusal::MessageRejected)
 }

@@ -15,6 +15,7 @@ use std::{
 
 use aws_sdk_ses::config::{BehaviorVersion, Builder, Credentials, Region};
 use axum::{Form, Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::Mailer;
 
@@ -125,10 +126,30 @@ impl Ses {
             .collect()
     }
 
+    /// All letters, in the order in which they were sent: their recipient and their MIME.
+    #[must_use]
+    pub fn letters(&self) -> Vec<(String, String)> {
+        let mails = self.taken().into_iter();
+        mails
+            .filter(|mail| mail["Action"] == "SendRawEmail")
+            .map(|mail| {
+                let mime = STANDARD.decode(&mail["RawMessage.Data"]).unwrap();
+                let recipient = mail["Destinations.member.1"].clone();
+                (recipient, String::from_utf8(mime).unwrap())
+            })
+            .collect()
+    }
+
     /// A mailer that sends through it, from [`SENDER`].
     #[must_use]
     pub fn mailer(&self) -> Mailer {
         Mailer::with_config(SENDER, self.config())
+    }
+
+    /// Where it is. It takes text messages, too, as SNS does: they are among the [`taken`](Self::taken).
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// The configuration with which an SDK client finds it.
@@ -158,11 +179,12 @@ async fn answer(
         );
         return (status, body);
     }
+    let action = mail["Action"].clone();
     mailbox.taken.push(mail);
     let body = format!(
-        "<SendEmailResponse xmlns=\"http://ses.amazonaws.com/doc/2010-12-01/\">\
-         <SendEmailResult><MessageId>message-{}</MessageId></SendEmailResult>\
-         <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></SendEmailResponse>",
+        "<{action}Response xmlns=\"http://ses.amazonaws.com/doc/2010-12-01/\">\
+         <{action}Result><MessageId>message-{}</MessageId></{action}Result>\
+         <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></{action}Response>",
         mailbox.taken.len()
     );
     (StatusCode::OK, body)

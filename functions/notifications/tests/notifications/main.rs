@@ -8,6 +8,7 @@ mod notifying;
 mod preferences;
 mod sample_events;
 mod scheduling;
+mod sending;
 mod templates;
 
 use std::sync::LazyLock;

@@ -45,6 +45,7 @@ pub const SERVICES: [Service; 7] = [
     Service {
         name: "notifications",
         calls: &[
+            "appointments.for_message",
             "audit.append",
             "patients.contact_of",
             "patients.is_restricted",

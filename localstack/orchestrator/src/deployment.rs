@@ -286,6 +286,13 @@ fn parameters(
         ("LogLevel", settings.log_level.clone()),
         // Nobody's: LocalStack sends no mail.
         ("NotificationsSender", "clinic@clinic.example".to_owned()),
+        (
+            "PublicUrl",
+            format!(
+                "{}/_aws/execute-api/{}/v1",
+                endpoints.localstack_url, settings.stack_name
+            ),
+        ),
     ];
     let known = BTreeMap::from(known);
     let mut wanted = Vec::new();

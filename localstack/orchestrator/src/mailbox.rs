@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use console::{Term, style};
 use local_stack::readiness;
 use local_stack::stack_file::StackFile;
+use mail_parser::{Address, MessageParser};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -13,10 +14,13 @@ struct Mailbox {
     messages: Vec<Message>,
 }
 
+/// A message as LocalStack keeps it: in parts, or as it was sent, if it was sent as a whole.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Message {
     timestamp: String,
+    #[serde(default)]
+    raw_data: Option<String>,
     #[serde(default)]
     destination: Destination,
     #[serde(default)]
@@ -38,6 +42,29 @@ struct Body {
 }
 
 impl Message {
+    /// In parts, however it was sent.
+    fn in_parts(self) -> Self {
+        let Some(raw) = &self.raw_data else {
+            return self;
+        };
+        let Some(mail) = MessageParser::default().parse(raw) else {
+            return self;
+        };
+        let recipients = mail.to().into_iter().flat_map(Address::iter);
+        let recipients = recipients.filter_map(|to| to.address().map(ToOwned::to_owned));
+        Self {
+            destination: Destination {
+                to_addresses: recipients.collect(),
+            },
+            subject: mail.subject().unwrap_or_default().to_owned(),
+            body: Body {
+                text_part: mail.body_text(0).map(Into::into),
+            },
+            timestamp: self.timestamp,
+            raw_data: None,
+        }
+    }
+
     fn is_to(&self, address: &str) -> bool {
         let mut recipients = self.destination.to_addresses.iter();
         recipients.any(|to| to.eq_ignore_ascii_case(address))
@@ -49,6 +76,7 @@ pub(crate) fn show(stack: &StackFile, to: Option<&str>) -> Result<()> {
     let url = format!("{}/_aws/ses", stack.localstack_url);
     let mailbox = readiness::get_json(&url).map_err(|reason| anyhow!(reason))?;
     let Mailbox { messages } = serde_json::from_value(mailbox)?;
+    let messages: Vec<Message> = messages.into_iter().map(Message::in_parts).collect();
     let mut terminal = Term::stdout();
     let Some(to) = to else {
         for message in &messages {

@@ -3,6 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::NaiveDateTime;
+use mail_parser::{Address, MessageParser};
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -38,6 +39,45 @@ pub struct Mail {
     pub body: MailBody,
     /// The recipients.
     pub destination: Destination,
+    /// Every part of a message that was sent as a whole, decoded: plain text and calendar.
+    #[serde(skip)]
+    pub parts: Vec<String>,
+}
+
+impl Mail {
+    /// All that it says, part by part.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        let text = self.body.text_part.iter().map(String::as_str);
+        let parts = self.parts.iter().map(String::as_str);
+        text.chain(parts).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Reads what LocalStack keeps of a message: its parts, or the whole as it was sent.
+    fn of(kept: Value) -> Self {
+        let Some(raw) = kept["RawData"].as_str() else {
+            return serde_json::from_value(kept).expect("a message in parts");
+        };
+        let mail = MessageParser::default()
+            .parse(raw)
+            .expect("a message in the format of RFC 5322");
+        let recipients = mail.to().into_iter().flat_map(Address::iter);
+        let recipients = recipients.filter_map(|to| to.address().map(ToOwned::to_owned));
+        let parts = mail.parts.iter().filter_map(|part| part.text_contents());
+        let timestamp = kept["Timestamp"].as_str().expect("a timestamp");
+        Self {
+            timestamp: timestamp.parse().expect("a time"),
+            source: kept["Source"].as_str().unwrap_or_default().to_owned(),
+            subject: mail.subject().unwrap_or_default().to_owned(),
+            body: MailBody {
+                text_part: mail.body_text(0).map(Into::into),
+            },
+            destination: Destination {
+                to_addresses: recipients.collect(),
+            },
+            parts: parts.map(ToOwned::to_owned).collect(),
+        }
+    }
 }
 
 /// The text of a message.
@@ -176,14 +216,14 @@ impl<'a> Aws<'a> {
     pub async fn mails(&self) -> Vec<Mail> {
         #[derive(Deserialize)]
         struct Taken {
-            messages: Vec<Mail>,
+            messages: Vec<Value>,
         }
         let taken: Taken = self
             .call("ses", "GET", "/_aws/ses")
             .answers(200)
             .await
             .read();
-        taken.messages
+        taken.messages.into_iter().map(Mail::of).collect()
     }
 
     /// Puts a message on a queue.

@@ -173,6 +173,9 @@ pub struct Problem {
     /// The errors by field.
     #[serde(default)]
     pub errors: BTreeMap<String, String>,
+    /// What is in the way of an appointment.
+    #[serde(default)]
+    pub conflicts: Vec<Value>,
     /// Identifies the request in the logs.
     pub request_id: String,
 }

@@ -9,6 +9,7 @@
 mod access;
 mod accounts;
 mod answers;
+mod appointments;
 mod audit_trail;
 mod command_line;
 mod consumers;

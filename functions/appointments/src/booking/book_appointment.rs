@@ -17,6 +17,7 @@ use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use zones::Zone;
 
 use super::{
     appointment::{Appointment, By, Change, Stored},
@@ -233,7 +234,8 @@ impl Request {
             self.must_have_walked_in(&plan, now)?;
             Ok(vec![plan])
         };
-        let plans = wanted.settle(transaction, wish, decide).await?;
+        let starts = |zone: &Zone| self.start.instant(zone).into_iter().collect();
+        let plans = wanted.settle(transaction, wish, starts, decide).await?;
         let plan = plans
             .into_iter()
             .next()

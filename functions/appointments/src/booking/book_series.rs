@@ -192,7 +192,8 @@ impl Series {
         let decide = |resources: &[Bookable], calendar: &Calendar| {
             self.plans(&wanted, resources, calendar, now)
         };
-        let plans = wanted.settle(transaction, wish, decide).await?;
+        let starts = |zone: &Zone| self.starts(zone).unwrap_or_default();
+        let plans = wanted.settle(transaction, wish, starts, decide).await?;
         let mut booked = Vec::with_capacity(plans.len());
         for plan in &plans {
             let appointment = Uuid::now_v7();

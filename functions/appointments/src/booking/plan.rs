@@ -71,12 +71,27 @@ impl Plan {
 }
 
 /// When a service starts and ends, and until when its resources are taken up.
-pub(crate) fn periods(service: &Service, start: DateTime<Utc>) -> (Period, Period) {
+pub(crate) fn periods_of(service: &Service, start: DateTime<Utc>) -> (Period, Period) {
     let period = Period::new(start, start + service.duration());
     (
         period,
         Period::new(start, period.end + service.buffer_after()),
     )
+}
+
+/// The plans, unless the patient is busy; otherwise, that beside whatever else is in the way.
+fn with_all_conflicts(
+    decided: Result<Vec<Plan>, Problem>,
+    busy: Vec<Conflict>,
+) -> Result<Vec<Plan>, Problem> {
+    let mut conflicts = match decided {
+        Ok(plans) if busy.is_empty() => return Ok(plans),
+        Ok(_) => Vec::new(),
+        Err(problem) if problem.conflicts().is_empty() => return Err(problem),
+        Err(problem) => problem.conflicts().to_vec(),
+    };
+    conflicts.extend(busy);
+    Err(Problem::slot_taken(conflicts))
 }
 
 impl Wanted<'_> {
@@ -110,15 +125,17 @@ impl Wanted<'_> {
     }
 
     /// Decides twice: before anything is locked, so that nobody waits in line for what is taken; and
-    /// again with the patient and all resources locked, until the transaction ends.
+    /// again with the patient and all resources locked, until the transaction ends. `starts` says
+    /// when it could start in a zone.
     ///
     /// # Errors
-    /// 400 if the resources do not fit, 404 if the patient has just been deleted, 409 if the patient
-    /// is busy; what `decide` refuses; or if the database does not respond.
+    /// 400 if the resources do not fit, 404 if the patient has just been deleted, 409 with all that
+    /// is in the way; what `decide` refuses; or if the database does not respond.
     pub(crate) async fn settle(
         &self,
         transaction: &mut Transaction,
         wish: Wish,
+        starts: impl Fn(&Zone) -> Vec<DateTime<Utc>>,
         decide: impl Fn(&[Bookable], &Calendar) -> Result<Vec<Plan>, Problem>,
     ) -> Result<Vec<Plan>, Problem> {
         let Wish {
@@ -131,8 +148,16 @@ impl Wanted<'_> {
         let found = resources::find(transaction, kinds, self.asked_for, location).await?;
         self.must_fit(&found)?;
         let mut calendar = Calendar::read(transaction, &found, days, now).await?;
-        let plans = decide(&found, &calendar)?;
-        self.must_be_free(transaction, patient, &plans, now).await?;
+        let mut periods = Vec::new();
+        for (_, zone) in locations(&found) {
+            periods.extend(
+                starts(zone)
+                    .into_iter()
+                    .map(|start| periods_of(self.service, start).0),
+            );
+        }
+        let busy = self.busy(transaction, patient, &periods, now).await?;
+        with_all_conflicts(decide(&found, &calendar), busy)?;
 
         occupancy::lock_patient(transaction, patient).await?;
         patient::must_be_known(patient, transaction).await?;
@@ -146,31 +171,25 @@ impl Wanted<'_> {
             self.must_fit(&locked)?;
             calendar = Calendar::read(transaction, &locked, days, now).await?;
         }
-        let plans = decide(&locked, &calendar)?;
-        self.must_be_free(transaction, patient, &plans, now).await?;
+        let busy = self.busy(transaction, patient, &periods, now).await?;
+        let plans = with_all_conflicts(decide(&locked, &calendar), busy)?;
         let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
         occupancy::expire_holds(transaction, &numbers, now).await?;
         Ok(plans)
     }
 
-    /// Rejects times at which the patient has other appointments.
-    async fn must_be_free(
+    /// The other appointments that the patient has at these times.
+    async fn busy(
         &self,
         transaction: &mut Transaction,
         patient: Uuid,
-        plans: &[Plan],
+        periods: &[Period],
         now: DateTime<Utc>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Vec<Conflict>, sqlx::Error> {
         if self.regardless {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let periods: Vec<Period> = plans.iter().map(|plan| plan.period).collect();
-        let except = self.except;
-        let busy = occupancy::patient_is_busy(transaction, patient, &periods, except, now).await?;
-        if busy.is_empty() {
-            return Ok(());
-        }
-        Err(Problem::slot_taken(busy))
+        occupancy::patient_is_busy(transaction, patient, periods, self.except, now).await
     }
 
     /// What it would take up at this time: the least busy of the resources that are free, or those
@@ -201,7 +220,7 @@ impl Wanted<'_> {
             }
             match self.seats(location, start, locked, calendar) {
                 Ok(seats) => {
-                    let (period, occupied) = periods(self.service, start);
+                    let (period, occupied) = periods_of(self.service, start);
                     return Ok(Plan {
                         location,
                         zone: zone.clone(),
@@ -264,7 +283,7 @@ impl Wanted<'_> {
         locked: &[Bookable],
         calendar: &Calendar,
     ) -> Result<Vec<Seat>, Vec<Conflict>> {
-        let (period, occupied) = periods(self.service, start);
+        let (period, occupied) = periods_of(self.service, start);
         let kinds = &self.service.resource_kinds;
         let candidates = Candidates::at(location, kinds, locked, self.asked_for);
         let (mut seats, mut conflicts) = (Vec::new(), Vec::new());

@@ -21,7 +21,7 @@ use super::{
     appointment::{self, Appointment, By, Change, Stored, not_found},
     changing::Changing,
     occupancy,
-    plan::{Plan, Wanted, periods},
+    plan::{Plan, Wanted, periods_of},
     resources,
     status::Status,
 };
@@ -154,7 +154,7 @@ async fn take_again(
     let seats = wanted.seats(stored.location_id, stored.starts_at, locked, &calendar);
     let seats = seats.map_err(Problem::slot_taken)?;
     let zone = locked.first().map(|resource| resource.zone.clone());
-    let (period, occupied) = periods(&service, stored.starts_at);
+    let (period, occupied) = periods_of(&service, stored.starts_at);
     let plan = Plan {
         location: stored.location_id,
         zone: zone.ok_or_else(|| Problem::internal("an appointment without resources"))?,

@@ -14,7 +14,7 @@ use zones::Zone;
 use super::{
     appointment::{self, By, Change, Stored},
     occupancy,
-    plan::{Plan, Wanted, periods},
+    plan::{Plan, Wanted, periods_of},
     resources,
     status::Status,
 };
@@ -220,7 +220,7 @@ async fn move_one(
         except: Some(stored.id),
     };
     let seats = wanted.seats(stored.location_id, start, &resources, &calendar);
-    let (period, occupied) = periods(&service, start);
+    let (period, occupied) = periods_of(&service, start);
     let plan = Plan {
         location: stored.location_id,
         zone,

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use zones::Zone;
 
 use super::{
     appointment::{self, Appointment, By, Change, Stored, not_found},
@@ -132,7 +133,10 @@ pub(crate) async fn reschedule_appointment(
         let plan = wanted.plan(input.start, resources, calendar, now)?;
         Ok(vec![plan])
     };
-    let plans = wanted.settle(&mut transaction, wish, decide).await?;
+    let starts = |zone: &Zone| input.start.instant(zone).into_iter().collect();
+    let plans = wanted
+        .settle(&mut transaction, wish, starts, decide)
+        .await?;
     let plan = plans.first().ok_or_else(|| Problem::internal("no plan"))?;
     let mut stored = changing.lock(&mut transaction, id, &if_match).await?;
     stored.status.must_be_one_of(&[Status::Booked], "move")?;

@@ -92,6 +92,15 @@ async fn the_second_of_two_learns_of_everything_in_the_way(database: PgPool) {
     assert_eq!(answer.body["conflicts"][0]["resourceId"], clinician);
     assert_eq!(answer.body["conflicts"][0]["appointmentId"], booked.id());
     assert_eq!(answer.body["conflicts"][0]["start"], at(3, "09:00"));
+    let again = clinic
+        .book(&first, &service, &with, &at(3, "09:00"))
+        .await
+        .is(409);
+    assert_eq!(
+        again.reasons(),
+        ["TAKEN", "TAKEN", "PATIENT_BUSY"],
+        "all at once"
+    );
     // The patient cannot be in two places.
     let other = clinic.clinician(&location, "09:00", "17:00").await;
     let alone = clinic.service(json!({})).await;

@@ -113,6 +113,8 @@ CREATE TABLE appointments.appointment (
     hold_expires_at timestamptz,
     -- A resource is absent or closed then: somebody has to move it.
     orphaned        boolean     NOT NULL DEFAULT false,
+    -- It was booked although a resource was not there, so that it is nobody's orphan.
+    unattended      boolean     NOT NULL DEFAULT false,
     walk_in         boolean     NOT NULL DEFAULT false,
     cancel_reason   text        CHECK (char_length(cancel_reason) BETWEEN 1 AND 200),
     cancelled_at    timestamptz,

@@ -1,6 +1,6 @@
 //! What time it is.
 
-use chrono::{DateTime, FixedOffset, SubsecRound as _, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, SubsecRound as _, Utc};
 use serde::{Serialize, Serializer};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -22,6 +22,11 @@ impl LocalTime {
     /// What they show at this instant.
     pub(crate) fn at(instant: DateTime<Utc>, zone: &Zone) -> Self {
         Self(zone.local(instant))
+    }
+
+    /// The date that they show.
+    pub(crate) fn date(self) -> NaiveDate {
+        self.0.date_naive()
     }
 }
 

@@ -23,8 +23,8 @@ pub use booking::{
 };
 pub use schedule::{
     close_location, create_location, create_resource, create_service, find_availability,
-    list_locations, list_resources, list_services, open_location, record_absence,
-    replace_exception, replace_hours,
+    list_absences, list_locations, list_resources, list_services, open_location, record_absence,
+    remove_absence, remove_exception, replace_exception, replace_hours,
 };
 pub use waitlist::{join_waitlist, leave_waitlist, list_waitlist};
 
@@ -41,7 +41,10 @@ route::service! {
     create_resource::ROUTE => create_resource,
     replace_hours::ROUTE => replace_hours,
     replace_exception::ROUTE => replace_exception,
+    remove_exception::ROUTE => remove_exception,
+    list_absences::ROUTE => list_absences,
     record_absence::ROUTE => record_absence,
+    remove_absence::ROUTE => remove_absence,
     list_services::ROUTE => list_services,
     create_service::ROUTE => create_service,
     find_availability::ROUTE => find_availability,

@@ -1,5 +1,6 @@
 //! `local-stack`: the whole system on one machine.
 
+mod demo_clinic;
 mod inside;
 mod mailbox;
 mod operations;
@@ -213,6 +214,15 @@ fn up(scope: Scope) -> Result<ExitCode> {
     let begin = Instant::now();
     let context = context()?;
     let stack = stack::up(&context, scope)?;
+    // The system is up without it.
+    let demo = context
+        .progress
+        .step("Demo clinic", |step| demo_clinic::set_up(step, &stack));
+    if let Err(error) = demo {
+        context
+            .progress
+            .line(format!("  there is no demo clinic: {error:#}"));
+    }
     report::welcome(&context.settings, &stack, begin.elapsed())?;
     Ok(ExitCode::SUCCESS)
 }

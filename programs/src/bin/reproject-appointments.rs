@@ -18,7 +18,11 @@ pub(crate) async fn main() -> Result<(), api::Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
         let until = end_of_run(&event.context, RESERVE);
         // Boxed: the future is too large for the stack.
-        Box::pin(reproject_appointments(database, until)).await
+        let done = Box::pin(reproject_appointments(database, until)).await?;
+        if done.has_failed() {
+            return Err(format!("not all appointments could be moved: {done:?}").into());
+        }
+        Ok::<_, api::Error>(done)
     }))
     .await
 }

@@ -74,6 +74,8 @@ pub enum Action {
     RescheduleAppointment,
     /// An appointment was cancelled.
     CancelAppointment,
+    /// A patient answered with the link in a message whether they would come.
+    AnswerAppointmentLink,
     /// A patient was recorded as having come.
     RecordArrival,
     /// An appointment was recorded as having taken place.

@@ -143,7 +143,7 @@ impl Zone {
                 Instants::Twice(at(wall, before), at(wall, after))
             }
             AmbiguousOffset::Gap { before, .. } => {
-                Instants::Never(self.change_before(at(wall, before)))
+                Instants::Never(self.last_change(at(wall, before)))
             }
         }
     }
@@ -155,7 +155,8 @@ impl Zone {
     }
 
     /// When the clocks were last changed before this instant, or at it.
-    fn change_before(&self, instant: DateTime<Utc>) -> DateTime<Utc> {
+    #[must_use]
+    pub fn last_change(&self, instant: DateTime<Utc>) -> DateTime<Utc> {
         let next = instant + TimeDelta::seconds(1);
         Timestamp::from_second(next.timestamp())
             .ok()

@@ -45,3 +45,33 @@ async fn the_walk_through_in_the_readme_works_twice() {
     }
     assert_eq!(patients.len(), 2);
 }
+
+#[tokio::test]
+async fn the_appointment_in_the_readme_is_booked_once() {
+    let clinic = Clinic::open();
+    let commands = commands("## A walk through") + &commands("### An appointment");
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-euc", &commands])
+        .env("API_URL", &clinic.stack().api_url);
+    let output = tokio::task::spawn_blocking(move || shell.output());
+    let output = output.await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let answers: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [.., appointment, refusal] = &answers[..] else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(appointment["status"], "BOOKED", "{appointment}");
+    assert_eq!(appointment["timeZone"], "Europe/London");
+    let reasons: BTreeSet<&str> = refusal["conflicts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|conflict| conflict["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons, BTreeSet::from(["PATIENT_BUSY", "TAKEN"]));
+}

@@ -36,6 +36,7 @@ pub(crate) struct Stored {
     pub(crate) series_id: Option<Uuid>,
     pub(crate) hold_expires_at: Option<DateTime<Utc>>,
     pub(crate) orphaned: bool,
+    pub(crate) unattended: bool,
     pub(crate) walk_in: bool,
     pub(crate) cancel_reason: Option<String>,
     pub(crate) cancelled_at: Option<DateTime<Utc>>,
@@ -246,7 +247,7 @@ pub(crate) async fn find(
         Stored,
         r#"SELECT id, version, patient_id, service_id, location_id, resource_ids,
                   status AS "status: Status", starts_at, ends_at, time_zone, local_start, zone_data,
-                  sequence, series_id, hold_expires_at, orphaned, walk_in, cancel_reason,
+                  sequence, series_id, hold_expires_at, orphaned, unattended, walk_in, cancel_reason,
                   cancelled_at, cancelled_by, overbook_reason, overbooked_by, confirmed_at,
                   created_at, updated_at
            FROM appointments.appointment WHERE id = $1"#,
@@ -265,7 +266,7 @@ pub(crate) async fn lock(
         Stored,
         r#"SELECT id, version, patient_id, service_id, location_id, resource_ids,
                   status AS "status: Status", starts_at, ends_at, time_zone, local_start, zone_data,
-                  sequence, series_id, hold_expires_at, orphaned, walk_in, cancel_reason,
+                  sequence, series_id, hold_expires_at, orphaned, unattended, walk_in, cancel_reason,
                   cancelled_at, cancelled_by, overbook_reason, overbooked_by, confirmed_at,
                   created_at, updated_at
            FROM appointments.appointment WHERE id = $1 FOR UPDATE"#,
@@ -302,6 +303,7 @@ impl Stored {
             series_id: None,
             hold_expires_at: None,
             orphaned: false,
+            unattended: !plan.is_attended,
             walk_in: false,
             cancel_reason: None,
             cancelled_at: None,
@@ -325,6 +327,7 @@ impl Stored {
         zones::data_version().clone_into(&mut self.zone_data);
         self.sequence += 1;
         self.orphaned = false;
+        self.unattended = !plan.is_attended;
         self.confirmed_at = None;
     }
 
@@ -352,8 +355,8 @@ impl Stored {
                  INSERT INTO appointments.appointment
                      (id, version, patient_id, service_id, location_id, resource_ids, status,
                       starts_at, ends_at, time_zone, local_start, zone_data, series_id,
-                      hold_expires_at, walk_in, overbook_reason, overbooked_by, created_at, updated_at)
-                 VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)
+                      hold_expires_at, walk_in, overbook_reason, overbooked_by, created_at, updated_at, unattended)
+                 VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17, $21)
              )
              INSERT INTO appointments.history
                  (appointment_id, version, change, status, starts_at, ends_at, resource_ids, actor,
@@ -379,6 +382,7 @@ impl Stored {
             change,
             by.actor,
             by.reason,
+            self.unattended,
         )
         .execute(transaction)
         .await?;
@@ -402,7 +406,8 @@ impl Stored {
                      zone_data = $7, sequence = $8, hold_expires_at = $9, orphaned = $10,
                      cancel_reason = $11, cancelled_at = $12, cancelled_by = $13,
                      overbook_reason = $14, overbooked_by = $15, confirmed_at = $16,
-                     resource_ids = $17, location_id = $18, time_zone = $19, updated_at = $20
+                     resource_ids = $17, location_id = $18, time_zone = $19, updated_at = $20,
+                     unattended = $24
                  WHERE id = $1
              )
              INSERT INTO appointments.history
@@ -432,6 +437,7 @@ impl Stored {
             change,
             by.actor,
             by.reason,
+            self.unattended,
         )
         .execute(transaction)
         .await?;

@@ -135,9 +135,9 @@ pub(crate) async fn book_appointment(
     Input(input): Input<Booking>,
 ) -> Result<Response, Interrupted> {
     let now = clock::now();
+    trail.about(Subject::Patient(input.patient_id.0));
     let request = input.parse(caller, now)?;
     let id = Uuid::now_v7();
-    trail.about(Subject::Patient(request.patient));
 
     let mut transaction = begin(work, caller, &database, &trail).await?;
     patient::must_be_seen(caller, request.patient, &mut transaction).await?;
@@ -247,6 +247,9 @@ impl Request {
         };
         stored.insert(transaction, self.change(), by).await?;
         occupancy::take(transaction, id, service.id, &plan).await?;
+        if self.status != Status::Pending {
+            waitlist::fulfil(transaction, &stored).await?;
+        }
         match self.status {
             Status::Pending => {}
             Status::Arrived => {
@@ -257,7 +260,6 @@ impl Request {
                 stored.announce(transaction, change).await?;
             }
             _ => {
-                waitlist::fulfil(transaction, &stored).await?;
                 stored
                     .announce(transaction, AppointmentChange::Booked)
                     .await?;

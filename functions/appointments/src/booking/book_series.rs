@@ -4,7 +4,7 @@ use api::{
     Id, Input, Problem, ProblemDocument, State,
     layers::{Once, Permitted, Recorded},
 };
-use audit_trail::{Action, Subject, Trail};
+use audit_trail::{Action, Resource, Subject, Trail};
 use axum::{Json, Router, response::Response};
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, Utc};
 use events::AppointmentChange;
@@ -37,6 +37,7 @@ use crate::{
     },
     schema::SCHEMA,
     stored_answer::begin,
+    waitlist,
 };
 
 /// The most appointments in a series: a year of weeks.
@@ -128,17 +129,19 @@ pub(crate) async fn book_series(
     Input(series): Input<Series>,
 ) -> Result<Response, Interrupted> {
     let now = clock::now();
-    series.must_be_bounded()?;
     let Id(patient) = series.patient_id;
     trail.about(Subject::Patient(patient));
+    series.must_be_bounded()?;
 
     let mut transaction = begin(work, caller, &database, &trail).await?;
     patient::must_be_seen(caller, patient, &mut transaction).await?;
     let id = Uuid::now_v7();
     let appointments = series.book(&mut transaction, caller, id, now).await?;
-    trail
-        .succeeded(&mut *transaction, Subject::Patient(patient))
-        .await?;
+    for stored in &appointments {
+        let appointment = Resource::appointment(stored.id);
+        let subject = Subject::ResourceOfPatient(appointment, patient);
+        trail.succeeded(&mut *transaction, subject).await?;
+    }
     let appointments = appointments.into_iter().map(Appointment::from).collect();
     let answer = (StatusCode::CREATED, Json(Booked { id, appointments }));
     let answer = transaction.commit(patient, answer).await?;
@@ -204,6 +207,7 @@ impl Series {
             let by = By::user(caller);
             stored.insert(transaction, Change::Booked, by).await?;
             occupancy::take(transaction, appointment, service.id, plan).await?;
+            waitlist::fulfil(transaction, &stored).await?;
             stored
                 .announce(transaction, AppointmentChange::Booked)
                 .await?;

@@ -37,7 +37,8 @@ pub async fn cancel_for_deleted_patient(
     .await?;
     let ids = sqlx::query_scalar!(
         "SELECT id FROM appointments.appointment
-         WHERE patient_id = $1 AND status IN ('PENDING', 'BOOKED')",
+         WHERE patient_id = $1 AND status IN ('PENDING', 'BOOKED')
+         ORDER BY starts_at, id",
         event.patient_id,
     )
     .fetch_all(&mut transaction)

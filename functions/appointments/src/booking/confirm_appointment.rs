@@ -13,8 +13,9 @@ use route::Route;
 use sqlx::PgPool;
 
 use super::{
-    appointment::{Appointment, By, Change},
+    appointment::{self, Appointment, By, Change, not_found},
     changing::Changing,
+    occupancy,
     status::Status,
 };
 use crate::{clock, outbox::Delivery, schema::SCHEMA, waitlist};
@@ -53,14 +54,21 @@ pub(crate) async fn confirm_appointment(
     trail: Trail,
     work: UnitOfWork,
 ) -> Result<Response, Interrupted> {
-    let now = clock::now();
     let changing = Changing {
         caller,
         database,
         delivery,
         trail,
     };
-    let (mut transaction, mut stored) = changing.begin(work, id, &if_match).await?;
+    let mut transaction = changing.open(work).await?;
+    // Nothing else is booked for the patient while this takes effect.
+    let patient = appointment::find(&mut *transaction, id)
+        .await?
+        .ok_or_else(not_found)?
+        .patient_id;
+    occupancy::lock_patient(&mut transaction, patient).await?;
+    let mut stored = changing.lock(&mut transaction, id, &if_match).await?;
+    let now = clock::now();
     let expired = Problem::new(
         ProblemType::HoldExpired,
         "The hold has expired: the slot may be somebody else's",
@@ -72,6 +80,10 @@ pub(crate) async fn confirm_appointment(
     stored
         .status
         .must_be_one_of(&[Status::Pending], "confirm")?;
+    if stored.orphaned {
+        let detail = "Nobody is there at this time any more: choose another slot";
+        return Err(Problem::new(ProblemType::Conflict, detail).into());
+    }
     stored.status = Status::Booked;
     stored.hold_expires_at = None;
     let by = By::user(caller);

@@ -3,7 +3,6 @@
 //! Mail programs fetch links by themselves, so only a form on the page confirms or cancels. The page
 //! says when and where, and nothing about what the appointment is for.
 
-use api::{Problem, ProblemType};
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use http::{HeaderValue, StatusCode, header};
@@ -28,11 +27,21 @@ pub(crate) struct Linked {
     pub(crate) is_confirmed: bool,
 }
 
+/// The page for a link that leads nowhere. Nothing is recorded, because it is about nobody.
+pub(crate) fn nowhere() -> Response {
+    let mut page = page("<p>This link is not valid, or no longer.</p>");
+    *page.status_mut() = StatusCode::NOT_FOUND;
+    page
+}
+
 /// The appointment with this link.
 ///
 /// # Errors
-/// 404 if there is none; or if the database does not respond.
-pub(crate) async fn find(database: impl PgExecutor<'_>, token: Uuid) -> Result<Linked, Problem> {
+/// If the database does not respond.
+pub(crate) async fn find(
+    database: impl PgExecutor<'_>,
+    token: Uuid,
+) -> Result<Option<Linked>, sqlx::Error> {
     sqlx::query_as!(
         Linked,
         r#"SELECT appointment.id, patient_id, status AS "status: Status", starts_at,
@@ -44,8 +53,7 @@ pub(crate) async fn find(database: impl PgExecutor<'_>, token: Uuid) -> Result<L
         token,
     )
     .fetch_optional(database)
-    .await?
-    .ok_or_else(|| Problem::new(ProblemType::NotFound, "There is no such appointment"))
+    .await
 }
 
 impl Linked {

@@ -7,12 +7,13 @@ use api::{
 };
 use audit_trail::{About, Action, Subject, Trail};
 use axum::{Json, Router};
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use identity::{Caller, Permission};
 use patient_access::must_see;
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use store::Transaction;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -112,11 +113,22 @@ pub(crate) async fn list_appointments(
         Some(Cursor((Time(time), Id(id)))) => (time, id),
         None => (DateTime::UNIX_EPOCH, Uuid::nil()),
     };
+    let from = page.from.map(|from| from.first(clinic));
+    // Where the index is entered.
+    let (after, after_id) = match from {
+        Some(from) if from > after => (from - TimeDelta::microseconds(1), Uuid::nil()),
+        _ => (after, after_id),
+    };
+    let mut transaction = Transaction::begin(&database).await?;
+    // Planned for the filters that there are, and not for all that there could be.
+    sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+        .fetch_one(&mut transaction)
+        .await?;
     let mut rows = sqlx::query_as!(
         Stored,
         r#"SELECT id, version, patient_id, service_id, location_id, resource_ids,
                   status AS "status: Status", starts_at, ends_at, time_zone, local_start, zone_data,
-                  sequence, series_id, hold_expires_at, orphaned, walk_in, cancel_reason,
+                  sequence, series_id, hold_expires_at, orphaned, unattended, walk_in, cancel_reason,
                   cancelled_at, cancelled_by, overbook_reason, overbooked_by, confirmed_at,
                   created_at, updated_at
            FROM appointments.appointment
@@ -134,15 +146,16 @@ pub(crate) async fn list_appointments(
         after_id,
         patient,
         page.resource_id.map(|Id(id)| id),
-        page.from.map(|from| from.first(clinic)),
+        from,
         page.to.map(|to| to.end(clinic)),
         page.status.map(Status::name),
         page.orphaned.map(|flag| flag == Flag::Yes),
         caller.role.may(Permission::SeeRestrictedPatients),
         page.limit.and_one_more(),
     )
-    .fetch_all(&database)
+    .fetch_all(&mut transaction)
     .await?;
+    transaction.rollback().await?;
     let next_cursor = page
         .limit
         .cut(&mut rows, |last| (Time(last.starts_at), Id(last.id)));

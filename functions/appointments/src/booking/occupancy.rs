@@ -15,6 +15,14 @@ use crate::period::Period;
 /// what PostgreSQL allows a statement, so that it is clear what it has waited for.
 const PATIENCE: &str = "4000";
 
+/// Lets this transaction wait for others that want the same resources, and no longer.
+pub(crate) async fn be_patient(transaction: &mut Transaction) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT set_config('lock_timeout', $1, true)", PATIENCE)
+        .fetch_one(transaction)
+        .await?;
+    Ok(())
+}
+
 /// Makes sure that nothing else is booked for this patient until the transaction ends. Resources
 /// are locked after the patient, so that no two transactions wait for each other.
 pub(crate) async fn lock_patient(

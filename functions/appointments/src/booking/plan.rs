@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) occupied: Period,
     /// In the order of the service's kinds.
     pub(crate) seats: Vec<Seat>,
+    /// Whether all resources are there then, by their hours and absences.
+    pub(crate) is_attended: bool,
 }
 
 impl Plan {
@@ -77,6 +79,15 @@ pub(crate) fn periods_of(service: &Service, start: DateTime<Utc>) -> (Period, Pe
         period,
         Period::new(start, period.end + service.buffer_after()),
     )
+}
+
+/// When the patient has to be free: as planned or, where nothing could be, at all times that it
+/// could have been.
+fn times(decided: &Result<Vec<Plan>, Problem>, all: &[Period]) -> Vec<Period> {
+    match decided {
+        Ok(plans) => plans.iter().map(|plan| plan.period).collect(),
+        Err(_) => all.to_vec(),
+    }
 }
 
 /// The plans, unless the patient is busy; otherwise, that beside whatever else is in the way.
@@ -156,8 +167,10 @@ impl Wanted<'_> {
                     .map(|start| periods_of(self.service, start).0),
             );
         }
-        let busy = self.busy(transaction, patient, &periods, now).await?;
-        with_all_conflicts(decide(&found, &calendar), busy)?;
+        let decided = decide(&found, &calendar);
+        let times = times(&decided, &periods);
+        let busy = self.busy(transaction, patient, &times, now).await?;
+        with_all_conflicts(decided, busy)?;
 
         occupancy::lock_patient(transaction, patient).await?;
         patient::must_be_known(patient, transaction).await?;
@@ -171,8 +184,10 @@ impl Wanted<'_> {
             self.must_fit(&locked)?;
             calendar = Calendar::read(transaction, &locked, days, now).await?;
         }
-        let busy = self.busy(transaction, patient, &periods, now).await?;
-        let plans = with_all_conflicts(decide(&locked, &calendar), busy)?;
+        let decided = decide(&locked, &calendar);
+        let times = self::times(&decided, &periods);
+        let busy = self.busy(transaction, patient, &times, now).await?;
+        let plans = with_all_conflicts(decided, busy)?;
         let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
         occupancy::expire_holds(transaction, &numbers, now).await?;
         Ok(plans)
@@ -221,7 +236,12 @@ impl Wanted<'_> {
             match self.seats(location, start, locked, calendar) {
                 Ok(seats) => {
                     let (period, occupied) = periods_of(self.service, start);
+                    let is_attended = seats.iter().all(|(id, ..)| {
+                        let mut known = locked.iter().filter(|resource| resource.id == *id);
+                        known.all(|resource| calendar.of(resource).is_there(period))
+                    });
                     return Ok(Plan {
+                        is_attended,
                         location,
                         zone: zone.clone(),
                         period,
@@ -289,7 +309,10 @@ impl Wanted<'_> {
         let (mut seats, mut conflicts) = (Vec::new(), Vec::new());
         for resources in candidates.by_kind() {
             let mut by_load: Vec<&&Bookable> = resources.iter().collect();
-            by_load.sort_by_key(|resource| calendar.of(resource).load());
+            by_load.sort_by_key(|resource| {
+                let time = calendar.of(resource);
+                (!time.is_there(period), time.load())
+            });
             let free = by_load.iter().find_map(|resource| {
                 let time = calendar.of(resource);
                 let there = self.at_any_time || time.is_there(period);

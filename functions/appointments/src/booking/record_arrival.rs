@@ -100,6 +100,10 @@ pub(crate) async fn record_arrival(
         .resource_ids;
     let locked = resources::lock_these(&mut transaction, &resource_ids).await?;
     let mut stored = changing.lock(&mut transaction, id, &if_match).await?;
+    if stored.resource_ids != resource_ids {
+        // Somebody has moved it meanwhile, to resources that are not locked.
+        return Err(Problem::precondition_failed().into());
+    }
     let expected = [Status::Booked, Status::NoShow];
     stored
         .status
@@ -155,7 +159,10 @@ async fn take_again(
     let seats = seats.map_err(Problem::slot_taken)?;
     let zone = locked.first().map(|resource| resource.zone.clone());
     let (period, occupied) = periods_of(&service, stored.starts_at);
+    let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
+    occupancy::expire_holds(transaction, &numbers, now).await?;
     let plan = Plan {
+        is_attended: !stored.unattended,
         location: stored.location_id,
         zone: zone.ok_or_else(|| Problem::internal("an appointment without resources"))?,
         period,

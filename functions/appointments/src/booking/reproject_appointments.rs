@@ -39,6 +39,8 @@ pub struct Reprojected {
     unchanged: u64,
     /// Those that have moved.
     moved: Vec<Moved>,
+    /// Those that could not be moved: the log says why.
+    failed: Vec<Uuid>,
     /// Whether there was no time for the rest: call it again.
     pub unfinished: bool,
 }
@@ -52,6 +54,23 @@ struct Moved {
     time_zone: String,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
+}
+
+impl Moved {
+    fn log(&self) {
+        tracing::warn!(
+            appointmentId = %self.appointment_id, from = %self.from, to = %self.to,
+            timeZone = self.time_zone, "the rules of the time zone have changed"
+        );
+    }
+}
+
+impl Reprojected {
+    /// Whether some appointments could not be moved.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
 }
 
 /// Brings all appointments that are still to come up to the zone data of this program. Those that
@@ -68,6 +87,7 @@ pub async fn reproject_appointments(
         zone_data: zones::data_version(),
         unchanged: 0,
         moved: Vec::new(),
+        failed: Vec::new(),
         unfinished: false,
     };
     loop {
@@ -75,7 +95,7 @@ pub async fn reproject_appointments(
             done.unfinished = true;
             break;
         }
-        let outdated = outdated(database, now).await?;
+        let outdated = outdated(database, &done.failed, now).await?;
         if outdated.is_empty() {
             break;
         }
@@ -90,14 +110,16 @@ pub async fn reproject_appointments(
         for day in days {
             let ids = moved.iter().filter(|one| (one.location, one.day) == day);
             let ids: Vec<Uuid> = ids.map(|one| one.id).collect();
-            done.moved.extend(move_together(database, &ids, now).await?);
+            match move_together(database, &ids, now).await {
+                Ok(moved) => done.moved.extend(moved.into_iter().inspect(Moved::log)),
+                // The others go on.
+                Err(error) => {
+                    let cause = error.to_string();
+                    tracing::error!(cause, appointmentIds = ?ids, "appointments could not be moved");
+                    done.failed.extend(ids);
+                }
+            }
         }
-    }
-    for moved in &done.moved {
-        tracing::warn!(
-            appointmentId = %moved.appointment_id, from = %moved.from, to = %moved.to,
-            timeZone = moved.time_zone, "the rules of the time zone have changed"
-        );
     }
     Ok(done)
 }
@@ -111,30 +133,36 @@ struct Outdated {
     start: DateTime<Utc>,
 }
 
-async fn outdated(database: &PgPool, now: DateTime<Utc>) -> Result<Vec<Outdated>, api::Error> {
+async fn outdated(
+    database: &PgPool,
+    failed: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<Vec<Outdated>, api::Error> {
     let rows = sqlx::query!(
         "SELECT id, location_id, starts_at, time_zone, local_start
          FROM appointments.appointment
          WHERE zone_data <> $1 AND starts_at > $2 AND status IN ('PENDING', 'BOOKED')
+             AND id <> ALL($4)
          ORDER BY starts_at, id
          LIMIT $3",
         zones::data_version(),
         now,
         AT_A_TIME,
+        failed,
     )
     .fetch_all(database)
     .await?;
-    let outdated = rows.into_iter().map(|row| {
-        let zone = Zone::named(&row.time_zone)?;
-        Ok(Outdated {
-            id: row.id,
-            location: row.location_id,
-            day: row.local_start.date(),
-            was: row.starts_at,
-            start: zone.instants(row.local_start).closest_to(row.starts_at),
-        })
+    let outdated = rows.into_iter().map(|row| Outdated {
+        id: row.id,
+        location: row.location_id,
+        day: row.local_start.date(),
+        was: row.starts_at,
+        // A zone that is gone cannot be followed, which is found out when it is moved.
+        start: Zone::named(&row.time_zone).map_or(DateTime::UNIX_EPOCH, |zone| {
+            zone.instants(row.local_start).closest_to(row.starts_at)
+        }),
     });
-    outdated.collect()
+    Ok(outdated.collect())
 }
 
 /// They stay where they are, by the new rules, too. Nobody has to hear of it.
@@ -160,6 +188,7 @@ async fn move_together(
     now: DateTime<Utc>,
 ) -> Result<Vec<Moved>, api::Error> {
     let mut transaction = Transaction::begin(database).await?;
+    occupancy::be_patient(&mut transaction).await?;
     let resource_ids = sqlx::query_scalar!(
         r#"SELECT DISTINCT unnest(resource_ids) AS "id!" FROM appointments.appointment WHERE id = ANY($1)"#,
         ids,
@@ -221,7 +250,14 @@ async fn move_one(
     };
     let seats = wanted.seats(stored.location_id, start, &resources, &calendar);
     let (period, occupied) = periods_of(&service, start);
+    let is_attended = resources
+        .iter()
+        .all(|resource| calendar.of(resource).is_there(period));
+    let numbers: Vec<i32> = resources.iter().map(|resource| resource.number).collect();
+    occupancy::expire_holds(transaction, &numbers, now).await?;
+    let unattended = stored.unattended;
     let plan = Plan {
+        is_attended: !unattended,
         location: stored.location_id,
         zone,
         period,
@@ -245,8 +281,18 @@ async fn move_one(
                 .causes()
                 .unwrap_or_else(|| "the slot is taken".to_owned())
         })?;
-    if stored.status == Status::Booked {
+    let is_booked = stored.status == Status::Booked;
+    if is_booked {
         stored.announce(transaction, change).await?;
+    }
+    if !is_attended && !unattended {
+        // The hours move with the clock, but an absence does not.
+        stored.orphaned = true;
+        stored.save(transaction, Change::Orphaned, by).await?;
+        if is_booked {
+            let change = AppointmentChange::Orphaned;
+            stored.announce(transaction, change).await?;
+        }
     }
     Ok(())
 }

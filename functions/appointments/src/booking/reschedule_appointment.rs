@@ -32,6 +32,7 @@ use crate::{
         service, text,
     },
     schema::SCHEMA,
+    waitlist,
 };
 
 /// The route.
@@ -125,7 +126,8 @@ pub(crate) async fn reschedule_appointment(
     let day = input.start.some_day();
     let wish = Wish {
         patient: before.patient_id,
-        location: None,
+        // With nothing else said, it stays where it is.
+        location: asked_for.is_empty().then_some(before.location_id),
         days: (day, day),
         now,
     };
@@ -140,9 +142,26 @@ pub(crate) async fn reschedule_appointment(
     let plan = plans.first().ok_or_else(|| Problem::internal("no plan"))?;
     let mut stored = changing.lock(&mut transaction, id, &if_match).await?;
     stored.status.must_be_one_of(&[Status::Booked], "move")?;
+    if stored.version != before.version {
+        // Somebody has changed it meanwhile, and it may take up other resources now.
+        return Err(Problem::precondition_failed().into());
+    }
     if plan.period.start == stored.starts_at && plan.resource_ids() == stored.resource_ids {
-        // It is there already, and nobody needs to hear of it.
-        return changing.end(transaction, stored, None).await;
+        // It is there already, and nobody needs to hear of it; but somebody may have to decide that
+        // it stays there.
+        if let Some(reason) = overbooking.as_deref().filter(|_| stored.orphaned) {
+            stored.orphaned = false;
+            stored.unattended = true;
+            stored.overbooked_by = Some(caller.user);
+            stored.overbook_reason = Some(reason.to_owned());
+            let by = By::because(caller, reason);
+            stored
+                .save(&mut transaction, Change::NoLongerOrphaned, by)
+                .await?;
+        }
+        return changing
+            .end(transaction, stored, overbooking.as_deref())
+            .await;
     }
     let change = AppointmentChange::Rescheduled {
         started_at: stored.starts_at,
@@ -161,6 +180,7 @@ pub(crate) async fn reschedule_appointment(
         .await?;
     occupancy::leave(&mut transaction, id).await?;
     occupancy::take(&mut transaction, id, service.id, plan).await?;
+    waitlist::fulfil(&mut transaction, &stored).await?;
     stored.announce(&mut transaction, change).await?;
     changing
         .end(transaction, stored, overbooking.as_deref())

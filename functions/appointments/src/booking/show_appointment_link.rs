@@ -31,7 +31,7 @@ pub fn routes(database: PgPool) -> Router {
     params(("token" = uuid::Uuid, Path, description = "The token in the link")),
     responses(
         (status = 200, description = "The page", body = String, content_type = "text/html"),
-        (status = 404, description = "There is no such link", body = api::ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such link", body = String, content_type = "text/html"),
     )
 )]
 pub(crate) async fn show_appointment_link(
@@ -39,17 +39,13 @@ pub(crate) async fn show_appointment_link(
     trail: Trail,
     Path(token): Path<String>,
 ) -> Result<Response, Problem> {
-    let linked = link::find(&database, token_of(&token)?).await?;
+    let Ok(Id(token)) = token.parse() else {
+        return Ok(link::nowhere());
+    };
+    let Some(linked) = link::find(&database, token).await? else {
+        return Ok(link::nowhere());
+    };
     let subject = Subject::ResourceOfPatient(Resource::appointment(linked.id), linked.patient_id);
     trail.succeeded(&database, subject).await?;
     Ok(linked.page(clock::now()))
-}
-
-/// The token in the path.
-///
-/// # Errors
-/// 404 if it cannot be one.
-pub(crate) fn token_of(text: &str) -> Result<uuid::Uuid, Problem> {
-    let token = text.parse().map(|Id(token)| token);
-    token.map_err(|_| Problem::not_found("There is no such appointment"))
 }

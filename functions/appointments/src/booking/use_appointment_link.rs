@@ -1,7 +1,7 @@
 //! `POST /appointment-links/{token}`: a patient confirms or cancels their appointment.
 
 use api::{
-    Problem, State,
+    Id, Problem, State,
     layers::{Open, Recorded, Repeatable},
 };
 use audit_trail::{Action, Resource, Subject, Trail};
@@ -14,7 +14,6 @@ use store::Transaction;
 use super::{
     appointment::{self, By, Change, not_found},
     link, occupancy,
-    show_appointment_link::token_of,
 };
 use crate::{clock, outbox::Delivery};
 
@@ -24,7 +23,7 @@ const REASON: &str = "Cancelled by the patient";
 /// The route.
 pub const ROUTE: Route<Open, Recorded, Repeatable> = Route::post("/appointment-links/{token}")
     .function("use-appointment-link")
-    .records(Action::CancelAppointment);
+    .records(Action::AnswerAppointmentLink);
 
 /// Serves the route.
 pub fn routes(database: PgPool, delivery: Delivery) -> Router {
@@ -49,7 +48,7 @@ enum Answer {
     responses(
         (status = 200, description = "The page of the appointment as it is now", body = String, content_type = "text/html"),
         (status = 400, description = "There is no such action", body = api::ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such link", body = api::ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such link", body = String, content_type = "text/html"),
     )
 )]
 pub(crate) async fn use_appointment_link(
@@ -59,15 +58,20 @@ pub(crate) async fn use_appointment_link(
     form: Bytes,
 ) -> Result<Response, Problem> {
     let now = clock::now();
-    let token = token_of(&token)?;
     let answer = Answer::of(&form)?;
+    let Ok(Id(token)) = token.parse() else {
+        return Ok(link::nowhere());
+    };
     let mut transaction = Transaction::begin(&database).await?;
-    let linked = link::find(&mut transaction, token).await?;
+    let Some(linked) = link::find(&mut transaction, token).await? else {
+        transaction.rollback().await?;
+        return Ok(link::nowhere());
+    };
     let mut stored = appointment::lock(&mut transaction, linked.id)
         .await?
         .ok_or_else(not_found)?;
     // Read again within the lock: somebody may have changed it since.
-    let linked = link::find(&mut transaction, token).await?;
+    let linked = link::find(&mut transaction, token).await?.unwrap_or(linked);
     if linked.is_open(now) {
         match answer {
             Answer::Confirm if linked.is_confirmed => {}
@@ -91,7 +95,7 @@ pub(crate) async fn use_appointment_link(
             }
         }
     }
-    let linked = link::find(&mut transaction, token).await?;
+    let linked = link::find(&mut transaction, token).await?.unwrap_or(linked);
     let patient = linked.patient_id;
     let subject = Subject::ResourceOfPatient(Resource::appointment(linked.id), patient);
     trail.succeeded(&mut transaction, subject).await?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveDateTime, NaiveTime,
 use sqlx::postgres::types::PgRange;
 use store::Transaction;
 use uuid::Uuid;
-use zones::Zone;
+use zones::{Instants, Zone};
 
 use super::{
     resource::ResourceKind,
@@ -128,7 +128,10 @@ impl Time {
             return others.peek().is_none().then_some(1..FIRST_EXTRA_SEAT);
         }
         let others: Vec<&Occupied> = others.collect();
-        if others.iter().any(|other| other.service != service.id) {
+        // Those who begin at the same time share a session. Any other one has the resource to itself.
+        let shares =
+            |other: &Occupied| other.service == service.id && other.period.start == period.start;
+        if !others.iter().all(|other| shares(other)) {
             return None;
         }
         (1..=service.capacity)
@@ -337,7 +340,7 @@ impl Schedules {
                 None => self.weekly(resource.id, day),
             };
             let windows = windows.into_iter();
-            periods.extend(windows.map(|window| on(&resource.zone, day, window)));
+            periods.extend(windows.flat_map(|window| on(&resource.zone, day, window)));
         }
         let absences = self.absences.get(&resource.id).cloned().unwrap_or_default();
         let absences = Periods::of(absences);
@@ -362,13 +365,29 @@ impl Schedules {
 }
 
 /// From one time on the clock to another, on this day. When the clocks are put back, the hour that
-/// comes twice belongs to it both times; when they are put forward, the hour that is skipped does
-/// not exist.
-fn on(zone: &Zone, day: NaiveDate, (from, to): (i32, i32)) -> Period {
-    Period::new(
-        zone.instants(wall(day, from)).first(),
-        zone.instants(wall(day, to)).last(),
-    )
+/// comes twice belongs to it both times, as far as the clocks show a time within it; when they are
+/// put forward, the hour that is skipped does not exist.
+fn on(zone: &Zone, day: NaiveDate, (from, to): (i32, i32)) -> Vec<Period> {
+    let (from, to) = (zone.instants(wall(day, from)), zone.instants(wall(day, to)));
+    let whole = Period::new(from.first(), to.last());
+    match (from, to) {
+        (Instants::Twice(..), Instants::Twice(..)) => vec![
+            Period::new(from.first(), to.first()),
+            Period::new(from.last(), to.last()),
+        ],
+        (Instants::Twice(_, again), _) => {
+            let change = zone.last_change(again);
+            vec![
+                Period::new(from.first(), change),
+                Period::new(again, to.last()),
+            ]
+        }
+        (_, Instants::Twice(first, again)) => {
+            let change = zone.last_change(again);
+            vec![Period::new(from.first(), first), Period::new(change, again)]
+        }
+        _ => vec![whole],
+    }
 }
 
 /// The wall time this many minutes after midnight, on the clock.
@@ -425,7 +444,7 @@ mod tests {
         ] {
             let zone = Zone::named(zone).unwrap();
             let open = Period::new(at(open), at(close));
-            assert_eq!(on(&zone, day(date), (13 * 60, 18 * 60)), open, "{date}");
+            assert_eq!(on(&zone, day(date), (13 * 60, 18 * 60)), [open], "{date}");
         }
     }
 
@@ -434,13 +453,37 @@ mod tests {
         let london = Zone::named("Europe/London").unwrap();
         let night = |date| on(&london, day(date), (30, 180));
         let longer = Period::new(at("2026-10-24 23:30"), at("2026-10-25 03:00"));
-        assert_eq!(night("2026-10-25"), longer);
+        assert_eq!(night("2026-10-25"), [longer]);
         let shorter = Period::new(at("2026-03-29 00:30"), at("2026-03-29 02:00"));
-        assert_eq!(night("2026-03-29"), shorter);
+        assert_eq!(night("2026-03-29"), [shorter]);
         let skipped = on(&london, day("2026-03-29"), (70, 110));
-        assert_eq!(skipped.start, skipped.end);
+        assert_eq!(skipped[0].start, skipped[0].end);
         let until_midnight = on(&london, day("2026-06-01"), (0, DAY));
-        assert_eq!(until_midnight.end, at("2026-06-01 23:00"));
+        assert_eq!(until_midnight[0].end, at("2026-06-01 23:00"));
+    }
+
+    #[test]
+    fn a_window_may_begin_or_end_within_a_repeated_hour() {
+        let london = Zone::named("Europe/London").unwrap();
+        let night = |from, to| on(&london, day("2026-10-25"), (from, to));
+        let period = |from: &str, to: &str| {
+            let at = |time: &str| at(&format!("2026-10-25 {time}"));
+            Period::new(at(from), at(to))
+        };
+        // British summer time ends at 01:00Z, when the clocks go from 02:00 back to 01:00.
+        let until = [
+            Period::new(at("2026-10-24 23:00"), at("2026-10-25 00:30")),
+            period("01:00", "01:30"),
+        ];
+        assert_eq!(night(0, 90), until);
+        assert_eq!(
+            night(90, 180),
+            [period("00:30", "01:00"), period("01:30", "03:00")]
+        );
+        assert_eq!(
+            night(70, 90),
+            [period("00:10", "00:30"), period("01:10", "01:30")]
+        );
     }
 
     fn service(capacity: i32) -> Service {
@@ -477,12 +520,15 @@ mod tests {
 
     #[test]
     fn a_group_shares_a_resource_and_nobody_else_does() {
-        let slot = Period::new(at("2026-06-01 09:30"), at("2026-06-01 10:30"));
+        let slot = Period::new(at("2026-06-01 09:00"), at("2026-06-01 10:00"));
+        let half = Period::new(at("2026-06-01 09:30"), at("2026-06-01 10:30"));
         let seats = |capacity, seats: &[_]| taken(seats).seats(&service(capacity), slot, None);
         assert_eq!(seats(1, &[]), Some(1..FIRST_EXTRA_SEAT));
         assert_eq!(seats(1, &[(1, 2..3)]), None, "alone");
         assert_eq!(seats(3, &[(1, 1..2), (1, 3..4)]), Some(2..3));
         assert_eq!(seats(2, &[(1, 1..2), (1, 2..3)]), None, "full");
+        let overlap = taken(&[(1, 1..2)]).seats(&service(3), half, None);
+        assert_eq!(overlap, None, "another session of the same group");
         assert_eq!(seats(3, &[(2, 3..4)]), None, "another group");
         assert_eq!(
             seats(3, &[(1, 1..FIRST_EXTRA_SEAT)]),

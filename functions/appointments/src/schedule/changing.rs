@@ -9,12 +9,18 @@ use sqlx::PgPool;
 use store::Transaction;
 use uuid::Uuid;
 
-use super::orphans::impact;
+use super::orphans::{Impact, impact};
 use crate::{
     booking::appointment::{Appointment, By, Stored},
     outbox::Delivery,
     patient,
 };
+
+/// How many patients a record of the audit trail can name.
+const PATIENTS_OF_A_RECORD: usize = 100;
+
+/// Of how many patients a request delivers the events itself. The relay delivers the others'.
+const DELIVERED_AT_ONCE: usize = 3;
 
 /// A change to a schedule, made in this transaction.
 pub(crate) struct Changed<'a> {
@@ -42,35 +48,51 @@ impl Changed<'_> {
         let mut impact = impact(&mut transaction, self.resources, now).await?;
         let patients = impact.patients();
         let hidden = patient::hidden(self.caller, &patients, self.database).await?;
-        if self.preview {
-            transaction.rollback().await?;
-            let seen = Subject::Patients(&patients);
-            self.trail.succeeded(self.database, seen).await?;
-        } else {
+        if !self.preview {
             let by = By {
                 actor: Some(self.caller.user),
                 reason: self.reason,
             };
             impact.mark(&mut transaction, by).await?;
-            let subject = Subject::Resource(self.about);
-            match self.reason {
-                Some(reason) => {
-                    let trail = self.trail;
-                    trail
-                        .succeeded_because(&mut transaction, subject, reason)
-                        .await?;
-                }
-                None => self.trail.succeeded(&mut transaction, subject).await?,
-            }
-            transaction.commit().await?;
-            for patient in patients.iter().take(3) {
-                self.delivery.deliver_now(self.database, *patient).await;
-            }
         }
         impact
             .orphaned
             .retain(|one| !hidden.contains(&one.patient_id));
+        if self.preview {
+            transaction.rollback().await?;
+            transaction = Transaction::begin(self.database).await?;
+        }
+        self.record(&mut transaction, &impact).await?;
+        transaction.commit().await?;
+        if !self.preview {
+            for patient in patients.iter().take(DELIVERED_AT_ONCE) {
+                self.delivery.deliver_now(self.database, *patient).await;
+            }
+        }
         Ok(impact.orphaned)
+    }
+
+    /// Records the change or the preview, and whose appointments are shown.
+    async fn record(
+        &self,
+        transaction: &mut Transaction,
+        shown: &Impact,
+    ) -> Result<(), sqlx::Error> {
+        let mut patients: Vec<Uuid> = shown.orphaned.iter().map(|one| one.patient_id).collect();
+        patients.sort_unstable();
+        patients.dedup();
+        for some in patients.chunks(PATIENTS_OF_A_RECORD) {
+            let subject = Subject::Patients(some);
+            self.trail.succeeded(&mut *transaction, subject).await?;
+        }
+        let subject = Subject::Resource(self.about);
+        match self.reason {
+            Some(reason) => {
+                let trail = self.trail;
+                trail.succeeded_because(transaction, subject, reason).await
+            }
+            None => self.trail.succeeded(transaction, subject).await,
+        }
     }
 }
 

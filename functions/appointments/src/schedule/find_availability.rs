@@ -68,7 +68,7 @@ pub(crate) struct Availability {
 }
 
 /// A time at which a patient can come.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(title = "Slot", as = Slot, example = json!({
     "start": "2026-03-29T12:00:00Z",
@@ -98,6 +98,11 @@ impl FreeSlot {
     /// When it starts.
     pub(crate) const fn start(&self) -> DateTime<Utc> {
         self.start
+    }
+
+    /// On which date that is, at its location.
+    pub(crate) fn date(&self) -> NaiveDate {
+        self.local_start.date()
     }
 }
 
@@ -131,7 +136,9 @@ pub(crate) async fn find_availability(
     let calendar = Calendar::read(&mut transaction, &resources, days, now).await?;
     transaction.rollback().await?;
 
-    let slots = free_slots(&service, &resources, &wish.only(), &calendar, days, now);
+    let most = (MOST_SLOTS + 1, MOST_SLOTS);
+    let only = wish.only();
+    let slots = free_slots(&service, &resources, &only, &calendar, days, now, most);
     if slots.len() > MOST_SLOTS {
         let detail = format!("There are more than {MOST_SLOTS} slots: ask for fewer days");
         return Err(Problem::invalid_field("to", detail));
@@ -179,7 +186,8 @@ impl Wish {
     }
 }
 
-/// The free slots of a service at each location, in the order of time.
+/// The free slots of a service at each location, in the order of time: at most `in_all` at each
+/// location, and `a_day` on each of its days.
 pub(crate) fn free_slots(
     service: &Service,
     resources: &[Bookable],
@@ -187,12 +195,13 @@ pub(crate) fn free_slots(
     calendar: &Calendar,
     days: (NaiveDate, NaiveDate),
     now: DateTime<Utc>,
+    (in_all, a_day): (usize, usize),
 ) -> Vec<FreeSlot> {
     let mut free = Vec::new();
-    for (location, zone) in crate::booking::resources::locations(resources) {
+    for (location, zone) in resources::locations(resources) {
         let candidates = Candidates::at(location, &service.resource_kinds, resources, only);
-        let slots = slots(service, &candidates, calendar, days, now);
-        free.extend(slots.into_iter().map(|slot| FreeSlot {
+        let slots = slots(service, &candidates, calendar, days, now, a_day).take(in_all);
+        free.extend(slots.map(|slot| FreeSlot {
             start: slot.period.start,
             end: slot.period.end,
             local_start: LocalTime::at(slot.period.start, zone),
@@ -200,6 +209,9 @@ pub(crate) fn free_slots(
             location_id: location,
             resource_ids: slot.resources,
         }));
+        if free.len() > MOST_SLOTS {
+            break;
+        }
     }
     free.sort_by_key(|slot| slot.start);
     free

@@ -36,11 +36,11 @@ pub(crate) async fn impact(
         Stored,
         r#"SELECT id, version, patient_id, service_id, location_id, resource_ids,
                   status AS "status: Status", starts_at, ends_at, time_zone, local_start, zone_data,
-                  sequence, series_id, hold_expires_at, orphaned, walk_in, cancel_reason,
+                  sequence, series_id, hold_expires_at, orphaned, unattended, walk_in, cancel_reason,
                   cancelled_at, cancelled_by, overbook_reason, overbooked_by, confirmed_at,
                   created_at, updated_at
            FROM appointments.appointment
-           WHERE resource_ids && $1 AND ends_at > $2 AND overbook_reason IS NULL
+           WHERE resource_ids && $1 AND ends_at > $2 AND NOT unattended
                AND (status = 'BOOKED' OR (status = 'PENDING' AND hold_expires_at > $2))
            ORDER BY starts_at, id
            FOR UPDATE"#,
@@ -105,13 +105,12 @@ impl Impact {
         Ok(())
     }
 
-    /// Whose appointments they are, each patient once, up to as many as a record can name.
+    /// Whose appointments they are, each patient once.
     pub(crate) fn patients(&self) -> Vec<Uuid> {
         let all = self.orphaned.iter().chain(&self.no_longer);
         let mut patients: Vec<Uuid> = all.map(|one| one.patient_id).collect();
         patients.sort_unstable();
         patients.dedup();
-        patients.truncate(100);
         patients
     }
 }

@@ -58,40 +58,41 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// The slots of a service at one location from one day to another, on a grid from local midnight:
-/// a time that the clocks show twice is two slots, one that they skip is none. Slots before
-/// `earliest` on the day of `today` and after it are left out, and those after `latest`. Days before
-/// are as they were.
+/// The slots of a service at one location from one day to another, day by day, on a grid from local
+/// midnight: a time that the clocks show twice is two slots, one that they skip is none. From today
+/// on, there are only those that can still be booked; days before are as they were. At most `most`
+/// of each day are looked for.
 pub(crate) fn slots(
     service: &Service,
     candidates: &Candidates<'_>,
     calendar: &Calendar,
     (first, last): (NaiveDate, NaiveDate),
     now: DateTime<Utc>,
-) -> Vec<Slot> {
-    let Some(zone) = candidates.zone() else {
-        return Vec::new();
-    };
-    let today = zone.date(now);
+    most: usize,
+) -> impl Iterator<Item = Slot> {
+    let zone = candidates.zone();
     let (earliest, latest) = (now + service.notice(), now + service.horizon());
     let grid = usize::try_from(service.grid_minutes).unwrap_or(1).max(1);
-    let mut slots = Vec::new();
-    for day in first.iter_days().take_while(|day| *day <= last) {
-        for minutes in (0..DAY).step_by(grid) {
-            for start in zone.instants(wall(day, minutes)).all() {
-                if (day >= today && start < earliest) || start > latest {
-                    continue;
-                }
-                let period = Period::new(start, start + service.duration());
-                if let Some(resources) = free(service, candidates, calendar, period) {
-                    slots.push(Slot { period, resources });
-                }
-            }
-        }
-    }
-    // The second 01:30 of a night comes after the first 01:45.
-    slots.sort_by_key(|slot| slot.period);
-    slots
+    let days = first.iter_days().take_while(move |day| *day <= last);
+    let days = zone.into_iter().flat_map(move |zone| {
+        let today = zone.date(now);
+        days.clone().map(move |day| (zone, day, day >= today))
+    });
+    days.flat_map(move |(zone, day, is_to_come)| {
+        let mut starts: Vec<DateTime<Utc>> = (0..DAY)
+            .step_by(grid)
+            .flat_map(|minutes| zone.instants(wall(day, minutes)).all())
+            .filter(|start| *start <= latest && (*start >= earliest || !is_to_come))
+            .collect();
+        // The second 01:30 of a night comes after the first 01:45.
+        starts.sort_unstable();
+        let slots = starts.into_iter().filter_map(|start| {
+            let period = Period::new(start, start + service.duration());
+            let resources = free(service, candidates, calendar, period)?;
+            Some(Slot { period, resources })
+        });
+        slots.take(most).collect::<Vec<Slot>>()
+    })
 }
 
 /// A free resource of each kind, if there is one of each.

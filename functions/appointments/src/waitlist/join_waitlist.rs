@@ -6,7 +6,7 @@ use api::{
 };
 use audit_trail::{Action, Resource, ResourceType, Subject, Trail};
 use axum::{Json, Router, response::Response};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use http::StatusCode;
 use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
 use identity::{Caller, Permission};
@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{patient, schema::SCHEMA, stored_answer::begin};
+use crate::{clock, patient, schema::SCHEMA, stored_answer::begin};
 
 /// The longest time that somebody waits, in days.
 const LONGEST: i64 = 366;
@@ -126,7 +126,10 @@ pub(crate) async fn join_waitlist(
              (id, patient_id, service_id, resource_id, first_day, last_day)
          SELECT $1, $2, service.id, $4, $5, $6 FROM appointments.service
          WHERE service.id = $3
-             AND ($4::uuid IS NULL OR EXISTS (SELECT FROM appointments.resource WHERE id = $4))
+             AND ($4::uuid IS NULL OR EXISTS (
+                 SELECT FROM appointments.resource
+                 WHERE id = $4 AND kind = ANY(service.resource_kinds)
+             ))
          RETURNING id, patient_id, service_id, resource_id, first_day, last_day, created_at",
         Uuid::now_v7(),
         patient,
@@ -154,6 +157,10 @@ impl Wait {
         let from = errors.field("from", api::day(&self.from));
         let to = errors.field("to", api::day(&self.to));
         let (from, to) = from.zip(to).ok_or_else(|| errors.into_problem())?;
+        // It may still be yesterday where the location is.
+        if to < clock::now().date_naive() - Days::new(1) {
+            return Err(Problem::invalid_field("to", "Must not be in the past"));
+        }
         if !(0..=LONGEST).contains(&(to - from).num_days()) {
             let detail = "Must be the same date or a later one, at most a year later";
             return Err(Problem::invalid_field("to", detail));

@@ -8,7 +8,7 @@ use api::{
 };
 use audit_trail::{About, Action, Subject, Trail};
 use axum::{Json, Router};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, Utc};
 use identity::{Caller, Permission};
 use patient_access::must_see;
 use route::Route;
@@ -23,7 +23,7 @@ use crate::{
     booking::resources,
     clock,
     schedule::{
-        calendar::{Bookable, Calendar},
+        calendar::Calendar,
         find_availability::{FreeSlot, free_slots},
         service::{self, Service},
     },
@@ -134,7 +134,7 @@ pub(crate) async fn list_waitlist(
     let next_cursor = page
         .limit
         .cut(&mut entries, |last| (Time(last.created_at), Id(last.id)));
-    let services = Services::read(&database, &entries, now).await?;
+    let slots = FirstSlots::read(&database, &entries, now).await?;
 
     let mut patients: Vec<Uuid> = entries.iter().map(|entry| entry.patient_id).collect();
     patients.sort_unstable();
@@ -143,7 +143,7 @@ pub(crate) async fn list_waitlist(
         .succeeded(&database, Subject::Patients(&patients))
         .await?;
     let entries = entries.into_iter().map(|entry| Waiting {
-        suggestion: services.first_slot(&entry, now),
+        suggestion: slots.suggestion(&entry, now),
         entry,
     });
     Ok(Json(Waitlist {
@@ -152,55 +152,71 @@ pub(crate) async fn list_waitlist(
     }))
 }
 
-/// What the services that people wait for have to offer in the next days.
-struct Services(BTreeMap<Uuid, (Service, Vec<Bookable>, Calendar)>);
+/// The first slot of each of the next days, by what people wait for: the service and, if it matters,
+/// the resource.
+struct FirstSlots(BTreeMap<(Uuid, Option<Uuid>), Vec<FreeSlot>>);
 
-impl Services {
+impl FirstSlots {
     async fn read(
         database: &PgPool,
         entries: &[Entry],
         now: DateTime<Utc>,
     ) -> Result<Self, sqlx::Error> {
-        let mut services = BTreeMap::new();
+        let mut first = BTreeMap::new();
         let mut transaction = Transaction::begin(database).await?;
         for entry in entries {
-            if services.contains_key(&entry.service_id) {
+            let wanted = (entry.service_id, entry.resource_id);
+            if first.contains_key(&wanted) {
                 continue;
             }
-            let Some(service) = service::find(&mut transaction, entry.service_id).await? else {
-                continue;
+            let slots = match service::find(&mut transaction, entry.service_id).await? {
+                Some(service) => of(&mut transaction, &service, entry.resource_id, now).await?,
+                None => Vec::new(),
             };
-            let kinds = &service.resource_kinds;
-            let resources = resources::of_kinds(&mut transaction, kinds, None).await?;
-            let calendar = Calendar::read(&mut transaction, &resources, days(now), now).await?;
-            services.insert(entry.service_id, (service, resources, calendar));
+            first.insert(wanted, slots);
         }
         transaction.rollback().await?;
-        Ok(Self(services))
+        Ok(Self(first))
     }
 
-    fn first_slot(&self, entry: &Entry, now: DateTime<Utc>) -> Option<FreeSlot> {
-        let (service, resources, calendar) = self.0.get(&entry.service_id)?;
-        let (today, last) = days(now);
-        let days = (entry.first_day.max(today), entry.last_day.min(last));
-        let only: Vec<Uuid> = entry.resource_id.into_iter().collect();
-        let wanted: Vec<Bookable> = match entry.resource_id {
-            None => resources.clone(),
-            Some(id) => {
-                let wanted = resources.iter().find(|resource| resource.id == id)?;
-                let here = resources
-                    .iter()
-                    .filter(|one| one.location == wanted.location);
-                here.cloned().collect()
-            }
-        };
-        let slots = free_slots(service, &wanted, &only, calendar, days, now);
-        slots.into_iter().find(|slot| slot.start() > now)
+    fn suggestion(&self, entry: &Entry, now: DateTime<Utc>) -> Option<FreeSlot> {
+        let slots = self.0.get(&(entry.service_id, entry.resource_id))?;
+        let wanted = entry.first_day..=entry.last_day;
+        let mut slots = slots.iter();
+        slots
+            .find(|slot| slot.start() > now && wanted.contains(&slot.date()))
+            .cloned()
     }
 }
 
-/// The days for which slots are suggested.
-fn days(now: DateTime<Utc>) -> (NaiveDate, NaiveDate) {
+/// The first slot of each day at each location, with this resource or with anybody.
+async fn of(
+    transaction: &mut Transaction,
+    service: &Service,
+    only: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<Vec<FreeSlot>, sqlx::Error> {
+    let mut resources = resources::of_kinds(transaction, &service.resource_kinds, None).await?;
+    if let Some(only) = only {
+        let here = resources
+            .iter()
+            .find(|one| one.id == only)
+            .map(|one| one.location);
+        resources.retain(|one| Some(one.location) == here);
+    }
+    // It may still be yesterday where the location is.
     let today = now.date_naive();
-    (today, today + AHEAD)
+    let days = (today - Days::new(1), today + AHEAD);
+    let calendar = Calendar::read(transaction, &resources, days, now).await?;
+    let only: Vec<Uuid> = only.into_iter().collect();
+    let of_each_day = (usize::MAX, 1);
+    Ok(free_slots(
+        service,
+        &resources,
+        &only,
+        &calendar,
+        days,
+        now,
+        of_each_day,
+    ))
 }

@@ -135,3 +135,117 @@ async fn closures_and_hours_orphan_and_give_back(database: PgPool) {
     );
     clinic.must_be_consistent().await;
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_absence_can_be_seen_and_taken_back(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "17:00").await;
+    let service = clinic.service(json!({})).await;
+    let patient = clinic.patient().await;
+    let id = clinic
+        .book(&patient, &service, &[&clinician], &at(3, "10:00"))
+        .await
+        .is(201)
+        .id();
+    let path = format!("/api/resources/{clinician}/absences");
+    let absence = json!({ "from": at(3, "09:00"), "to": at(3, "12:00"), "reason": "Dentist" });
+    let recorded = clinic.post(&path, absence).await.is(201).id();
+    let list = clinic.get(&path).await.is(200);
+    assert_eq!(list.body["absences"][0]["id"], recorded);
+    clinic.delete(&format!("{path}/{recorded}")).await.is(204);
+    clinic.delete(&format!("{path}/{recorded}")).await.is(404);
+    let read = clinic.get(&format!("/api/appointments/{id}")).await.is(200);
+    assert_eq!(read.body["orphaned"], false);
+    let exception = format!("/api/resources/{clinician}/exceptions/{}", in_days(3));
+    clinic.put(&exception, json!({ "hours": [] })).await.is(200);
+    clinic.delete(&exception).await.is(204);
+    clinic.delete(&exception).await.is(404);
+    let read = clinic.get(&format!("/api/appointments/{id}")).await.is(200);
+    assert_eq!(read.body["orphaned"], false);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn whoever_is_shown_is_on_record(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "00:00", "24:00").await;
+    let service = clinic
+        .service(json!({ "gridMinutes": 5, "durationMinutes": 5 }))
+        .await;
+    let mut patients = Vec::new();
+    for place in 0..104 {
+        let patient = clinic.patient().await;
+        let start = at(3, &format!("{:02}:{:02}", place / 12, place % 12 * 5));
+        clinic
+            .book(&patient, &service, &[&clinician], &start)
+            .await
+            .is(201);
+        patients.push(patient);
+    }
+    // The last one in the order of ids.
+    patients.sort_unstable();
+    sqlx::query("UPDATE patients.patient SET restricted = true WHERE id = $1::uuid")
+        .bind(patients.last())
+        .execute(&clinic.database)
+        .await
+        .unwrap();
+    let doctor = clinic.acting_as(identity::Role::Clinician);
+    let path = format!("/api/resources/{clinician}/absences");
+    for preview in [true, false] {
+        let absence = json!({ "from": at(3, "00:00"), "to": at(4, "00:00"), "reason": "Ill", "preview": preview });
+        let shown = doctor.post(&path, absence).await;
+        let shown = shown.body["appointments"].as_array().unwrap().len();
+        let recorded: i64 = sqlx::query_scalar(
+            "SELECT count(DISTINCT patient) FROM audit.record, unnest(patient_ids) AS patient
+             WHERE action = 'RECORD_ABSENCE' AND patient <> $1::uuid",
+        )
+        .bind(patients.last())
+        .fetch_one(&clinic.database)
+        .await
+        .unwrap();
+        assert_eq!((shown, recorded), (103, 103), "preview: {preview}");
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn whoever_was_booked_against_the_hours_is_nobodys_orphan(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "12:00").await;
+    let service = clinic.service(json!({})).await;
+    let overbooked = async |start: &str| {
+        let booking = json!({
+            "patientId": clinic.patient().await, "serviceId": service, "resourceIds": [clinician],
+            "start": start, "overbookingReason": "Acute pain",
+        });
+        clinic.post("/api/appointments", booking).await.is(201).id()
+    };
+    clinic
+        .book(
+            &clinic.patient().await,
+            &service,
+            &[&clinician],
+            &at(3, "09:00"),
+        )
+        .await
+        .is(201);
+    let attended = overbooked(&at(3, "09:00")).await;
+    let at_night = overbooked(&at(3, "22:00")).await;
+    let absence = json!({ "from": at(3, "00:00"), "to": at(4, "00:00"), "reason": "Ill" });
+    let path = format!("/api/resources/{clinician}/absences");
+    let recorded = clinic.post(&path, absence).await.is(201);
+    assert_eq!(recorded.body["appointments"].as_array().unwrap().len(), 2);
+    for (id, orphaned) in [(&attended, true), (&at_night, false)] {
+        let read = clinic.get(&format!("/api/appointments/{id}")).await.is(200);
+        assert_eq!(read.body["orphaned"], orphaned);
+    }
+    // Somebody may decide that it stays where it is.
+    let stays = json!({ "start": at(3, "09:00"), "overbookingReason": "A colleague steps in" });
+    let stays = clinic.change(&attended, "reschedule", stays).await.is(200);
+    assert_eq!(
+        (&stays.body["orphaned"], &stays.body["sequence"]),
+        (&json!(false), &json!(0))
+    );
+    assert_eq!(stays.body["overbooking"]["reason"], "A colleague steps in");
+}

@@ -353,3 +353,77 @@ async fn the_same_key_books_once(database: PgPool) {
     assert_eq!((again.text, again.replayed), (cancelled.text, true));
     assert_eq!(clinic.heard(&id).await, ["booked", "cancelled"]);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_sessions_of_a_group_do_not_overlap(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "17:00").await;
+    let group = clinic
+        .service(json!({ "capacity": 3, "bufferAfterMinutes": 15 }))
+        .await;
+    let (one, other) = (clinic.patient().await, clinic.patient().await);
+    clinic
+        .book(&one, &group, &[&clinician], &at(3, "10:00"))
+        .await
+        .is(201);
+    // Within the buffer of the session before, which has places left.
+    clinic
+        .book(&other, &group, &[&clinician], &at(3, "10:30"))
+        .await
+        .is(409);
+    let slots = clinic.slots(&group, &in_days(3), &in_days(3), "").await;
+    assert!(slots.contains(&at(3, "10:00")) && !slots.contains(&at(3, "10:30")));
+    assert!(!slots.contains(&at(3, "09:30")) && slots.contains(&at(3, "11:00")));
+    clinic
+        .book(&other, &group, &[&clinician], &at(3, "10:00"))
+        .await
+        .is(201);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn whoever_is_there_comes_before_whoever_is_not(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let there = clinic.clinician(&location, "00:00", "24:00").await;
+    let away = clinic.resource("CLINICIAN", &location).await;
+    let service = clinic.service(json!({})).await;
+    clinic
+        .book(
+            &clinic.patient().await,
+            &service,
+            &[&there],
+            &at(3, "09:00"),
+        )
+        .await
+        .is(201);
+    let booking = json!({
+        "patientId": clinic.patient().await, "serviceId": service, "start": at(3, "09:00"),
+        "overbookingReason": "Acute pain",
+    });
+    let answer = clinic.post("/api/appointments", booking).await.is(201);
+    assert_eq!(answer.body["resourceIds"], json!([there]));
+    let walk_in =
+        json!({ "patientId": clinic.patient().await, "serviceId": service, "walkIn": true });
+    let answer = clinic.post("/api/appointments", walk_in).await.is(201);
+    assert_eq!(answer.body["resourceIds"], json!([there]), "and not {away}");
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_wall_time_is_looked_for_where_the_patient_is_free(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let london = clinic.location("Europe/London").await;
+    let new_york = clinic.location("America/New_York").await;
+    let there = clinic.clinician(&london, "09:00", "17:00").await;
+    let other = clinic.service(json!({})).await;
+    let patient = clinic.patient().await;
+    let start = format!("{}T09:00:00", in_days(4));
+    clinic
+        .book(&patient, &other, &[&there], &start)
+        .await
+        .is(201);
+    let far = clinic.clinician(&new_york, "09:00", "17:00").await;
+    let booking = json!({ "patientId": patient, "serviceId": other, "start": start });
+    let answer = clinic.post("/api/appointments", booking).await.is(201);
+    assert_eq!(answer.body["resourceIds"], json!([far]));
+}

@@ -5,10 +5,11 @@ use api::{AllowedOrigins, IfMatchRule, around};
 use appointments::{
     book_appointment, book_series, cancel_appointment, close_location, confirm_appointment,
     create_location, create_resource, create_service, find_availability, fulfil_appointment,
-    get_appointment, get_appointment_history, join_waitlist, leave_waitlist, list_appointments,
-    list_locations, list_resources, list_services, list_waitlist, open_location, outbox::Delivery,
-    record_absence, record_arrival, record_no_show, replace_exception, replace_hours,
-    reschedule_appointment, show_appointment_link, use_appointment_link,
+    get_appointment, get_appointment_history, join_waitlist, leave_waitlist, list_absences,
+    list_appointments, list_locations, list_resources, list_services, list_waitlist, open_location,
+    outbox::Delivery, record_absence, record_arrival, record_no_show, remove_absence,
+    remove_exception, replace_exception, replace_hours, reschedule_appointment,
+    show_appointment_link, use_appointment_link,
 };
 use axum::{
     Extension, Router,
@@ -90,6 +91,9 @@ fn routes(database: &PgPool) -> Router {
             .merge(replace_hours::routes(database(), delivery()))
             .merge(replace_exception::routes(database(), delivery()))
             .merge(record_absence::routes(database(), delivery()))
+            .merge(list_absences::routes(database()))
+            .merge(remove_absence::routes(database(), delivery()))
+            .merge(remove_exception::routes(database(), delivery()))
             .merge(create_service::routes(database()))
             .merge(list_services::routes(database()))
             .merge(find_availability::routes(database()))

@@ -108,3 +108,42 @@ async fn a_hold_is_cancelled_without_anybody_hearing_of_it(database: PgPool) {
     );
     clinic.must_be_consistent().await;
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_hold_that_nobody_is_there_for_is_not_confirmed(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "10:00").await;
+    let service = clinic.service(json!({})).await;
+    let patient = clinic.patient().await;
+    let held = hold(&clinic, &patient, &service, &at(3, "09:00")).await;
+    let absence = json!({ "from": at(3, "00:00"), "to": at(4, "00:00"), "reason": "Ill" });
+    clinic
+        .post(&format!("/api/resources/{clinician}/absences"), absence)
+        .await
+        .is(201);
+    clinic.change(&held, "confirm", json!({})).await.is(409);
+    assert!(clinic.heard(&held).await.is_empty());
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_expired_hold_does_not_keep_out_who_comes_late(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "10:00").await;
+    let service = clinic.service(json!({})).await;
+    let (late, other) = (clinic.patient().await, clinic.patient().await);
+    let id = clinic
+        .book(&late, &service, &[&clinician], &at(3, "09:00"))
+        .await
+        .is(201)
+        .id();
+    clinic.change(&id, "no-show", json!({})).await.is(200);
+    hold(&clinic, &other, &service, &at(3, "09:00")).await;
+    expire(&clinic).await;
+    clinic
+        .change(&id, "arrive", json!({ "reason": "Came late" }))
+        .await
+        .is(200);
+    clinic.must_be_consistent().await;
+}

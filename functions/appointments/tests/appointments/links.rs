@@ -63,6 +63,19 @@ async fn a_page_says_when_and_where_and_changes_nothing(database: PgPool) {
         .await
         .is(404);
     visit(&clinic, "/appointment-links/7").await.is(404);
+    press(
+        &clinic,
+        &format!("/appointment-links/{}", Uuid::new_v4()),
+        "cancel",
+    )
+    .await
+    .is(404);
+    let nobodys: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit.record WHERE outcome <> 'SUCCEEDED'")
+            .fetch_one(&clinic.database)
+            .await
+            .unwrap();
+    assert_eq!(nobodys, 0, "what anybody can cause is not recorded");
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

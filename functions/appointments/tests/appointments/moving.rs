@@ -126,3 +126,55 @@ async fn a_move_to_what_is_taken_changes_nothing(database: PgPool) {
     assert_eq!(clinic.heard(&id).await, ["booked", "cancelled"]);
     clinic.must_be_consistent().await;
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn with_nothing_else_said_a_moved_appointment_stays_where_it_is(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let elsewhere = clinic.location("UTC").await;
+    clinic.clinician(&elsewhere, "09:00", "17:00").await;
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "17:00").await;
+    let service = clinic.service(json!({})).await;
+    let patient = clinic.patient().await;
+    let id = clinic
+        .book(&patient, &service, &[&clinician], &at(3, "09:00"))
+        .await
+        .is(201)
+        .id();
+    let anybody = json!({ "start": at(3, "10:00"), "resourceIds": [] });
+    let moved = clinic.change(&id, "reschedule", anybody).await.is(200);
+    assert_eq!(moved.body["locationId"], location);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn of_two_moves_at_once_none_is_lost(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let one = clinic.clinician(&location, "09:00", "17:00").await;
+    let two = clinic.clinician(&location, "09:00", "17:00").await;
+    let service = clinic.service(json!({})).await;
+    let patient = clinic.patient().await;
+    for round in 3..9 {
+        let id = clinic
+            .book(&patient, &service, &[&one], &at(round, "09:00"))
+            .await
+            .is(201)
+            .id();
+        let away = json!({ "start": at(round, "11:00"), "resourceIds": [two] });
+        let later = json!({ "start": at(round, "12:00") });
+        let (away, later) = futures::join!(
+            clinic.change(&id, "reschedule", away),
+            clinic.change(&id, "reschedule", later)
+        );
+        let read = clinic.get(&format!("/api/appointments/{id}")).await.is(200);
+        if away.status == 200 {
+            assert_eq!(read.body["resourceIds"], json!([two]), "{}", later.text);
+        }
+        assert!(
+            [200, 412].contains(&later.status.as_u16()),
+            "{}",
+            later.text
+        );
+    }
+    clinic.must_be_consistent().await;
+}

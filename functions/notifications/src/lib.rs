@@ -6,7 +6,8 @@
 //!
 //! How a patient wants to be reached is in [`preferences`], and what messages about appointments say
 //! in [`template`]. [`schedule_messages`] learns of appointments from Kafka, and stores which
-//! messages are due when; [`send_due_messages`] sends them.
+//! messages are due when; [`send_due_messages`] sends
+//! them. Patients opt out with [`unsubscribe`].
 
 pub mod attempt;
 mod built_in_templates;
@@ -31,6 +32,7 @@ pub mod send_due_messages;
 pub mod suppression;
 pub mod template;
 pub mod text_message;
+pub mod unsubscribe;
 mod unsubscribe_token;
 pub mod verdict;
 
@@ -42,4 +44,6 @@ route::service! {
     get_notification_template::ROUTE => get_notification_template,
     change_notification_template::ROUTE => change_notification_template,
     change_notification_template::PREVIEW => preview_notification_template,
+    unsubscribe::PAGE => show_unsubscribe_page,
+    unsubscribe::ROUTE => unsubscribe,
 }

@@ -9,6 +9,13 @@ use crate::{notification::Channel, occasion::Occasion};
 /// 128 random bits: nobody guesses them, and they fit into a header.
 const BYTES: usize = 16;
 
+/// Whether it looks like one of our tokens.
+pub(crate) fn is_token(text: &str) -> bool {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .is_ok_and(|bytes| bytes.len() == BYTES)
+}
+
 /// The patient's token for such messages on this channel: always the same.
 ///
 /// # Errors

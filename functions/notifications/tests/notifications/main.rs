@@ -10,6 +10,7 @@ mod sample_events;
 mod scheduling;
 mod sending;
 mod templates;
+mod unsubscribing;
 
 use std::sync::LazyLock;
 

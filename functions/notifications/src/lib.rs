@@ -7,7 +7,7 @@
 //! How a patient wants to be reached is in [`preferences`], and what messages about appointments say
 //! in [`template`]. [`schedule_messages`] learns of appointments from Kafka, and stores which
 //! messages are due when; [`send_due_messages`] sends
-//! them. Patients opt out with [`unsubscribe`].
+//! them, and [`record_deliveries`] learns what became of them. Patients opt out with [`unsubscribe`].
 
 pub mod attempt;
 mod built_in_templates;
@@ -26,6 +26,7 @@ pub mod occasion;
 pub mod preferences;
 pub mod public_url;
 pub mod quiet_hours;
+pub mod record_deliveries;
 pub mod reminder;
 pub mod schedule_messages;
 pub mod send_due_messages;

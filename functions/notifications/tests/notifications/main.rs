@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod deliveries;
 mod fixtures;
 mod listing;
 mod notifying;

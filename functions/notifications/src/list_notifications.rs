@@ -1,7 +1,10 @@
 //! `GET /api/notifications?patientId=…`: what was sent to a patient, newest first, a page at a
 //! time.
+//!
+//! Welcomes are in DynamoDB, and messages about appointments in PostgreSQL. Both are in the order of
+//! their events' times, and then of their ids, so that one cursor continues in both.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use api::{
     Cursor, Id, InvalidId, Limit, Problem, ProblemDocument, QueryInput, State as Shared, Time,
@@ -20,8 +23,10 @@ use store::Table;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::notification::NotificationsTable;
-use crate::notification::{self, Channel, Kind, State, partition, sort};
+use crate::{
+    notification::{self, Channel, Kind, NotificationsTable, State, partition, sort},
+    occasion::Occasion,
+};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/notifications")
@@ -56,7 +61,8 @@ pub(crate) struct Page {
     limit: Limit,
 }
 
-/// Where a page ends: the time and the id of the last notification's event.
+/// Where a page ends: the time of the last notification's event, and the id of the event or, if it
+/// is about an appointment, of the message.
 type Position = (Time, Id);
 
 /// A page of notifications.
@@ -88,14 +94,30 @@ pub(crate) struct Notification {
     patient_id: Uuid,
     kind: Kind,
     channel: Channel,
-    /// The address that it was sent to.
-    recipient: String,
-    subject: String,
+    /// The address or number that it was sent to; null for a message about an appointment that was
+    /// not sent.
+    #[schema(required)]
+    recipient: Option<String>,
+    /// Empty for text messages; null for a message about an appointment that was not sent.
+    #[schema(required)]
+    subject: Option<String>,
     state: State,
     created_at: DateTime<Utc>,
     /// When the mail service accepted it; null if it has not.
     #[schema(required)]
     sent_at: Option<DateTime<Utc>>,
+    /// The appointment that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    appointment_id: Option<Uuid>,
+    /// When a message about an appointment is due, or was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    due_at: Option<DateTime<Utc>>,
+    /// Why it is not sent, or was rejected, such as `NOT_WANTED` or `ALREADY_STARTED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<String>,
 }
 
 impl From<notification::Notification> for Notification {
@@ -105,11 +127,14 @@ impl From<notification::Notification> for Notification {
             patient_id: stored.patient_id,
             kind: stored.kind,
             channel: stored.channel,
-            recipient: stored.recipient,
-            subject: stored.subject,
+            recipient: Some(stored.recipient),
+            subject: Some(stored.subject),
             state: stored.state,
             created_at: stored.created_at,
             sent_at: stored.sent_at,
+            appointment_id: None,
+            due_at: None,
+            reason: None,
         }
     }
 }
@@ -135,6 +160,41 @@ pub(crate) async fn list_notifications(
     let patient_id = patient_id(page.patient_id.as_deref())?;
     must_see(caller, patient_id, &database).await?;
 
+    let position = page.cursor.map(|Cursor((Time(time), Id(id)))| (time, id));
+    let (mut listed, cut_short) = welcomes(&table, patient_id, position, page.limit).await?;
+    let last_welcome = listed.last().map(|(place, _)| *place);
+    let messages = messages(&database, patient_id, position, page.limit).await?;
+    // Where there are more welcomes than were read, those after the last one have to come first.
+    listed.extend(messages.into_iter().filter(|(place, _)| {
+        !cut_short || last_welcome.is_some_and(|last_welcome| *place > last_welcome)
+    }));
+    listed.sort_by_key(|(place, _)| Reverse(*place));
+
+    let more = cut_short || listed.len() > page.limit.items();
+    listed.truncate(page.limit.items());
+    let next_cursor = listed
+        .last()
+        .filter(|_| more)
+        .map(|((time, id), _)| Cursor((Time(*time), Id(*id))).encode());
+    trail
+        .succeeded(&database, Subject::Patient(patient_id))
+        .await?;
+    Ok(Json(NotificationList {
+        notifications: listed.into_iter().map(|(_, shown)| shown).collect(),
+        next_cursor,
+    }))
+}
+
+/// A time and an id, by which all notifications are in order.
+type Place = (DateTime<Utc>, Uuid);
+
+/// The welcomes behind this place, newest first, and whether there are more of them.
+async fn welcomes(
+    table: &Table,
+    patient_id: Uuid,
+    position: Option<Place>,
+    limit: Limit,
+) -> Result<(Vec<(Place, Notification)>, bool), Problem> {
     let partition = AttributeValue::S(partition(patient_id));
     let mut request = table
         .client()
@@ -145,30 +205,67 @@ pub(crate) async fn list_notifications(
         .scan_index_forward(false)
         .key_condition_expression("pk = :patient")
         .expression_attribute_values(":patient", partition.clone())
-        .limit(i32::try_from(page.limit.and_one_more()).map_err(Problem::internal)?);
-    if let Some(Cursor((Time(occurred_at), Id(event_id)))) = page.cursor {
+        .limit(i32::try_from(limit.and_one_more()).map_err(Problem::internal)?);
+    if let Some((occurred_at, event_id)) = position {
         request = request
             .exclusive_start_key("pk", partition)
             .exclusive_start_key("sk", AttributeValue::S(sort(occurred_at, event_id)));
     }
     let answer = request.send().await?;
-
     let cut_short = answer.last_evaluated_key.is_some();
-    let mut stored: Vec<notification::Notification> =
+    let stored: Vec<notification::Notification> =
         serde_dynamo::from_items(answer.items.unwrap_or_default()).map_err(Problem::internal)?;
-    let more = cut_short || stored.len() > page.limit.items();
-    stored.truncate(page.limit.items());
-    let next_cursor = stored
-        .last()
-        .filter(|_| more)
-        .map(|last| Cursor((Time(last.occurred_at), Id(last.event_id))).encode());
-    trail
-        .succeeded(&database, Subject::Patient(patient_id))
-        .await?;
-    Ok(Json(NotificationList {
-        notifications: stored.into_iter().map(Notification::from).collect(),
-        next_cursor,
-    }))
+    let listed = stored
+        .into_iter()
+        .map(|stored| ((stored.occurred_at, stored.event_id), stored.into()));
+    Ok((listed.collect(), cut_short))
+}
+
+/// The messages about appointments behind this place, newest first, one more than fits on the page.
+async fn messages(
+    database: &PgPool,
+    patient_id: Uuid,
+    position: Option<Place>,
+    limit: Limit,
+) -> Result<Vec<(Place, Notification)>, Problem> {
+    let (before, before_id) = position.unzip();
+    let stored = sqlx::query!(
+        "SELECT id, appointment_id, kind, channel, occurred_at, due_at, state, reason, created_at,
+                recipient, subject, sent_at
+         FROM notifications.message
+         WHERE patient_id = $1
+           AND ($2::timestamptz IS NULL OR (occurred_at, id) < ($2, $3::uuid))
+         ORDER BY occurred_at DESC, id DESC
+         LIMIT $4",
+        patient_id,
+        before,
+        before_id,
+        limit.and_one_more(),
+    )
+    .fetch_all(database)
+    .await?;
+    stored
+        .into_iter()
+        .map(|row| {
+            let unknown = |_| Problem::internal("a message that this version does not know");
+            let occasion: Occasion = row.kind.parse().map_err(unknown)?;
+            let shown = Notification {
+                id: row.id,
+                patient_id,
+                kind: occasion.into(),
+                channel: row.channel.parse().map_err(unknown)?,
+                recipient: row.recipient,
+                subject: row.subject,
+                state: row.state.parse().map_err(unknown)?,
+                created_at: row.created_at,
+                sent_at: row.sent_at,
+                appointment_id: Some(row.appointment_id),
+                due_at: Some(row.due_at),
+                reason: row.reason,
+            };
+            Ok(((row.occurred_at, row.id), shown))
+        })
+        .collect()
 }
 
 fn patient_id(text: Option<&str>) -> Result<Uuid, Problem> {

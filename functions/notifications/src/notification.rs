@@ -85,14 +85,25 @@ impl Channel {
 }
 
 /// The state of a notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::EnumString,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[schema(as = NotificationState)]
 pub enum State {
-    /// It is being sent, or will be retried.
+    /// It is being sent, will be retried, or is not due yet.
     Pending,
     /// The mail service has accepted it.
     Sent,
+    /// It has arrived.
+    Delivered,
+    /// It has come back.
+    Bounced,
+    /// The patient has complained of it.
+    Complained,
+    /// It is not sent: see the reason.
+    Suppressed,
     /// It was finally rejected.
     Failed,
 }

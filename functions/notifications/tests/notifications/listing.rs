@@ -6,12 +6,13 @@ use events::{Change, PatientEvent};
 use http::{Request, StatusCode};
 use identity::{Role, testing::as_caller};
 use mail::testing::{MESSAGE_REJECTED, Ses};
+use notifications::schedule_messages::Scheduler;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use store::testing;
 use uuid::Uuid;
 
-use crate::fixtures::{EMAIL, answer, created, event, get, notifier, zoe};
+use crate::fixtures::{EMAIL, answer, booking, created, event, get, notifier, zoe};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_sent_notification_is_shown(database: PgPool) {
@@ -110,6 +111,91 @@ async fn pages_go_from_new_to_old_without_gaps_or_duplicates(database: PgPool) {
         }
         assert_eq!(paged, all_ids, "limit {limit}");
     }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn welcomes_and_messages_about_appointments_are_listed_together(database: PgPool) {
+    let notifier = notifier(&Ses::start().await).await;
+    let patient_id = Uuid::now_v7();
+    let start = created(zoe()).occurred_at;
+    for hours in [0, 2, 4] {
+        let welcome = PatientEvent {
+            occurred_at: start + TimeDelta::hours(hours),
+            patient_version: hours + 1,
+            ..event(patient_id, Change::Created(zoe()))
+        };
+        notifier.notify(&welcome).await.unwrap();
+    }
+    // A confirmation and two reminders on two channels each: between the welcomes, and after them.
+    let scheduler = Scheduler {
+        database: database.clone(),
+    };
+    for hours in [1, 3, 4, 5] {
+        let mut booked = booking(patient_id, start + TimeDelta::days(30));
+        booked.occurred_at = start + TimeDelta::hours(hours);
+        scheduler.apply(&booked).await.unwrap();
+    }
+    let all = format!("?patientId={patient_id}");
+    let (_, body) = get(&database, &notifier.table, &format!("{all}&limit=100")).await;
+    let all_ids = ids(&body);
+    assert_eq!(all_ids.len(), 3 + 4 * 6);
+    let kinds: Vec<_> = body["notifications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|shown| shown["kind"].as_str().unwrap() == "WELCOME")
+        .collect();
+    // Those of the same time are in the order of their ids.
+    assert!(!kinds[..6].contains(&true), "{kinds:?}");
+    assert_eq!(kinds[6..13].iter().filter(|welcome| **welcome).count(), 1);
+    let rest: Vec<_> = [vec![false; 6], vec![true], vec![false; 6], vec![true]].concat();
+    assert_eq!(kinds[13..], rest);
+
+    for limit in [1, 2, 5, 6, 7, 26, 27] {
+        let mut paged = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let query = format!("{all}&limit={limit}{cursor}");
+            let (status, body) = get(&database, &notifier.table, &query).await;
+            assert_eq!(status, StatusCode::OK, "{body}");
+            paged.extend(ids(&body));
+            let Some(next) = body["nextCursor"].as_str() else {
+                break;
+            };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(paged, all_ids, "limit {limit}");
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_message_about_an_appointment_says_what_became_of_it(database: PgPool) {
+    let table = testing::table().await;
+    let patient_id = Uuid::now_v7();
+    let booked = booking(patient_id, chrono::Utc::now() + TimeDelta::days(30));
+    let booked = events::AppointmentEvent {
+        occurred_at: booked.appointment.starts_at - TimeDelta::days(1),
+        ..booked
+    };
+    let scheduler = Scheduler {
+        database: database.clone(),
+    };
+    scheduler.apply(&booked).await.unwrap();
+    let (_, body) = get(&database, &table, &format!("?patientId={patient_id}")).await;
+    let late = body["notifications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|shown| shown["state"] == "SUPPRESSED" && shown["channel"] == "EMAIL")
+        .unwrap();
+    assert_eq!(late["kind"], "APPOINTMENT_REMINDER");
+    assert_eq!(late["reason"], "PAST_AT_BOOKING");
+    assert_eq!(late["appointmentId"], json!(booked.appointment_id));
+    assert_eq!(
+        (&late["recipient"], &late["sentAt"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert!(late["dueAt"].is_string());
 }
 
 fn ids(body: &Value) -> Vec<String> {

@@ -1,8 +1,6 @@
-//! Schedules the messages that follow from what is announced on `appointment.events.v1`, and has
-//! those that are due already sent at once.
+//! Schedules messages about the appointments that are announced on `appointment.events.v1`.
 
-use events::{AppointmentEvent, Effect};
-use next_run::NextRun;
+use events::AppointmentEvent;
 use notifications::schedule_messages::Scheduler;
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,17 +9,9 @@ pub(crate) async fn main() -> Result<(), api::Error> {
     let scheduler = &Scheduler {
         database: store::pool("schedule-appointment-messages")?,
     };
-    let sender = &NextRun::from_env("SEND_DUE_MESSAGES_QUEUE_URL")?;
     events::consume(
         "schedule-appointment-messages",
-        async |event: AppointmentEvent| {
-            let effect = scheduler.apply(&event).await?;
-            if effect == Effect::Applied {
-                // Otherwise they are sent within a minute.
-                sender.begin_with("Messages may be due.").await;
-            }
-            Ok(effect)
-        },
+        async |event: AppointmentEvent| Ok(scheduler.apply(&event).await?),
     )
     .await
 }

@@ -2,9 +2,13 @@
 
 use aws_lambda_events::kafka::KafkaEvent;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use events::{Effect, PatientEvent};
+use events::{AppointmentEvent, Effect, PatientEvent};
 use http::StatusCode;
 use mail::testing::Ses;
+use notifications::{
+    record_deliveries::{Recorded, record_delivery},
+    schedule_messages::Scheduler,
+};
 use sqlx::PgPool;
 
 use crate::fixtures::{answer, notifier};
@@ -32,5 +36,29 @@ async fn the_new_patient_is_welcomed_and_their_notification_listed(database: PgP
     assert_eq!(
         body["notifications"][0]["recipient"],
         "milo.feil@example.com"
+    );
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn messages_about_the_new_appointment_are_scheduled(database: PgPool) {
+    let sample = include_str!("../../../../events/schedule-appointment-messages.json");
+    let sample: KafkaEvent = serde_json::from_str(sample).unwrap();
+    let record = sample.records.into_values().flatten().next().unwrap();
+    let value = STANDARD.decode(record.value.unwrap()).unwrap();
+    let event = AppointmentEvent::decode(&value).unwrap();
+    let key = STANDARD.decode(record.key.unwrap()).unwrap();
+    assert_eq!(key, event.patient_id.to_string().as_bytes());
+    let scheduler = Scheduler { database };
+    assert_eq!(scheduler.apply(&event).await.unwrap(), Effect::Applied);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_delivery_of_long_ago_is_read(database: PgPool) {
+    let sample = include_str!("../../../../events/record-deliveries.json");
+    let sample: serde_json::Value = serde_json::from_str(sample).unwrap();
+    let body = sample["Records"][0]["body"].as_str().unwrap();
+    assert_eq!(
+        record_delivery(body, &database).await.unwrap(),
+        Recorded::Ignored
     );
 }

@@ -1,9 +1,8 @@
 //! `PUT /api/notification-templates/{kind}/{language}/{channel}`: changes what such messages say.
-//! `POST …/preview` shows how a template looks without saving it.
 
 use api::{
     EntityTag, IfMatch, Input, PathInput, Problem, ProblemDocument, ReadOnly, State,
-    layers::{Permitted, Recorded, Repeatable, Unrecorded},
+    layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router};
@@ -19,25 +18,16 @@ use crate::{
     template::{Rendered, Template, check},
 };
 
-/// The route that saves it.
+/// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> =
     Route::put("/api/notification-templates/{kind}/{language}/{channel}")
         .function("change-notification-template")
         .requires(Permission::ManageNotificationTemplates)
         .records(Action::ChangeNotificationTemplate);
 
-/// The route that does not.
-pub const PREVIEW: Route<Permitted, Unrecorded, Repeatable> =
-    Route::post("/api/notification-templates/{kind}/{language}/{channel}/preview")
-        .function("change-notification-template")
-        .requires(Permission::ManageNotificationTemplates)
-        .refusals_are(Action::ChangeNotificationTemplate);
-
-/// Serves both routes.
+/// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE
-        .served_by(change_notification_template, database.clone(), database)
-        .merge(PREVIEW.served_by(preview_notification_template, ()))
+    ROUTE.served_by(change_notification_template, database.clone(), database)
 }
 
 /// What messages are to say. A template that was read may be sent back with changes.
@@ -75,7 +65,7 @@ pub(crate) struct TemplateInput {
 }
 
 impl TemplateInput {
-    fn check(&self, path: &TemplatePath) -> Result<(Template, Rendered), Problem> {
+    pub(crate) fn check(&self, path: &TemplatePath) -> Result<(Template, Rendered), Problem> {
         check(
             self.subject.as_deref(),
             &self.text,
@@ -157,24 +147,4 @@ async fn locked_version(
     )
     .fetch_one(transaction)
     .await
-}
-
-/// See how a template would look
-///
-/// With sample values, and without saving it.
-#[utoipa::path(
-    post, path = PREVIEW.path(), tag = "notifications",
-    params(TemplatePath),
-    request_body = TemplateInput,
-    responses(
-        (status = 200, description = "The message", body = Rendered),
-        (status = 400, description = "The template is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-    )
-)]
-pub(crate) async fn preview_notification_template(
-    PathInput(path): PathInput<TemplatePath>,
-    Input(input): Input<TemplateInput>,
-) -> Result<Json<Rendered>, Problem> {
-    let (_, preview) = input.check(&path)?;
-    Ok(Json(preview))
 }

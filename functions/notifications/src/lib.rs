@@ -24,6 +24,7 @@ pub mod notification;
 pub mod notify_patients;
 pub mod occasion;
 pub mod preferences;
+pub mod preview_notification_template;
 pub mod public_url;
 pub mod quiet_hours;
 pub mod record_deliveries;
@@ -44,7 +45,7 @@ route::service! {
     change_notification_preferences::ROUTE => change_notification_preferences,
     get_notification_template::ROUTE => get_notification_template,
     change_notification_template::ROUTE => change_notification_template,
-    change_notification_template::PREVIEW => preview_notification_template,
+    preview_notification_template::ROUTE => preview_notification_template,
     unsubscribe::PAGE => show_unsubscribe_page,
     unsubscribe::ROUTE => unsubscribe,
 }

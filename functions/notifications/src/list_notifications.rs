@@ -87,7 +87,10 @@ pub(crate) struct NotificationList {
     "subject": "Welcome to the clinic",
     "state": "SENT",
     "createdAt": "2026-01-15T09:30:00.412Z",
-    "sentAt": "2026-01-15T09:30:00.655Z"
+    "sentAt": "2026-01-15T09:30:00.655Z",
+    "appointmentId": null,
+    "dueAt": null,
+    "reason": null
 }))]
 pub(crate) struct Notification {
     id: Uuid,
@@ -106,17 +109,15 @@ pub(crate) struct Notification {
     /// When the mail service accepted it; null if it has not.
     #[schema(required)]
     sent_at: Option<DateTime<Utc>>,
-    /// The appointment that it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    /// The appointment that it is about; null for a welcome.
+    #[schema(required)]
     appointment_id: Option<Uuid>,
-    /// When a message about an appointment is due, or was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    /// When a message about an appointment is due, or was; null for a welcome.
+    #[schema(required)]
     due_at: Option<DateTime<Utc>>,
-    /// Why it is not sent, or was rejected, such as `NOT_WANTED` or `ALREADY_STARTED`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    /// Why a message about an appointment is not sent, or was rejected, such as `NOT_WANTED` or
+    /// `ALREADY_STARTED`; null for all others.
+    #[schema(required)]
     reason: Option<String>,
 }
 

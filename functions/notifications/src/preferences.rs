@@ -237,24 +237,21 @@ impl Channels {
     }
 }
 
-/// Which messages a patient wants. What is missing stays wanted. A cancellation by the clinic, and
-/// an appointment that was moved, are always told
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Which messages a patient wants. A cancellation by the clinic, and an appointment that was moved,
+/// are always told
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = WantedKinds)]
 pub(crate) struct Kinds {
     /// That an appointment was booked.
     #[serde(rename = "APPOINTMENT_BOOKED")]
-    #[schema(nullable = false)]
-    booked: Option<Channels>,
+    booked: Channels,
     /// That the patient's own cancellation has arrived.
     #[serde(rename = "APPOINTMENT_CANCELLED")]
-    #[schema(nullable = false)]
-    cancelled: Option<Channels>,
+    cancelled: Channels,
     /// That an appointment is near.
     #[serde(rename = "APPOINTMENT_REMINDER")]
-    #[schema(nullable = false)]
-    reminder: Option<Channels>,
+    reminder: Channels,
 }
 
 /// When no text message may arrive, in the time zone of the appointment. They may span midnight.
@@ -278,7 +275,11 @@ pub(crate) struct QuietHoursInput {
     "language": "en",
     "phone": "+442079460958",
     "channels": { "EMAIL": true, "SMS": true },
-    "kinds": { "APPOINTMENT_BOOKED": { "EMAIL": true, "SMS": false } },
+    "kinds": {
+        "APPOINTMENT_BOOKED": { "EMAIL": true, "SMS": false },
+        "APPOINTMENT_CANCELLED": { "EMAIL": true, "SMS": true },
+        "APPOINTMENT_REMINDER": { "EMAIL": true, "SMS": true }
+    },
     "quietHours": { "from": "21:00", "to": "08:00" }
 }))]
 pub(crate) struct Input {
@@ -291,9 +292,8 @@ pub(crate) struct Input {
     phone: Option<String>,
     /// On which channels the patient wants to be reached at all. Text messages need a number.
     channels: Channels,
-    /// Which messages the patient wants.
-    #[serde(default)]
-    kinds: Kinds,
+    /// Which messages the patient wants; all, if it is missing.
+    kinds: Option<Kinds>,
     /// When no text message may arrive.
     quiet_hours: Option<QuietHoursInput>,
     #[serde(default, rename = "version")]
@@ -323,15 +323,12 @@ impl Input {
         else {
             return Err(errors.into_problem());
         };
-        let kinds = [
-            (Occasion::AppointmentBooked, self.kinds.booked),
-            (Occasion::AppointmentCancelled, self.kinds.cancelled),
-            (Occasion::AppointmentReminder, self.kinds.reminder),
-        ];
-        let opt_outs = kinds
-            .into_iter()
-            .filter_map(|(occasion, channels)| Some((occasion, channels?)))
-            .flat_map(|(occasion, channels)| channels.opt_outs(occasion));
+        let opt_outs = self.kinds.into_iter().flat_map(|kinds| {
+            let booked = kinds.booked.opt_outs(Occasion::AppointmentBooked);
+            let cancelled = kinds.cancelled.opt_outs(Occasion::AppointmentCancelled);
+            let reminder = kinds.reminder.opt_outs(Occasion::AppointmentReminder);
+            booked.chain(cancelled).chain(reminder)
+        });
         Ok(Preferences {
             version: 0,
             language,
@@ -411,10 +408,10 @@ impl Shown {
     pub(crate) fn new(patient_id: Uuid, preferences: Preferences) -> Self {
         let channels = |occasion| {
             let wants = |channel| !preferences.opt_outs.contains(&(occasion, channel));
-            Some(Channels {
+            Channels {
                 email: wants(Channel::Email),
                 sms: wants(Channel::Sms),
-            })
+            }
         };
         Self {
             patient_id,

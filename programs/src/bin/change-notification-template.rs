@@ -1,4 +1,4 @@
-//! `PUT /api/notification-templates/{kind}/{language}/{channel}` and `POST /api/notification-templates/{kind}/{language}/{channel}/preview`. Made by `make generate`.
+//! `PUT /api/notification-templates/{kind}/{language}/{channel}`. Made by `make generate`.
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {

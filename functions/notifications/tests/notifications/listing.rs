@@ -40,6 +40,9 @@ async fn a_sent_notification_is_shown(database: PgPool) {
                 "state": "SENT",
                 "createdAt": null,
                 "sentAt": null,
+                "appointmentId": null,
+                "dueAt": null,
+                "reason": null,
             }],
             "nextCursor": null,
         })

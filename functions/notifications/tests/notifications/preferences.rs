@@ -68,6 +68,16 @@ async fn put(
     (status, body)
 }
 
+/// All messages, and these reminders.
+fn kinds(reminder: Value) -> Value {
+    let mut kinds = json!({
+        "APPOINTMENT_BOOKED": both(true, true),
+        "APPOINTMENT_CANCELLED": both(true, true),
+    });
+    kinds["APPOINTMENT_REMINDER"] = reminder;
+    kinds
+}
+
 fn both(email: bool, sms: bool) -> Value {
     json!({ "EMAIL": email, "SMS": sms })
 }
@@ -101,7 +111,7 @@ async fn what_was_stored_is_returned_and_may_be_sent_back(database: PgPool) {
         "language": "de",
         "phone": "+49 (30) 901820",
         "channels": both(true, true),
-        "kinds": { "APPOINTMENT_REMINDER": both(false, true) },
+        "kinds": kinds(both(false, true)),
         "quietHours": { "from": "21:00", "to": "08:00" },
     });
     let (status, stored) = put(&database, patient, "\"0\"", &wanted).await;
@@ -240,7 +250,7 @@ async fn a_deleted_patients_preferences_go_with_them(database: PgPool) {
     let patient = register(&database, false).await;
     let wanted = json!({
         "language": "en", "phone": "+442079460958", "channels": both(true, false),
-        "kinds": { "APPOINTMENT_REMINDER": both(false, false) },
+        "kinds": kinds(both(false, false)),
     });
     put(&database, patient, "*", &wanted).await;
     let notifier = notifier_with(&Ses::start().await, &database).await;

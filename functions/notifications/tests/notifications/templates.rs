@@ -4,7 +4,9 @@ use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
-use notifications::{change_notification_template, get_notification_template};
+use notifications::{
+    change_notification_template, get_notification_template, preview_notification_template,
+};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tower::ServiceExt as _;
@@ -13,7 +15,8 @@ const SMS: &str = "/api/notification-templates/APPOINTMENT_REMINDER/en/SMS";
 
 fn routes(database: &PgPool) -> Router {
     let routes = get_notification_template::routes(database.clone())
-        .merge(change_notification_template::routes(database.clone()));
+        .merge(change_notification_template::routes(database.clone()))
+        .merge(preview_notification_template::routes());
     api::around("templates", api::AllowedOrigins::default(), routes)
 }
 

@@ -1,13 +1,15 @@
-//! Counts every patient event once, on the day when it happened.
+//! Counts every patient event once, on the day when it happened, in the clinic's time zone.
 //!
 //! One transaction advances the patient's mark to the event's version and adds the event to the
 //! day's counters. So an event that is redelivered, or arrives after a later one of its patient,
 //! fails on the mark and changes nothing.
 
+use api::ClinicTimeZone;
 use aws_sdk_dynamodb::{
     error::BuildError,
     types::{AttributeValue, TransactWriteItem, Update},
 };
+use chrono::NaiveDate;
 use events::{Change, Effect, PatientEvent, seen};
 use store::{Table, TransactionError};
 
@@ -32,8 +34,13 @@ pub enum CountError {
 ///
 /// # Errors
 /// If it could not be written, even after a few attempts.
-pub async fn count(table: &Table, event: &PatientEvent) -> Result<Effect, CountError> {
-    let items = vec![seen::mark(table, event)?, counters(table, event)?];
+pub async fn count(
+    table: &Table,
+    clinic: ClinicTimeZone,
+    event: &PatientEvent,
+) -> Result<Effect, CountError> {
+    let day = clinic.day(event.occurred_at);
+    let items = vec![seen::mark(table, event)?, counters(table, day, event)?];
     match table.transact(items).await {
         Ok(()) => Ok(Effect::Applied),
         Err(TransactionError::Refused(reasons)) => seen::effect_of_refusal(reasons.first(), event)
@@ -42,8 +49,11 @@ pub async fn count(table: &Table, event: &PatientEvent) -> Result<Effect, CountE
     }
 }
 
-fn counters(table: &Table, event: &PatientEvent) -> Result<TransactWriteItem, BuildError> {
-    let day = event.occurred_at.date_naive();
+fn counters(
+    table: &Table,
+    day: NaiveDate,
+    event: &PatientEvent,
+) -> Result<TransactWriteItem, BuildError> {
     let update = Update::builder()
         .table_name(table.name())
         .key("pk", AttributeValue::S(month_partition(day)))

@@ -5,7 +5,7 @@
 //! | a day's counts | `DAYS#2024-05` | `2024-05-01` | a number per kind of event and age band |
 //! | the last version of a patient that was counted | `SEEN#<patient id>` | `MARK` | see [`events::seen`] |
 //!
-//! Days are in UTC. The days of a month are read with one query.
+//! Days are in the clinic's time zone. The days of a month are read with one query.
 
 use std::{collections::HashMap, iter::Sum, num::ParseIntError, ops::AddAssign};
 

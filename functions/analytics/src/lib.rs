@@ -7,6 +7,7 @@
 pub mod age_band;
 pub mod count_patient_events;
 pub mod counters;
+mod months;
 pub mod period;
 pub mod query_patient_analytics;
 

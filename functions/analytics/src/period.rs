@@ -1,13 +1,20 @@
-//! The days that a client asks for.
+//! The days that a client asks for, in the clinic's time zone.
 
 use api::{ClinicTimeZone, DayOrTime, InputErrors, Problem};
-use chrono::{Datelike as _, Days, Months, NaiveDate, TimeDelta};
+use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, TimeDelta, Utc};
 
 /// The largest number of days in one request: a whole leap year.
 const MAX_DAYS: i64 = 366;
 
 /// How many days before `to` the period begins if `from` is not given: 30 days in all.
 const DEFAULT_DAYS_BEFORE: Days = Days::new(29);
+
+/// The last day with a year of four digits: the keys of the table are in the order of time until
+/// then.
+const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
+    Some(day) => day,
+    None => NaiveDate::MAX,
+};
 
 /// The days from the first to the last, inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,25 +33,34 @@ pub(crate) enum InvalidPeriod {
 }
 
 impl Period {
-    /// The days from `from` to `to`, each a day or a time. By default, the 30 days until `today`.
+    /// The days from `from` to `to`, each a day or a time, which stands for its day in the clinic's
+    /// time zone. By default, the 30 days until today.
     ///
     /// # Errors
     /// 400 that names the invalid ones, with the reasons.
-    pub fn parse(from: Option<&str>, to: Option<&str>, today: NaiveDate) -> Result<Self, Problem> {
+    pub fn parse(
+        from: Option<&str>,
+        to: Option<&str>,
+        clinic: ClinicTimeZone,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Problem> {
         let mut errors = InputErrors::default();
         let to = errors.field("to", to.map(DayOrTime::parse).transpose());
         let from = errors.field("from", from.map(DayOrTime::parse).transpose());
         let (Some(from), Some(to)) = (from, to) else {
             return Err(errors.into_problem());
         };
-        let to = to.map_or(today, |to| {
-            let end = to.end(ClinicTimeZone::UTC);
-            (end - TimeDelta::nanoseconds(1)).date_naive()
-        });
-        let from = from.map_or_else(
-            || to.checked_sub_days(DEFAULT_DAYS_BEFORE).unwrap_or(to),
-            |from| from.first(ClinicTimeZone::UTC).date_naive(),
-        );
+        let to = match to {
+            None => clinic.day(now),
+            Some(DayOrTime::Day(day)) => day,
+            Some(DayOrTime::Time(end)) => clinic.day(end - TimeDelta::nanoseconds(1)),
+        };
+        let to = to.min(LAST_DAY);
+        let from = match from {
+            None => to.checked_sub_days(DEFAULT_DAYS_BEFORE).unwrap_or(to),
+            Some(DayOrTime::Day(day)) => day,
+            Some(DayOrTime::Time(start)) => clinic.day(start),
+        };
         errors
             .field("from", Self::between(from, to))
             .ok_or_else(|| errors.into_problem())
@@ -90,29 +106,51 @@ mod tests {
         api::day(text).unwrap()
     }
 
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
     fn between(from: &str, to: &str) -> Result<Period, InvalidPeriod> {
         Period::between(date(from), date(to))
     }
 
     #[test]
     fn the_default_is_thirty_days_until_today() {
-        let today = date("2024-03-10");
-        let period = Period::parse(None, None, today).unwrap();
+        let parse =
+            |from, to| Period::parse(from, to, ClinicTimeZone::UTC, at("2024-03-10T12:00:00Z"));
+        let period = parse(None, None).unwrap();
         assert_eq!(period, between("2024-02-10", "2024-03-10").unwrap());
         assert_eq!(period.days().count(), 30);
 
-        let until = Period::parse(None, Some("2024-01-30"), today).unwrap();
+        let until = parse(None, Some("2024-01-30")).unwrap();
         assert_eq!(until, between("2024-01-01", "2024-01-30").unwrap());
-        let since = Period::parse(Some("2024-03-09"), None, today).unwrap();
+        let since = parse(Some("2024-03-09"), None).unwrap();
         assert_eq!(since, between("2024-03-09", "2024-03-10").unwrap());
 
-        // A time stands for its day in UTC; as the end of a period, it is exclusive.
-        let times = Period::parse(
+        // As the end of a period, a time is exclusive.
+        let times = parse(
             Some("2024-03-09T01:00:00+02:00"),
             Some("2024-03-10T00:00:00Z"),
-            today,
         );
         assert_eq!(times.unwrap(), between("2024-03-08", "2024-03-09").unwrap());
+    }
+
+    #[test]
+    fn a_time_stands_for_its_day_at_the_clinic() {
+        let now = at("2026-03-28T23:30:00Z");
+        for (zone, today, day) in [
+            ("Europe/Berlin", "2026-03-29", "2026-03-29"),
+            ("America/New_York", "2026-03-28", "2026-03-28"),
+        ] {
+            let clinic = ClinicTimeZone::parse(zone).unwrap();
+            let until_today = Period::parse(None, None, clinic, now).unwrap();
+            assert_eq!(until_today.to(), date(today), "{zone}");
+            let times = ("2026-03-28T23:00:00Z", "2026-03-28T23:00:01Z");
+            let period = Period::parse(Some(times.0), Some(times.1), clinic, now).unwrap();
+            assert_eq!(period, between(day, day).unwrap(), "{zone}");
+            let days = Period::parse(Some("2026-03-28"), Some("2026-03-28"), clinic, now).unwrap();
+            assert_eq!(days, between("2026-03-28", "2026-03-28").unwrap(), "{zone}");
+        }
     }
 
     #[test]
@@ -145,14 +183,18 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_calendar_are_accepted() {
-        let today = date("2024-03-10");
-        for (from, to) in [
-            (None, Some("0001-01-01")),
-            (Some("9999-01-01"), Some("9999-12-31")),
-        ] {
-            let period = Period::parse(from, to, today).unwrap();
-            assert!(period.days().count() >= 30);
-            assert!(period.months().count() >= 2);
+        for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Midway"] {
+            let clinic = ClinicTimeZone::parse(zone).unwrap();
+            for (from, to) in [
+                (None, Some("0001-01-01")),
+                (Some("9999-01-01"), Some("9999-12-31")),
+                (Some("9999-01-02"), Some("9999-12-31T23:59:59Z")),
+            ] {
+                let period = Period::parse(from, to, clinic, Utc::now()).unwrap();
+                assert!(period.days().count() >= 30);
+                assert!(period.months().count() >= 2);
+                assert!(period.to() <= LAST_DAY);
+            }
         }
     }
 }

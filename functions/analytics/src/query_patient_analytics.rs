@@ -6,28 +6,23 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use api::{
-    DayOrTime, Problem, ProblemDocument, QueryInput, State,
+    ClinicTimeZone, DayOrTime, Problem, ProblemDocument, QueryInput, State,
     layers::{Permitted, Repeatable, Unrecorded},
 };
 use audit_trail::Action;
-use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router};
 use chrono::{NaiveDate, Utc};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use identity::Permission;
 use route::Route;
 use serde::{Deserialize, Serialize};
 use store::Table;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::counters::AnalyticsTable;
 use crate::{
-    counters::{Counts, Item, month_partition, read_day},
+    counters::{AnalyticsTable, Counts, month_partition, read_day},
+    months,
     period::Period,
 };
-
-/// How many months are read concurrently.
-const MONTHS_AT_A_TIME: usize = 4;
 
 /// The route.
 pub const ROUTE: Route<Permitted, Unrecorded, Repeatable> = Route::get("/api/analytics/patients")
@@ -44,10 +39,10 @@ pub fn routes(AnalyticsTable(table): AnalyticsTable) -> Router {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Days {
-    /// The first day, in UTC, or a time on it (RFC 3339). By default, 29 days before `to`.
+    /// The first day, in the clinic's time zone, or a time on it (RFC 3339). By default, 29 days before `to`.
     #[param(inline, value_type = Option<DayOrTime>)]
     from: Option<String>,
-    /// The last day, in UTC, or a time before which the period ends; at most 366 days in all. By
+    /// The last day, in the clinic's time zone, or a time before which the period ends; at most 366 days in all. By
     /// default, today.
     #[param(inline, value_type = Option<DayOrTime>)]
     to: Option<String>,
@@ -72,7 +67,7 @@ pub(crate) struct PatientAnalytics {
 #[serde(rename_all = "camelCase")]
 #[schema(as = PatientCountsOfDay)]
 pub(crate) struct DayCounts {
-    /// The day, in UTC.
+    /// The day, in the clinic's time zone.
     date: NaiveDate,
     /// What happened.
     #[serde(flatten)]
@@ -92,11 +87,11 @@ pub(crate) struct DayCounts {
     )
 )]
 pub(crate) async fn query_patient_analytics(
+    clinic: ClinicTimeZone,
     State(table): State<Arc<Table>>,
     QueryInput(days): QueryInput<Days>,
 ) -> Result<Json<PatientAnalytics>, Problem> {
-    let today = Utc::now().date_naive();
-    let period = Period::parse(days.from.as_deref(), days.to.as_deref(), today)?;
+    let period = Period::parse(days.from.as_deref(), days.to.as_deref(), clinic, Utc::now())?;
 
     let counted = read(&table, period).await?;
 
@@ -117,30 +112,6 @@ pub(crate) async fn query_patient_analytics(
 
 /// The days on which something was counted.
 async fn read(table: &Table, period: Period) -> Result<BTreeMap<NaiveDate, Counts>, Problem> {
-    let months: Vec<Vec<Item>> = stream::iter(period.months())
-        .map(|month| read_month(table, month, period))
-        .buffer_unordered(MONTHS_AT_A_TIME)
-        .try_collect()
-        .await?;
-    let days = months.iter().flatten().map(read_day);
-    days.collect::<Result<_, _>>().map_err(Problem::internal)
-}
-
-async fn read_month(table: &Table, month: NaiveDate, period: Period) -> Result<Vec<Item>, Problem> {
-    let items = table
-        .client()
-        .await
-        .query()
-        .table_name(table.name())
-        .consistent_read(true)
-        .key_condition_expression("pk = :month AND sk BETWEEN :from AND :to")
-        .expression_attribute_values(":month", AttributeValue::S(month_partition(month)))
-        .expression_attribute_values(":from", AttributeValue::S(period.from().to_string()))
-        .expression_attribute_values(":to", AttributeValue::S(period.to().to_string()))
-        .into_paginator()
-        .items()
-        .send()
-        .collect::<Result<_, _>>()
-        .await?;
-    Ok(items)
+    let days = months::read(table, period, month_partition, read_day).await?;
+    Ok(days.into_iter().collect())
 }

@@ -6,9 +6,10 @@ use events::PatientEvent;
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
+    let clinic = api::ClinicTimeZone::from_env()?;
     let table = &store::Table::from_env("ANALYTICS_TABLE")?;
     events::consume("count-patient-events", async |event: PatientEvent| {
-        Ok(count(table, &event).await?)
+        Ok(count(table, clinic, &event).await?)
     })
     .await
 }

@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use analytics::count_patient_events::{CountError, count};
+use analytics::count_patient_events::CountError;
+use api::ClinicTimeZone;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Router, extract::State, response::IntoResponse, routing::post};
 use events::{Change, Effect, PatientEvent, seen};
@@ -15,7 +16,7 @@ use serde_json::json;
 use store::{Table, TransactionError, testing};
 use uuid::Uuid;
 
-use crate::fixtures::{born_on, count_all, event, totals};
+use crate::fixtures::{born_on, count, count_all, event, in_zone, totals};
 
 const MAY: &str = "?from=2024-05-01&to=2024-05-31";
 
@@ -107,19 +108,23 @@ async fn different_concurrent_events_are_all_counted() {
 }
 
 #[tokio::test]
-async fn a_day_ends_at_midnight_in_utc() {
-    let table = testing::table().await;
-    count_all(
-        &table,
-        &[
-            event("2024-05-01T23:59:59.999999Z", Change::Deleted),
-            event("2024-05-02T00:00:00Z", Change::Deleted),
-            event("2024-05-02T01:30:00+02:00", Change::Deleted),
-        ],
-    )
-    .await;
-    let first = totals(table, "?from=2024-05-01&to=2024-05-01").await;
-    assert_eq!(first["deleted"], 2);
+async fn a_day_ends_at_midnight_at_the_clinic() {
+    for (zone, on_the_first) in [("UTC", 3), ("Europe/Berlin", 1), ("America/New_York", 4)] {
+        let clinic = ClinicTimeZone::parse(zone).unwrap();
+        let table = testing::table().await;
+        for time in [
+            "2024-05-01T21:59:59.999999Z",
+            "2024-05-01T23:59:59.999999Z",
+            "2024-05-02T01:30:00+02:00",
+            "2024-05-02T00:00:00Z",
+            "2024-05-02T12:00:00Z",
+        ] {
+            let effect = in_zone(&table, clinic, &event(time, Change::Deleted)).await;
+            assert_eq!(effect.unwrap(), Effect::Applied);
+        }
+        let first = totals(table, "?from=2024-05-01&to=2024-05-01").await;
+        assert_eq!(first["deleted"], on_the_first, "{zone}");
+    }
 }
 
 #[tokio::test]

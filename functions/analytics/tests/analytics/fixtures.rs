@@ -1,6 +1,11 @@
 //! Events, and the route as a client sees it.
 
-use analytics::{count_patient_events::count, counters::AnalyticsTable, query_patient_analytics};
+use analytics::{
+    count_patient_events::{self, CountError},
+    counters::AnalyticsTable,
+    query_patient_analytics,
+};
+use api::ClinicTimeZone;
 use axum::body::Body;
 use chrono::{DateTime, Utc};
 use events::{Change, Effect, Patient, PatientEvent};
@@ -31,6 +36,20 @@ pub(crate) fn born_on(date_of_birth: &str) -> Patient {
         date_of_birth: date_of_birth.parse().unwrap(),
         registered_date: "2024-05-01".parse().unwrap(),
     }
+}
+
+/// Counts an event in a clinic in UTC.
+pub(crate) async fn count(table: &Table, event: &PatientEvent) -> Result<Effect, CountError> {
+    in_zone(table, ClinicTimeZone::UTC, event).await
+}
+
+/// Counts an event in a clinic in this time zone.
+pub(crate) async fn in_zone(
+    table: &Table,
+    clinic: ClinicTimeZone,
+    event: &PatientEvent,
+) -> Result<Effect, CountError> {
+    count_patient_events::count(table, clinic, event).await
 }
 
 pub(crate) async fn count_all(table: &Table, events: &[PatientEvent]) {

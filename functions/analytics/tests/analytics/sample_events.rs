@@ -1,13 +1,12 @@
 //! The functions accept the samples for `cargo lambda invoke`.
 
-use analytics::count_patient_events::count;
 use aws_lambda_events::kafka::KafkaEvent;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events::{Effect, PatientEvent};
 use http::StatusCode;
 use store::testing;
 
-use crate::fixtures::{answer, totals};
+use crate::fixtures::{answer, count, totals};
 
 #[tokio::test]
 async fn the_sample_events_are_counted() {

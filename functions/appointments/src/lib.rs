@@ -24,7 +24,7 @@ pub use booking::{
 pub use schedule::{
     close_location, create_location, create_resource, create_service, find_availability,
     list_absences, list_locations, list_resources, list_services, open_location, record_absence,
-    remove_absence, remove_exception, replace_exception, replace_hours,
+    remove_absence, remove_exception, replace_exception, replace_hours, third_next_available,
 };
 pub use waitlist::{join_waitlist, leave_waitlist, list_waitlist};
 
@@ -48,6 +48,7 @@ route::service! {
     list_services::ROUTE => list_services,
     create_service::ROUTE => create_service,
     find_availability::ROUTE => find_availability,
+    third_next_available::ROUTE => third_next_available,
     list_appointments::ROUTE => list_appointments,
     book_appointment::ROUTE => book_appointment,
     get_appointment::ROUTE => get_appointment,

@@ -23,4 +23,5 @@ pub(crate) mod resource;
 pub(crate) mod service;
 pub(crate) mod slots;
 pub(crate) mod text;
+pub mod third_next_available;
 pub(crate) mod windows;

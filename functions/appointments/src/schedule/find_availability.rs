@@ -14,6 +14,7 @@ use sqlx::PgPool;
 use store::Transaction;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+use zones::Zone;
 
 use super::{
     calendar::{Bookable, Calendar},
@@ -104,6 +105,12 @@ impl FreeSlot {
     pub(crate) fn date(&self) -> NaiveDate {
         self.local_start.date()
     }
+
+    /// How many days it is from now, on the calendar of its location.
+    pub(crate) fn days_from(&self, now: DateTime<Utc>) -> i64 {
+        let zone = Zone::named(self.time_zone).unwrap_or_else(|_| Zone::utc());
+        (zone.date(self.start) - zone.date(now)).num_days()
+    }
 }
 
 /// Find free slots
@@ -132,13 +139,22 @@ pub(crate) async fn find_availability(
     let service = service::find(&mut transaction, service)
         .await?
         .ok_or_else(|| Problem::not_found("Service not found"))?;
-    let resources = wish.resources(&mut transaction, &service).await?;
+    let location = wish.location_id.map(|Id(id)| id);
+    let resources = usable(&mut transaction, &service, location, wish.only()).await?;
     let calendar = Calendar::read(&mut transaction, &resources, days, now).await?;
     transaction.rollback().await?;
 
     let most = (MOST_SLOTS + 1, MOST_SLOTS);
     let only = wish.only();
-    let slots = free_slots(&service, &resources, &only, &calendar, days, now, most);
+    let slots = free_slots(
+        &service,
+        &resources,
+        only.as_slice(),
+        &calendar,
+        days,
+        now,
+        most,
+    );
     if slots.len() > MOST_SLOTS {
         let detail = format!("There are more than {MOST_SLOTS} slots: ask for fewer days");
         return Err(Problem::invalid_field("to", detail));
@@ -160,30 +176,34 @@ impl Wish {
         Ok((from, to))
     }
 
-    fn only(&self) -> Vec<Uuid> {
-        self.resource_id.map(|Id(id)| id).into_iter().collect()
+    fn only(&self) -> Option<Uuid> {
+        self.resource_id.map(|Id(id)| id)
     }
+}
 
-    /// Everything that the service could use.
-    async fn resources(
-        &self,
-        transaction: &mut Transaction,
-        service: &Service,
-    ) -> Result<Vec<Bookable>, Problem> {
-        let location = self.location_id.map(|Id(id)| id);
-        let resources = resources::of_kinds(transaction, &service.resource_kinds, location).await?;
-        let Some(Id(only)) = self.resource_id else {
-            return Ok(resources);
-        };
-        let only = resources.iter().find(|resource| resource.id == only);
-        let location = only
-            .ok_or_else(|| Problem::not_found("The service needs no such resource"))?
-            .location;
-        let here = resources
-            .iter()
-            .filter(|resource| resource.location == location);
-        Ok(here.cloned().collect())
-    }
+/// Everything that the service could use, at this location or anywhere; with this resource only what
+/// is where it is.
+///
+/// # Errors
+/// 404 if the service could not use that resource.
+pub(crate) async fn usable(
+    transaction: &mut Transaction,
+    service: &Service,
+    location: Option<Uuid>,
+    only: Option<Uuid>,
+) -> Result<Vec<Bookable>, Problem> {
+    let resources = resources::of_kinds(transaction, &service.resource_kinds, location).await?;
+    let Some(only) = only else {
+        return Ok(resources);
+    };
+    let only = resources.iter().find(|resource| resource.id == only);
+    let location = only
+        .ok_or_else(|| Problem::not_found("The service needs no such resource"))?
+        .location;
+    let here = resources
+        .iter()
+        .filter(|resource| resource.location == location);
+    Ok(here.cloned().collect())
 }
 
 /// The free slots of a service at each location, in the order of time: at most `in_all` at each

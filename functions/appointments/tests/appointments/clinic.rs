@@ -9,7 +9,7 @@ use appointments::{
     list_appointments, list_locations, list_resources, list_services, list_waitlist, open_location,
     outbox::Delivery, record_absence, record_arrival, record_no_show, remove_absence,
     remove_exception, replace_exception, replace_hours, reschedule_appointment,
-    show_appointment_link, use_appointment_link,
+    show_appointment_link, third_next_available, use_appointment_link,
 };
 use axum::{
     Extension, Router,
@@ -97,6 +97,7 @@ fn routes(database: &PgPool) -> Router {
             .merge(create_service::routes(database()))
             .merge(list_services::routes(database()))
             .merge(find_availability::routes(database()))
+            .merge(third_next_available::routes(database()))
             .merge(book_appointment::routes(database(), delivery()))
             .merge(book_series::routes(database(), delivery()))
             .merge(list_appointments::routes(database()))

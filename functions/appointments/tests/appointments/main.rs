@@ -19,6 +19,7 @@ mod outcomes;
 mod restricted;
 mod schedules;
 mod series;
+mod third_next;
 mod waitlist;
 mod zone_rules;
 

@@ -3,9 +3,13 @@
 //! | item | `pk` | `sk` | attributes |
 //! |---|---|---|---|
 //! | a day's counts | `DAYS#2024-05` | `2024-05-01` | a number per kind of event and age band |
+//! | what became of appointments, by hour | `APPOINTMENT-HOURS#2024-05` | `2024-05-01#09` | a number per counter |
+//! | … and by service and those who provide it together | `APPOINTMENT-TEAMS#2024-05` | `2024-05-01#<service id>#<provider id>+…` | a number per counter |
+//! | what an appointment was last counted as | `APPOINTMENT#<appointment id>` | `COUNTED` | the state, day, hour, service, providers and length; the versions that were counted; `expiresAt`, once nothing can follow |
 //! | the last version of a patient that was counted | `SEEN#<patient id>` | `MARK` | see [`events::seen`] |
 //!
-//! Days are in the clinic's time zone. The days of a month are read with one query.
+//! Days are in the clinic's time zone; the day of an appointment is that of its location. The days of
+//! a month are read with one query.
 
 use std::{collections::HashMap, iter::Sum, num::ParseIntError, ops::AddAssign};
 

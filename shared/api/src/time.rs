@@ -1,6 +1,6 @@
 //! Days and times in requests: one format each, in years that a clinic can mean.
 
-use chrono::{DateTime, Datelike as _, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, Days, FixedOffset, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::convert::Infallible;
 
@@ -182,6 +182,12 @@ impl ClinicTimeZone {
     #[must_use]
     pub fn day(self, now: DateTime<Utc>) -> NaiveDate {
         self.0.date(now)
+    }
+
+    /// What the clocks show in this zone.
+    #[must_use]
+    pub fn local(self, now: DateTime<Utc>) -> DateTime<FixedOffset> {
+        self.0.local(now)
     }
 
     /// The first moment of a day: an hour after midnight if the clocks are put forward at midnight.

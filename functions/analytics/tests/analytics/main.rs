@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod appointment_events;
 mod counting;
+mod counting_appointments;
 mod fixtures;
 mod querying;
+mod querying_appointments;
+mod recounting;
 mod sample_events;

@@ -2,11 +2,14 @@
 
 use aws_lambda_events::kafka::KafkaEvent;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use events::{Effect, PatientEvent};
+use events::{AppointmentEvent, Effect, PatientEvent};
 use http::StatusCode;
 use store::testing;
 
-use crate::fixtures::{answer, count, totals};
+use crate::{
+    appointment_events::{self, figures, group},
+    fixtures::{answer, count, totals},
+};
 
 #[tokio::test]
 async fn the_sample_events_are_counted() {
@@ -35,4 +38,36 @@ async fn the_sample_query_succeeds() {
     let request = request.map(|_| axum::body::Body::empty());
     let (status, body) = answer(testing::table().await, request).await;
     assert_eq!(status, StatusCode::OK, "{body}");
+}
+
+#[tokio::test]
+async fn the_sample_events_of_an_appointment_are_counted() {
+    let sample = include_str!("../../../../events/count-appointment-events.json");
+    let sample: KafkaEvent = serde_json::from_str(sample).unwrap();
+    let table = testing::table().await;
+    for record in sample.records.into_values().flatten() {
+        let value = STANDARD.decode(record.value.unwrap()).unwrap();
+        let event = AppointmentEvent::decode(&value).unwrap();
+        assert_eq!(event.encode(), value);
+        let key = STANDARD.decode(record.key.unwrap()).unwrap();
+        assert_eq!(key, event.patient_id.to_string().as_bytes());
+        let effect = appointment_events::count(&table, &event).await;
+        assert_eq!(effect.unwrap(), Effect::Applied);
+    }
+    let body = figures(&table, "?from=2026-01-01&to=2026-01-31").await;
+    assert_eq!(group(&body, "2026-01-29")["arrived"], 1);
+    assert_eq!(body["totals"]["appointments"], 1);
+    assert_eq!(body["totals"]["rescheduled"], 1);
+}
+
+#[tokio::test]
+async fn the_sample_query_on_appointments_succeeds() {
+    let sample = include_str!("../../../../events/query-appointment-analytics.json");
+    let request = lambda_http::request::from_str(sample).unwrap();
+    let request = request.map(|_| axum::body::Body::empty());
+    let table = testing::table().await;
+    let clinic = api::ClinicTimeZone::UTC;
+    let (status, body) = appointment_events::answer(&table, clinic, request).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["groupBy"], "provider");
 }

@@ -9,6 +9,7 @@
 mod access;
 mod accounts;
 mod answers;
+mod appointment_analytics;
 mod appointments;
 mod audit_trail;
 mod command_line;

@@ -209,14 +209,20 @@ fn fields_that_are_always_present_are_required() {
     // Omitted if there is no value.
     let optional = [
         ("ProblemDocument", "status"),
+        ("ProblemDocument", "conflicts"),
         ("ProblemDocument", "errors"),
         ("ProblemDocument", "requestId"),
         ("JsonWebKey", "retiresAt"),
     ];
     let mut inputs = BTreeSet::new();
     for (_, operation) in operations(&document) {
-        let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
-        inputs.extend(body.as_str().and_then(|path| path.rsplit('/').next()));
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+        // One that may be missing is one of two.
+        let either = body["oneOf"].as_array().into_iter().flatten();
+        for schema in either.chain([body]) {
+            let name = schema["$ref"].as_str();
+            inputs.extend(name.and_then(|path| path.rsplit('/').next()));
+        }
     }
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         let required: Vec<_> = schema["required"]

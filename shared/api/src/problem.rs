@@ -26,12 +26,10 @@ pub struct Conflict {
     /// What it is.
     pub reason: ConflictReason,
     /// The resource that is not free; none if it is the patient who is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(required)]
     pub resource_id: Option<Uuid>,
     /// The appointment that is in the way, if it is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(required)]
     pub appointment_id: Option<Uuid>,
     /// From when it is in the way.
     pub start: DateTime<Utc>,

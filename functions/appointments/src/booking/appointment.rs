@@ -95,28 +95,23 @@ pub(crate) struct Appointment {
     /// How often it has been moved or cancelled: `SEQUENCE` in a calendar (RFC 5545).
     sequence: i32,
     /// The series that it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(required)]
     series_id: Option<Uuid>,
     /// Until when the slot is held, if it is `PENDING`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(required)]
     hold_expires_at: Option<DateTime<Utc>>,
     /// Whether a resource is absent, closed or not at work then, so that somebody has to move it.
     orphaned: bool,
     /// Whether the patient came without an appointment.
     walk_in: bool,
     /// When the patient has confirmed with the link in a message that they will come.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(required)]
     patient_confirmed_at: Option<DateTime<Utc>>,
     /// Why, when and by whom it was cancelled.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(required)]
     cancellation: Option<Cancellation>,
     /// Why and by whom it was booked although the slot was not free.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(required)]
     overbooking: Option<Overbooking>,
     /// When it was booked or held.
     created_at: DateTime<Utc>,
@@ -130,9 +125,8 @@ pub(crate) struct Appointment {
 struct Cancellation {
     reason: String,
     at: DateTime<Utc>,
-    /// The user; missing if the patient did it with the link in a message, or a hold expired.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    /// The user; null if the patient did it with the link in a message, or a hold expired.
+    #[schema(required)]
     by: Option<Uuid>,
 }
 

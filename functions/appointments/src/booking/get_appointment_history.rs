@@ -66,13 +66,11 @@ pub(crate) struct Entry {
     end: DateTime<Utc>,
     /// What it was to take up.
     resource_ids: Vec<Uuid>,
-    /// The user who did it; missing if it was the patient, or the clock.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    /// The user who did it; null if it was the patient, or the clock.
+    #[schema(required)]
     actor_id: Option<Uuid>,
     /// Why, if somebody had to say so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(required)]
     reason: Option<String>,
     /// When it was done.
     at: DateTime<Utc>,

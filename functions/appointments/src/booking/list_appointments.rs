@@ -46,10 +46,10 @@ pub(crate) struct Page {
     #[param(value_type = Option<Uuid>)]
     resource_id: Option<Id>,
     /// Only those that start at this time or later. A date is a day in the clinic's time zone.
-    #[param(value_type = Option<DayOrTime>)]
+    #[param(inline, value_type = Option<DayOrTime>)]
     from: Option<DayOrTime>,
     /// Only those that start before this time, or on this date at the latest.
-    #[param(value_type = Option<DayOrTime>)]
+    #[param(inline, value_type = Option<DayOrTime>)]
     to: Option<DayOrTime>,
     /// Only those in this state.
     #[param(inline)]

@@ -63,9 +63,8 @@ pub(crate) struct AbsenceInput {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Absence {
-    /// Identifies the absence; missing in a preview.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    /// Identifies the absence; null in a preview.
+    #[schema(required)]
     id: Option<Uuid>,
     resource_id: Uuid,
     from: DateTime<Utc>,

@@ -79,8 +79,7 @@ pub(crate) struct Entry {
     /// What they wait for.
     pub(crate) service_id: Uuid,
     /// With whom, if it matters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(required)]
     pub(crate) resource_id: Option<Uuid>,
     /// The first date on which they can come.
     #[serde(rename = "from")]

@@ -211,6 +211,10 @@ pub(crate) async fn query_appointment_analytics(
             *groups.entry(key).or_default() += figures;
         }
     }
+    if matches!(group_by, GroupBy::Service | GroupBy::Provider) {
+        // Whoever had appointments that were all moved to others.
+        groups.retain(|_, figures| *figures != Figures::default());
+    }
     let group = |(key, figures): (Key, Figures)| Group {
         key: key.to_string(),
         counts: (&figures).into(),

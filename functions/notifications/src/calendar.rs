@@ -76,8 +76,8 @@ impl Event<'_> {
             format!("SUMMARY:{}", escaped(self.summary)),
             format!("LOCATION:{}", escaped(self.location)),
             format!("STATUS:{status}"),
-            format!("ORGANIZER:mailto:{}", one_word(self.organizer)),
-            format!("ATTENDEE:mailto:{}", one_word(self.attendee)),
+            format!("ORGANIZER:mailto:{}", in_uri(self.organizer)),
+            format!("ATTENDEE:mailto:{}", in_uri(self.attendee)),
             "END:VEVENT".to_owned(),
             "END:VCALENDAR".to_owned(),
         ];
@@ -102,11 +102,20 @@ fn escaped(text: &str) -> String {
 }
 
 /// An address, which has no spaces.
-fn one_word(address: &str) -> String {
-    address
-        .chars()
-        .filter(|character| !character.is_whitespace() && !character.is_control())
-        .collect()
+fn in_uri(address: &str) -> String {
+    let mut uri = String::with_capacity(address.len());
+    for character in address.chars() {
+        match character {
+            // They mean something in the URI of an address (RFC 6068, section 2).
+            '%' => uri.push_str("%25"),
+            '?' => uri.push_str("%3F"),
+            '#' => uri.push_str("%23"),
+            '&' => uri.push_str("%26"),
+            other if other.is_whitespace() || other.is_control() => {}
+            other => uri.push(other),
+        }
+    }
+    uri
 }
 
 /// The line with its end, over several lines if it is too long; never folded within a letter.

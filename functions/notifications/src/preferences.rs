@@ -189,6 +189,14 @@ pub async fn forget(patient: Uuid, database: &PgPool) -> Result<(), sqlx::Error>
     )
     .execute(database)
     .await?;
+    // What was sent stays on record, without the address that it was sent to.
+    sqlx::query!(
+        "UPDATE notifications.message SET recipient = NULL
+         WHERE patient_id = $1 AND recipient IS NOT NULL",
+        patient,
+    )
+    .execute(database)
+    .await?;
     // What they opted out of goes with it.
     sqlx::query!(
         "DELETE FROM notifications.preference WHERE patient_id = $1",

@@ -38,6 +38,7 @@ struct Notification {
     mail: Mail,
     #[serde(default)]
     bounce: Option<Bounce>,
+    complaint: Option<Complaint>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +52,12 @@ struct Mail {
 #[serde(rename_all = "camelCase")]
 struct Bounce {
     bounce_type: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Complaint {
+    complaint_feedback_type: Option<String>,
 }
 
 /// What became of a message.
@@ -77,7 +84,9 @@ impl Delivery {
     fn follows(self) -> Vec<String> {
         let states: &[&str] = match self {
             Self::Delivered => &["SENT"],
-            Self::Bounced { .. } => &["SENT", "DELIVERED"],
+            // Whoever is on holiday has got it.
+            Self::Bounced { for_good: false } => &["SENT"],
+            Self::Bounced { for_good: true } => &["SENT", "DELIVERED"],
             Self::Complained => &["SENT", "DELIVERED", "BOUNCED"],
         };
         states.iter().map(|state| (*state).to_owned()).collect()
@@ -94,6 +103,12 @@ impl Delivery {
 }
 
 impl Notification {
+    fn is_not_spam(&self) -> bool {
+        let complaint = self.complaint.as_ref();
+        let feedback = complaint.and_then(|complaint| complaint.complaint_feedback_type.as_deref());
+        feedback == Some("not-spam")
+    }
+
     /// Nothing if it is about something else, such as a message that was opened.
     fn delivery(&self) -> Option<Delivery> {
         match &*self.event_type {
@@ -104,6 +119,8 @@ impl Notification {
                     .as_ref()
                     .is_some_and(|bounce| bounce.bounce_type == "Permanent"),
             }),
+            // Somebody has taken it out of their spam: the opposite of a complaint.
+            "Complaint" if self.is_not_spam() => None,
             "Complaint" => Some(Delivery::Complained),
             _ => None,
         }

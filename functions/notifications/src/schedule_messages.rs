@@ -48,6 +48,11 @@ impl Scheduler {
     /// # Errors
     /// If the database does not respond. The event has to be redelivered.
     pub async fn apply(&self, event: &AppointmentEvent) -> Result<Effect, sqlx::Error> {
+        if event.change == AppointmentChange::Orphaned {
+            // The clinic has to decide what becomes of it. It leaves no mark, so that the booking
+            // still has its effect if it comes later.
+            return Ok(Effect::Ignored);
+        }
         let mut transaction = Transaction::begin(&self.database).await?;
         if let Some(refusal) = refused_by_mark(event, &mut transaction).await? {
             transaction.rollback().await?;
@@ -107,15 +112,31 @@ async fn schedule(
             .await?;
             remind(event, transaction).await?;
         }
-        AppointmentChange::Rescheduled { .. } => {
+        AppointmentChange::Rescheduled {
+            started_at,
+            location_id,
+            ..
+        } => {
             drop_pending(event, Suppression::Superseded, transaction).await?;
-            // The same if nobody moved it but the rules of its time zone have changed: calendars
-            // show the instant.
-            let moved = ToStore {
-                must_be_told: true,
-                ..ToStore::now(Occasion::AppointmentMoved, event)
-            };
-            insert(event, &moved, transaction).await?;
+            let now = &event.appointment;
+            if started_at == now.starts_at && location_id == now.location_id {
+                // Only the clinician or the room is another: that concerns the clinic. But a
+                // confirmation may have been on its way, and says nothing else.
+                insert(
+                    event,
+                    &ToStore::now(Occasion::AppointmentBooked, event),
+                    transaction,
+                )
+                .await?;
+            } else {
+                // The same if nobody moved it but the rules of its time zone have changed: calendars
+                // show the instant.
+                let moved = ToStore {
+                    must_be_told: true,
+                    ..ToStore::now(Occasion::AppointmentMoved, event)
+                };
+                insert(event, &moved, transaction).await?;
+            }
             remind(event, transaction).await?;
         }
         AppointmentChange::Cancelled { by_patient } => {

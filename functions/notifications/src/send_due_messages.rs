@@ -11,7 +11,10 @@
 //!
 //! [`verdict`]: mod@crate::verdict
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use chrono::{DateTime, Utc};
@@ -47,7 +50,7 @@ const RESERVE: Duration = Duration::from_secs(15);
 /// How long a run holds a message: far longer than sending takes.
 const LEASE: Duration = PATIENCE.saturating_mul(12);
 
-/// A run gives up after this many failures in a row: a service is down.
+/// A run leaves a channel alone after this many failures in a row: its service is down.
 const MAX_FAILURES: u32 = 3;
 
 /// What a run did.
@@ -149,18 +152,19 @@ impl Sender {
     /// If no message can be taken. Messages sent before that are not sent again.
     pub async fn send_due(&self, until: Instant) -> Result<Report, sqlx::Error> {
         let mut report = Report::default();
-        let mut failures_in_a_row = 0;
+        let mut failures_in_a_row: HashMap<Channel, u32> = HashMap::new();
+        let mut is_down: Vec<String> = Vec::new();
         loop {
             if Instant::now() >= until {
                 report.unfinished = true;
                 break;
             }
-            let Some(message) = self.take().await? else {
+            let Some(message) = self.take(&is_down).await? else {
                 break;
             };
             match Box::pin(self.handle(&message)).await {
                 Ok(outcome) => {
-                    failures_in_a_row = 0;
+                    failures_in_a_row.remove(&message.channel);
                     *report.count_of(outcome) += 1;
                 }
                 Err(failure) => {
@@ -169,11 +173,12 @@ impl Sender {
                         cause = %failure, "a message could not be sent yet"
                     );
                     report.failed += 1;
-                    failures_in_a_row += 1;
                     // If this fails too, the lease expires by itself.
                     let _ = self.put_off(message.id).await;
-                    if failures_in_a_row == MAX_FAILURES {
-                        break;
+                    let failures = failures_in_a_row.entry(message.channel).or_default();
+                    *failures += 1;
+                    if *failures == MAX_FAILURES {
+                        is_down.push(message.channel.name().to_owned());
                     }
                 }
             }
@@ -181,15 +186,16 @@ impl Sender {
         Ok(report)
     }
 
-    /// The message that has been due the longest; what patients must be told comes first.
-    async fn take(&self) -> Result<Option<DueMessage>, sqlx::Error> {
+    /// The message that has been due the longest; what patients must be told comes first. None for
+    /// a channel that is down.
+    async fn take(&self, is_down: &[String]) -> Result<Option<DueMessage>, sqlx::Error> {
         loop {
             let taken = sqlx::query!(
                 "UPDATE notifications.message
                  SET next_attempt_at = now() + $1::interval, attempts = attempts + 1
                  WHERE id = (
                      SELECT id FROM notifications.message
-                     WHERE state = 'PENDING' AND next_attempt_at <= now()
+                     WHERE state = 'PENDING' AND next_attempt_at <= now() AND channel <> ALL($2)
                      ORDER BY must_be_told DESC, next_attempt_at
                      LIMIT 1
                      FOR UPDATE SKIP LOCKED
@@ -197,6 +203,7 @@ impl Sender {
                  RETURNING id, patient_id, appointment_id, kind, channel, sequence, must_be_told,
                            by_patient",
                 interval(LEASE),
+                is_down,
             )
             .fetch_optional(&self.database)
             .await?;
@@ -249,6 +256,12 @@ impl Sender {
         let Some(contact) = contact_of(message.patient_id, &mut transaction).await? else {
             return Ok(Suppression::PatientGone.into());
         };
+        if contact.restricted && !message.must_be_told {
+            return Ok(Suppression::Restricted.into());
+        }
+        if is_superseded(message, &mut transaction).await? {
+            return Ok(Suppression::Superseded.into());
+        }
         let preferences = Preferences::of(message.patient_id, &mut transaction).await?;
         match verdict(message, &appointment, &preferences, Utc::now()) {
             Verdict::Send => {}
@@ -260,7 +273,7 @@ impl Sender {
             (Channel::Sms, Some(phone)) => phone.clone(),
             (Channel::Sms, None) => return Ok(Suppression::NotWanted.into()),
         };
-        if is_suppressed(&recipient, &mut transaction).await? {
+        if is_suppressed(message, &recipient, &mut transaction).await? {
             return Ok(Suppression::AddressSuppressed.into());
         }
         let unsubscribe = if message.must_be_told || message.channel == Channel::Sms {
@@ -283,6 +296,7 @@ impl Sender {
             local_start: appointment.local_start,
             zone: &appointment.time_zone,
             link: link.as_deref().unwrap_or_default(),
+            unsubscribe: unsubscribe.as_deref().unwrap_or_default(),
             by_patient: message.by_patient,
         };
         let Some(Ok(rendered)) = template.map(|template| template.render(&values, &language))
@@ -510,6 +524,27 @@ impl From<Suppression> for Prepared {
 struct Contact {
     name: String,
     email: String,
+    /// Only what they must be told is sent: somebody else may read it.
+    restricted: bool,
+}
+
+/// Whether a later reminder of the same appointment is due as well: after an outage, one is enough.
+async fn is_superseded(
+    message: &DueMessage,
+    transaction: &mut Transaction,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM notifications.message AS reminder
+               JOIN notifications.message AS later USING (appointment_id, kind, channel, sequence)
+               WHERE reminder.id = $1 AND reminder.kind = 'APPOINTMENT_REMINDER'
+                   AND later.offset_minutes < reminder.offset_minutes
+                   AND later.state = 'PENDING' AND later.due_at <= now()
+           ) AS "superseded!""#,
+        message.id,
+    )
+    .fetch_one(transaction)
+    .await
 }
 
 async fn appointment_now(
@@ -530,21 +565,26 @@ async fn contact_of(
     patient: Uuid,
     transaction: &mut Transaction,
 ) -> Result<Option<Contact>, sqlx::Error> {
-    sqlx::query_as("SELECT name, email FROM patients.contact_of($1)")
+    sqlx::query_as("SELECT name, email, restricted FROM patients.contact_of($1)")
         .bind(patient)
         .fetch_optional(transaction)
         .await
 }
 
+/// Whether nothing may be sent to the address. Who has complained is still told what they must be
+/// told; where mail has come back, there is nobody to tell.
 async fn is_suppressed(
+    message: &DueMessage,
     recipient: &str,
     transaction: &mut Transaction,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (
-               SELECT FROM notifications.suppressed_address WHERE address = lower($1)
+               SELECT FROM notifications.suppressed_address
+               WHERE address = lower($1) AND (reason = 'BOUNCED' OR NOT $2)
            ) AS "suppressed!""#,
         recipient,
+        message.must_be_told,
     )
     .fetch_one(transaction)
     .await

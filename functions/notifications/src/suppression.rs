@@ -20,6 +20,8 @@ pub enum Suppression {
     AppointmentGone,
     /// There is no such patient any more.
     PatientGone,
+    /// The patient's record is restricted, and they need not be told.
+    Restricted,
     /// The patient does not want it, or not on this channel.
     NotWanted,
     /// Mail to this address has come back, or its owner has complained.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The variables, with their meaning.
-pub(crate) const VARIABLES: [(&str, &str); 8] = [
+pub(crate) const VARIABLES: [(&str, &str); 9] = [
     ("name", "the patient's name"),
     ("clinic", "the clinic's name"),
     ("location", "where the appointment takes place"),
@@ -28,6 +28,10 @@ pub(crate) const VARIABLES: [(&str, &str); 8] = [
     (
         "link",
         "where to confirm or cancel it; empty if there is nothing to do",
+    ),
+    (
+        "unsubscribe",
+        "where to say that one wants no more such messages; empty if one must be told",
     ),
     (
         "by_patient",
@@ -93,6 +97,8 @@ pub struct Values<'a> {
     pub zone: &'a str,
     /// Where to confirm or cancel the appointment; empty if there is nothing to do.
     pub link: &'a str,
+    /// Where to say that one wants no more such messages; empty if there is nowhere.
+    pub unsubscribe: &'a str,
     /// Whether the patient has cancelled it.
     pub by_patient: bool,
 }
@@ -107,6 +113,7 @@ impl Values<'_> {
             ("time", local_time::time(self.local_start)),
             ("zone", one_line(self.zone)),
             ("link", one_line(self.link)),
+            ("unsubscribe", one_line(self.unsubscribe)),
         ];
         let mut values: BTreeMap<&'static str, Value> = texts
             .into_iter()
@@ -405,6 +412,11 @@ fn sample(with_link: bool, by_patient: bool) -> Values<'static> {
         } else {
             ""
         },
+        unsubscribe: if with_link {
+            "https://clinic.example/unsubscribe/ihAnJe5ukb8gfqdQKH1E2g"
+        } else {
+            ""
+        },
         by_patient,
     }
 }
@@ -478,7 +490,7 @@ mod tests {
     fn what_is_wrong_is_said_for_each_field() {
         use serde_json::json;
         let both = errors(None, "{{ nam }}", Channel::Email);
-        let list = "name, clinic, location, date, time, zone, link, by_patient";
+        let list = "name, clinic, location, date, time, zone, link, unsubscribe, by_patient";
         assert_eq!(
             both,
             json!({

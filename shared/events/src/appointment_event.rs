@@ -75,6 +75,8 @@ pub enum AppointmentChange {
         ended_at: DateTime<Utc>,
         /// Whether nobody moved it: the rules of its time zone changed, and its wall time stayed.
         by_time_zone_rules: bool,
+        /// Where it was to be before.
+        location_id: Uuid,
     },
     /// It was cancelled.
     Cancelled {
@@ -232,10 +234,12 @@ impl From<&AppointmentChange> for v1::appointment_event::Change {
                 started_at,
                 ended_at,
                 by_time_zone_rules,
+                location_id,
             } => Self::Rescheduled(v1::AppointmentRescheduled {
                 started_at: Some(timestamp(started_at)),
                 ended_at: Some(timestamp(ended_at)),
                 by_time_zone_rules,
+                location_id: location_id.to_string(),
             }),
             AppointmentChange::Cancelled { by_patient } => {
                 Self::Cancelled(v1::AppointmentCancelled { by_patient })
@@ -258,6 +262,10 @@ fn change(wire: v1::appointment_event::Change) -> Result<AppointmentChange, Unde
             started_at: instant(moved.started_at, "started_at")?,
             ended_at: instant(moved.ended_at, "ended_at")?,
             by_time_zone_rules: moved.by_time_zone_rules,
+            location_id: moved
+                .location_id
+                .parse()
+                .map_err(|_| Undecodable("location_id"))?,
         },
         Wire::Cancelled(v1::AppointmentCancelled { by_patient }) => {
             AppointmentChange::Cancelled { by_patient }
@@ -314,6 +322,7 @@ mod tests {
                 started_at: earlier,
                 ended_at: earlier,
                 by_time_zone_rules: true,
+                location_id: Uuid::now_v7(),
             },
             AppointmentChange::Cancelled { by_patient: true },
             AppointmentChange::Cancelled { by_patient: false },

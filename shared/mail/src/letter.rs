@@ -60,7 +60,8 @@ impl Letter<'_> {
                     Raw::new("List-Unsubscribe=One-Click"),
                 );
         }
-        let text = MimePart::new("text/plain", self.text);
+        // The line breaks of MIME, also where the text is encoded (RFC 2045, section 6.8).
+        let text = MimePart::new("text/plain", self.text.replace('\n', "\r\n"));
         let body = match self.invitation {
             None => text,
             Some(Invitation { method, content }) => {

@@ -94,6 +94,7 @@ pub(crate) fn moved(event: &AppointmentEvent, at: &str, local_start: &str) -> Ap
         started_at: event.appointment.starts_at,
         ended_at: event.appointment.ends_at,
         by_time_zone_rules: false,
+        location_id: Uuid::nil(),
     };
     let mut event = next(event, at, change);
     let length = event.appointment.ends_at - event.appointment.starts_at;

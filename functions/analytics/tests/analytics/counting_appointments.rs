@@ -89,6 +89,7 @@ async fn new_zone_rules_move_it_and_nobody_has_moved_it() {
         started_at: booking.appointment.starts_at,
         ended_at: booking.appointment.ends_at,
         by_time_zone_rules: true,
+        location_id: Uuid::nil(),
     };
     let mut later = next(&booking, "2026-03-04T08:00:00Z", change);
     starts(&mut later.appointment, "2026-03-10T10:00:00", 30);

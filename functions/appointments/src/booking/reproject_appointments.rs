@@ -268,6 +268,7 @@ async fn move_one(
         started_at: stored.starts_at,
         ended_at: stored.ends_at,
         by_time_zone_rules: true,
+        location_id: stored.location_id,
     };
     stored.move_to(&plan);
     let by = By::default();

@@ -167,6 +167,7 @@ pub(crate) async fn reschedule_appointment(
         started_at: stored.starts_at,
         ended_at: stored.ends_at,
         by_time_zone_rules: false,
+        location_id: stored.location_id,
     };
     stored.move_to(plan);
     stored.overbooked_by = overbooking.is_some().then_some(caller.user);

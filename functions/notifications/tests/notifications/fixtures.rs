@@ -203,6 +203,7 @@ pub(crate) fn moved(before: &AppointmentEvent, starts_at: DateTime<Utc>) -> Appo
         started_at: before.appointment.starts_at,
         ended_at: before.appointment.ends_at,
         by_time_zone_rules: false,
+        location_id: Uuid::nil(),
     };
     let mut event = then(before, change);
     event.appointment.starts_at = starts_at;

@@ -688,16 +688,30 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 10] = [
+    const CALLS: [(&str, &str, &[&str]); 13] = [
         (
             "audit.append",
             APPEND,
-            &["audit", "auth", "billing", "notifications", "patients"],
+            &[
+                "appointments",
+                "audit",
+                "auth",
+                "billing",
+                "notifications",
+                "patients",
+            ],
         ),
         (
             "audit.append",
             APPEND_ABOUT_RESOURCE,
-            &["audit", "auth", "billing", "notifications", "patients"],
+            &[
+                "appointments",
+                "audit",
+                "auth",
+                "billing",
+                "notifications",
+                "patients",
+            ],
         ),
         ("audit.append_refusal_of_nobody", APPEND_REFUSAL, &["audit"]),
         (
@@ -733,7 +747,22 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
         (
             "patients.is_restricted",
             "SELECT patients.is_restricted(gen_random_uuid())",
-            &["billing", "notifications", "patients"],
+            &["appointments", "billing", "notifications", "patients"],
+        ),
+        (
+            "patients.is_known",
+            "SELECT patients.is_known(gen_random_uuid())",
+            &["appointments", "patients"],
+        ),
+        (
+            "patients.contact_of",
+            "SELECT patients.contact_of(gen_random_uuid())",
+            &["notifications", "patients"],
+        ),
+        (
+            "appointments.for_message",
+            "SELECT appointments.for_message(gen_random_uuid())",
+            &["appointments", "notifications"],
         ),
     ];
     let clinic = Clinic::open(owner).await;
@@ -744,13 +773,15 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
               WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped AND attidentity = ''
               LIMIT 1)
          FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-         WHERE relkind = 'r' AND nspname IN ('audit', 'auth', 'billing', 'patients')",
+         WHERE relkind = 'r' AND nspname IN (
+             'appointments', 'audit', 'auth', 'billing', 'notifications', 'patients'
+         )",
     )
     .fetch_all(&mut observer)
     .await
     .unwrap();
     let of_others = tables.iter().map(|(schema, ..)| schema.as_str());
-    assert_eq!(of_others.collect::<BTreeSet<_>>().len(), 4, "{tables:?}");
+    assert_eq!(of_others.collect::<BTreeSet<_>>().len(), 6, "{tables:?}");
 
     for service in &SERVICES {
         let mut session = clinic.log_in(service).await;

@@ -213,12 +213,12 @@ async fn an_event_that_comes_again_or_late_changes_nothing(database: PgPool) {
     assert_eq!(apply(&database, &booked).await, Effect::AlreadyApplied);
     apply(&database, &later).await;
     assert_eq!(apply(&database, &orphaned).await, Effect::Ignored);
-    assert_eq!(apply(&database, &orphaned).await, Effect::AlreadyApplied);
     apply(&database, &cancelled).await;
     let before = messages(&database).await;
-    for event in [&booked, &later, &orphaned] {
+    for event in [&booked, &later] {
         assert_eq!(apply(&database, event).await, Effect::OutOfDate);
     }
+    assert_eq!(apply(&database, &orphaned).await, Effect::Ignored);
     assert_eq!(apply(&database, &cancelled).await, Effect::AlreadyApplied);
     assert_eq!(messages(&database).await, before);
 
@@ -244,4 +244,37 @@ async fn deliveries_at_the_same_time_take_effect_once(database: PgPool) {
     let applied = effects.iter().filter(|effect| **effect == Effect::Applied);
     assert_eq!(applied.count(), 1, "{effects:?}");
     assert_eq!(messages(&database).await.len(), 3);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_booking_that_comes_after_its_orphaning_has_its_effect(database: PgPool) {
+    let booked = booking(Uuid::now_v7(), start());
+    let orphaned = then(&booked, AppointmentChange::Orphaned);
+    assert_eq!(apply(&database, &orphaned).await, Effect::Ignored);
+    assert_eq!(apply(&database, &booked).await, Effect::Applied);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn nobody_is_told_of_a_new_time_that_is_the_old_one(database: PgPool) {
+    let booked = booking(Uuid::now_v7(), start());
+    apply(&database, &booked).await;
+    let mut other_room = moved(&booked, start());
+    let AppointmentChange::Rescheduled {
+        started_at,
+        location_id,
+        ..
+    } = &mut other_room.change
+    else {
+        panic!("{other_room:?}")
+    };
+    *started_at = other_room.appointment.starts_at;
+    *location_id = other_room.appointment.location_id;
+    apply(&database, &other_room).await;
+    let told: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM notifications.message WHERE kind = 'APPOINTMENT_MOVED'",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    assert_eq!(told, 0);
 }

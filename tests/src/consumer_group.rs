@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use contracts::PATIENT_EVENTS_TOPIC;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -17,7 +16,7 @@ const OFFSET_FETCH: [u8; 4] = [0, 9, 0, 1];
 /// The largest response, in bytes: far more than the offsets of one topic.
 const LARGEST: usize = 1_000_000;
 
-/// The committed offset of this function's consumer group, by partition of patient events.
+/// The committed offset of this function's consumer group, by partition of the topic that it reads.
 /// Partitions that it has not started are missing.
 ///
 /// # Errors
@@ -25,6 +24,7 @@ const LARGEST: usize = 1_000_000;
 pub async fn committed_offsets(
     stack: &Stack,
     function: &str,
+    topic: &str,
     partitions: impl ExactSizeIterator<Item = i32>,
 ) -> std::io::Result<BTreeMap<i32, i64>> {
     let mut request = OFFSET_FETCH.to_vec();
@@ -32,7 +32,7 @@ pub async fn committed_offsets(
     request.extend([0, 0, 0, 1, 0xff, 0xff]);
     put_text(&mut request, &stack.function_name(function));
     request.extend(1_i32.to_be_bytes());
-    put_text(&mut request, PATIENT_EVENTS_TOPIC);
+    put_text(&mut request, topic);
     request.extend(length(partitions.len()).to_be_bytes());
     for partition in partitions {
         request.extend(partition.to_be_bytes());

@@ -1,4 +1,4 @@
-//! The topic of patient events, as seen by any Kafka client.
+//! The topics of events, as seen by any Kafka client.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often opening the topic is tried, with new connections.
 const ATTEMPTS: usize = 5;
 
-/// A reader of the topic of patient events, from some offsets on.
+/// A reader of a topic, from some offsets on.
 pub struct Topic {
     partitions: Vec<(Arc<PartitionClient>, i64)>,
     seen: Vec<PatientRecord>,
@@ -73,8 +73,13 @@ impl Topic {
 
     /// Reads each partition from this offset on, and those that are not named from now on.
     pub async fn open(stack: &Stack, offsets: &BTreeMap<i32, i64>) -> Self {
+        Self::open_named(stack, PATIENT_EVENTS_TOPIC, offsets).await
+    }
+
+    /// Like [`open`](Self::open), for the topic of this name.
+    pub async fn open_named(stack: &Stack, name: &str, offsets: &BTreeMap<i32, i64>) -> Self {
         for _ in 0..ATTEMPTS {
-            let opened = tokio::time::timeout(PATIENCE, Self::try_open(stack, offsets)).await;
+            let opened = tokio::time::timeout(PATIENCE, Self::try_open(stack, name, offsets)).await;
             if let Ok(Ok(topic)) = opened {
                 return topic;
             }
@@ -82,7 +87,11 @@ impl Topic {
         panic!("the topic could not be opened: the broker does not respond");
     }
 
-    async fn try_open(stack: &Stack, offsets: &BTreeMap<i32, i64>) -> Result<Self, Error> {
+    async fn try_open(
+        stack: &Stack,
+        name: &str,
+        offsets: &BTreeMap<i32, i64>,
+    ) -> Result<Self, Error> {
         let servers = stack.kafka_bootstrap_servers.split(',');
         let client = ClientBuilder::new(servers.map(ToOwned::to_owned).collect())
             // The default pauses grow to minutes, and never end.
@@ -97,12 +106,12 @@ impl Topic {
         let topics = client.list_topics().await?;
         let topic = topics
             .into_iter()
-            .find(|topic| topic.name == PATIENT_EVENTS_TOPIC)
-            .expect("the topic of patient events");
+            .find(|topic| topic.name == name)
+            .expect("a topic of this name");
         let mut partitions = Vec::new();
         for id in topic.partitions {
             let partition = client
-                .partition_client(PATIENT_EVENTS_TOPIC, id, UnknownTopicHandling::Error)
+                .partition_client(name, id, UnknownTopicHandling::Error)
                 .await?;
             let offset = match offsets.get(&id) {
                 Some(offset) => *offset,
@@ -129,6 +138,17 @@ impl Topic {
     /// Reads everything that is there by now, and returns all events so far, those of one patient
     /// in order.
     pub async fn records(&mut self) -> &[PatientRecord] {
+        self.catch_up().await;
+        &self.seen
+    }
+
+    /// Like [`records`](Self::records), for a topic of any records.
+    pub async fn raw_records(&mut self) -> &[RawRecord] {
+        self.catch_up().await;
+        &self.raw
+    }
+
+    async fn catch_up(&mut self) {
         let mut ends = Vec::new();
         for (partition, _) in &self.partitions {
             ends.push(end(partition).await);
@@ -140,7 +160,6 @@ impl Topic {
         while is_behind(self) {
             self.fetch().await;
         }
-        &self.seen
     }
 
     /// Waits until there are this many records about this patient, and returns them in order.

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -56,7 +56,6 @@ pub(crate) struct Load {
     pub(crate) retries: AtomicU64,
     /// The number of changes to make.
     pub(crate) changes: u64,
-    in_flight: [AtomicUsize; 3],
     rows: Vec<NewPatient>,
     run: String,
     seed: u64,
@@ -77,7 +76,6 @@ impl Load {
             acknowledged: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             changes,
-            in_flight: Default::default(),
             rows,
             // Another run on the same stack uses the same patients with different addresses.
             run: Uuid::new_v4().simple().to_string()[..8].to_owned(),
@@ -104,9 +102,46 @@ impl Load {
         }
     }
 
-    /// The number of requests of this kind in flight.
-    pub(crate) fn in_flight(&self, kind: Kind) -> usize {
-        self.in_flight[kind as usize].load(Ordering::Relaxed)
+    /// A patient whom several clients change at the same time, and who may be deleted at any time.
+    pub(crate) fn hot_patient(&self, random: &mut fastrand::Rng) -> Option<Uuid> {
+        let hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner);
+        random.choice(hot.iter().copied())
+    }
+
+    /// Sends a request until there is a response other than "later". Returns how often it was sent,
+    /// and the response, if there was one.
+    pub(crate) async fn insist(
+        &self,
+        random: &mut fastrand::Rng,
+        name: &str,
+        function: &'static str,
+        call: impl Fn(&Visitor) -> Call,
+    ) -> (u32, Option<Answer>) {
+        let begun = Instant::now();
+        let mut attempts = 0;
+        let mut longest = FIRST_PAUSE;
+        while begun.elapsed() < PATIENCE {
+            attempts += 1;
+            let call = call(&self.visitor().await);
+            let sent = Instant::now();
+            let flying = self.requests.take_off(function);
+            let answer = call.attempt().await;
+            drop(flying);
+            let time = sent.elapsed();
+            match answer {
+                Ok(answer) => {
+                    self.requests.answered(name, function, &answer, time);
+                    if is_final(&answer) {
+                        return (attempts, Some(answer));
+                    }
+                }
+                Err(_) => self.requests.unanswered(name, function, time),
+            }
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(between(random, longest / 2, longest)).await;
+            longest = (longest * 2).min(LONGEST_PAUSE);
+        }
+        (attempts, None)
     }
 
     /// The administrator. Logs in again before the token expires, retrying until it works.
@@ -138,6 +173,11 @@ impl Load {
 pub(crate) struct Clients(JoinSet<()>);
 
 impl Clients {
+    /// These tasks.
+    pub(crate) const fn of(clients: JoinSet<()>) -> Self {
+        Self(clients)
+    }
+
     /// Waits until each has finished its current change.
     ///
     /// # Errors
@@ -339,14 +379,20 @@ impl Client {
         let leaves = leaves && !self.load.is_enough();
         let (attempts, outcome) = if leaves {
             let moment = between(&mut self.random, 1, 60);
-            let call = self.call(&wish, key).await;
-            let _flying = self.flying(wish.kind);
+            let call = call(&self.load.visitor().await, &wish, key);
+            let _flying = self.load.requests.take_off(wish.kind.function());
             let _ = tokio::time::timeout(moment, call.attempt()).await;
             let departure = self.load.departure.lock();
             *departure.unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             (1, Outcome::Unknown)
         } else {
-            self.insist(&name, &wish, key).await
+            let (attempts, answer) = self
+                .load
+                .insist(&mut self.random, &name, wish.kind.function(), |visitor| {
+                    call(visitor, &wish, key)
+                })
+                .await;
+            (attempts, answer.as_ref().map_or(Outcome::Unknown, outcome))
         };
         let told = match &outcome {
             Outcome::Acknowledged { patient } => Some(patient.as_deref().cloned()),
@@ -370,87 +416,48 @@ impl Client {
         }
         told
     }
+}
 
-    /// Tries until there is a response other than "later".
-    async fn insist(&mut self, name: &str, wish: &Wish, key: Uuid) -> (u32, Outcome) {
-        let begun = Instant::now();
-        let mut attempts = 0;
-        let mut longest = FIRST_PAUSE;
-        while begun.elapsed() < PATIENCE {
-            attempts += 1;
-            let call = self.call(wish, key).await;
-            let sent = Instant::now();
-            let flying = self.flying(wish.kind);
-            let answer = call.attempt().await;
-            drop(flying);
-            let time = sent.elapsed();
-            let requests = &self.load.requests;
-            match answer {
-                Ok(answer) => {
-                    requests.answered(name, wish.kind, &answer, time);
-                    if let Some(outcome) = outcome(&answer) {
-                        return (attempts, outcome);
-                    }
-                }
-                Err(_) => requests.unanswered(name, wish.kind, time),
-            }
-            self.load.retries.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(between(&mut self.random, longest / 2, longest)).await;
-            longest = (longest * 2).min(LONGEST_PAUSE);
-        }
-        (attempts, Outcome::Unknown)
-    }
-
-    async fn call(&self, wish: &Wish, key: Uuid) -> Call {
-        let visitor = self.load.visitor().await;
-        let path = wish.patient.as_ref().map(Patient::path);
-        let path = path.as_deref().unwrap_or("/api/patients");
-        let call = match wish.kind {
-            Kind::Create => visitor.post(path),
-            Kind::Update => visitor.put(path),
-            Kind::Delete => visitor.delete(path),
-        };
-        let call = call.header("Idempotency-Key", &key.to_string());
-        let call = match &wish.patient {
-            Some(patient) if wish.conditional => call.header("If-Match", &patient.etag()),
-            _ => call,
-        };
-        match &wish.wanted {
-            Some(wanted) => call.json(wanted),
-            None => call,
-        }
-    }
-
-    fn flying(&self, kind: Kind) -> Flying<'_> {
-        let count = &self.load.in_flight[kind as usize];
-        count.fetch_add(1, Ordering::Relaxed);
-        Flying(count)
+/// The request for a change.
+fn call(visitor: &Visitor, wish: &Wish, key: Uuid) -> Call {
+    let path = wish.patient.as_ref().map(Patient::path);
+    let path = path.as_deref().unwrap_or("/api/patients");
+    let call = match wish.kind {
+        Kind::Create => visitor.post(path),
+        Kind::Update => visitor.put(path),
+        Kind::Delete => visitor.delete(path),
+    };
+    let call = call.header("Idempotency-Key", &key.to_string());
+    let call = match &wish.patient {
+        Some(patient) if wish.conditional => call.header("If-Match", &patient.etag()),
+        _ => call,
+    };
+    match &wish.wanted {
+        Some(wanted) => call.json(wanted),
+        None => call,
     }
 }
 
-/// A request in flight.
-struct Flying<'a>(&'a AtomicUsize);
-
-impl Drop for Flying<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What a response means, unless it means: try again later.
-fn outcome(answer: &Answer) -> Option<Outcome> {
-    let later = answer.headers.contains_key("retry-after");
+/// Whether a response means something other than: try again later.
+fn is_final(answer: &Answer) -> bool {
     match answer.status {
-        200 | 201 => Some(Outcome::Acknowledged {
-            patient: serde_json::from_slice(&answer.body).ok(),
-        }),
-        204 => Some(Outcome::Acknowledged { patient: None }),
-        401 | 429 | 500.. => None,
+        401 | 429 | 500.. => false,
         // The first attempt is still in progress.
-        409 if later => None,
-        status => Some(Outcome::Refused {
+        409 => !answer.headers.contains_key("retry-after"),
+        _ => true,
+    }
+}
+
+/// What a response means.
+fn outcome(answer: &Answer) -> Outcome {
+    match answer.status {
+        200 | 201 => Outcome::Acknowledged {
+            patient: serde_json::from_slice(&answer.body).ok(),
+        },
+        204 => Outcome::Acknowledged { patient: None },
+        status => Outcome::Refused {
             status,
             problem: problem(answer).map_or("none".to_owned(), |problem| problem.kind),
-        }),
+        },
     }
 }

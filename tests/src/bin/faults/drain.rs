@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
 use sqlx::PgPool;
 use system_tests::{Clinic, Stack, Topic, committed_offsets};
 
@@ -13,8 +14,9 @@ use crate::faults::CONSUMERS;
 /// How long the relay's schedule, its pauses after failures and those of the consumers may take
 /// together.
 const LONG: Duration = Duration::from_mins(6);
-/// The limit if the relay is invoked instead of waiting for its schedule.
-const SHORT: Duration = Duration::from_secs(90);
+/// The limit if the relays are invoked instead of waiting for their schedules. A message that could
+/// not be sent twice is put off for two minutes.
+const SHORT: Duration = Duration::from_mins(4);
 
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -22,24 +24,37 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) struct Drain<'a> {
     pub(crate) clinic: &'a Clinic,
     pub(crate) database: &'a PgPool,
-    /// Whether to invoke the relay instead of waiting for its schedule.
+    /// Whether to invoke what delivers instead of waiting for its schedule.
     pub(crate) short: bool,
 }
 
 /// The backlog did not drain.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "after {} s: {outbox} messages in the outbox, {lag:?} records that a consumer has not processed",
+    "after {} s: {waiting:?} waiting, {lag:?} records that a consumer has not processed",
     .after.as_secs()
 )]
 pub(crate) struct Stuck {
     after: Duration,
-    outbox: String,
+    waiting: BTreeMap<&'static str, String>,
     lag: BTreeMap<&'static str, String>,
 }
 
+/// What has to be delivered, by the function that delivers it if no request does.
+const BACKLOGS: [(&str, &str); 3] = [
+    ("relay-outbox", "SELECT count(*) FROM patients.outbox"),
+    (
+        "relay-appointment-events",
+        "SELECT count(*) FROM appointments.outbox",
+    ),
+    (
+        "send-due-messages",
+        "SELECT count(*) FROM notifications.message WHERE state = 'PENDING' AND due_at <= now()",
+    ),
+];
+
 impl Drain<'_> {
-    /// Waits until the outbox is empty and no consumer lags behind.
+    /// Waits until nothing is to be delivered or sent, and no consumer lags behind.
     ///
     /// # Errors
     /// If that does not happen in time.
@@ -47,24 +62,27 @@ impl Drain<'_> {
         let begun = Instant::now();
         let patience = if self.short { SHORT } else { LONG };
         loop {
-            let outbox = self.outbox().await;
+            let mut waiting = self.waiting().await;
             let mut lag = BTreeMap::new();
-            if outbox.as_deref() == Ok("0") {
+            if waiting.is_empty() {
                 lag = self.lag().await;
                 let is_zero = lag.values().all(|lag| lag == "0");
                 // And nothing was added while the consumers were checked.
-                if is_zero && self.outbox().await.as_deref() == Ok("0") {
+                waiting = self.waiting().await;
+                if is_zero && waiting.is_empty() {
                     return Ok(());
                 }
-            } else if self.short {
-                let relay = self.clinic.aws();
-                let relay = relay.invocation("relay-outbox", &serde_json::json!({}));
-                let _ = relay.attempt().await;
+            }
+            if self.short {
+                for function in waiting.keys() {
+                    let aws = self.clinic.aws();
+                    let _ = aws.invocation(function, &json!({})).attempt().await;
+                }
             }
             if begun.elapsed() > patience {
                 return Err(Stuck {
                     after: begun.elapsed(),
-                    outbox: outbox.unwrap_or_else(|error| error),
+                    waiting,
                     lag,
                 });
             }
@@ -72,28 +90,36 @@ impl Drain<'_> {
         }
     }
 
-    async fn outbox(&self) -> Result<String, String> {
-        let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM patients.outbox");
-        let count = count.fetch_one(self.database).await;
-        count
-            .map(|count| count.to_string())
-            .map_err(|error| error.to_string())
+    /// The backlogs that are not empty, or cannot be read.
+    async fn waiting(&self) -> BTreeMap<&'static str, String> {
+        let mut waiting = BTreeMap::new();
+        for (function, count) in BACKLOGS {
+            let count = sqlx::query_scalar::<_, i64>(count).fetch_one(self.database);
+            match count.await {
+                Ok(0) => {}
+                Ok(count) => drop(waiting.insert(function, count.to_string())),
+                Err(error) => drop(waiting.insert(function, error.to_string())),
+            }
+        }
+        waiting
     }
 
     async fn lag(&self) -> BTreeMap<&'static str, String> {
         let mut lags = BTreeMap::new();
-        for consumer in CONSUMERS {
-            let lag = self.lag_of(consumer).await;
+        for (consumer, topic) in CONSUMERS {
+            let lag = self.lag_of(consumer, topic).await;
             let lag = lag.map_or_else(|error| error.to_string(), |lag| lag.to_string());
             lags.insert(consumer, lag);
         }
         lags
     }
 
-    async fn lag_of(&self, consumer: &str) -> std::io::Result<i64> {
+    async fn lag_of(&self, consumer: &str, topic: &str) -> std::io::Result<i64> {
         let stack = Stack::from_env().map_err(std::io::Error::other)?;
-        let ends = Topic::listen(self.clinic.stack()).await.offsets();
-        let done = committed_offsets(&stack, consumer, ends.keys().copied()).await?;
+        let from_now_on = BTreeMap::new();
+        let ends = Topic::open_named(self.clinic.stack(), topic, &from_now_on);
+        let ends = ends.await.offsets();
+        let done = committed_offsets(&stack, consumer, topic, ends.keys().copied()).await?;
         let lag = ends.iter().map(|(partition, end)| {
             let done = done.get(partition).copied().unwrap_or_default();
             end - done

@@ -25,7 +25,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::{between, clients::Load, say::say};
 
 pub(crate) use billing::heal;
-pub(crate) use consumers::CONSUMERS;
+pub(crate) use consumers::{CONSUMERS, PATIENT_CONSUMERS};
 pub(crate) use records::{INJECTED, Injected};
 
 /// How many faults may happen at the same time, unless they need the same part.
@@ -52,10 +52,16 @@ pub(crate) enum FaultKind {
     KafkaSlow,
     /// kill -9 of a function in the middle of a client's request
     RequestKilled,
+    /// kill -9 of a function in the middle of a booking client's request
+    BookingKilled,
     /// kill -9 of relay-outbox while it runs
     RelayKilled,
+    /// kill -9 of relay-appointment-events while it runs
+    BookingRelayKilled,
     /// Several relays at the same time
     RelaysAtOnce,
+    /// kill -9 of send-due-messages
+    SenderKilled,
     /// kill -9 of the consumers
     ConsumersKilled,
     /// The consumers receive nothing for a while
@@ -192,7 +198,11 @@ impl Stage {
             FaultKind::KafkaSilent => kafka::silent(self, random).await,
             FaultKind::KafkaSlow => kafka::slow(self, random).await,
             FaultKind::RequestKilled => functions::request_killed(self, random).await,
-            FaultKind::RelayKilled => functions::relay_killed(self, random).await,
+            FaultKind::BookingKilled => functions::booking_killed(self, random).await,
+            FaultKind::RelayKilled | FaultKind::BookingRelayKilled => {
+                functions::relay_killed(self, kind, random).await
+            }
+            FaultKind::SenderKilled => functions::sender_killed(self, random).await,
             FaultKind::RelaysAtOnce => functions::relays_at_once(self, random).await,
             FaultKind::ConsumersKilled => consumers::killed(self, random).await,
             FaultKind::ConsumersAway => consumers::away(self, random).await,

@@ -2,6 +2,7 @@
 //! observations, and lists the violations.
 
 mod answers;
+mod bookings;
 mod changes;
 mod consequences;
 mod topic;
@@ -104,6 +105,14 @@ pub(crate) fn check(
         consequences::notifications(&evidence),
         consequences::mails(&evidence),
         consequences::dead_letters(&evidence),
+        bookings::slots(&evidence),
+        bookings::are_kept(&evidence),
+        bookings::happened_once(&evidence),
+        bookings::refusals(&evidence),
+        bookings::events(&evidence),
+        bookings::orphans(&evidence),
+        bookings::reminders(&evidence),
+        bookings::told(&evidence),
         answers::in_time(&evidence),
         answers::as_promised(&evidence),
     ]

@@ -2,6 +2,7 @@
 //! frozen or fed with garbage, and then checks that nothing the clients were told is lost,
 //! duplicated or out of order.
 
+mod bookings;
 mod clients;
 mod drain;
 mod faults;
@@ -28,6 +29,7 @@ use console::{Term, style};
 use system_tests::{Clinic, Stack, synthea::Rows};
 
 use crate::{
+    bookings::{Desk, Practice},
     clients::Load,
     drain::Drain,
     faults::{FaultKind, Stage},
@@ -123,12 +125,14 @@ async fn run(options: &Options) -> Result<ExitCode> {
         short: options.short,
     };
     faults::heal(&database).await?;
+    let load = Load::new(Arc::clone(&clinic), rows, seed, options.changes());
+    let load = Arc::new(load);
+    let practice = Practice::open(&load).await;
     drain
         .wait()
         .await
         .context("the stack is not idle before the run")?;
 
-    let load = Load::new(Arc::clone(&clinic), rows, seed, options.changes());
     let baseline = Baseline::take(&clinic, &database, &load).await?;
     let (begun, begun_at) = (Instant::now(), Utc::now());
     say(&format!(
@@ -137,8 +141,9 @@ async fn run(options: &Options) -> Result<ExitCode> {
         options.changes(),
         options.faults_each()
     ));
-    let load = Arc::new(load);
     let clients = clients::start(&load, options.clients.get());
+    let desk = Arc::new(Desk::new(Arc::clone(&load), practice, seed));
+    let booking = bookings::start(&desk);
     let stage = Stage::new(
         Arc::clone(&load),
         database.clone(),
@@ -150,6 +155,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
     faults::happen(&stage, &options.kinds(), options.faults_each()).await?;
     load.stop.store(true, Ordering::Relaxed);
     clients.join().await?;
+    booking.join().await?;
     watching.abort();
     let loaded = begun.elapsed();
 
@@ -160,11 +166,13 @@ async fn run(options: &Options) -> Result<ExitCode> {
     load.let_go().await;
     let drained = drain.wait().await;
     say(&format!(
-        "{:>4} s  checking {} changes",
+        "{:>4} s  checking {} changes of patients and {} of appointments",
         begun.elapsed().as_secs(),
-        load.ledger.len()
+        load.ledger.len(),
+        desk.entries().len(),
     ));
-    let observation = Observation::take(&clinic, &database, &load, &stage, &baseline).await?;
+    let observation =
+        Observation::take(&clinic, &database, &load, &desk, &stage, &baseline).await?;
     let invariants = invariants::check(&load.ledger.changes(), &observation, drained.err());
     let report = Report {
         seed,

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use anyhow::{Context as _, Result};
 use backon::{ConstantBuilder, Retryable as _};
 use chrono::{DateTime, NaiveDate, Utc};
+use contracts::APPOINTMENT_EVENTS_TOPIC;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::PgPool;
 use std::time::Duration;
-use system_tests::{Answer, Clinic, DeadLetter, Patient, PatientRecord, Topic};
+use system_tests::{Answer, Clinic, DeadLetter, Patient, PatientRecord, Stack, Topic};
 use uuid::Uuid;
 
 use crate::{
+    bookings::{Bookings, Desk},
     clients::Load,
     faults::{Happened, INJECTED, Injected, Stage},
     requests::Log,
@@ -33,6 +35,8 @@ pub(crate) type Counts = BTreeMap<NaiveDate, BTreeMap<String, i64>>;
 pub(crate) struct Baseline {
     /// The end of each partition.
     pub(crate) topic: BTreeMap<i32, i64>,
+    /// The same, of the topic of appointments.
+    appointments: BTreeMap<i32, i64>,
     first_day: NaiveDate,
     patients: HashSet<Uuid>,
     accounts: HashSet<Uuid>,
@@ -57,13 +61,18 @@ pub(crate) struct Observation {
     pub(crate) accounts: HashMap<Uuid, Vec<String>>,
     /// What was added to the analytics.
     pub(crate) analytics: Counts,
-    /// The states of the notifications of each patient.
+    /// The states of the welcomes of each patient.
     pub(crate) notifications: HashMap<Uuid, Vec<String>>,
-    /// When SES accepted messages to an address.
+    /// When SES accepted welcomes to an address.
     pub(crate) mails: HashMap<String, Vec<DateTime<Utc>>>,
+    /// What a sender of messages wrote about because it had no response in time, an event or an
+    /// appointment, and when. SES may have accepted the message.
+    pub(crate) timed_out: Vec<(String, DateTime<Utc>)>,
     /// What consumers set aside during this run.
     pub(crate) letters: Vec<DeadLetter>,
     pub(crate) injected: Vec<Injected>,
+    /// What became of the bookings.
+    pub(crate) bookings: Bookings,
     pub(crate) faults: Vec<Happened>,
     pub(crate) requests: Log,
 }
@@ -84,12 +93,15 @@ struct Day {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Notifications {
     notifications: Vec<Notification>,
+    next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Notification {
+    kind: String,
     state: String,
 }
 
@@ -102,6 +114,13 @@ impl Baseline {
         let first_day = Utc::now().date_naive();
         Ok(Self {
             topic: Topic::listen(clinic.stack()).await.offsets(),
+            appointments: Topic::open_named(
+                clinic.stack(),
+                APPOINTMENT_EVENTS_TOPIC,
+                &BTreeMap::new(),
+            )
+            .await
+            .offsets(),
             first_day,
             patients: rows(database).await?.into_keys().collect(),
             accounts: accounts(database).await?.into_keys().collect(),
@@ -119,6 +138,7 @@ impl Observation {
         clinic: &Clinic,
         database: &PgPool,
         load: &Load,
+        desk: &Desk,
         stage: &Stage,
         baseline: &Baseline,
     ) -> Result<Self> {
@@ -145,9 +165,16 @@ impl Observation {
             patients: patients(load, &known).await?,
             notifications: notifications(load, &heard_of).await?,
             mails: mails(clinic).await,
+            timed_out: timed_out(clinic.stack()),
             on_record: on_record(database).await?,
             trail_is_intact: trail_is_intact(clinic).await,
-            letters: letters(clinic, &injected, &known).await,
+            letters: letters(
+                clinic,
+                &injected,
+                known.iter().chain(&desk.practice().patients),
+            )
+            .await,
+            bookings: Bookings::take(clinic, database, desk, &baseline.appointments).await?,
             records,
             rows,
             accounts,
@@ -236,11 +263,20 @@ async fn patients(load: &Load, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, Opt
 async fn notifications(load: &Load, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, Vec<String>>> {
     stream::iter(ids)
         .map(|id| async move {
-            let path = format!("/api/notifications?patientId={id}");
-            let answer = look_up(load, &path).await?;
-            let list: Notifications = answer.context("no notifications")?.read();
-            let states = list.notifications.into_iter();
-            Ok((*id, states.map(|notification| notification.state).collect()))
+            let first = format!("/api/notifications?patientId={id}&limit=100");
+            let mut path = first.clone();
+            let mut states = Vec::new();
+            loop {
+                let answer = look_up(load, &path).await?;
+                let list: Notifications = answer.context("no notifications")?.read();
+                let welcomes = list.notifications.into_iter();
+                let welcomes = welcomes.filter(|notification| notification.kind == "WELCOME");
+                states.extend(welcomes.map(|notification| notification.state));
+                let Some(cursor) = list.next_cursor else {
+                    return Ok((*id, states));
+                };
+                path = format!("{first}&cursor={cursor}");
+            }
         })
         .buffer_unordered(AT_A_TIME)
         .try_collect()
@@ -266,7 +302,9 @@ async fn look_up(load: &Load, path: &str) -> Result<Option<Answer>> {
 
 async fn mails(clinic: &Clinic) -> HashMap<String, Vec<DateTime<Utc>>> {
     let mut mails: HashMap<_, Vec<_>> = HashMap::new();
-    for mail in clinic.aws().mails().await {
+    let mails_of_all = clinic.aws().mails().await.into_iter();
+    // The others are about appointments.
+    for mail in mails_of_all.filter(|mail| !mail.whole().contains("BEGIN:VCALENDAR")) {
         for address in mail.destination.to_addresses {
             let sent = mail.timestamp.and_utc();
             mails.entry(address).or_default().push(sent);
@@ -275,16 +313,38 @@ async fn mails(clinic: &Clinic) -> HashMap<String, Vec<DateTime<Utc>>> {
     mails
 }
 
+fn timed_out(stack: &Stack) -> Vec<(String, DateTime<Utc>)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Line {
+        timestamp: DateTime<Utc>,
+        event_id: Option<String>,
+        appointment_id: Option<String>,
+        cause: String,
+    }
+    let mut timed_out = Vec::new();
+    for function in ["notify-patients", "send-due-messages"] {
+        let file = format!("functions/{}.log", stack.function_name(function));
+        let log = std::fs::read_to_string(stack.logs().join(file)).unwrap_or_default();
+        let lines = log.lines();
+        let lines = lines.filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        timed_out.extend(
+            lines
+                .filter(|line| line.cause.contains("timed out"))
+                .filter_map(|line| Some((line.appointment_id.or(line.event_id)?, line.timestamp))),
+        );
+    }
+    timed_out
+}
+
 /// The dead letters about injected records and about the patients.
 async fn letters(
     clinic: &Clinic,
     injected: &[Injected],
-    patients: &BTreeSet<Uuid>,
+    patients: impl Iterator<Item = &Uuid>,
 ) -> Vec<DeadLetter> {
     let injected = injected.iter().map(|injected| injected.key.clone());
-    let ours: HashSet<_> = injected
-        .chain(patients.iter().map(Uuid::to_string))
-        .collect();
+    let ours: HashSet<_> = injected.chain(patients.map(Uuid::to_string)).collect();
     let mut letters = Vec::new();
     let mut empty_looks = 0;
     while empty_looks < EMPTY_LOOKS {

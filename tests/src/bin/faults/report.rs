@@ -8,6 +8,7 @@ use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
 
 use crate::{
+    bookings::{self, Entry},
     clients::Load,
     faults::FaultKind,
     invariants::Invariant,
@@ -32,6 +33,8 @@ pub(crate) struct Report {
     /// Until everything was checked.
     pub(crate) seconds: f64,
     pub(crate) changes: Changes,
+    /// The numbers of changes of appointments, by kind and outcome.
+    pub(crate) bookings: BTreeMap<bookings::Change, bookings::Tally>,
     /// How often each fault happened.
     pub(crate) faults: BTreeMap<FaultKind, u32>,
     pub(crate) invariants: Vec<Invariant>,
@@ -39,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) latency: Latency,
     #[serde(skip)]
     pub(crate) ledger: Vec<Change>,
+    #[serde(skip)]
+    pub(crate) booking_ledger: Vec<Entry>,
 }
 
 /// The numbers of changes by outcome.
@@ -81,6 +86,8 @@ impl Report {
                 retries: load.retries.load(Ordering::Relaxed),
                 requests: observation.requests.times.len(),
             },
+            bookings: bookings::tally(&observation.bookings.entries),
+            booking_ledger: observation.bookings.entries.clone(),
             latency: observation.requests.latency(),
             ledger,
             ..Self::default()
@@ -94,7 +101,7 @@ impl Report {
             .all(|invariant| invariant.violations.is_empty())
     }
 
-    /// Writes the report, and beside it the ledger, in which violations can be looked up by name.
+    /// Writes the report, and beside it the ledgers, in which violations can be looked up by name.
     ///
     /// # Errors
     /// If the files cannot be written.
@@ -103,13 +110,20 @@ impl Report {
         fs::create_dir_all(folder).with_context(cannot)?;
         let report = serde_json::to_vec_pretty(self)?;
         fs::write(folder.join("report.json"), report).with_context(cannot)?;
-        let mut ledger = Vec::new();
-        for change in &self.ledger {
-            serde_json::to_writer(&mut ledger, change)?;
-            ledger.write_all(b"\n")?;
-        }
-        fs::write(folder.join("ledger.jsonl"), ledger).with_context(cannot)
+        fs::write(folder.join("ledger.jsonl"), lines(&self.ledger)?).with_context(cannot)?;
+        let bookings = lines(&self.booking_ledger)?;
+        fs::write(folder.join("bookings.jsonl"), bookings).with_context(cannot)
     }
+}
+
+/// As JSON, one to a line.
+fn lines<T: Serialize>(entries: &[T]) -> Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut lines, entry)?;
+        lines.write_all(b"\n")?;
+    }
+    Ok(lines)
 }
 
 /// As Markdown.
@@ -141,6 +155,21 @@ impl fmt::Display for Report {
              deleted), {refused} rejected, {unknown} unknown; {requests} responses, {retries} retries. \
              Latency: p50 {p50:.0} ms, p99 {p99:.0} ms, longest {max:.0} ms.\n",
         )?;
+        let mut bookings = table([
+            "change of an appointment",
+            "acknowledged",
+            "rejected",
+            "unknown",
+        ]);
+        for (change, tally) in &self.bookings {
+            bookings.add_row([
+                change.name().to_owned(),
+                tally.acknowledged.to_string(),
+                tally.refused.to_string(),
+                tally.unknown.to_string(),
+            ]);
+        }
+        writeln!(f, "{bookings}\n")?;
         let mut faults = table(["fault", "happened"]);
         for (kind, times) in &self.faults {
             faults.add_row([kind.name(), times.to_string()]);

@@ -10,22 +10,24 @@ use std::{
 use serde::Serialize;
 use system_tests::{Answer, Problem};
 
-use crate::ledger::Kind;
-
 /// After this time, the gateway has given up on any request.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// All requests so far.
 #[derive(Debug, Default)]
-pub(crate) struct Requests(Mutex<Log>);
+pub(crate) struct Requests {
+    log: Mutex<Log>,
+    /// How many are in flight, by function.
+    flying: Mutex<BTreeMap<&'static str, usize>>,
+}
 
 /// See [`Requests`].
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Log {
     /// How long each response took.
     pub(crate) times: Vec<Duration>,
-    /// The number of responses by status and kind of change.
-    pub(crate) statuses: BTreeMap<(u16, Kind), u64>,
+    /// The number of responses by status and function.
+    pub(crate) statuses: BTreeMap<(u16, &'static str), u64>,
     /// The number of requests without a response: broken connections.
     pub(crate) unanswered: u64,
     /// Responses that took too long.
@@ -45,11 +47,17 @@ pub(crate) struct Latency {
 
 impl Requests {
     /// Counts a request with a response.
-    pub(crate) fn answered(&self, change: &str, kind: Kind, answer: &Answer, time: Duration) {
-        let what = || format!("{change} ({})", kind.function());
+    pub(crate) fn answered(
+        &self,
+        change: &str,
+        function: &'static str,
+        answer: &Answer,
+        time: Duration,
+    ) {
+        let what = || format!("{change} ({function})");
         self.note(|log| {
             log.times.push(time);
-            *log.statuses.entry((answer.status, kind)).or_default() += 1;
+            *log.statuses.entry((answer.status, function)).or_default() += 1;
             if time > TIME_LIMIT {
                 log.slow
                     .push(format!("{}: {:.1} s", what(), time.as_secs_f64()));
@@ -62,35 +70,61 @@ impl Requests {
     }
 
     /// Counts a request without a response.
-    pub(crate) fn unanswered(&self, change: &str, kind: Kind, time: Duration) {
+    pub(crate) fn unanswered(&self, change: &str, function: &str, time: Duration) {
         self.note(|log| {
             log.unanswered += 1;
             if time > TIME_LIMIT {
                 let seconds = time.as_secs_f64();
-                let function = kind.function();
                 log.slow
                     .push(format!("{change} ({function}): {seconds:.1} s"));
             }
         });
     }
 
-    /// How many responses of this kind had this status so far.
-    pub(crate) fn count(&self, kind: Kind, status: u16) -> u64 {
-        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = log.statuses.get(&(status, kind));
+    /// How many responses of this function had this status so far.
+    pub(crate) fn count(&self, function: &'static str, status: u16) -> u64 {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = log.statuses.get(&(status, function));
         count.copied().unwrap_or_default()
     }
 
     /// A copy of the log.
     pub(crate) fn log(&self) -> Log {
-        self.0
+        self.log
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
     fn note(&self, note: impl FnOnce(&mut Log)) {
-        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        note(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Counts a request as in flight until the result is dropped.
+    pub(crate) fn take_off(&self, function: &'static str) -> Flying<'_> {
+        self.count_flying(|flying| *flying.entry(function).or_default() += 1);
+        Flying(self, function)
+    }
+
+    /// The number of requests to this function in flight.
+    pub(crate) fn in_flight(&self, function: &str) -> usize {
+        let mut count = None;
+        self.count_flying(|flying| count = flying.get(function).copied());
+        count.unwrap_or_default()
+    }
+
+    fn count_flying(&self, count: impl FnOnce(&mut BTreeMap<&'static str, usize>)) {
+        count(&mut self.flying.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// A request in flight.
+pub(crate) struct Flying<'a>(&'a Requests, &'static str);
+
+impl Drop for Flying<'_> {
+    fn drop(&mut self) {
+        self.0
+            .count_flying(|flying| *flying.entry(self.1).or_default() -= 1);
     }
 }
 

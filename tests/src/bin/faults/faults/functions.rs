@@ -8,7 +8,7 @@ use serde_json::json;
 use system_tests::Process;
 
 use super::{FaultKind, Stage, stack};
-use crate::{between, ledger::Kind};
+use crate::{between, bookings::Change, ledger::Kind};
 
 /// How often to try to hit a process during a request.
 const ATTEMPTS: usize = 20;
@@ -23,24 +23,48 @@ const BAD_GATEWAY: u16 = 502;
 const RELAYS: usize = 3;
 
 const RELAY: &str = "relay-outbox";
+const BOOKING_RELAY: &str = "relay-appointment-events";
+const SENDER: &str = "send-due-messages";
 
 /// Kills the processes of a function a few milliseconds after a client's request was sent to it,
 /// and repeats that until a client's request was cut off.
 pub(super) async fn request_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
-    let _fault = stage.begin(FaultKind::RequestKilled);
     let kinds = [Kind::Create, Kind::Update, Kind::Update, Kind::Delete];
     let kind = kinds[random.usize(..kinds.len())];
+    cut_off(stage, FaultKind::RequestKilled, kind.function(), random).await
+}
+
+/// The same for a function that the booking clients call.
+pub(super) async fn booking_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let changes = [
+        Change::Book,
+        Change::Book,
+        Change::Confirm,
+        Change::Move,
+        Change::Cancel,
+    ];
+    let change = changes[random.usize(..changes.len())];
+    cut_off(stage, FaultKind::BookingKilled, change.function(), random).await
+}
+
+async fn cut_off(
+    stage: &Stage,
+    fault: FaultKind,
+    function: &'static str,
+    random: &mut fastrand::Rng,
+) -> Result<()> {
+    let _fault = stage.begin(fault);
     let (stack, requests) = (stack()?, &stage.load.requests);
-    let before = requests.count(kind, BAD_GATEWAY);
+    let before = requests.count(function, BAD_GATEWAY);
     for _ in 0..ATTEMPTS {
         // Finding the processes takes a while, during which a request would end.
-        let processes = Process::of_function(&stack, kind.function());
-        within_reach(|| stage.load.in_flight(kind) > 0).await;
+        let processes = Process::of_function(&stack, function);
+        within_reach(|| requests.in_flight(function) > 0).await;
         tokio::time::sleep(between(random, 0, 150)).await;
         for process in processes {
             process.kill().await;
         }
-        if within_reach(|| requests.count(kind, BAD_GATEWAY) > before).await {
+        if within_reach(|| requests.count(function, BAD_GATEWAY) > before).await {
             break;
         }
     }
@@ -57,16 +81,44 @@ async fn within_reach(it_is_so: impl Fn() -> bool) -> bool {
 }
 
 /// Kills a relay that has work while it does it.
-pub(super) async fn relay_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
-    let _fault = stage.begin(FaultKind::RelayKilled);
+pub(super) async fn relay_killed(
+    stage: &Stage,
+    fault: FaultKind,
+    random: &mut fastrand::Rng,
+) -> Result<()> {
+    let _fault = stage.begin(fault);
+    let relay = match fault {
+        FaultKind::BookingRelayKilled => BOOKING_RELAY,
+        _ => RELAY,
+    };
     backlog(stage, random).await?;
+    killed_at_work(stage, relay, random).await
+}
+
+/// Kills the sender of messages about appointments, several times in a row: most of the time, it has
+/// little to do.
+pub(super) async fn sender_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _fault = stage.begin(FaultKind::SenderKilled);
+    for _ in 0..random.usize(3..=6) {
+        killed_at_work(stage, SENDER, random).await?;
+        tokio::time::sleep(between(random, 200, 1_500)).await;
+    }
+    Ok(())
+}
+
+/// Invokes a function, and kills its processes a few milliseconds later.
+async fn killed_at_work(
+    stage: &Stage,
+    function: &'static str,
+    random: &mut fastrand::Rng,
+) -> Result<()> {
     let clinic = stage.clinic();
     let (moment, stack) = (between(random, 5, 400), stack()?);
     let killed = async {
-        let before = Process::of_function(&stack, RELAY);
+        let before = Process::of_function(&stack, function);
         tokio::time::sleep(moment).await;
         let processes = if before.is_empty() {
-            Process::of_function(&stack, RELAY)
+            Process::of_function(&stack, function)
         } else {
             before
         };
@@ -74,8 +126,8 @@ pub(super) async fn relay_killed(stage: &Stage, random: &mut fastrand::Rng) -> R
             process.kill().await;
         }
     };
-    let relayed = clinic.aws().invocation(RELAY, &json!({})).attempt();
-    let _ = tokio::join!(relayed, killed);
+    let invoked = clinic.aws().invocation(function, &json!({})).attempt();
+    let _ = tokio::join!(invoked, killed);
     Ok(())
 }
 

@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::{Evidence, Invariant, changes::announced};
 use crate::{
-    faults::{CONSUMERS, FaultKind},
+    faults::{FaultKind, PATIENT_CONSUMERS},
     observation::Counts,
 };
 
 /// How long after SES has accepted a message its sender may still be about to record that: a
 /// second, because SES notes whole ones, and the time for its response and the record on a busy
 /// machine.
-const CRASH_WINDOW: TimeDelta = TimeDelta::seconds(4);
+pub(super) const CRASH_WINDOW: TimeDelta = TimeDelta::seconds(4);
 
 /// Every patient who was created has one billing account, and nobody else has any. It is open, or
 /// closed if the patient was deleted.
@@ -119,11 +119,15 @@ pub(super) fn notifications(evidence: &Evidence<'_>) -> Invariant {
     invariant
 }
 
+/// How long after SES has accepted a message its sender may note that it has no response: its time
+/// limits for SES and for its table.
+const LATE_RESPONSE: TimeDelta = TimeDelta::seconds(15);
+
 /// Every patient who was created has a welcome in their mailbox.
 ///
-/// SES cannot be asked whether it has sent something. A consumer that dies or loses its table
-/// between SES accepting a message and recording that sends the message again; nothing else is
-/// promised. A second message is fine only if a fault can have caused it; without such a fault it
+/// SES cannot be asked whether it has sent something. A consumer that dies, loses its table or waits
+/// in vain for a response between SES accepting a message and recording that sends the message
+/// again; nothing else is promised. A second message is fine only if a fault can have caused it; without such a fault it
 /// is a violation.
 pub(super) fn mails(evidence: &Evidence<'_>) -> Invariant {
     let mut invariant = Invariant::new("one welcome for every patient created");
@@ -140,7 +144,8 @@ pub(super) fn mails(evidence: &Evidence<'_>) -> Invariant {
             .iter()
             .rev()
             .skip(1)
-            .filter(|sent| !has_cause(evidence, **sent));
+            .filter(|sent| !has_cause(evidence, **sent))
+            .filter(|sent| !timed_out(evidence, &record.event.event_id, **sent));
         let unexplained = unexplained.count();
         explained += mails.len().saturating_sub(1 + unexplained);
         invariant.check(!mails.is_empty() && unexplained == 0, || {
@@ -154,7 +159,8 @@ pub(super) fn mails(evidence: &Evidence<'_>) -> Invariant {
     let windows = crash_windows(evidence).into_iter();
     let windows = windows.map(|(from, to)| to - from);
     invariant.notes.push(format!(
-        "{explained} messages were sent again after a crash between SES and recording it; \
+        "{explained} messages were sent again after a response that came too late, or a crash \
+         between SES and recording it; \
          for {} s of the run, a crash would have explained that",
         windows.sum::<TimeDelta>().num_seconds()
     ));
@@ -169,14 +175,30 @@ fn has_cause(evidence: &Evidence<'_>, sent: DateTime<Utc>) -> bool {
         .any(|(from, to)| (*from..=*to).contains(&sent))
 }
 
+/// Whether the sender had no response in time to a message about this event or appointment that was
+/// accepted at this time.
+pub(super) fn timed_out(evidence: &Evidence<'_>, about: &str, sent: DateTime<Utc>) -> bool {
+    let mut timed_out = evidence.observed.timed_out.iter();
+    timed_out.any(|(id, at)| id == about && (sent..=sent + LATE_RESPONSE).contains(at))
+}
+
 /// When a message may have been sent whose sender then died or lost its table, sorted and not
 /// overlapping.
 fn crash_windows(evidence: &Evidence<'_>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
     let causes = [FaultKind::ConsumersKilled, FaultKind::Dynamodb];
+    windows(evidence, &causes, CRASH_WINDOW)
+}
+
+/// When one of these faults happened, from this long before it, sorted and not overlapping.
+pub(super) fn windows(
+    evidence: &Evidence<'_>,
+    causes: &[FaultKind],
+    before: TimeDelta,
+) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
     let faults = evidence.observed.faults.iter();
     let faults = faults.filter(|fault| causes.contains(&fault.kind));
     let mut windows: Vec<_> = faults
-        .map(|fault| (fault.from - CRASH_WINDOW, fault.to))
+        .map(|fault| (fault.from - before, fault.to))
         .collect();
     windows.sort_unstable();
     windows.dedup_by(|next, window| {
@@ -203,7 +225,7 @@ pub(super) fn dead_letters(evidence: &Evidence<'_>) -> Invariant {
     for record in injected.filter(|record| record.unreadable) {
         let consumers = letters.remove(&(record.key.clone(), record.value.clone()));
         let consumers = consumers.unwrap_or_default();
-        for consumer in CONSUMERS {
+        for consumer in PATIENT_CONSUMERS {
             invariant.check(consumers.contains(consumer), || {
                 format!(
                     "{consumer} has not set aside the record with key {}",

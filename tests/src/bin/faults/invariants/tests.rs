@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::check;
 use crate::{
-    faults::{CONSUMERS, FaultKind, Happened, Injected},
+    faults::{FaultKind, Happened, Injected, PATIENT_CONSUMERS},
     ledger::{Change, Kind, Outcome},
     observation::Observation,
 };
@@ -156,7 +156,7 @@ fn good() -> Run {
         mails: [&first, &gone]
             .map(|patient| (patient.email.clone(), vec![time()]))
             .into(),
-        letters: CONSUMERS.map(letter).into(),
+        letters: PATIENT_CONSUMERS.map(letter).into(),
         injected: vec![Injected {
             key: "fault-1".to_owned(),
             value: Some(b"garbage".to_vec()),
@@ -434,6 +434,21 @@ fn a_second_welcome_is_accepted_only_with_a_fault_that_explains_it() {
         run.observed.faults = vec![fault(FaultKind::ConsumersKilled, 2)];
     });
     assert_eq!(explained, [""; 0]);
+    let too_late = |about: &[usize], seconds| {
+        broken_by(|run| {
+            twice(run);
+            let at = time() + TimeDelta::seconds(seconds);
+            let events = about
+                .iter()
+                .map(|place| &run.observed.records[*place].event);
+            let timed_out = events.map(|event| (event.event_id.clone(), at));
+            run.observed.timed_out = timed_out.collect();
+        })
+    };
+    let (both, another) = ([0, 1], [2]);
+    assert_eq!(too_late(&both, 5), [""; 0]);
+    assert_eq!(too_late(&both, 30), [MAILS]);
+    assert_eq!(too_late(&another, 5), [MAILS]);
     let otherwise = broken_by(|run| {
         twice(run);
         run.observed.faults = vec![

@@ -39,7 +39,7 @@ async fn an_appointment_is_counted_as_what_becomes_of_it() {
     });
     let service = set_up(&visitor, "/api/services", service).await;
 
-    let path = format!("/api/availability/third-next?serviceId={service}");
+    let path = format!("/api/availability/third-next?serviceId={service}&resourceId={clinician}");
     let next = visitor.get(&path).answers(200).await.json();
     assert!(
         next["days"].as_u64().is_some_and(|days| days <= 2),

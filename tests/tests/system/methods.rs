@@ -154,6 +154,11 @@ async fn responses_for_unknown_paths_can_be_read_by_a_page() {
     }
 }
 
+/// Whether the path has no route with this method. A route may know nothing of what is asked for.
+fn leads_nowhere(answer: &Answer) -> bool {
+    answer.status == 405 || answer.text().contains("There is no such route")
+}
+
 #[tokio::test]
 async fn a_trailing_slash_makes_no_difference() {
     let clinic = Clinic::open();
@@ -169,7 +174,7 @@ async fn a_trailing_slash_makes_no_difference() {
                 assert_eq!(answer.status, 308, "{answer:?}");
             } else {
                 assert_eq!(answer.status, plain.status, "{answer:?}");
-                assert!(![404, 405].contains(&answer.status), "{answer:?}");
+                assert!(!leads_nowhere(&answer), "{answer:?}");
             }
         }
         if route.has("GET") && route.path != "/docs" {
@@ -178,7 +183,8 @@ async fn a_trailing_slash_makes_no_difference() {
             let plain = format!("{}{}", route.path, route.query);
             let plain = administrator.get(&plain).answer().await;
             assert_eq!(answer.status, plain.status, "{answer:?}");
-            assert!([200, 503].contains(&answer.status), "{answer:?}");
+            assert!(!leads_nowhere(&answer), "{answer:?}");
+            assert!(answer.status < 500 || answer.status == 503, "{answer:?}");
         }
     }
     // The authorizer's policy denies the path with a trailing slash, too.

@@ -197,13 +197,21 @@ async fn functions_use_the_route_that_the_gateway_matched_whatever_the_path() {
         ] {
             event["path"] = json!(path);
             let answer = clinic.aws().invoke(&function, &event).await.payload;
+            let body = answer["body"].as_str().unwrap_or_default();
+            assert!(
+                !body.contains("There is no such route"),
+                "{function} {path}"
+            );
             answers.push(answer["statusCode"].clone());
         }
         // With a trailing slash, the page redirects to where its relative addresses are right.
         if function == "docs" {
             assert_eq!(answers, [200, 308, 200, 308]);
         } else {
-            assert!(!["404", "405", "null"].contains(&answers[0].to_string().as_str()));
+            assert!(
+                answers[0].is_u64() && answers[0] != 405,
+                "{function}: {answers:?}"
+            );
             let all_same = answers.iter().all(|answer| *answer == answers[0]);
             assert!(all_same, "{function}: {answers:?}");
         }

@@ -83,9 +83,8 @@ impl Delivery {
     /// The states that it follows.
     fn follows(self) -> Vec<String> {
         let states: &[&str] = match self {
-            Self::Delivered => &["SENT"],
-            // Whoever is on holiday has got it.
-            Self::Bounced { for_good: false } => &["SENT"],
+            // Whoever is on holiday, and says so, has got it.
+            Self::Delivered | Self::Bounced { for_good: false } => &["SENT"],
             Self::Bounced { for_good: true } => &["SENT", "DELIVERED"],
             Self::Complained => &["SENT", "DELIVERED", "BOUNCED"],
         };

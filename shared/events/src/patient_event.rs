@@ -115,6 +115,7 @@ impl PatientEvent {
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         use v1::patient_event::Change as Wire;
         let event = v1::PatientEvent::decode(bytes).map_err(|_| Undecodable("not protobuf"))?;
+        let occurred_at = instant(event.occurred_at, "occurred_at")?;
         let change = match event.change.ok_or(Undecodable("change"))? {
             Wire::Created(created) => {
                 let patient = patient(created.patient)?;
@@ -132,7 +133,7 @@ impl PatientEvent {
                 .event_id
                 .parse()
                 .map_err(|_| Undecodable("event_id"))?,
-            occurred_at: instant(event.occurred_at, "occurred_at")?,
+            occurred_at,
             patient_id: event
                 .patient_id
                 .parse()

@@ -44,7 +44,7 @@ async fn letters(clinic: &Clinic, key: &[u8], many: usize) -> Vec<DeadLetter> {
 
 /// Takes both dead letters about the record at this offset.
 async fn letters_at(clinic: &Clinic, partition: i32, offset: i64) -> Vec<DeadLetter> {
-    letters_like(clinic, 2, |letter| {
+    letters_like(clinic, CONSUMERS.len(), |letter| {
         (letter.partition, letter.offset) == (partition, offset)
     })
     .await
@@ -280,9 +280,10 @@ async fn a_record_too_large_for_the_queue_is_set_aside_and_redriven() {
     })
     .await;
     let offset = topic.records_with_key(&key, 2).await[0].offset;
-    let pair = letters_at(&clinic, 4, offset).await;
+    let set_aside = letters_at(&clinic, 4, offset).await;
     assert!(
-        pair.iter()
+        set_aside
+            .iter()
             .all(|letter| letter.too_large && letter.value.is_none())
     );
     for letter in &set_aside {

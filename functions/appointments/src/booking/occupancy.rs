@@ -97,6 +97,7 @@ pub(crate) async fn expire_holds(
          ), cancelled AS (
              UPDATE appointments.appointment AS held
              SET status = 'CANCELLED', version = version + 1, hold_expires_at = NULL,
+                 orphaned = false,
                  cancel_reason = 'The hold has expired', cancelled_at = $2, updated_at = $2
              FROM expired WHERE held.id = expired.id
              RETURNING held.id, held.version, held.starts_at, held.ends_at, held.resource_ids

@@ -4,7 +4,7 @@
 //! another, and to another day, with one transaction that also notes as what it was counted. A
 //! booking, a move and a cancellation count besides on the day on which they were made. An event
 //! that is redelivered, or overtaken by a later one, is recognised by that note: see
-//! [`counted`](crate::appointments::counted).
+//! `src/appointments/counted.rs`.
 
 use api::ClinicTimeZone;
 use aws_sdk_dynamodb::{

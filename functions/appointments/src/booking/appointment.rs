@@ -64,8 +64,13 @@ pub(crate) struct Stored {
     "localStart": "2027-03-29T13:00:00+01:00",
     "timeZone": "Europe/London",
     "sequence": 0,
+    "seriesId": null,
+    "holdExpiresAt": null,
     "orphaned": false,
     "walkIn": false,
+    "patientConfirmedAt": null,
+    "cancellation": null,
+    "overbooking": null,
     "createdAt": "2027-01-10T09:30:00.123456Z",
     "updatedAt": "2027-01-10T09:30:00.123456Z"
 }))]

@@ -26,6 +26,8 @@ pub fn routes(database: PgPool) -> Router {
 }
 
 /// Get an appointment
+///
+/// As it is now. Every read of an appointment is recorded in the audit trail.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "appointments",
     params(("id" = uuid::Uuid, Path, description = "The appointment's id")),

@@ -51,6 +51,7 @@ pub(crate) struct History {
     "end": "2027-03-30T12:30:00Z",
     "resourceIds": ["0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ae"],
     "actorId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1af",
+    "reason": null,
     "at": "2027-01-12T10:02:11.123456Z"
 }))]
 pub(crate) struct Entry {
@@ -77,6 +78,8 @@ pub(crate) struct Entry {
 }
 
 /// Get the history of an appointment
+///
+/// Each change is a version: what was done, when, by whom, and why, if somebody had to say so.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "appointments",
     params(("id" = Uuid, Path, description = "The appointment's id")),

@@ -64,6 +64,8 @@ pub(crate) struct Closure {
 }
 
 /// Close a location for a day
+///
+/// Nothing can be booked there on that day. What is booked stays booked, and is marked as orphaned.
 #[utoipa::path(
     put, path = ROUTE.path(), tag = "schedules",
     params(

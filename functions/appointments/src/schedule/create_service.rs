@@ -119,6 +119,8 @@ enum InvalidService {
 }
 
 /// Set up a service
+///
+/// What can be booked follows from it: how long it takes, when it may start, and what it needs.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "schedules",
     params(IdempotencyKey),

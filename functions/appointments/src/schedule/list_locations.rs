@@ -32,6 +32,8 @@ pub(crate) struct LocationList {
 }
 
 /// List the locations
+///
+/// All of them: a clinic has few.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "schedules",
     responses((status = 200, description = "All locations, by name", body = LocationList))

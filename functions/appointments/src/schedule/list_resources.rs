@@ -69,6 +69,8 @@ pub(crate) struct Hours {
 }
 
 /// List the resources
+///
+/// With their weekly hours, from which their free slots follow.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "schedules",
     params(Filter),

@@ -32,6 +32,8 @@ pub(crate) struct ServiceList {
 }
 
 /// List the services
+///
+/// All of them, with what determines their slots.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "schedules",
     responses((status = 200, description = "All services, by code", body = ServiceList))

@@ -67,6 +67,7 @@ pub(crate) struct Wait {
     "id": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1b0",
     "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
     "serviceId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ad",
+    "resourceId": null,
     "from": "2027-03-01",
     "to": "2027-03-31",
     "createdAt": "2027-01-10T09:30:00.123456Z"

@@ -26,6 +26,8 @@ pub fn routes(database: PgPool) -> Router {
 }
 
 /// Leave the waitlist
+///
+/// The patient does not wait any more, or somebody has put them on the list by mistake.
 #[utoipa::path(
     delete, path = ROUTE.path(), tag = "appointments",
     params(("id" = uuid::Uuid, Path, description = "The entry's id")),

@@ -154,6 +154,18 @@ async fn responses_for_unknown_paths_can_be_read_by_a_page() {
     }
 }
 
+/// Routes that ask for something that these tests do not set up: an appointment, a service, a
+/// resource, a template, or the token of a link.
+const ASKS_FOR: [&str; 7] = [
+    "/api/appointments/",
+    "/api/availability",
+    "/api/resources/",
+    "/api/analytics/appointments",
+    "/api/notification-templates/",
+    "/appointment-links/",
+    "/unsubscribe/",
+];
+
 /// Whether the path has no route with this method. A route may know nothing of what is asked for.
 fn leads_nowhere(answer: &Answer) -> bool {
     answer.status == 405 || answer.text().contains("There is no such route")
@@ -184,7 +196,12 @@ async fn a_trailing_slash_makes_no_difference() {
             let plain = administrator.get(&plain).answer().await;
             assert_eq!(answer.status, plain.status, "{answer:?}");
             assert!(!leads_nowhere(&answer), "{answer:?}");
-            assert!(answer.status < 500 || answer.status == 503, "{answer:?}");
+            let may_lack_it = ASKS_FOR.iter().any(|path| route.path.starts_with(path));
+            let is_answer = [200, 503].contains(&answer.status);
+            assert!(
+                is_answer || may_lack_it && [400, 404].contains(&answer.status),
+                "{answer:?}"
+            );
         }
     }
     // The authorizer's policy denies the path with a trailing slash, too.

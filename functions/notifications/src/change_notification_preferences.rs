@@ -54,12 +54,17 @@ pub(crate) async fn change_notification_preferences(
     if_match: IfMatch,
     Input(input): Input<preferences::Input>,
 ) -> Result<(EntityTag, Json<Shown>), Problem> {
-    let wanted = input.parse()?;
+    let keeps_opt_outs = !input.names_kinds();
+    let mut wanted = input.parse()?;
 
     let mut transaction = Transaction::begin(&database).await?;
     must_exist_and_be_seen(caller, patient, &mut transaction).await?;
     let version = locked_version(patient, &mut transaction).await?;
     if_match.check(version)?;
+    if keeps_opt_outs {
+        // The patient may have opted out themselves: whoever only changes a number must not undo it.
+        wanted.opt_outs = Preferences::of(patient, &mut transaction).await?.opt_outs;
+    }
     let preferences = Preferences {
         version: version + 1,
         ..wanted

@@ -300,7 +300,7 @@ pub(crate) struct Input {
     phone: Option<String>,
     /// On which channels the patient wants to be reached at all. Text messages need a number.
     channels: Channels,
-    /// Which messages the patient wants; all, if it is missing.
+    /// Which messages the patient wants; as before, if it is missing.
     kinds: Option<Kinds>,
     /// When no text message may arrive.
     quiet_hours: Option<QuietHoursInput>,
@@ -313,6 +313,11 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// Whether it says which messages the patient wants.
+    pub(crate) const fn names_kinds(&self) -> bool {
+        self.kinds.is_some()
+    }
+
     /// What is to be stored in the place of this version.
     pub(crate) fn parse(self) -> Result<Preferences, Problem> {
         let mut errors = InputErrors::default();

@@ -183,6 +183,10 @@ async fn opting_out_is_a_change_like_any_other(database: PgPool) {
     let wanted = json!({ "language": "en", "channels": both(true, false) });
     let (status, _) = put(&database, patient, "\"0\"", &wanted).await;
     assert_eq!(status, StatusCode::PRECONDITION_FAILED);
+    // Whoever says nothing of kinds does not undo it.
+    let (status, body) = put(&database, patient, "\"1\"", &wanted).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["kinds"]["APPOINTMENT_REMINDER"], both(false, true));
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

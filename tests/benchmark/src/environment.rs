@@ -95,6 +95,11 @@ impl Environment {
         })
     }
 
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The peak memory of the process so far, in bytes: its resident set.
     ///
     /// # Errors

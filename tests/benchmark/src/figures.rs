@@ -54,3 +54,31 @@ pub(crate) struct LatencyFigures {
     /// The number of patients with messages that were not delivered within the request.
     pub(crate) undelivered: Option<i64>,
 }
+
+/// The longest answer to one of many who book at once, in milliseconds.
+pub(crate) const AIM_BOOKING: f64 = 2000.0;
+/// The processor time of a booking, as a multiple of what writing its rows takes.
+pub(crate) const AIM_BOOKING_RATIO: f64 = 3.0;
+
+/// The figures of bookings by clients who all want the same day of the same resource. Processor times
+/// are in milliseconds for each booking.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BookingFigures {
+    /// The number of clients who book at once.
+    pub(crate) clients: usize,
+    /// The number of bookings.
+    pub(crate) bookings: u32,
+    /// How many requests were refused because others had the slot.
+    pub(crate) conflicts: u32,
+    /// From the event to the whole response, refusals included.
+    pub(crate) request: Summary,
+    /// That of the functions, refusals and delivery included.
+    pub(crate) function_processor_time: f64,
+    /// That of the database for the functions.
+    pub(crate) database_processor_time: f64,
+    /// That of pgbench and the database for the same rows.
+    pub(crate) bare_processor_time: f64,
+    /// The first two as a multiple of the third.
+    pub(crate) ratio: f64,
+}

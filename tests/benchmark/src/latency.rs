@@ -109,19 +109,26 @@ async fn create_patient(
 }
 
 /// The function and the bare one, both warm.
-struct Pair {
-    function: Environment,
+#[derive(Debug)]
+pub(crate) struct Pair {
+    /// The measured one.
+    pub(crate) function: Environment,
     bare: Environment,
 }
 
-#[derive(Clone, Copy)]
-struct Requests {
+/// How long the same request took with both.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Requests {
     ours: Duration,
     bare: Duration,
 }
 
 impl Pair {
-    async fn start(function: &Subject, bare: &Subject) -> Result<Self> {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// If one does not start.
+    pub(crate) async fn start(function: &Subject, bare: &Subject) -> Result<Self> {
         Ok(Self {
             function: Environment::start(function).await?.0,
             bare: Environment::start(bare).await?.0,
@@ -129,7 +136,10 @@ impl Pair {
     }
 
     /// Lets both handle the event, one after the other. Also returns the function's response.
-    async fn invoke(&mut self, event: Bytes) -> Result<(Bytes, Requests)> {
+    ///
+    /// # Errors
+    /// If one does not respond.
+    pub(crate) async fn invoke(&mut self, event: Bytes) -> Result<(Bytes, Requests)> {
         let bare = self.bare.invoke(event.clone()).await?;
         self.bare.ready().await?;
         let ours = self.function.invoke(event).await?;
@@ -143,14 +153,20 @@ impl Pair {
     }
 }
 
-struct Measured {
-    requests: Durations,
-    bare_requests: Durations,
-    sql: Durations,
+/// What was measured in all rounds.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) requests: Durations,
+    pub(crate) bare_requests: Durations,
+    pub(crate) sql: Durations,
 }
 
 impl Measured {
-    fn new() -> Result<Self> {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// Never.
+    pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             requests: Durations::new()?,
             bare_requests: Durations::new()?,
@@ -158,7 +174,11 @@ impl Measured {
         })
     }
 
-    fn record(&mut self, requests: Requests, sql: Duration) -> Result<()> {
+    /// Adds a round.
+    ///
+    /// # Errors
+    /// If something took longer than five hundred years.
+    pub(crate) fn record(&mut self, requests: Requests, sql: Duration) -> Result<()> {
         self.requests.record(requests.ours)?;
         self.bare_requests.record(requests.bare)?;
         self.sql.record(sql)
@@ -166,7 +186,7 @@ impl Measured {
 }
 
 /// For each round, whether it counts: the first ones only warm up.
-fn rounds(options: &Options) -> impl Iterator<Item = bool> {
+pub(crate) fn rounds(options: &Options) -> impl Iterator<Item = bool> {
     let warm_up = (options.iterations / 10).max(1);
     (0..warm_up)
         .map(|_| false)

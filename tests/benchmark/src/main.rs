@@ -8,6 +8,7 @@
 //! It writes to the database, and the functions do what their sample events say: run it on a
 //! separate stack.
 
+mod appointments;
 mod bare_sql;
 mod build;
 mod chosen;
@@ -101,6 +102,7 @@ async fn measure(options: &Options) -> Result<ExitCode> {
     report.bare_function(needs(&subjects.bare, memory::sample_event("health")?).await);
 
     // Last, because the events of new patients keep the stack busy for a while.
+    appointments::measure(&subjects, options, &mut report).await?;
     latency::measure(&subjects, options, &mut report).await?;
 
     writeln!(stdout(), "{report}")?;

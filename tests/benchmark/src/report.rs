@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::{
     Options, build,
-    figures::{FunctionFigures, LatencyFigures, Needs},
+    figures::{BookingFigures, FunctionFigures, LatencyFigures, Needs},
 };
 
 /// Everything about one run.
@@ -29,6 +29,7 @@ pub(crate) struct Report {
     functions: BTreeMap<String, FunctionFigures>,
     bare_function: Option<Needs>,
     latencies: BTreeMap<String, LatencyFigures>,
+    booking: Option<BookingFigures>,
     /// What could not be measured, and why.
     failures: Vec<Failure>,
 }
@@ -65,6 +66,7 @@ impl Report {
             functions: BTreeMap::new(),
             bare_function: None,
             latencies: BTreeMap::new(),
+            booking: None,
             failures: Vec::new(),
         }
     }
@@ -92,6 +94,11 @@ impl Report {
             }
             self.latencies.insert(binary.to_owned(), figures);
         }
+    }
+
+    /// Adds the figures of many who book at once.
+    pub(crate) fn booking(&mut self, figures: Result<BookingFigures>) {
+        self.booking = self.kept("bookings by many at once", figures);
     }
 
     fn kept<T>(&mut self, what: &str, figures: Result<T>) -> Option<T> {
@@ -176,6 +183,15 @@ impl fmt::Display for Report {
                 )?;
             }
         }
+        if let Some(figures) = &self.booking {
+            writeln!(
+                f,
+                "\n{} clients at once, all on the same day of the same clinician: {} bookings, {} \
+                 requests refused for a conflict",
+                figures.clients, figures.bookings, figures.conflicts
+            )?;
+            writeln!(f, "{}", tables::booking(figures))?;
+        }
         for Failure { what, reason } in &self.failures {
             writeln!(f, "NOT MEASURED: {what}: {reason}")?;
         }
@@ -237,6 +253,28 @@ mod tests {
     fn the_tables_show_which_targets_are_met() {
         let text = report().to_string();
         for cell in ["1.40 ms", "1.40 ✓", "7.0 MiB ✓", "5.20 MB ✗", "2.50 ✗"] {
+            assert!(text.contains(cell), "{cell} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn bookings_are_judged_by_the_slowest_and_by_their_processor_time() {
+        let mut report = report();
+        report.booking(Ok(BookingFigures {
+            clients: 100,
+            bookings: 1000,
+            conflicts: 700,
+            request: Summary {
+                max: 2100.0,
+                ..summary(400.0)
+            },
+            function_processor_time: 1.5,
+            database_processor_time: 2.0,
+            bare_processor_time: 1.25,
+            ratio: 2.8,
+        }));
+        let text = report.to_string();
+        for cell in ["700 requests refused", "2100.00 ms ✗", "1.25 ms", "2.80 ✓"] {
             assert!(text.contains(cell), "{cell} is not in\n{text}");
         }
     }

@@ -7,8 +7,8 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use crate::{
     build::BARE_FUNCTION,
     figures::{
-        AIM_PEAK_MEMORY, AIM_START, AIM_ZIPPED, FunctionFigures, LatencyFigures, MEBIBYTE,
-        MEGABYTE, Needs,
+        AIM_BOOKING, AIM_BOOKING_RATIO, AIM_PEAK_MEMORY, AIM_START, AIM_ZIPPED, BookingFigures,
+        FunctionFigures, LatencyFigures, MEBIBYTE, MEGABYTE, Needs,
     },
     statistics::Comparison,
 };
@@ -109,6 +109,38 @@ pub(super) fn latencies(latencies: &BTreeMap<String, LatencyFigures>) -> Table {
             ]);
         }
     }
+    table
+}
+
+/// One line: how long the answers took, and what a booking costs.
+pub(super) fn booking(figures: &BookingFigures) -> Table {
+    let mut table = table([
+        "p50".to_owned(),
+        "p99".to_owned(),
+        format!("slowest (aim: {AIM_BOOKING} ms)"),
+        "processor time of a booking: functions".to_owned(),
+        "database".to_owned(),
+        "its rows by pgbench".to_owned(),
+        format!("x its rows (aim: {AIM_BOOKING_RATIO})"),
+    ]);
+    let request = &figures.request;
+    table.add_row([
+        milliseconds(request.p50),
+        milliseconds(request.p99),
+        format!(
+            "{} {}",
+            milliseconds(request.max),
+            verdict(request.max <= AIM_BOOKING)
+        ),
+        milliseconds(figures.function_processor_time),
+        milliseconds(figures.database_processor_time),
+        milliseconds(figures.bare_processor_time),
+        format!(
+            "{:.2} {}",
+            figures.ratio,
+            verdict(figures.ratio <= AIM_BOOKING_RATIO)
+        ),
+    ]);
     table
 }
 

@@ -1,0 +1,247 @@
+//! `POST /api/appointments` by a hundred clients at once who all want the same day of the same
+//! clinician, beside pgbench writing the same rows.
+
+use std::{fs, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::Bytes;
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use uuid::Uuid;
+
+use super::{
+    clinic::{self, Clinic, DAYS, PATIENTS, SLOTS_A_DAY},
+    processor_time::{self, ProcessorTime},
+};
+use crate::{
+    build, environment::Environment, figures::BookingFigures, memory::sample_event,
+    statistics::Durations, subject::Subject,
+};
+
+/// On how many days, one after another, everybody wants to be seen.
+const ROUNDS: u32 = 10;
+/// Prepared by everybody, with a booking that does not count.
+const WARM_UP: u32 = 1;
+
+/// A client: a patient, and an environment that handles their requests.
+struct Client<'a> {
+    clinic: &'a Clinic,
+    environment: &'a mut Environment,
+    patient: Uuid,
+    number: usize,
+}
+
+/// What a client was told until a slot was theirs.
+struct Answers {
+    durations: Vec<Duration>,
+    /// How many slots were taken by others meanwhile.
+    conflicts: u32,
+}
+
+/// Measures bookings and the rows that they write.
+///
+/// # Errors
+/// If a request is neither granted nor refused for a conflict, or pgbench fails.
+pub(super) async fn measure(clinic: &Clinic, function: &Subject) -> Result<BookingFigures> {
+    let mut environments = Vec::new();
+    for _ in 0..PATIENTS {
+        environments.push(Environment::start(function).await?.0);
+    }
+    let first = clinic.first_day + Days::new(DAYS);
+    let days: Vec<NaiveDate> = first
+        .iter_days()
+        .take((WARM_UP + ROUNDS) as usize)
+        .collect();
+    let mut latency = Durations::new()?;
+    let (mut ours, mut conflicts) = (ProcessorTime::default(), 0);
+    for (round, day) in days.iter().enumerate() {
+        let before = used_so_far(clinic, function, &environments).await?;
+        let answers = everybody_books(clinic, &mut environments, *day).await?;
+        if round < WARM_UP as usize {
+            continue;
+        }
+        ours += used_so_far(clinic, function, &environments).await? - before;
+        for answers in answers {
+            conflicts += answers.conflicts;
+            for duration in answers.durations {
+                latency.record(duration)?;
+            }
+        }
+    }
+    drop(environments);
+    let bare = bare_inserts(clinic, first).await?;
+    let bookings = u32::try_from(PATIENTS)? * ROUNDS;
+    let each = |time: Duration| time.as_secs_f64() * 1000.0 / f64::from(bookings);
+    Ok(BookingFigures {
+        clients: PATIENTS,
+        bookings,
+        conflicts,
+        request: latency.summary(),
+        function_processor_time: each(ours.client),
+        database_processor_time: each(ours.database),
+        bare_processor_time: each(bare.total()),
+        ratio: each(ours.total()) / each(bare.total()),
+    })
+}
+
+async fn used_so_far(
+    clinic: &Clinic,
+    function: &Subject,
+    environments: &[Environment],
+) -> Result<ProcessorTime> {
+    processor_time::of_functions(environments, &function.binary, &clinic.database).await
+}
+
+/// Lets all clients book a slot of this day at the same time.
+async fn everybody_books(
+    clinic: &Clinic,
+    environments: &mut [Environment],
+    day: NaiveDate,
+) -> Result<Vec<Answers>> {
+    let clients = environments.iter_mut().zip(&clinic.patients).enumerate();
+    try_join_all(clients.map(|(number, (environment, patient))| {
+        let client = Client {
+            clinic,
+            environment,
+            patient: *patient,
+            number,
+        };
+        client.book(day)
+    }))
+    .await
+}
+
+impl Client<'_> {
+    /// Tries one slot of the day after another until one is free. All clients go through them in
+    /// orders of their own, so that some of them meet.
+    async fn book(self, day: NaiveDate) -> Result<Answers> {
+        /// Prime to the number of slots.
+        const STRIDES: [usize; 2] = [37, 41];
+        let mut answers = Answers {
+            durations: Vec::new(),
+            conflicts: 0,
+        };
+        // Two clients begin with the same slot.
+        let (first, stride) = (self.number / 2, STRIDES[self.number % 2]);
+        for attempt in 0..SLOTS_A_DAY {
+            let slot = (first + attempt * stride) % SLOTS_A_DAY;
+            let event = self.event(clinic::slot(day, slot))?;
+            let answer = self.environment.invoke(event).await?;
+            answers.durations.push(answer.duration);
+            match status(&answer.body)? {
+                201 => return Ok(answers),
+                409 => answers.conflicts += 1,
+                _ => bail!(
+                    "neither booked nor refused: {}",
+                    String::from_utf8_lossy(&answer.body)
+                ),
+            }
+        }
+        bail!("no slot was free")
+    }
+
+    fn event(&self, start: DateTime<Utc>) -> Result<Bytes> {
+        let mut event: Value = serde_json::from_slice(&sample_event("book-appointment")?)?;
+        let body = json!({
+            "patientId": self.patient,
+            "serviceId": self.clinic.vaccination,
+            "resourceIds": [self.clinic.clinicians.first()],
+            "start": start,
+        });
+        event["body"] = json!(body.to_string());
+        Ok(event.to_string().into())
+    }
+}
+
+fn status(answer: &[u8]) -> Result<u64> {
+    let answer: Value = serde_json::from_slice(answer)?;
+    answer["statusCode"]
+        .as_u64()
+        .with_context(|| format!("not an HTTP response: {answer}"))
+}
+
+/// What pgbench and the database use for the same rows, without what they use to connect.
+async fn bare_inserts(clinic: &Clinic, first: NaiveDate) -> Result<ProcessorTime> {
+    let connecting = pgbench(clinic, first, "SELECT 1;\n", 1).await?;
+    let all = pgbench(clinic, first, include_str!("booking.sql"), ROUNDS).await?;
+    let written: i64 = sqlx::query_scalar(
+        "WITH kept AS (DELETE FROM appointments.outbox WHERE not_before = 'infinity' RETURNING 1)
+         SELECT count(*) FROM kept",
+    )
+    .fetch_one(&clinic.database)
+    .await?;
+    ensure!(
+        written == i64::from(ROUNDS) * i64::try_from(PATIENTS)?,
+        "pgbench wrote {written} bookings"
+    );
+    Ok(all - connecting)
+}
+
+/// Lets pgbench run a script as often as this on each of its connections.
+async fn pgbench(
+    clinic: &Clinic,
+    first: NaiveDate,
+    script: &str,
+    transactions: u32,
+) -> Result<ProcessorTime> {
+    let file = build::folder().join("pgbench.sql");
+    fs::write(&file, script)?;
+    quiet(clinic).await?;
+    let before = processor_time::of_ended_children(&clinic.database).await?;
+    let clients = PATIENTS.to_string();
+    let clinician = clinic.clinicians.last().context("there is no clinician")?;
+    let mut command = Command::new(program(clinic).await?);
+    command
+        .args(["--no-vacuum", "--protocol=prepared", "--client", &clients])
+        .args(["--transactions", &transactions.to_string(), "--file"])
+        .arg(&file);
+    for (name, value) in [
+        ("day", "-1".to_owned()),
+        ("first_day", first.to_string()),
+        ("service", clinic.vaccination.to_string()),
+        ("location", clinic.location.to_string()),
+        ("clinician", clinician.to_string()),
+    ] {
+        command.arg("--define").arg(format!("{name}={value}"));
+    }
+    let database = std::env::var("DATABASE_URL").context("DATABASE_URL is not set")?;
+    let output = command
+        .arg(database)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("cannot run pgbench")?;
+    ensure!(
+        output.status.success(),
+        "pgbench failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    quiet(clinic).await?;
+    Ok(processor_time::of_ended_children(&clinic.database).await? - before)
+}
+
+/// Waits until the database has nothing to do, so that what it uses is for pgbench.
+async fn quiet(clinic: &Clinic) -> Result<()> {
+    const WINDOW: Duration = Duration::from_millis(200);
+    const IDLE: Duration = Duration::from_millis(4);
+    const WINDOWS: u32 = 300;
+    for _ in 0..WINDOWS {
+        let before = processor_time::of_ended_children(&clinic.database).await?;
+        tokio::time::sleep(WINDOW).await;
+        let used = processor_time::of_ended_children(&clinic.database).await? - before;
+        if used.database <= IDLE {
+            return Ok(());
+        }
+    }
+    bail!("the database is busy with something else")
+}
+
+/// Beside the server's own programs.
+async fn program(clinic: &Clinic) -> Result<String> {
+    let folder: String = sqlx::query_scalar("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+        .fetch_one(&clinic.database)
+        .await?;
+    Ok(format!("{folder}/pgbench"))
+}

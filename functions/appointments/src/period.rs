@@ -14,6 +14,13 @@ impl Period {
         Self { start, end }
     }
 
+    /// From where the first of these starts to where the last one ends; none for none.
+    pub(crate) fn around(periods: &[Self]) -> Option<Self> {
+        let start = periods.iter().map(|period| period.start).min()?;
+        let end = periods.iter().map(|period| period.end).max()?;
+        Some(Self { start, end })
+    }
+
     /// Whether the two have an instant in common.
     pub(crate) fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end

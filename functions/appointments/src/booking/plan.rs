@@ -18,7 +18,7 @@ use crate::{
     patient,
     period::Period,
     schedule::{
-        calendar::{Bookable, Calendar, NotThere},
+        calendar::{self, Bookable, Calendar, NotThere},
         service::Service,
         slots::Candidates,
     },
@@ -158,15 +158,25 @@ impl Wanted<'_> {
         let kinds = &self.service.resource_kinds;
         let found = resources::find(transaction, kinds, self.asked_for, location).await?;
         self.must_fit(&found)?;
-        let mut calendar = Calendar::read(transaction, &found, days, now).await?;
-        let mut periods = Vec::new();
+        let (mut periods, mut occupied) = (Vec::new(), Vec::new());
         for (_, zone) in locations(&found) {
-            periods.extend(
-                starts(zone)
-                    .into_iter()
-                    .map(|start| periods_of(self.service, start).0),
-            );
+            for start in starts(zone) {
+                let (period, with_buffer) = periods_of(self.service, start);
+                periods.push(period);
+                occupied.push(with_buffer);
+            }
         }
+        // Where there is a choice, whoever has least to do on that day is chosen.
+        let needed = if found.len() > kinds.len() {
+            None
+        } else {
+            Period::around(&occupied)
+        };
+        let needed = needed.unwrap_or_else(|| calendar::whole(days));
+        let mut calendar = Calendar::read_schedules(transaction, &found, days).await?;
+        calendar
+            .read_occupancy(transaction, &found, needed, now)
+            .await?;
         let decided = decide(&found, &calendar);
         let times = times(&decided, &periods);
         let busy = self.busy(transaction, patient, &times, now).await?;
@@ -178,7 +188,7 @@ impl Wanted<'_> {
         let known = |one: &Bookable| (one.id, one.version);
         if locked.iter().map(known).eq(found.iter().map(known)) {
             calendar
-                .read_occupancy(transaction, &locked, days, now)
+                .read_occupancy(transaction, &locked, needed, now)
                 .await?;
         } else {
             self.must_fit(&locked)?;

@@ -53,6 +53,9 @@ pub(crate) enum NotThere {
     OutsideHours,
 }
 
+/// The longest that anything takes up a resource: a service and its buffer, each of at most a day.
+const LONGEST: TimeDelta = TimeDelta::days(2);
+
 /// The time of one resource.
 #[derive(Debug, Default)]
 pub(crate) struct Time {
@@ -170,6 +173,19 @@ impl Calendar {
         days: (NaiveDate, NaiveDate),
         now: DateTime<Utc>,
     ) -> Result<Self, sqlx::Error> {
+        let mut calendar = Self::read_schedules(transaction, resources, days).await?;
+        calendar
+            .read_occupancy(transaction, resources, whole(days), now)
+            .await?;
+        Ok(calendar)
+    }
+
+    /// Reads only when they work.
+    pub(crate) async fn read_schedules(
+        transaction: &mut Transaction,
+        resources: &[Bookable],
+        days: (NaiveDate, NaiveDate),
+    ) -> Result<Self, sqlx::Error> {
         let (first, last) = around(days);
         let schedules = Schedules::read(transaction, resources, first, last).await?;
         let mut calendar = Self::default();
@@ -177,21 +193,17 @@ impl Calendar {
             let time = schedules.time(resource, first, last);
             calendar.0.insert(resource.id, time);
         }
-        calendar
-            .read_occupancy(transaction, resources, days, now)
-            .await?;
         Ok(calendar)
     }
 
-    /// Reads again what takes up these resources on these days.
+    /// Reads, possibly again, what takes up these resources during this period.
     pub(crate) async fn read_occupancy(
         &mut self,
         transaction: &mut Transaction,
         resources: &[Bookable],
-        days: (NaiveDate, NaiveDate),
+        during: Period,
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
-        let (first, last) = around(days);
         let numbers: Vec<i32> = resources.iter().map(|resource| resource.number).collect();
         let rows = sqlx::query!(
             r#"SELECT resource_number, appointment_id, service_id,
@@ -199,16 +211,18 @@ impl Calendar {
                       lower(during) AS "starts_at!", upper(during) AS "ends_at!"
                FROM appointments.occupancy
                WHERE resource_number = ANY($1) AND upper(during) > $2 AND lower(during) < $3
-                   AND NOT EXISTS (
-                       SELECT FROM appointments.appointment AS held
-                       WHERE held.id = appointment_id AND held.status = 'PENDING'
-                           AND held.hold_expires_at <= $4
+                   AND upper(during) < $5
+                   AND appointment_id NOT IN (
+                       SELECT id FROM appointments.appointment
+                       WHERE status = 'PENDING' AND hold_expires_at <= $4
                    )
                ORDER BY lower(during)"#,
             &numbers,
-            first.and_time(NaiveTime::MIN).and_utc() - TimeDelta::days(1),
-            last.and_time(NaiveTime::MIN).and_utc() + TimeDelta::days(2),
+            during.start,
+            during.end,
             now,
+            // Follows from the third, but the index does not know that.
+            during.end + LONGEST,
         )
         .fetch_all(&mut *transaction)
         .await?;
@@ -240,6 +254,16 @@ impl Calendar {
 /// With a day before and two after.
 fn around((first, last): (NaiveDate, NaiveDate)) -> (NaiveDate, NaiveDate) {
     (first - Days::new(1), last + Days::new(2))
+}
+
+/// All that these days could be at any place, with what reaches into them.
+pub(crate) fn whole(days: (NaiveDate, NaiveDate)) -> Period {
+    let (first, last) = around(days);
+    let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+    Period::new(
+        midnight(first) - TimeDelta::days(1),
+        midnight(last) + TimeDelta::days(2),
+    )
 }
 
 /// The rules that the working time of some resources follows from.

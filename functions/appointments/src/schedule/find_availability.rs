@@ -181,8 +181,8 @@ impl Wish {
     }
 }
 
-/// Everything that the service could use, at this location or anywhere; with this resource only what
-/// is where it is.
+/// Everything that the service could use, at this location or anywhere; with this resource, and what of
+/// other kinds is where it is.
 ///
 /// # Errors
 /// 404 if the service could not use that resource.
@@ -197,13 +197,12 @@ pub(crate) async fn usable(
         return Ok(resources);
     };
     let only = resources.iter().find(|resource| resource.id == only);
-    let location = only
-        .ok_or_else(|| Problem::not_found("The service needs no such resource"))?
-        .location;
-    let here = resources
-        .iter()
-        .filter(|resource| resource.location == location);
-    Ok(here.cloned().collect())
+    let only = only.ok_or_else(|| Problem::not_found("The service needs no such resource"))?;
+    let (id, kind, location) = (only.id, only.kind, only.location);
+    let fits = |resource: &Bookable| {
+        resource.location == location && (resource.kind != kind || resource.id == id)
+    };
+    Ok(resources.into_iter().filter(fits).collect())
 }
 
 /// The free slots of a service at each location, in the order of time: at most `in_all` at each

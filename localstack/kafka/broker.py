@@ -1,9 +1,13 @@
 """Becomes an Apache Kafka broker that keeps its records in a folder.
 
     python broker.py --java JAVA --jars FOLDER --archives FOLDER --data FOLDER --listen HOST:PORT
+                     [--password-file FILE]
 
 The folder is prepared the first time. Then this process becomes Java, so that whoever started it
 signals the broker directly.
+
+With a password, the broker lets in only its user, over TLS. The authority that clients have to
+trust is then in tls/authority.pem. Without one, it lets in everybody.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ import subprocess
 import uuid
 from pathlib import Path
 
+import certificates
+
 HERE = Path(__file__).resolve().parent
 
 # What a broker of one clinic needs: 128 MB of heap, without the threads and the compiled code that
@@ -32,6 +38,8 @@ CONTROLLER_PORTS = range(10_000, 20_000)
 
 SETTINGS = Path("server.properties")
 RECORDS = Path("records")
+TLS = Path("tls")
+USER = "patient-management"
 
 
 def main() -> None:
@@ -41,10 +49,12 @@ def main() -> None:
         parser.add_argument(option, type=Path, required=True)
     for option in ("--java", "--listen"):
         parser.add_argument(option, required=True)
+    parser.add_argument("--password-file", type=Path)
     arguments = parser.parse_args()
 
     jars = sorted(arguments.jars.absolute().glob("*.jar"))
     archives = arguments.archives.absolute()
+    password = arguments.password_file and arguments.password_file.read_text()
     java = [
         arguments.java,
         *MACHINE,
@@ -58,26 +68,51 @@ def main() -> None:
     # represent, or the comma that separates folders there.
     arguments.data.mkdir(parents=True, exist_ok=True)
     os.chdir(arguments.data)
-    SETTINGS.write_text(settings(RECORDS, arguments.listen))
+    if password and not TLS.exists():
+        # A broker learns of its user when its folder is made: records from before cannot be kept.
+        shutil.rmtree(RECORDS, ignore_errors=True)
+        certificates.make(TLS)
+    SETTINGS.touch(mode=0o600)
+    SETTINGS.write_text(settings(RECORDS, arguments.listen, password))
     if not RECORDS.exists():
-        format_storage(java, arguments.listen)
+        format_storage(java, arguments.listen, password)
     archived = use_archive(java, archives)
     os.execvp(java[0], [*java, *archived, "kafka.Kafka", str(SETTINGS)])
 
 
-def settings(records: Path, listen: str) -> str:
+def settings(records: Path, listen: str, password: str | None) -> str:
     """The whole configuration. The voters are given by address here instead of being stored at the
     first start, so that the ports may differ next time.
     """
     controller = f"127.0.0.1:{unused_port()}"
+    protocol = "SASL_SSL" if password else "PLAINTEXT"
     own = {
         "listeners": f"CLIENTS://{listen},CONTROLLER://{controller}",
         "advertised.listeners": f"CLIENTS://{listen}",
+        "listener.security.protocol.map": f"CLIENTS:{protocol},CONTROLLER:PLAINTEXT",
         "controller.quorum.voters": f"1@{controller}",
         "log.dirs": str(records),
+        **(protection(password) if password else {}),
     }
     lines = [(HERE / "server.properties").read_text(), *(f"{k}={v}" for k, v in own.items())]
     return "\n".join(lines) + "\n"
+
+
+def protection(password: str) -> dict[str, str]:
+    """TLS, and SCRAM for everybody, the broker itself included."""
+    login = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    mechanism = "SCRAM-SHA-512"
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(TLS / certificates.BROKER),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(TLS / certificates.AUTHORITY),
+        "sasl.mechanism.inter.broker.protocol": mechanism,
+        "listener.name.clients.sasl.enabled.mechanisms": mechanism,
+        f"listener.name.clients.{mechanism.lower()}.sasl.jaas.config": (
+            f'{login} required username="{USER}" password="{password}";'
+        ),
+    }
 
 
 def unused_port() -> int:
@@ -89,17 +124,20 @@ def unused_port() -> int:
     raise SystemExit(f"there is no free port in {CONTROLLER_PORTS}")
 
 
-def format_storage(java: list[str], listen: str) -> None:
+def format_storage(java: list[str], listen: str, password: str | None) -> None:
     """Create a new cluster's folder: under a temporary name first, so that half of it never
     counts.
     """
     fresh = RECORDS.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     elsewhere = SETTINGS.with_suffix(".new")
-    elsewhere.write_text(settings(fresh, listen))
+    elsewhere.touch(mode=0o600)
+    elsewhere.write_text(settings(fresh, listen, password))
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # As one argument, because an id may begin with a hyphen.
     made = ["format", f"--cluster-id={cluster}", "--config", str(elsewhere)]
+    if password:
+        made += ["--add-scram", f"SCRAM-SHA-512=[name={USER},password={password}]"]
     tool = [*java, "kafka.tools.StorageTool", *made]
     subprocess.run(tool, check=True)
     elsewhere.unlink()

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Stack;
 
@@ -38,11 +35,10 @@ pub async fn committed_offsets(
         request.extend(partition.to_be_bytes());
     }
 
-    let servers = &stack.kafka_bootstrap_servers;
-    let server = servers.split(',').next().unwrap_or_default();
-    let mut connection = TcpStream::connect(server).await?;
+    let mut connection = kafka::testing::connect().await?;
     connection.write_i32(length(request.len())).await?;
     connection.write_all(&request).await?;
+    connection.flush().await?;
     let size = usize::try_from(connection.read_i32().await?).unwrap_or(usize::MAX);
     if size > LARGEST {
         return Err(malformed());

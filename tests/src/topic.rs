@@ -4,11 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use contracts::{PATIENT_EVENTS_TOPIC, patient::v1::PatientEvent};
+use kafka::Cluster;
 use prost::Message as _;
 use rskafka::{
-    BackoffConfig,
     client::{
-        ClientBuilder,
         error::Error,
         partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling},
     },
@@ -16,7 +15,7 @@ use rskafka::{
 };
 use uuid::Uuid;
 
-use crate::{Stack, eventually};
+use crate::eventually;
 
 /// The largest response of the broker, in bytes.
 const FETCH: i32 = 1_000_000;
@@ -67,19 +66,19 @@ pub struct PatientRecord {
 
 impl Topic {
     /// Reads records from now on.
-    pub async fn listen(stack: &Stack) -> Self {
-        Self::open(stack, &BTreeMap::new()).await
+    pub async fn listen() -> Self {
+        Self::open(&BTreeMap::new()).await
     }
 
     /// Reads each partition from this offset on, and those that are not named from now on.
-    pub async fn open(stack: &Stack, offsets: &BTreeMap<i32, i64>) -> Self {
-        Self::open_named(stack, PATIENT_EVENTS_TOPIC, offsets).await
+    pub async fn open(offsets: &BTreeMap<i32, i64>) -> Self {
+        Self::open_named(PATIENT_EVENTS_TOPIC, offsets).await
     }
 
     /// Like [`open`](Self::open), for the topic of this name.
-    pub async fn open_named(stack: &Stack, name: &str, offsets: &BTreeMap<i32, i64>) -> Self {
+    pub async fn open_named(name: &str, offsets: &BTreeMap<i32, i64>) -> Self {
         for _ in 0..ATTEMPTS {
-            let opened = tokio::time::timeout(PATIENCE, Self::try_open(stack, name, offsets)).await;
+            let opened = tokio::time::timeout(PATIENCE, Self::try_open(name, offsets)).await;
             if let Ok(Ok(topic)) = opened {
                 return topic;
             }
@@ -87,22 +86,9 @@ impl Topic {
         panic!("the topic could not be opened: the broker does not respond");
     }
 
-    async fn try_open(
-        stack: &Stack,
-        name: &str,
-        offsets: &BTreeMap<i32, i64>,
-    ) -> Result<Self, Error> {
-        let servers = stack.kafka_bootstrap_servers.split(',');
-        let client = ClientBuilder::new(servers.map(ToOwned::to_owned).collect())
-            // The default pauses grow to minutes, and never end.
-            .backoff_config(BackoffConfig {
-                init_backoff: Duration::from_millis(50),
-                max_backoff: Duration::from_secs(1),
-                base: 2.0,
-                deadline: Some(PATIENCE),
-            })
-            .build()
-            .await?;
+    async fn try_open(name: &str, offsets: &BTreeMap<i32, i64>) -> anyhow::Result<Self> {
+        let cluster = Cluster::from_env().expect("the settings of a stack");
+        let client = cluster.connect("test", PATIENCE).await?;
         let topics = client.list_topics().await?;
         let topic = topics
             .into_iter()

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use billing_client::{BillingClient, BillingError};
 use contracts::{PATIENT_EVENTS_TOPIC, billing::v1::CreateBillingAccountRequest};
 use events::{Change, PatientEvent, Producer, ProducerError};
+use kafka::Cluster;
 use outbox::{Message, Sender, write};
 use prost::Message as _;
-use store::{Transaction, setting};
+use store::Transaction;
 use strum::VariantArray;
 use uuid::Uuid;
 
@@ -147,21 +148,20 @@ pub struct Receivers {
 store::from_environment!(Receivers);
 
 impl Receivers {
-    /// Sends to `BILLING_URL` and `KAFKA_BOOTSTRAP_SERVERS`.
+    /// Sends to `BILLING_URL`, and to the Kafka cluster that the settings name.
     ///
     /// # Errors
     /// If a setting is missing or cannot be parsed.
     pub fn from_env() -> Result<Self, api::Error> {
-        let brokers = setting("KAFKA_BOOTSTRAP_SERVERS")?;
-        Ok(Self::new(BillingClient::from_env()?, &brokers))
+        Ok(Self::new(BillingClient::from_env()?, Cluster::from_env()?))
     }
 
-    /// Sends with this client and to these brokers.
+    /// Sends with this client and to this cluster.
     #[must_use]
-    pub fn new(billing: BillingClient, brokers: &str) -> Self {
+    pub fn new(billing: BillingClient, cluster: Cluster) -> Self {
         Self {
             billing,
-            producer: Arc::new(Producer::new(brokers, PATIENT_EVENTS_TOPIC)),
+            producer: Arc::new(Producer::new(cluster, PATIENT_EVENTS_TOPIC)),
         }
     }
 }

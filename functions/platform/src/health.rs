@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,10 +18,11 @@ use axum::{Json, Router};
 use billing_client::BillingClient;
 use contracts::TOPICS;
 use http::StatusCode;
+use kafka::Cluster;
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgPool};
-use store::{FromEnvironment, setting};
+use store::FromEnvironment;
 use utoipa::ToSchema;
 
 use crate::kafka::Kafka;
@@ -35,8 +37,8 @@ pub struct Dependencies {
     pub database: PgPool,
     /// The billing service.
     pub billing: BillingClient,
-    /// The Kafka brokers, `host:port` separated by commas.
-    pub kafka: String,
+    /// Kafka.
+    pub kafka: Arc<Cluster>,
 }
 
 impl FromEnvironment for Dependencies {
@@ -46,7 +48,7 @@ impl FromEnvironment for Dependencies {
         Ok(Self {
             database: PgPool::from_environment(function)?,
             billing: BillingClient::from_env()?,
-            kafka: setting("KAFKA_BOOTSTRAP_SERVERS")?,
+            kafka: Arc::new(Cluster::from_env()?),
         })
     }
 }
@@ -101,8 +103,8 @@ async fn database(pool: &PgPool) -> Result<(), sqlx::Error> {
 }
 
 /// A broker that does not have our topics is of no use to us.
-async fn kafka(brokers: &str) -> anyhow::Result<()> {
-    let kafka = Kafka::connect(brokers, PATIENCE).await?;
+async fn kafka(cluster: &Cluster) -> anyhow::Result<()> {
+    let kafka = Kafka::connect(cluster, PATIENCE).await?;
     let missing = kafka.missing(&TOPICS).await?;
     ensure!(missing.is_empty(), "these topics do not exist: {missing:?}");
     Ok(())

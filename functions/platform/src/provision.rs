@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use contracts::TOPICS;
+use kafka::Cluster;
 use serde::Serialize;
 use store::{Table, aws_config, connect_options_of, setting};
 
@@ -58,11 +59,11 @@ pub async fn provision() -> anyhow::Result<Provisioned> {
     let migrations = migrations::run(&owner).await?;
     let service_roles = service_roles::provide(&owner, &logins).await?;
 
-    let brokers = setting("KAFKA_BOOTSTRAP_SERVERS")?;
+    let cluster = Cluster::from_env()?;
     let shape = TopicShape::from_env()?;
     let mut topics = Vec::with_capacity(TOPICS.len());
     for name in TOPICS {
-        topics.push(topic::provide(&brokers, name, shape).await?);
+        topics.push(topic::provide(&cluster, name, shape).await?);
     }
 
     let aws = aws_config().await;

@@ -21,14 +21,15 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::Utc;
 use contracts::TOPICS;
 use events::{DeadLetter, DeadLetterQueue, Taken};
+use kafka::Cluster;
 use rskafka::{
     client::partition::{Compression, PartitionClient},
-    record::Record,
+    record::{Record, RecordAndOffset},
 };
 use serde::Serialize;
 use store::{aws_config, setting};
 
-use crate::kafka::Kafka;
+use crate::kafka::{Answer, Kafka};
 
 /// How many letters one run takes.
 const LETTERS: usize = 1000;
@@ -68,17 +69,15 @@ type PartitionId = (&'static str, i32);
 /// Where a record stands: the order that records are put back in.
 type Place = (PartitionId, i64);
 
-/// Puts back what is in the queue that `DEAD_LETTER_QUEUE_URL` names, through the brokers at
-/// `KAFKA_BOOTSTRAP_SERVERS`.
+/// Puts back what is in the queue that `DEAD_LETTER_QUEUE_URL` names, through the
+/// brokers that the settings name.
 ///
 /// # Errors
 /// If the queue or the brokers cannot be reached at all.
 pub async fn redrive() -> anyhow::Result<Redriven> {
     let url = setting("DEAD_LETTER_QUEUE_URL")?;
     let queue = DeadLetterQueue::new(Client::new(aws_config().await), url);
-    let kafka = Kafka::connect(&setting("KAFKA_BOOTSTRAP_SERVERS")?, PATIENCE)
-        .await
-        .context("Kafka cannot be reached")?;
+    let kafka = Kafka::connect(&Cluster::from_env()?, PATIENCE).await?;
     let taken = take(&queue).await?;
     let mut done = Redriven::default();
 
@@ -200,8 +199,7 @@ impl Partitions {
         } else {
             from_letter(letter)?
         };
-        let produced = client.produce(vec![record], Compression::NoCompression);
-        let produced = tokio::time::timeout(PATIENCE, produced).await;
+        let produced = tokio::time::timeout(PATIENCE, send(client, record)).await;
         if !matches!(produced, Ok(Ok(_))) {
             *partition = None;
         }
@@ -226,8 +224,7 @@ fn from_letter(letter: &DeadLetter) -> anyhow::Result<Record> {
 
 /// A record that was too large for the queue.
 async fn from_kafka(partition: &PartitionClient, offset: i64) -> anyhow::Result<Record> {
-    let fetched = partition.fetch_records(offset, 1..FETCH, FETCH_WAIT);
-    let (records, _) = tokio::time::timeout(PATIENCE, fetched)
+    let records = tokio::time::timeout(PATIENCE, fetch(partition, offset))
         .await
         .context("Kafka did not answer in time")?
         .context("Kafka does not have it any more")?;
@@ -238,6 +235,24 @@ async fn from_kafka(partition: &PartitionClient, offset: i64) -> anyhow::Result<
     Ok(Record {
         timestamp: Utc::now(),
         ..found.record
+    })
+}
+
+fn send(partition: &PartitionClient, record: Record) -> Answer<'_, ()> {
+    Box::pin(async {
+        partition
+            .produce(vec![record], Compression::NoCompression)
+            .await?;
+        Ok(())
+    })
+}
+
+fn fetch(partition: &PartitionClient, offset: i64) -> Answer<'_, Vec<RecordAndOffset>> {
+    Box::pin(async move {
+        let (records, _) = partition
+            .fetch_records(offset, 1..FETCH, FETCH_WAIT)
+            .await?;
+        Ok(records)
     })
 }
 

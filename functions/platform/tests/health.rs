@@ -11,6 +11,7 @@ use axum::body::Body;
 use billing_client::BillingClient;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use kafka::Cluster;
 use platform::health::{Dependencies, Health, HealthState, routes};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
@@ -55,7 +56,7 @@ async fn what_is_down_is_told_from_what_is_up(database: PgPool) {
     let (status, body, health) = health(Dependencies {
         database,
         billing: billing(&nobody),
-        kafka: nobody.clone(),
+        kafka: Cluster::unprotected(&nobody).into(),
     })
     .await;
 
@@ -78,7 +79,7 @@ async fn silence_is_down_and_everybody_is_waited_for_at_once() {
             .connect_lazy(&format!("postgres://nobody@{database}/none"))
             .unwrap(),
         billing: billing(&billing_address),
-        kafka,
+        kafka: Cluster::unprotected(&kafka).into(),
     };
 
     let started = std::time::Instant::now();

@@ -18,6 +18,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from stack import free_port, wait_until
 
+# The user that a broker makes for its password.
+USER = "patient-management"
+
 
 def broker_command() -> list[str]:
     """The command that becomes a broker, as the local stack starts it."""
@@ -32,6 +35,8 @@ class KafkaBroker:
 
     directory: Path
     port: int = field(default_factory=free_port)
+    # With a password, only its user is let in, over TLS.
+    password: str | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,6 +53,7 @@ class KafkaBroker:
                     *broker_command(),
                     *("--data", str(self.directory.absolute())),
                     *("--listen", self.servers),
+                    *self._protection(),
                 ],
                 env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
                 cwd=self.directory,
@@ -57,6 +63,33 @@ class KafkaBroker:
                 start_new_session=True,
             )
         wait_until(self._answers, f"the broker answers; see {self.directory}/broker.log")
+
+    def _protection(self) -> list[str]:
+        if self.password is None:
+            return []
+        file = self.directory / "password"
+        file.write_text(self.password)
+        return ["--password-file", str(file.absolute())]
+
+    @property
+    def authority(self) -> str:
+        """The certificate that clients have to trust, if there is a password."""
+        return (self.directory / "tls" / "authority.pem").read_text()
+
+    def _access(self) -> dict[str, str]:
+        """The settings of a client."""
+        if self.password is None:
+            return {"bootstrap.servers": self.servers}
+        # Before it is there, no broker answers either.
+        authority = self.directory / "tls" / "authority.pem"
+        return {
+            "bootstrap.servers": self.servers,
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(authority),
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": USER,
+            "sasl.password": self.password,
+        }
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, f"the broker ended; see {self.directory}/broker.log"
@@ -91,7 +124,7 @@ class KafkaBroker:
         producer's.
         """
         settings = {"linger.ms": 0, **(settings or {})}
-        producer = Producer({"bootstrap.servers": self.servers, **settings})
+        producer = Producer({**self._access(), **settings})
         refused: list[Any] = []
 
         def delivered(error: Any, _message: Any) -> None:
@@ -129,7 +162,7 @@ class KafkaBroker:
 
     def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
         """The committed offset of a consumer group."""
-        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": group})
+        consumer = Consumer({**self._access(), "group.id": group})
         try:
             found = consumer.committed([TopicPartition(topic, partition)], timeout=10)[0]
         finally:
@@ -137,4 +170,4 @@ class KafkaBroker:
         return found.offset if found.offset >= 0 else None
 
     def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        return AdminClient({**self._access(), "log_level": 0})

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
 
-from kafka import KafkaBroker
+from kafka import USER, KafkaBroker
 from patient_stack.kafka_event_sources.cluster import ClusterNotFound, find_source
 from patient_stack.kafka_event_sources.settings import MappingSettings
 from sam import deploy, function, upload
@@ -950,6 +951,68 @@ def test_a_mapping_of_a_sam_template(
     formation = localstack.client("cloudformation")
     formation.delete_stack(StackName=stack["StackName"])
     wait_until(lambda: not listed(recorder), "the mapping is gone")
+
+
+def store_secret(localstack: LocalStack, **content: str) -> str:
+    """Store a secret of this content, and return its ARN."""
+    secrets = localstack.client("secretsmanager")
+    name = f"test-{uuid4().hex}"
+    return secrets.create_secret(Name=name, SecretString=json.dumps(content))["ARN"]
+
+
+def test_brokers_that_want_a_password_over_tls(
+    localstack: LocalStack, recorder: Recorder, mappings: Mappings, tmp_path: Path
+) -> None:
+    """The mapping logs in with one secret, and trusts the certificate in another. A wrong password
+    and a certificate of somebody else are told apart, and a secret that is mended is read again.
+    """
+    broker = KafkaBroker(tmp_path / "broker", password="of the broker")
+    broker.start()
+    topic = broker.create_topic()
+    broker.produce(topic, "a")
+    login = store_secret(localstack, username=USER, password=broker.password)
+    authority = store_secret(localstack, certificate=broker.authority)
+    servers = {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [broker.servers]}}
+
+    def create(login: str, authority: str) -> str:
+        return mappings.create(
+            recorder,
+            topic,
+            SelfManagedEventSource=servers,
+            SourceAccessConfigurations=[
+                {"Type": "SASL_SCRAM_512_AUTH", "URI": login},
+                {"Type": "SERVER_ROOT_CA_CERTIFICATE", "URI": authority},
+            ],
+        )
+
+    def delete(mapping: str) -> None:
+        mappings.delete(mapping)
+        wait_until(lambda: mapping not in mappings.listed(recorder), "the mapping is gone")
+
+    wrong = store_secret(localstack, username=USER, password="another")
+    refused = create(wrong, authority)
+    mappings.wait_for_result(refused, "PROBLEM: SASL authentication failed.")
+    delete(refused)
+
+    another = KafkaBroker(tmp_path / "another", password="of another")
+    another.start()
+    another.kill()
+    foreign = store_secret(localstack, certificate=another.authority)
+    refused = create(login, foreign)
+    mappings.wait_for_result(refused, "PROBLEM: Lambda failed to authenticate server.")
+    delete(refused)
+
+    incomplete = store_secret(localstack, username=USER)
+    waiting = create(incomplete, authority)
+    mappings.wait_for_result(waiting, "PROBLEM: A secret has no password")
+    assert recorder.done == []
+    content = json.dumps({"username": USER, "password": broker.password})
+    localstack.client("secretsmanager").put_secret_value(SecretId=incomplete, SecretString=content)
+    recorder.wait_for("a")
+    mappings.wait_for_result(waiting, "OK")
+    assert broker.password not in localstack.log
+    mappings.delete(waiting)
+    broker.kill()
 
 
 @pytest.mark.parametrize("is_gone_at_start", [False, True])

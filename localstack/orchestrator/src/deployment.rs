@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 
 use self::aws::Delivery;
 pub use self::aws::{Aws, REGION, environment};
+use self::endpoint::Endpoint;
 use crate::build::Built;
 use crate::deployed::{self, Deployed};
 use crate::endpoints::Endpoints;
@@ -22,8 +23,8 @@ use crate::files;
 use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
 use crate::service::Service;
-use crate::services::localstack;
 use crate::services::postgres::service_roles::password_of_parameter;
+use crate::services::{kafka, localstack};
 use crate::settings::Settings;
 use crate::template::{Function, Template};
 use crate::tool::Tool;
@@ -86,6 +87,20 @@ impl<'a> Deployment<'a> {
             frame: template.deployable(&settings.repository, |_| None),
             parameters: parameters(template, endpoints, settings)?,
         })
+    }
+
+    /// Stores what the functions need before they are there: LocalStack forgets it when it ends.
+    ///
+    /// # Errors
+    /// If LocalStack does not take it.
+    pub fn store_secrets(&self) -> Result<()> {
+        if !self.settings.starts(Service::Kafka) {
+            return Ok(());
+        }
+        Endpoint::new(&self.endpoints.localstack_url).store_secret(
+            &kafka_secret_name(self.settings),
+            &kafka::credentials(self.settings)?,
+        )
     }
 
     /// What LocalStack has of an earlier template, if it has one.
@@ -260,7 +275,23 @@ fn api_url_on(localstack_url: &str, output: &str) -> String {
     )
 }
 
+/// The secret with the user and password of the local broker. Secrets Manager adds a few random
+/// characters to an ARN, and does not ask for them.
+fn kafka_secret(settings: &Settings) -> String {
+    format!(
+        "arn:aws:secretsmanager:{REGION}:000000000000:secret:{}",
+        kafka_secret_name(settings)
+    )
+}
+
+fn kafka_secret_name(settings: &Settings) -> String {
+    format!("{}/kafka", settings.stack_name)
+}
+
 /// Those of the stack's values that the template wants to know.
+///
+/// # Errors
+/// If a secret cannot be read or made, or the broker has not been started.
 fn parameters(
     template: &Template,
     endpoints: &Endpoints,
@@ -294,7 +325,18 @@ fn parameters(
             ),
         ),
     ];
-    let known = BTreeMap::from(known);
+    let mut known = BTreeMap::from(known);
+    if settings.starts(Service::Kafka) {
+        // As one line, like every parameter.
+        let authority = kafka::authority(settings)?.trim().replace('\n', "\\n");
+        known.extend([
+            ("KafkaAuthentication", "SCRAM".to_owned()),
+            ("KafkaCaCertificate", authority),
+            ("KafkaSecretArn", kafka_secret(settings)),
+        ]);
+    } else {
+        known.insert("KafkaAuthentication", "NONE".to_owned());
+    }
     let mut wanted = Vec::new();
     for parameter in template.parameters() {
         let value = match known.get(parameter) {

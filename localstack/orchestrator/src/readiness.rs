@@ -109,6 +109,38 @@ pub fn speaks_kafka(address: &str) -> Result<(), String> {
     }
 }
 
+/// Whether a TLS server answers at `host:port`, if only that it does not like the question.
+///
+/// # Errors
+/// Why not.
+pub fn speaks_tls(address: &str) -> Result<(), String> {
+    /// A `ClientHello` without a cipher suite (RFC 8446, 4.1.2), in its record.
+    const QUESTION: [u8; 48] = {
+        let mut question = [0; 48];
+        // A handshake in version 1.2: 43 bytes, of which the ClientHello itself has 39.
+        (question[0], question[1], question[2], question[4]) = (22, 3, 3, 43);
+        (question[5], question[8]) = (1, 39);
+        (question[9], question[10]) = (3, 3);
+        // After 32 random bytes: no session, no suites, one way to compress (none), no extensions.
+        question[46] = 1;
+        question
+    };
+    const ALERT: u8 = 21;
+    const HANDSHAKE: u8 = 22;
+
+    let mut connection = connect(address)?;
+    let mut answer = [0_u8; 1];
+    connection
+        .write_all(&QUESTION)
+        .and_then(|()| connection.read_exact(&mut answer))
+        .map_err(|error| format!("{address} does not answer: {error}"))?;
+    if matches!(answer, [ALERT | HANDSHAKE]) {
+        Ok(())
+    } else {
+        Err(format!("{address} does not speak TLS"))
+    }
+}
+
 /// Whether an HTTP server answers at the URL, whatever it answers.
 ///
 /// # Errors
@@ -216,6 +248,27 @@ mod tests {
         });
         assert!(speaks_kafka(&address).is_err());
         other.join().unwrap();
+    }
+
+    #[test]
+    fn a_server_without_tls_is_not_taken_for_one_with_it() {
+        for (answer, speaks) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], false),
+            // handshake_failure, fatal.
+            (&[21, 3, 3, 0, 2, 2, 40], true),
+        ] {
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = server.local_addr().unwrap().to_string();
+            let other = thread::spawn(move || {
+                let (mut connection, _) = server.accept().unwrap();
+                let mut question = [0_u8; 48];
+                connection.read_exact(&mut question).unwrap();
+                connection.write_all(answer).unwrap();
+                assert_eq!(connection.read(&mut question).unwrap(), 0, "asked for more");
+            });
+            assert_eq!(speaks_tls(&address).is_ok(), speaks);
+            other.join().unwrap();
+        }
     }
 
     #[test]

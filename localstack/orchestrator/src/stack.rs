@@ -100,6 +100,8 @@ fn bring_up(context: &Context, scope: Scope) -> Result<StackFile> {
     {
         start_localstack(context, &ports, &prepared.localstack, &prepared.extension)?;
     }
+    // LocalStack has not been started anew since.
+    deployment.store_secrets()?;
     let mut deployed = progress.step("Deployment", |step| deployment.deploy(step, &aws))?;
     progress.step("Provisioning", |step| {
         provisioning::provision(settings, step, &aws, &functions, &mut deployed)

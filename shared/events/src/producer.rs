@@ -3,10 +3,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use contracts::{EVENT_ID_HEADER, TRACEPARENT};
+use futures::future::BoxFuture;
+use kafka::{Cluster, ConnectError};
 use rskafka::{
-    BackoffConfig,
     client::{
-        ClientBuilder,
+        Client,
         error::{Error, ProtocolError},
         partition::{Compression, PartitionClient, UnknownTopicHandling},
     },
@@ -21,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Why a record is not on the topic, as far as we know.
 #[derive(Debug, thiserror::Error)]
 pub enum ProducerError {
+    /// There is no connection to the cluster.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The broker rejected it, or the connection was lost.
     #[error("Kafka did not accept the record")]
     Kafka(#[from] Error),
@@ -52,25 +56,27 @@ impl ProducerError {
 /// Sends records to one topic, and stays connected as long as that works.
 #[derive(Debug)]
 pub struct Producer {
-    brokers: Vec<String>,
+    cluster: Cluster,
     topic: &'static str,
-    partitions: Mutex<Option<Partitions>>,
+    connected: Mutex<Option<Connected>>,
 }
 
-type Partitions = HashMap<u32, Arc<PartitionClient>>;
+/// A topic that was looked up, and connections to those of its partitions that were needed so far.
+#[derive(Debug)]
+struct Connected {
+    client: Client,
+    count: u32,
+    partitions: HashMap<u32, Arc<PartitionClient>>,
+}
 
 impl Producer {
-    /// A producer for this topic. `brokers` is a comma-separated list of `host:port`. Nothing is
-    /// connected yet.
+    /// A producer for this topic. Nothing is connected yet.
     #[must_use]
-    pub fn new(brokers: &str, topic: &'static str) -> Self {
+    pub fn new(cluster: Cluster, topic: &'static str) -> Self {
         Self {
-            brokers: brokers
-                .split(',')
-                .map(|broker| broker.trim().to_owned())
-                .collect(),
+            cluster,
             topic,
-            partitions: Mutex::new(None),
+            connected: Mutex::new(None),
         }
     }
 
@@ -80,7 +86,19 @@ impl Producer {
     /// # Errors
     /// If the broker does not confirm the record in time. It may have stored it all the same: send
     /// it again, since consumers recognise duplicates.
-    pub async fn send(
+    //
+    // The future of a client with TLS is so deeply nested that programs would not compile with it.
+    pub fn send(
+        &self,
+        key: Uuid,
+        event_id: Uuid,
+        traceparent: String,
+        value: Vec<u8>,
+    ) -> BoxFuture<'_, Result<(), ProducerError>> {
+        Box::pin(self.attempt(key, event_id, traceparent, value))
+    }
+
+    async fn attempt(
         &self,
         key: Uuid,
         event_id: Uuid,
@@ -112,49 +130,49 @@ impl Producer {
             Ok(Ok(_)) => Ok(()),
             failed => {
                 // The next record looks up brokers and partitions again.
-                *self.partitions.lock().await = None;
+                *self.connected.lock().await = None;
                 failed?.map(|_| ())
             }
         }
     }
 
     async fn partition(&self, key: Uuid) -> Result<Arc<PartitionClient>, ProducerError> {
-        let mut partitions = self.partitions.lock().await;
-        let partitions = match &mut *partitions {
-            Some(partitions) => partitions,
+        let mut connected = self.connected.lock().await;
+        let connected = match &mut *connected {
+            Some(connected) => connected,
             unconnected => unconnected.insert(self.connect().await?),
         };
-        let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX).max(1);
-        partitions
-            .get(&(partition_hash(key) % count))
-            .cloned()
-            .ok_or(ProducerError::UnknownTopic)
+        let number = partition_hash(key) % connected.count;
+        if let Some(partition) = connected.partitions.get(&number) {
+            return Ok(Arc::clone(partition));
+        }
+        // Each has a connection of its own: most functions only ever need one of them.
+        let partition = connected
+            .client
+            .partition_client(
+                self.topic,
+                number.cast_signed(),
+                UnknownTopicHandling::Error,
+            )
+            .await?;
+        let partition = Arc::new(partition);
+        connected.partitions.insert(number, Arc::clone(&partition));
+        Ok(partition)
     }
 
-    async fn connect(&self) -> Result<Partitions, ProducerError> {
-        let client = ClientBuilder::new(self.brokers.clone())
-            .client_id("patient-management")
-            .backoff_config(BackoffConfig {
-                init_backoff: Duration::from_millis(20),
-                max_backoff: Duration::from_millis(200),
-                base: 2.0,
-                deadline: Some(PATIENCE),
-            })
-            .build()
-            .await?;
+    async fn connect(&self) -> Result<Connected, ProducerError> {
+        let client = self.cluster.connect("patient-management", PATIENCE).await?;
         let topics = client.list_topics().await?;
-        let topic = topics
-            .into_iter()
-            .find(|topic| topic.name == self.topic)
-            .ok_or(ProducerError::UnknownTopic)?;
-        let mut partitions = Partitions::new();
-        for id in topic.partitions {
-            let partition = client
-                .partition_client(self.topic, id, UnknownTopicHandling::Error)
-                .await?;
-            partitions.insert(id.cast_unsigned(), Arc::new(partition));
+        let topic = topics.into_iter().find(|topic| topic.name == self.topic);
+        let count = topic.map_or(0, |topic| topic.partitions.len());
+        if count == 0 {
+            return Err(ProducerError::UnknownTopic);
         }
-        Ok(partitions)
+        Ok(Connected {
+            client,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            partitions: HashMap::new(),
+        })
     }
 }
 

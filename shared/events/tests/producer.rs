@@ -1,22 +1,17 @@
 //! How a real broker responds when it cannot accept a record.
 
-use std::env;
-
 use events::{Producer, ProducerError};
+use kafka::Cluster;
 use uuid::Uuid;
 
 /// More than a broker accepts by default (`message.max.bytes`, about 1 MiB):
 /// <https://kafka.apache.org/documentation/#brokerconfigs_message.max.bytes>.
 const TOO_LARGE: usize = 1_200_000;
 
-fn brokers() -> String {
-    env::var("KAFKA_BOOTSTRAP_SERVERS").unwrap_or_else(|_| {
-        panic!("KAFKA_BOOTSTRAP_SERVERS is not set: the stack sets it, see Tests in README.md")
-    })
-}
-
 async fn send(topic: &'static str, size: usize) -> Result<(), ProducerError> {
-    Producer::new(&brokers(), topic)
+    let cluster = Cluster::from_env()
+        .unwrap_or_else(|error| panic!("{error}: the stack sets it, see Tests in README.md"));
+    Producer::new(cluster, topic)
         .send(Uuid::now_v7(), Uuid::now_v7(), String::new(), vec![0; size])
         .await
 }

@@ -3,7 +3,8 @@
 use std::{fmt::Debug, marker::PhantomData, sync::Arc};
 
 use events::{Event, Producer, ProducerError};
-use store::{FromEnvironment, Transaction, setting};
+use kafka::Cluster;
+use store::{FromEnvironment, Transaction};
 use uuid::Uuid;
 
 use crate::{Kind, Message, SendError, Sender, write};
@@ -64,20 +65,20 @@ pub struct KafkaOnly<P> {
 }
 
 impl<P: Publisher> KafkaOnly<P> {
-    /// Sends to these brokers: a comma-separated list of `host:port`.
+    /// Sends to this cluster.
     #[must_use]
-    pub fn new(brokers: &str) -> Self {
+    pub fn new(cluster: Cluster) -> Self {
         Self {
-            producer: Arc::new(Producer::new(brokers, P::Event::TOPIC)),
+            producer: Arc::new(Producer::new(cluster, P::Event::TOPIC)),
             publisher: PhantomData,
         }
     }
 }
 
-/// Sends to `KAFKA_BOOTSTRAP_SERVERS`.
+/// Sends to the cluster that the settings name.
 impl<P: Publisher> FromEnvironment for KafkaOnly<P> {
     fn from_environment(_: &'static str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Self::new(&setting("KAFKA_BOOTSTRAP_SERVERS")?))
+        Ok(Self::new(Cluster::from_env()?))
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 
 use chrono::Utc;
 use events::{Change, PatientEvent};
+use kafka::Cluster;
 use outbox::{Delivery, KafkaOnly, Kind, Message, Publisher, Relayed, SendError, Sender};
 use sqlx::{AssertSqlSafe, PgPool};
 use store::Transaction;
@@ -239,11 +240,13 @@ async fn a_publishers_events_go_to_kafka(database: PgPool) {
         .unwrap();
     transaction.commit().await.unwrap();
 
-    let nowhere = Delivery::new(KafkaOnly::<Service>::new("127.0.0.1:1"));
+    let nowhere = Delivery::new(KafkaOnly::<Service>::new(Cluster::unprotected(
+        "127.0.0.1:1",
+    )));
     let relayed = relay(&database, &nowhere).await;
     assert_eq!((relayed.delivered, relayed.backlog), (0, 1));
-    let brokers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS");
-    let delivery = Delivery::new(KafkaOnly::<Service>::new(&brokers));
+    let cluster = Cluster::from_env().expect("the settings of a stack");
+    let delivery = Delivery::new(KafkaOnly::<Service>::new(cluster));
     delivery.deliver_now(&database, event.patient_id).await;
     assert_eq!(relay(&database, &nowhere).await.backlog, 0);
 }

@@ -27,6 +27,22 @@ const PASSWORDS: &str = "  # {passwords}\n";
 const DATABASE: &str = "          # {database}\n";
 const DATABASES: &str = "          # {databases}\n";
 
+/// Where a function says that it connects to Kafka, and whether it sends events there.
+const KAFKA: &str = "          # {kafka}\n";
+const KAFKA_PRODUCER: &str = "          # {kafka producer}\n";
+
+/// What a function needs to know to connect to Kafka.
+const KAFKA_SETTINGS: &str = "          KAFKA_BOOTSTRAP_SERVERS: !Ref KafkaBootstrapServers
+          KAFKA_AUTHENTICATION: !Ref KafkaAuthentication
+          KAFKA_SECRET: !Ref KafkaSecretArn
+          KAFKA_CA_CERTIFICATE: !Ref KafkaCaCertificate
+";
+
+/// What a function may do to connect to Kafka, and to send events there.
+const KAFKA_POLICY: &str = "        - !If [KafkaKnowsUs, !Ref KafkaPolicy, !Ref AWS::NoValue]\n";
+const KAFKA_PRODUCER_POLICY: &str =
+    "        - !If [KafkaKnowsRoles, !Ref {service}EventsPolicy, !Ref AWS::NoValue]\n";
+
 /// Serves whatever no other function does.
 const UNROUTED: &str = "UnroutedFunction";
 
@@ -113,6 +129,11 @@ fn login(service: &str) -> String {
         service.replace('-', "_"),
         in_one_word(service),
     )
+}
+
+/// The policy with which functions of the service send its events.
+fn events_policy(service: &str) -> String {
+    in_one_word(service) + "EventsPolicy"
 }
 
 fn read(repository: &Path, path: &str) -> Result<String> {
@@ -228,7 +249,9 @@ fn section(service: &Service, mut part: Part, document: &OpenApi) -> Result<Stri
             write!(text, "{comment}  {name}:\n{lines}\n")?;
         }
     }
-    Ok(text.replace(DATABASE, &format!("          {database}\n")))
+    Ok(text
+        .replace(DATABASE, &format!("          {database}\n"))
+        .replace("{service}EventsPolicy", &events_policy(service.name)))
 }
 
 /// The settings that a function needs because of its routes.
@@ -272,9 +295,32 @@ fn function(name: &str, own: Option<&Resource>, needs: &[&str]) -> Result<String
       FunctionName: !Sub ${{AWS::StackName}}-{name}
 "
     );
-    text.push_str(&with_settings(properties, needs).with_context(|| resource)?);
+    let properties = with_kafka(properties);
+    text.push_str(&with_settings(&properties, needs).with_context(|| resource)?);
     text.push('\n');
     Ok(text)
+}
+
+/// These properties, with what a function needs that connects to Kafka.
+fn with_kafka(properties: &str) -> String {
+    const POLICIES: &str = "      Policies:\n";
+    let mut policies = String::new();
+    if properties.contains(KAFKA) || properties.contains(KAFKA_PRODUCER) {
+        policies.push_str(KAFKA_POLICY);
+    }
+    if properties.contains(KAFKA_PRODUCER) {
+        policies.push_str(KAFKA_PRODUCER_POLICY);
+    }
+    if policies.is_empty() {
+        return properties.to_owned();
+    }
+    let properties = properties
+        .replace(KAFKA, KAFKA_SETTINGS)
+        .replace(KAFKA_PRODUCER, KAFKA_SETTINGS);
+    match properties.split_once(POLICIES) {
+        Some((before, after)) => format!("{before}{POLICIES}{policies}{after}"),
+        None => format!("{properties}{POLICIES}{policies}"),
+    }
 }
 
 /// These properties, with these settings added to the function's.

@@ -129,7 +129,7 @@ impl Lives {
 async fn consumers_that_are_killed_repeatedly_count_and_welcome_once() {
     let clinic = Clinic::alone();
     let visitor = clinic.log_in(Role::Auditor).await;
-    let topic = Topic::listen(clinic.stack()).await;
+    let topic = Topic::listen().await;
     let lives = Lives::send(&topic, 60, topic.partitions()).await;
 
     let (mut counted, mut interruptions, mut killed) = (0, 0, 0);
@@ -165,7 +165,7 @@ async fn consumers_that_are_killed_repeatedly_count_and_welcome_once() {
 async fn event_source_mappings_that_are_disabled_and_enabled_skip_and_repeat_nothing() {
     let clinic = Clinic::alone();
     let visitor = clinic.log_in(Role::Auditor).await;
-    let topic = Topic::listen(clinic.stack()).await;
+    let topic = Topic::listen().await;
     // On one partition: several batches, one after another.
     let lives = Lives::send(&topic, 60, 1).await;
     lives.wait_for_more_than(&visitor, 0).await;

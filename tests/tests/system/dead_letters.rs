@@ -83,7 +83,7 @@ fn at_least(counts: &Value, name: &str) -> u64 {
 async fn records_that_cannot_be_decoded_are_set_aside_and_those_around_them_are_processed() {
     let clinic = Clinic::open();
     let visitor = clinic.log_in(Role::Auditor).await;
-    let topic = Topic::listen(clinic.stack()).await;
+    let topic = Topic::listen().await;
     let (day, patient_id) = (a_day_of_our_own(), Uuid::now_v7());
     let key = patient_id.to_string().into_bytes();
     let change = |version| {
@@ -172,7 +172,7 @@ async fn records_that_cannot_be_decoded_are_set_aside_and_those_around_them_are_
 #[tokio::test]
 async fn an_undecodable_record_is_redriven_once_and_set_aside_again() {
     let clinic = Clinic::alone();
-    let mut topic = Topic::listen(clinic.stack()).await;
+    let mut topic = Topic::listen().await;
     let key = format!("nobody {}", Uuid::now_v7()).into_bytes();
     let headers = [
         ("twice".to_owned(), b"\xff\0".to_vec()),
@@ -219,7 +219,7 @@ async fn an_undecodable_record_is_redriven_once_and_set_aside_again() {
 async fn a_redriven_record_that_can_be_decoded_by_now_takes_effect_once() {
     let clinic = Clinic::alone();
     let visitor = clinic.log_in(Role::Auditor).await;
-    let mut topic = Topic::listen(clinic.stack()).await;
+    let mut topic = Topic::listen().await;
     let (day, patient_id, new) = (a_day_of_our_own(), Uuid::now_v7(), NewPatient::unique());
     let registration = event(day, patient_id, 1, created(&new)).encode_to_vec();
     let key = patient_id.to_string();
@@ -266,7 +266,7 @@ async fn a_redriven_record_that_can_be_decoded_by_now_takes_effect_once() {
 async fn a_record_too_large_for_the_queue_is_set_aside_and_redriven() {
     let clinic = Clinic::alone();
     let visitor = clinic.log_in(Role::Auditor).await;
-    let mut topic = Topic::listen(clinic.stack()).await;
+    let mut topic = Topic::listen().await;
     let (day, patient_id) = (a_day_of_our_own(), Uuid::now_v7());
     let key = patient_id.to_string().into_bytes();
     let huge = record(&key, Some(vec![0xff; 700_000]));
@@ -301,7 +301,7 @@ async fn a_record_too_large_for_the_queue_is_set_aside_and_redriven() {
 async fn redriving_without_kafka_keeps_the_dead_letters() {
     let clinic = Clinic::alone();
     let key = format!("nobody {}", Uuid::now_v7()).into_bytes();
-    let topic = Topic::listen(clinic.stack()).await;
+    let topic = Topic::listen().await;
     topic
         .send_all(5, vec![record(&key, Some(b"garbage".to_vec()))])
         .await;

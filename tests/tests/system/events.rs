@@ -53,7 +53,7 @@ pub(crate) fn created(new: &NewPatient) -> Change {
 async fn a_repeated_event_takes_effect_once() {
     let clinic = Clinic::open();
     let visitor = clinic.log_in(Role::Auditor).await;
-    let topic = Topic::listen(clinic.stack()).await;
+    let topic = Topic::listen().await;
     let (day, patient_id, new) = (a_day_of_our_own(), Uuid::now_v7(), NewPatient::unique());
     let creation = event(day, patient_id, 1, created(&new));
     let deletion = event(day, patient_id, 2, Change::Deleted(PatientDeleted {}));
@@ -91,7 +91,7 @@ async fn a_repeated_event_takes_effect_once() {
 async fn a_creation_that_arrives_after_the_deletion_changes_nothing() {
     let clinic = Clinic::open();
     let visitor = clinic.log_in(Role::Auditor).await;
-    let topic = Topic::listen(clinic.stack()).await;
+    let topic = Topic::listen().await;
     let (day, patient_id, new) = (a_day_of_our_own(), Uuid::now_v7(), NewPatient::unique());
     let later = NewPatient::unique();
     let marker = Uuid::now_v7();
@@ -128,7 +128,7 @@ async fn a_creation_that_arrives_after_the_deletion_changes_nothing() {
 async fn a_change_to_a_patient_sends_no_message() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
-    let mut topic = Topic::listen(clinic.stack()).await;
+    let mut topic = Topic::listen().await;
     let patient = visitor.register_somebody().await;
     let path = format!("/api/notifications?patientId={}", patient.id);
     let welcome = async || -> Option<Value> {

@@ -11,7 +11,7 @@ fn is_replayed(answer: &Answer) -> bool {
 async fn a_repeated_request_has_one_effect_and_one_response() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
-    let mut topic = Topic::listen(clinic.stack()).await;
+    let mut topic = Topic::listen().await;
     let key = Uuid::now_v7().to_string();
     let new = NewPatient::unique();
     let register = || {

@@ -118,7 +118,7 @@ fn send(child: &Child, signal: Signal) {
 #[tokio::test]
 async fn an_interrupted_import_resumes_where_it_stopped() {
     let clinic = Clinic::open();
-    let mut topic = Topic::listen(clinic.stack()).await;
+    let mut topic = Topic::listen().await;
     let import = Import::new();
 
     let first = import.interrupt(5, Signal::INT).await;

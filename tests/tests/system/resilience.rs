@@ -9,7 +9,7 @@ use system_tests::{Clinic, NewPatient, Patient, Process, Restart, Topic, eventua
 async fn a_patient_is_registered_while_billing_is_down_and_gets_their_account_later() {
     let clinic = Clinic::alone();
     let visitor = clinic.administrator().await;
-    let mut topic = Topic::listen(clinic.stack()).await;
+    let mut topic = Topic::listen().await;
     let restart = Restart::afterwards("billing");
     Process::of_service(clinic.stack(), "billing").kill().await;
 

@@ -49,7 +49,7 @@ fn count(counts: &Value, pointer: &str) -> u64 {
 async fn a_new_patient_gets_an_account_is_announced_counted_and_welcomed() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
-    let mut topic = Topic::listen(clinic.stack()).await;
+    let mut topic = Topic::listen().await;
     let new = NewPatient {
         date_of_birth: "1950-06-15".to_owned(),
         registered_date: Some("2020-06-15".to_owned()),
@@ -131,7 +131,7 @@ async fn a_new_patient_gets_an_account_is_announced_counted_and_welcomed() {
 async fn all_changes_are_announced_in_order() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
-    let mut topic = Topic::listen(clinic.stack()).await;
+    let mut topic = Topic::listen().await;
     let patient = visitor.register_somebody().await;
     let change = NewPatient::unique();
     visitor

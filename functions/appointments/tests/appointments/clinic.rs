@@ -22,6 +22,7 @@ use identity::{
     Role,
     testing::{CALLER, as_user},
 };
+use kafka::Cluster;
 use outbox::KafkaOnly;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -76,7 +77,7 @@ pub(crate) struct Clinic {
 }
 
 fn routes(database: &PgPool) -> Router {
-    let delivery = || Delivery::new(KafkaOnly::new("127.0.0.1:1"));
+    let delivery = || Delivery::new(KafkaOnly::new(Cluster::unprotected("127.0.0.1:1")));
     let database = || database.clone();
     around(
         "appointments",

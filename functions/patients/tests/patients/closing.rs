@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     fixtures::{Call, delivery, outbox_kinds},
-    relay::{brokers, register, relay},
+    relay::{cluster, register, relay},
 };
 
 async fn delete(database: &PgPool, patient: Uuid) {
@@ -33,7 +33,7 @@ async fn deleting_a_patient_closes_the_account_after_it_was_opened(database: PgP
     assert_eq!(outbox_kinds(&database).await, waiting);
 
     let billing = BillingClient::from_env().unwrap();
-    let delivery = Delivery::new(Receivers::new(billing.clone(), &brokers()));
+    let delivery = Delivery::new(Receivers::new(billing.clone(), cluster()));
     assert_eq!(relay(&database, &delivery).await.backlog, 0);
     for (patient, status) in [
         (stays, AccountStatus::Active),

@@ -14,6 +14,7 @@ use identity::{
     Role,
     testing::{CALLER, as_user},
 };
+use kafka::Cluster;
 use patients::{
     create_patient, delete_patient, get_patient, list_patients, open_in_emergency,
     outbox::{Delivery, Receivers},
@@ -30,7 +31,7 @@ use uuid::Uuid;
 /// Deliveries fail: nothing listens on port 1.
 pub(crate) fn delivery() -> Delivery {
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
-    Delivery::new(Receivers::new(billing, "127.0.0.1:1"))
+    Delivery::new(Receivers::new(billing, Cluster::unprotected("127.0.0.1:1")))
 }
 
 /// The name of the table with all sessions.

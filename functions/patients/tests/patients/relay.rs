@@ -14,20 +14,21 @@ use axum::{
 use billing_client::BillingClient;
 use contracts::{PATIENT_EVENTS_TOPIC, patient::v1::PatientEvent};
 use identity::{Role, testing::as_caller};
+use kafka::Cluster;
 use patients::{
     outbox::{Delivery, Receivers},
     relay_outbox::{Relayed, relay_outbox},
 };
 use prost::Message as _;
-use rskafka::client::{
-    ClientBuilder,
-    partition::{OffsetAt, PartitionClient, UnknownTopicHandling},
-};
+use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling};
 use sqlx::{AssertSqlSafe, PgPool};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::fixtures::{Call, delivery, routes_with, with, zoe};
+
+/// How long the broker may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Longer than any run here takes.
 const RUN: Duration = Duration::from_secs(20);
@@ -35,7 +36,11 @@ const RUN: Duration = Duration::from_secs(20);
 /// A Kafka that accepts events, and a billing service that is down.
 pub(crate) fn delivery_to_kafka() -> Delivery {
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
-    Delivery::new(Receivers::new(billing, &brokers()))
+    Delivery::new(Receivers::new(billing, cluster()))
+}
+
+pub(crate) fn cluster() -> Cluster {
+    Cluster::from_env().expect("the settings of a stack")
 }
 
 pub(crate) fn brokers() -> String {
@@ -238,8 +243,7 @@ pub(crate) struct Topic(BTreeMap<i32, (Arc<PartitionClient>, i64)>);
 
 impl Topic {
     pub(crate) async fn listen() -> Self {
-        let brokers = brokers().split(',').map(ToOwned::to_owned).collect();
-        let client = ClientBuilder::new(brokers).build().await.unwrap();
+        let client = cluster().connect("test", PATIENCE).await.unwrap();
         let topics = client.list_topics().await.unwrap();
         let topic = topics
             .into_iter()

@@ -7,15 +7,16 @@ use std::{
 
 use axum::http::{Method, StatusCode};
 use billing_client::BillingClient;
+use kafka::{Cluster, testing::Stream};
 use patients::{
     outbox::{Delivery, Receivers},
     relay_outbox::relay_outbox,
 };
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf},
     net::{
-        TcpListener, TcpStream,
+        TcpListener,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
 };
@@ -29,15 +30,16 @@ use crate::{
 /// The API key of a Produce request (<https://kafka.apache.org/protocol#protocol_api_keys>).
 const PRODUCE: [u8; 2] = [0, 0];
 
-/// A proxy to Kafka on which each record takes this long.
+/// A proxy to Kafka on which each record takes this long. It logs in to the broker itself, and lets
+/// everybody in.
 async fn slow_kafka(delay: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let broker = TcpStream::connect(brokers()).await.unwrap();
+            let broker = kafka::testing::connect().await.unwrap();
             let (from_client, to_client) = client.into_split();
-            let (from_broker, to_broker) = broker.into_split();
+            let (from_broker, to_broker) = tokio::io::split(broker);
             tokio::spawn(late(from_client, to_broker, delay));
             tokio::spawn(through_here(from_broker, to_client, port));
         }
@@ -46,19 +48,24 @@ async fn slow_kafka(delay: Duration) -> String {
 }
 
 /// Forwards requests, those that produce a record after a delay.
-async fn late(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) -> io::Result<()> {
+async fn late(
+    mut from: OwnedReadHalf,
+    mut to: WriteHalf<Box<dyn Stream>>,
+    delay: Duration,
+) -> io::Result<()> {
     loop {
         let message = message(&mut from).await?;
         if message[4..].starts_with(&PRODUCE) {
             tokio::time::sleep(delay).await;
         }
         to.write_all(&message).await?;
+        to.flush().await?;
     }
 }
 
 /// Forwards responses, and replaces the broker's port in them with this one.
 async fn through_here(
-    mut from: OwnedReadHalf,
+    mut from: ReadHalf<Box<dyn Stream>>,
     mut to: OwnedWriteHalf,
     port: u16,
 ) -> io::Result<()> {
@@ -81,7 +88,7 @@ async fn through_here(
 }
 
 /// The next request or response, preceded by its length.
-async fn message(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
+async fn message(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = from.read_u32().await?;
     let mut message = length.to_be_bytes().to_vec();
     message.resize(4 + usize::try_from(length).unwrap(), 0);
@@ -125,7 +132,7 @@ async fn a_patient_with_many_events_does_not_hold_up_others_while_kafka_is_slow(
     let pool = store::pool_of(options.options([("idle_in_transaction_session_timeout", "5s")]));
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
     let kafka = slow_kafka(Duration::from_millis(300)).await;
-    let delivery = Delivery::new(Receivers::new(billing, &kafka));
+    let delivery = Delivery::new(Receivers::new(billing, Cluster::unprotected(&kafka)));
 
     let relayed = relay_outbox(&pool, &delivery, Instant::now() + Duration::from_secs(5)).await;
     assert!(relayed.unwrap().unfinished);
@@ -173,7 +180,10 @@ async fn accounts_are_opened_at_full_speed_while_kafka_is_silent(database: PgPoo
     // It accepts connections and never responds.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let kafka = silent.local_addr().unwrap().to_string();
-    let delivery = Delivery::new(Receivers::new(BillingClient::from_env().unwrap(), &kafka));
+    let delivery = Delivery::new(Receivers::new(
+        BillingClient::from_env().unwrap(),
+        Cluster::unprotected(&kafka),
+    ));
 
     let begun = Instant::now();
     let relayed = relay(&database, &delivery).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kafka::Cluster;
 use serde::Serialize;
 use store::setting;
 
@@ -60,12 +61,12 @@ pub struct ProvisionedTopic {
 /// # Errors
 /// If the brokers cannot be reached, or refuse.
 pub async fn provide(
-    brokers: &str,
+    cluster: &Cluster,
     name: &'static str,
     shape: TopicShape,
 ) -> anyhow::Result<ProvisionedTopic> {
     let provided = async {
-        let kafka = Kafka::connect(brokers, PATIENCE).await?;
+        let kafka = Kafka::connect(cluster, PATIENCE).await?;
         let created = kafka
             .create_topic(name, shape.partitions, shape.replication)
             .await?;
@@ -84,5 +85,5 @@ pub async fn provide(
         .await
         .context("Kafka did not answer in time")
         .flatten()
-        .with_context(|| format!("the topic {name} could not be provided at {brokers}"))
+        .with_context(|| format!("the topic {name} could not be provided"))
 }

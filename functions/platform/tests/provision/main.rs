@@ -10,6 +10,7 @@ mod audit_trail;
 mod service_roles;
 mod signing_key;
 
+use kafka::Cluster;
 use platform::provision::{TopicShape, provide_topic, run_migrations};
 use sqlx::{
     PgPool,
@@ -81,22 +82,21 @@ async fn a_migration_that_was_changed_after_the_fact_is_named(
 /// The broker's topics may be there already: they are those of the running stack.
 #[tokio::test]
 async fn each_topic_is_made_once_by_two_at_the_same_time() {
-    let brokers = std::env::var("KAFKA_BOOTSTRAP_SERVERS")
-        .expect("KAFKA_BOOTSTRAP_SERVERS must name a Kafka broker for this test");
+    let cluster = Cluster::from_env().expect("the settings of a stack");
     let shape = TopicShape {
         partitions: 6,
         replication: 1,
     };
     for topic in contracts::TOPICS {
         let (one, other) = tokio::join!(
-            provide_topic(&brokers, topic, shape),
-            provide_topic(&brokers, topic, shape)
+            provide_topic(&cluster, topic, shape),
+            provide_topic(&cluster, topic, shape)
         );
         let (one, other) = (one.unwrap(), other.unwrap());
         assert!(!(one.created && other.created), "both made it");
         assert_eq!(one.partitions, other.partitions);
 
-        let again = provide_topic(&brokers, topic, shape).await.unwrap();
+        let again = provide_topic(&cluster, topic, shape).await.unwrap();
         assert!(!again.created);
         assert_eq!((again.name, again.partitions), (topic, one.partitions));
     }

@@ -1,11 +1,11 @@
 //! LocalStack's own answers, asked for without a start of `aws`, which takes a second.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use serde_json::Value;
-use ureq::http::Response;
+use serde_json::{Value, json};
+use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 use super::aws::REGION;
@@ -79,6 +79,39 @@ impl<'a> Endpoint<'a> {
         Ok(())
     }
 
+    /// Stores a secret: a new one, or another value of the one with this name.
+    pub(super) fn store_secret(&self, name: &str, value: &str) -> Result<()> {
+        // Names the version: a repeated request with it changes nothing.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let version = format!("{:032x}", now.as_nanos());
+        let created = self.secrets_manager(
+            "CreateSecret",
+            &json!({ "Name": name, "SecretString": value, "ClientRequestToken": version }),
+        )?;
+        if created.is_success() {
+            return Ok(());
+        }
+        let replaced = self.secrets_manager(
+            "PutSecretValue",
+            &json!({ "SecretId": name, "SecretString": value, "ClientRequestToken": version }),
+        )?;
+        if !replaced.is_success() {
+            bail!("Secrets Manager does not take {name}: {created}, {replaced}");
+        }
+        Ok(())
+    }
+
+    fn secrets_manager(&self, action: &str, input: &Value) -> Result<StatusCode> {
+        let asked = self
+            .agent
+            .post(self.url_of("/"))
+            .header("Authorization", credential("secretsmanager"))
+            .header("X-Amz-Target", format!("secretsmanager.{action}"))
+            .header("Content-Type", "application/x-amz-json-1.1");
+        let answer = asked.send(input.to_string());
+        Ok(answer.context("Secrets Manager does not answer")?.status())
+    }
+
     /// Has `CloudFormation` do something, and returns the result.
     pub(super) fn cloud_formation(
         &self,
@@ -137,8 +170,6 @@ pub(super) fn members(list: &Value) -> Vec<&Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

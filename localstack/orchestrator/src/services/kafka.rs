@@ -1,10 +1,11 @@
-//! Kafka: Apache Kafka itself, as a single broker.
+//! Kafka: Apache Kafka itself, as a single broker that speaks TLS and wants a password.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 use crate::cache::{Cache, Environment, Java};
 use crate::context::Context;
@@ -16,6 +17,31 @@ use crate::progress::Step;
 use crate::readiness::{self, Wanted};
 use crate::service::Service;
 use crate::settings::Settings;
+
+/// The name of the file with the password.
+const PASSWORD: &str = "kafka-password";
+
+/// The user that it belongs to: broker.py makes it.
+const USER: &str = "patient-management";
+
+/// What Secrets Manager has to know, so that functions and pollers can log in to the broker.
+///
+/// # Errors
+/// If the password cannot be read or made.
+pub fn credentials(settings: &Settings) -> Result<String> {
+    let password = files::secret(&settings.secret(PASSWORD))?;
+    Ok(json!({ "username": USER, "password": password }).to_string())
+}
+
+/// The certificate of the authority that clients of the broker have to trust, in PEM. It is there once
+/// the broker has been started.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn authority(settings: &Settings) -> Result<String> {
+    let path = settings.directory.join("kafka/tls/authority.pem");
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
 
 /// An installed broker.
 pub struct Broker {
@@ -68,6 +94,8 @@ pub fn start(context: &Context, step: &Step<'_>, ports: &Ports, broker: &Broker)
     let data = context.settings.directory.join("kafka");
     files::create_folder(&data)?;
     let address = ports.address_of(Service::Kafka);
+    let password = context.settings.secret(PASSWORD);
+    files::secret(&password)?;
     let command = broker.command();
     let (program, arguments) = command.split_first().context("there is no command")?;
     readiness::ensure(
@@ -80,9 +108,10 @@ pub fn start(context: &Context, step: &Step<'_>, ports: &Ports, broker: &Broker)
                 .args(arguments)
                 .args(["--data".as_ref(), data.as_os_str()])
                 .args(["--listen", &address])
+                .args(["--password-file".as_ref(), password.as_os_str()])
                 .directory(&data)
                 .depends_on(recipe(&context.settings)?),
-            probe: &|| readiness::speaks_kafka(&address),
+            probe: &|| readiness::speaks_tls(&address),
             // After a crash it first reads its records again.
             patience: Duration::from_mins(1),
         },
@@ -95,7 +124,12 @@ pub fn start(context: &Context, step: &Step<'_>, ports: &Ports, broker: &Broker)
 fn recipe(settings: &Settings) -> Result<String> {
     let folder = settings.repository.join("localstack/kafka");
     let mut recipe = Fingerprint::default();
-    for name in ["broker.py", "server.properties", "log4j2.properties"] {
+    for name in [
+        "broker.py",
+        "certificates.py",
+        "server.properties",
+        "log4j2.properties",
+    ] {
         let path = folder.join(name);
         let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         recipe = recipe.with(content);

@@ -117,7 +117,7 @@ impl Drain<'_> {
     async fn lag_of(&self, consumer: &str, topic: &str) -> std::io::Result<i64> {
         let stack = Stack::from_env().map_err(std::io::Error::other)?;
         let from_now_on = BTreeMap::new();
-        let ends = Topic::open_named(self.clinic.stack(), topic, &from_now_on);
+        let ends = Topic::open_named(topic, &from_now_on);
         let ends = ends.await.offsets();
         let done = committed_offsets(&stack, consumer, topic, ends.keys().copied()).await?;
         let lag = ends.iter().map(|(partition, end)| {

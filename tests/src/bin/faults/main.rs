@@ -133,7 +133,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
         .await
         .context("the stack is not idle before the run")?;
 
-    let baseline = Baseline::take(&clinic, &database, &load).await?;
+    let baseline = Baseline::take(&database, &load).await?;
     let (begun, begun_at) = (Instant::now(), Utc::now());
     say(&format!(
         "seed {seed}: {} clients, {} changes, every fault {} times or more",

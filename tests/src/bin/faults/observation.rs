@@ -110,17 +110,13 @@ impl Baseline {
     ///
     /// # Errors
     /// If a part of the system cannot be read.
-    pub(crate) async fn take(clinic: &Clinic, database: &PgPool, load: &Load) -> Result<Self> {
+    pub(crate) async fn take(database: &PgPool, load: &Load) -> Result<Self> {
         let first_day = Utc::now().date_naive();
         Ok(Self {
-            topic: Topic::listen(clinic.stack()).await.offsets(),
-            appointments: Topic::open_named(
-                clinic.stack(),
-                APPOINTMENT_EVENTS_TOPIC,
-                &BTreeMap::new(),
-            )
-            .await
-            .offsets(),
+            topic: Topic::listen().await.offsets(),
+            appointments: Topic::open_named(APPOINTMENT_EVENTS_TOPIC, &BTreeMap::new())
+                .await
+                .offsets(),
             first_day,
             patients: rows(database).await?.into_keys().collect(),
             accounts: accounts(database).await?.into_keys().collect(),
@@ -142,7 +138,7 @@ impl Observation {
         stage: &Stage,
         baseline: &Baseline,
     ) -> Result<Self> {
-        let mut topic = Topic::open(clinic.stack(), &baseline.topic).await;
+        let mut topic = Topic::open(&baseline.topic).await;
         let records = topic.records().await.iter();
         let records: Vec<_> = records
             .filter(|record| !record.headers.contains_key(INJECTED))

@@ -11,6 +11,7 @@ from botocore.client import BaseClient
 from localstack.services.lambda_.event_source_mapping.esm_event_processor import EsmEventProcessor
 from localstack.services.lambda_.event_source_mapping.pollers.poller import Poller
 
+from patient_stack.kafka_event_sources.access import AccessProblem, client_settings
 from patient_stack.kafka_event_sources.cluster import ClusterNotFound, find_source
 from patient_stack.kafka_event_sources.event import Record, Source
 from patient_stack.kafka_event_sources.failure_destination import Discard, FailureDestination
@@ -56,6 +57,7 @@ class KafkaPoller(Poller):
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._connection: Connection | None = None
         self._cluster_is_known = True
+        self._access_problem: str | None = None
         self._last_invocation = NO_RECORDS_PROCESSED
         self.abandons_attempts = False
 
@@ -64,6 +66,8 @@ class KafkaPoller(Poller):
         """What GetEventSourceMapping reports about the last round."""
         if not self._cluster_is_known:
             return CONNECTION_FAILED
+        if self._access_problem:
+            return self._access_problem
         trouble = self._connection.reader.trouble if self._connection else None
         return trouble or self._last_invocation
 
@@ -79,6 +83,11 @@ class KafkaPoller(Poller):
             if self._cluster_is_known:
                 LOG.warning("The mapping %s has to wait: %s", self._settings.uuid, reason)
             self._cluster_is_known = False
+            time.sleep(ERROR_WAIT_SECONDS)
+        except AccessProblem as problem:
+            if self._access_problem != str(problem):
+                LOG.warning("The mapping %s has to wait: %s", self._settings.uuid, problem)
+            self._access_problem = str(problem)
             time.sleep(ERROR_WAIT_SECONDS)
         except Exception:
             LOG.exception("A round of the mapping %s failed", self._settings.uuid)
@@ -98,9 +107,11 @@ class KafkaPoller(Poller):
     def _poll(self) -> None:
         if self._connection is None:
             source = find_source(self._settings, self._kafka_api)
-            reader = PartitionReader(self._settings, source.bootstrap_servers)
+            access = client_settings(self._settings)
+            reader = PartitionReader(self._settings, source.bootstrap_servers, access)
             self._connection = Connection(source, reader)
             self._cluster_is_known = True
+            self._access_problem = None
         reader = self._connection.reader
         waits = (lane.seconds_to_wait() for lane in self._lanes.values())
         for record in reader.read(min(waits, default=IDLE_WAIT_SECONDS)):

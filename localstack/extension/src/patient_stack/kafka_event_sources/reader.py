@@ -31,6 +31,11 @@ CLIENT_LOG.setLevel(logging.CRITICAL)
 CONNECTION_FAILED = (
     "PROBLEM: Connection error. Please check your event source connection configuration."
 )
+# https://docs.aws.amazon.com/lambda/latest/dg/with-kafka-troubleshoot.html
+REFUSALS = {
+    KafkaError._AUTHENTICATION: "PROBLEM: SASL authentication failed.",
+    KafkaError._SSL: "PROBLEM: Lambda failed to authenticate server.",
+}
 RECORDS_PER_ROUND = 1000
 CALL_SECONDS = 3.0
 LOOK_SECONDS = 1.0
@@ -45,18 +50,24 @@ class PartitionReader:
     `trouble` says what keeps it from reading, in the form of AWS's processing results.
     """
 
-    def __init__(self, settings: MappingSettings, bootstrap_servers: str) -> None:
-        """Open the consumer; it connects and reconnects by itself."""
+    def __init__(
+        self, settings: MappingSettings, bootstrap_servers: str, access: dict[str, str]
+    ) -> None:
+        """Open the consumer, with these settings for its access; it connects and reconnects by
+        itself.
+        """
         self._settings = settings
         self._bootstrap_servers = bootstrap_servers
         self._assigned: set[tuple[str, int]] = set()
         self._paused: set[tuple[str, int]] = set()
         self._has_looked = False
         self._next_discovery = 0.0
+        self._refusal: str | None = None
         self.trouble: str | None = None
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap_servers,
+                **access,
                 "group.id": settings.group_id,
                 "client.id": f"event-source-mapping-{settings.uuid}",
                 # Only offsets passed to `store` are committed, soon afterwards and at the end.
@@ -113,6 +124,7 @@ class PartitionReader:
     def _on_error(self, error: KafkaError) -> None:
         # Whatever the error is, listing the topics shows whether the cluster can be reached.
         LOG.debug("The Kafka client reports: %s", error)
+        self._refusal = REFUSALS.get(error.code(), self._refusal)
         self._next_discovery = min(self._next_discovery, time.monotonic())
 
     def _is_record(self, message: Message) -> bool:
@@ -126,10 +138,11 @@ class PartitionReader:
             return
         try:
             missing = self._discover()
+            self._refusal = None
             trouble = f"PROBLEM: Topic not found: {', '.join(missing)}" if missing else None
         except KafkaException as reason:
             LOG.debug("Kafka at %s cannot be reached: %s", self._bootstrap_servers, reason)
-            trouble = CONNECTION_FAILED
+            trouble = self._refusal or CONNECTION_FAILED
         self._next_discovery = time.monotonic() + (
             DISCOVERY_SECONDS_WITH_TROUBLE if trouble else DISCOVERY_SECONDS
         )

@@ -68,6 +68,7 @@ class MappingSettings:
         batching_window_seconds: how long a batch waits for more records.
         starting_timestamp_ms: for AT_TIMESTAMP, in milliseconds since 1970.
         failure_destination: the ARN of a queue, topic or bucket.
+        access: how the brokers let it in, as type and value of each of SourceAccessConfigurations.
         filters: EventBridge patterns; if there are any, a record has to match one of them.
     """
 
@@ -77,6 +78,7 @@ class MappingSettings:
     group_id: str
     cluster_arn: str | None = None
     bootstrap_servers: tuple[str, ...] = ()
+    access: tuple[tuple[str, str], ...] = ()
     batch_size: int = DEFAULT_BATCH_SIZE
     batching_window_seconds: float = 0
     starting_position: str = "TRIM_HORIZON"
@@ -99,6 +101,10 @@ class MappingSettings:
             group_id=group.get("ConsumerGroupId") or config["UUID"],
             cluster_arn=config.get("EventSourceArn"),
             bootstrap_servers=tuple(_self_managed_servers(config)),
+            access=tuple(
+                (each["Type"], each["URI"])
+                for each in config.get("SourceAccessConfigurations") or ()
+            ),
             batch_size=int(config.get("BatchSize") or DEFAULT_BATCH_SIZE),
             batching_window_seconds=float(config.get("MaximumBatchingWindowInSeconds") or 0),
             starting_position=config.get("StartingPosition") or "TRIM_HORIZON",

@@ -194,7 +194,7 @@ impl Bookings {
         let ours: HashSet<Uuid> = ours.into_iter().collect();
         let mails = clinic.aws().mails().await;
         let sent = mails.iter().filter_map(sent);
-        let mut topic = Topic::open_named(clinic.stack(), APPOINTMENT_EVENTS_TOPIC, topic).await;
+        let mut topic = Topic::open_named(APPOINTMENT_EVENTS_TOPIC, topic).await;
         let records = topic.raw_records().await.iter();
         let events = records.filter_map(|raw| {
             let key = String::from_utf8(raw.record.key.clone()?).ok()?;

@@ -7,7 +7,7 @@ use prost::Message as _;
 use system_tests::{PatientRecord, Topic};
 use uuid::Uuid;
 
-use super::{FaultKind, Stage, stack};
+use super::{FaultKind, Stage};
 
 /// The header by which the checks recognise injected records. Consumers ignore it.
 pub(crate) const INJECTED: &str = "injected-fault";
@@ -29,14 +29,13 @@ pub(crate) struct Injected {
 pub(super) async fn bad_records(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _part = stage.kafka.lock().await;
     let _fault = stage.begin(FaultKind::BadRecords);
-    let stack = stack()?;
-    let ends = Topic::listen(&stack).await.offsets();
+    let ends = Topic::listen().await.offsets();
     let from = ends.into_iter().map(|(partition, end)| {
         let start = stage.topic.get(&partition).copied().unwrap_or_default();
         (partition, (end - BACK).max(start))
     });
     let from: BTreeMap<_, _> = from.collect();
-    let mut topic = Topic::open(&stack, &from).await;
+    let mut topic = Topic::open(&from).await;
     let is_real = |record: &&PatientRecord| !record.headers.contains_key(INJECTED);
     let old: Vec<_> = topic.records().await.iter().filter(is_real).collect();
     let old: Vec<PatientRecord> = old.into_iter().cloned().collect();

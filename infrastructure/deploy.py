@@ -1,0 +1,523 @@
+"""Deploys the whole system to AWS, from the network to the smoke test.
+
+    make deploy-aws ARGS="--size economy --domain clinic.example --certificate-arn arn:… \\
+        --set NotificationsSender=clinic@clinic.example --plan"
+
+People and pipelines run the same command. It may be repeated, and continues where it was: a stack
+that would not change is left alone. `--plan` prints every command with its parameters, in order,
+and needs neither an account nor credentials.
+
+Every output of a stack has the name of the parameter that it is for, in a later stack or in
+template.yaml. An output `…SecretArn` names a secret: its value is passed on in a file that only
+its owner can read, and that is gone afterwards. No secret is on a command line or on the screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+INFRASTRUCTURE = REPOSITORY / "infrastructure"
+BUILT = REPOSITORY / ".aws-sam"
+
+# How often each function in the VPC may run at a time: with 76 of them, the sum has to be at least
+# 100 below the account's limit, which is 1,000 once AWS has raised it.
+FUNCTION_CONCURRENCY = {"economy": "5", "hospital": "10"}
+
+# While one of these is on after a deployment, the one before it is deployed again.
+ROLL_BACK_ON = ["server-errors", "authorizer-fails"]
+
+# How long the API may take to answer after a deployment: the first requests start functions.
+PATIENCE_SECONDS = 120
+
+
+class Failure(Exception):
+    """Something that whoever deploys has to know."""
+
+
+class Commands:
+    """Runs commands, or only prints them."""
+
+    def __init__(self, *, plan: bool, prefix: Sequence[str], region: str | None) -> None:
+        """With `prefix` before `aws` and `sam`, such as the program that has them installed."""
+        self.plan = plan
+        self.prefix = list(prefix)
+        self.environment = os.environ | ({"AWS_DEFAULT_REGION": region} if region else {})
+
+    def run(self, *command: str, unless_it_fails: bool = True, stdin: str | None = None) -> bool:
+        """Run a command to its end; say whether it succeeded."""
+        self.show(command)
+        if self.plan:
+            return True
+        ended = subprocess.run(
+            self.complete(command), env=self.environment, cwd=REPOSITORY, input=stdin, text=True
+        )
+        if ended.returncode and unless_it_fails:
+            raise Failure(f"`{shlex.join(command[:3])} …` failed, see above")
+        return ended.returncode == 0
+
+    def ask(self, *command: str, planned: str, default: str | None = None) -> str:
+        """What a command answers; with --plan, `planned`. With a default, it may fail."""
+        self.show(command)
+        if self.plan:
+            return planned
+        ended = subprocess.run(
+            self.complete(command),
+            env=self.environment,
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=None if default is None else subprocess.DEVNULL,
+            text=True,
+        )
+        if ended.returncode:
+            if default is None:
+                raise Failure(f"`{shlex.join(command[:3])} …` failed, see above")
+            return default
+        return ended.stdout.strip()
+
+    def show(self, command: Sequence[str]) -> None:
+        """Print the command."""
+        print("  $", shlex.join(command), flush=True)
+
+    def complete(self, command: Sequence[str]) -> list[str]:
+        """The command as it is run here."""
+        return [*(self.prefix if command[0] in {"aws", "sam"} else []), *command]
+
+
+def names_in(template: Path, section: str) -> dict[str, str]:
+    """The names in a section of a template, with the lines below each."""
+    text = template.read_text()
+    found = re.search(rf"(?ms)^{section}:\n(.*?)(?=^\S|\Z)", text)
+    entries = re.split(r"(?m)^  (?=\w+:)", found.group(1)) if found else []
+    return {entry.split(":")[0]: entry for entry in entries if re.match(r"\w+:", entry)}
+
+
+def title(text: str) -> None:
+    """Print what comes now."""
+    print(f"\n{text}", flush=True)
+
+
+class Deployment:
+    """A deployment, and what is known of it so far."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Take what was asked for."""
+        self.options = options
+        self.name = options.name + (f"-{options.stage}" if options.stage else "")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{1,30}[a-z0-9]", self.name):
+            raise Failure(f"{self.name} is not a name: small letters, digits and hyphens, up to 32")
+        self.commands = Commands(
+            plan=options.plan, prefix=shlex.split(options.tool), region=options.region
+        )
+        self.known = {"Name": self.name}
+        self.known |= dict(pair.split("=", 1) for pair in options.set)
+
+    # ------------------------------------------------------------ deploying
+
+    def deploy(self) -> None:
+        """Bring everything up, one stack after the other."""
+        options = self.options
+        self.known |= {
+            "Size": options.size,
+            "Environment": "aws",
+            "Architecture": "arm64",
+            "AlarmEmail": options.alarm_email,
+            "BillingDomain": f"billing.{options.domain}",
+            "CertificateArn": options.certificate_arn,
+        }
+        self.known.setdefault("FunctionConcurrency", FUNCTION_CONCURRENCY[options.size])
+        self.check_what_is_missing()
+
+        self.deploy_stack("network", "The network")
+        self.deploy_stack("data", "Database, Kafka, keys, registry, backups")
+        self.push_billing_image()
+        self.deploy_stack("billing", "The billing service")
+        before = self.deployed_before()
+        self.deploy_application()
+        if not (self.provisioned() and self.works()):
+            self.roll_back(before)
+        if not before:
+            # Its alarm is on until it has run once.
+            self.invoke("verify-audit-trail")
+        self.deploy_stack("operations", "The dashboard")
+        print(f"\n{self.name} is deployed: {self.known.get('ApiUrl', '')}")
+
+    def check_what_is_missing(self) -> None:
+        """Ask for everything at once, before anything is deployed."""
+        given = set(self.known) | {"DatabaseOwnerUrl", "KafkaBootstrapServers", "BillingImage"}
+        missing = []
+        templates = [INFRASTRUCTURE / f"{stack}.yaml" for stack in ("network", "data", "billing")]
+        for template in [*templates, REPOSITORY / "template.yaml"]:
+            for parameter, lines in names_in(template, "Parameters").items():
+                if parameter not in given and "Default:" not in lines:
+                    missing.append(f"{parameter} ({template.name})")
+            outputs = names_in(template, "Outputs")
+            given |= set(outputs) | {name.removesuffix("SecretArn") for name in outputs}
+        if missing:
+            raise Failure("say --set NAME=VALUE for: " + ", ".join(missing))
+        unknown = {pair.split("=", 1)[0] for pair in self.options.set}
+        for template in [*templates, REPOSITORY / "template.yaml"]:
+            unknown -= set(names_in(template, "Parameters"))
+        if unknown:
+            raise Failure("no template has the parameter " + ", ".join(sorted(unknown)))
+
+    def deploy_stack(self, stack: str, what: str) -> None:
+        """Deploy a stack of infrastructure, and learn its outputs."""
+        title(f"{what} ({self.name}-{stack})")
+        template = INFRASTRUCTURE / f"{stack}.yaml"
+        self.commands.run(
+            *("aws", "cloudformation", "deploy", "--no-fail-on-empty-changeset"),
+            *("--stack-name", f"{self.name}-{stack}", "--template-file", relative(template)),
+            *("--capabilities", "CAPABILITY_IAM"),
+            *("--tags", f"patient-management={self.name}"),
+            *("--parameter-overrides", *pairs(self.parameters_of(template))),
+        )
+        self.learn_outputs(f"{self.name}-{stack}", template)
+
+    def parameters_of(self, template: Path) -> dict[str, str]:
+        """What is known for the parameters of a template."""
+        return {
+            name: self.known[name]
+            for name in names_in(template, "Parameters")
+            if self.known.get(name)
+        }
+
+    def learn_outputs(self, stack: str, template: Path) -> None:
+        """Add what a stack tells to what is known."""
+        planned = {name: f"<{name}>" for name in names_in(template, "Outputs")}
+        if not planned:
+            return
+        answer = self.commands.ask(
+            *("aws", "cloudformation", "describe-stacks", "--stack-name", stack),
+            *("--query", "Stacks[0].Outputs", "--output", "json"),
+            planned="",
+        )
+        told = {each["OutputKey"]: each["OutputValue"] for each in json.loads(answer or "[]")}
+        self.known |= told or planned
+
+    def push_billing_image(self) -> None:
+        """Build the image of this revision, unless the registry has it, and learn its digest."""
+        title("The image of the billing service")
+        tool = self.options.container_tool
+        repository = self.known["BillingRepository"]
+        registry, _, path = repository.partition("/")
+        revision = git("rev-parse", "--short=12", "HEAD")
+        if git("status", "--porcelain") and not self.commands.plan:
+            raise Failure("commit first: what is deployed is found by its revision")
+        look = (
+            *("aws", "ecr", "describe-images", "--repository-name"),
+            *(path or f"{self.name}/billing-service", "--image-ids", f"imageTag={revision}"),
+            *("--query", "imageDetails[0].imageDigest", "--output", "text"),
+        )
+        digest = self.commands.ask(*look, planned="", default="")
+        if not digest:
+            image = f"{repository}:{revision}"
+            self.commands.run(
+                *(tool, "build", "--platform", "linux/arm64", "--file", "Containerfile"),
+                *("--build-arg", f"REVISION={git('rev-parse', 'HEAD')}", "--tag", image, "."),
+            )
+            password = self.commands.ask("aws", "ecr", "get-login-password", planned="")
+            self.commands.run(
+                *(tool, "login", "--username", "AWS", "--password-stdin"),
+                registry if path else "<registry>",
+                stdin=password,
+            )
+            self.commands.run(tool, "push", image)
+            digest = self.commands.ask(*look, planned="sha256:<digest>")
+        self.known["BillingImage"] = f"{repository}@{digest}"
+
+    def deployed_before(self) -> str:
+        """The template of the application as it is deployed now, for rolling back."""
+        title("What is deployed now")
+        answer = self.commands.ask(
+            *("aws", "cloudformation", "get-template", "--stack-name", self.name),
+            *("--template-stage", "Original", "--query", "TemplateBody", "--output", "json"),
+            planned="",
+            default="",
+        )
+        body = json.loads(answer) if answer else ""
+        return body if isinstance(body, str) else json.dumps(body)
+
+    def deploy_application(self) -> None:
+        """Build and deploy all functions, with what the other stacks have told as parameters."""
+        title(f"The application ({self.name})")
+        template = REPOSITORY / "template.yaml"
+        self.learn_secrets(template)
+        self.known["KafkaBootstrapServers"] = self.commands.ask(
+            *("aws", "kafka", "get-bootstrap-brokers", "--cluster-arn"),
+            self.known["KafkaClusterArn"],
+            *("--query", "BootstrapBrokerStringSaslIam", "--output", "text"),
+            planned="<KafkaBootstrapServers>",
+        )
+        self.commands.run(
+            *("sam", "build", "--config-env", "aws"),
+            *("--parameter-overrides", f"Architecture={self.known['Architecture']}"),
+        )
+        parameters = self.parameters_of(template)
+        with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
+            file = Path(folder, "parameters.yaml")
+            file.touch(mode=0o600)
+            # SAM reads YAML, and JSON is YAML.
+            file.write_text(json.dumps(parameters))
+            if self.commands.plan:
+                for name, value in parameters.items():
+                    print(f"    {name}: {value}")
+            self.commands.run(
+                *("sam", "deploy", "--config-env", "aws", "--stack-name", self.name),
+                *("--s3-bucket", self.known["PackagesBucket"], "--s3-prefix", "application"),
+                *("--parameter-overrides", "file://" + shown(file, self.commands.plan)),
+                *("--tags", f"patient-management={self.name}"),
+            )
+        self.learn_outputs(self.name, template)
+
+    def learn_secrets(self, template: Path) -> None:
+        """Read the secrets that parameters are for. The database's owner has two parts."""
+        for name in names_in(template, "Parameters"):
+            arn = self.known.get(f"{name}SecretArn")
+            if arn:
+                self.known[name] = self.secret(arn, planned=f"<secret of {name}SecretArn>")
+        owner = self.secret(
+            self.known["DatabaseOwnerSecretArn"],
+            planned='{"username": "<user>", "password": "<password>"}',
+        )
+        login = json.loads(owner)
+        quoted = [urllib.parse.quote(login[part], safe="<>") for part in ("username", "password")]
+        self.known["DatabaseOwnerUrl"] = "postgres://{}:{}@{}".format(
+            *quoted, self.known["DatabaseAddress"]
+        )
+
+    def secret(self, arn: str, planned: str) -> str:
+        """The value of a secret."""
+        return self.commands.ask(
+            *("aws", "secretsmanager", "get-secret-value", "--secret-id", arn),
+            *("--query", "SecretString", "--output", "text"),
+            planned=planned,
+        )
+
+    def provisioned(self) -> bool:
+        """Finish the deployment: migrations, roles, topics, the key, the sender."""
+        title("Migrations, database roles, topics, the signing key")
+        try:
+            self.invoke("provision")
+        except Failure as failure:
+            print(f"  {failure}", file=sys.stderr)
+            return False
+        return True
+
+    def invoke(self, function: str) -> None:
+        """Invoke a function of the application, and fail if it fails."""
+        with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
+            answer = Path(folder, f"{function}.json")
+            error = self.commands.ask(
+                *("aws", "lambda", "invoke", "--function-name", f"{self.name}-{function}"),
+                *("--cli-read-timeout", "0", "--query", "FunctionError", "--output", "text"),
+                shown(answer, self.commands.plan),
+                planned="None",
+            )
+            if error != "None":
+                said = answer.read_text() if answer.exists() else ""
+                raise Failure(f"{function} failed: {said}")
+
+    # ------------------------------------------------------------ whether it works
+
+    def works(self) -> bool:
+        """Whether the API answers, and no alarm goes off for a while."""
+        title("Smoke test")
+        api = self.known["ApiUrl"]
+        for path in ("/health", "/openapi.json"):
+            print("  GET", api + path, flush=True)
+            if not self.commands.plan and not answers(api + path):
+                return False
+        alarms = [f"{self.name}-{alarm}" for alarm in ROLL_BACK_ON]
+        print(f"  for {self.options.watch} minutes, once a minute:")
+        for minute in range(1 if self.commands.plan else self.options.watch):
+            on = self.commands.ask(
+                *("aws", "cloudwatch", "describe-alarms", "--state-value", "ALARM"),
+                *("--query", "MetricAlarms[].AlarmName", "--output", "text"),
+                *("--alarm-names", *alarms),
+                planned="",
+            )
+            if on:
+                print(f"  these alarms are on after {minute} minutes: {on}")
+                return False
+            if not self.commands.plan:
+                time.sleep(60)
+        return True
+
+    def roll_back(self, before: str) -> None:
+        """Deploy the functions that were there before. The schema stays as it is now: every
+        release runs on the schema of the next.
+        """
+        if not before:
+            raise Failure("it does not work, and there is nothing to go back to")
+        title("It does not work: back to what was deployed before")
+        with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
+            file = Path(folder, "before.yaml")
+            file.write_text(before)
+            self.commands.run(
+                *("aws", "cloudformation", "deploy", "--stack-name", self.name),
+                *("--template-file", str(file), "--no-fail-on-empty-changeset"),
+                *("--s3-bucket", self.known["PackagesBucket"], "--s3-prefix", "application"),
+                *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+            )
+        raise Failure("rolled back: the deployment before this one serves again")
+
+    # ------------------------------------------------------------ tearing down
+
+    def destroy(self) -> None:
+        """Delete what holds no data; with --delete-data, also the data."""
+        if self.options.delete_data and not self.commands.plan:
+            typed = input(f"This deletes all data of {self.name}. Type its name to go on: ")
+            if typed != self.name:
+                raise Failure("nothing was deleted")
+        for stack in (f"{self.name}-operations", self.name, f"{self.name}-billing"):
+            self.delete_stack(stack)
+        if self.options.delete_data:
+            self.delete_data()
+            # Lambda takes up to 40 minutes to give back its addresses there.
+            self.delete_stack(f"{self.name}-network")
+            print("\nWhat is left: a last snapshot of the database, the backups, and their keys.")
+        else:
+            print(f"\n{self.name}-data stays, and {self.name}-network, which it is in.")
+
+    def delete_stack(self, stack: str) -> None:
+        """Delete a stack, and wait until it is gone."""
+        title(f"Deleting {stack}")
+        self.commands.run("aws", "cloudformation", "delete-stack", "--stack-name", stack)
+        self.commands.run(
+            *("aws", "cloudformation", "wait", "stack-delete-complete", "--stack-name", stack)
+        )
+
+    def delete_data(self) -> None:
+        """Take the protection away, delete the stack, then what the stack leaves behind."""
+        stack = f"{self.name}-data"
+        self.learn_outputs(stack, INFRASTRUCTURE / "data.yaml")
+        title("Letting go of the database")
+        identifier = self.known["DatabaseIdentifier"]
+        kinds = {"hospital": "cluster", "economy": "instance"}
+        kind = kinds[self.options.size]
+        self.commands.run(
+            *("aws", "rds", f"modify-db-{kind}", f"--db-{kind}-identifier", identifier),
+            *("--no-deletion-protection", "--apply-immediately"),
+        )
+        title("Deleting Kafka, whose configuration cannot go before it")
+        cluster = ("--cluster-arn", self.known["KafkaClusterArn"])
+        self.commands.run("aws", "kafka", "delete-cluster", *cluster)
+        look = ("aws", "kafka", "describe-cluster-v2", *cluster, "--query", "ClusterInfo.State")
+        while self.commands.ask(*look, planned="", default=""):
+            time.sleep(30)
+        self.delete_stack(stack)
+        title("Deleting what the stacks leave behind")
+        for table in ("analytics", "notifications"):
+            self.commands.run(
+                *("aws", "dynamodb", "delete-table", "--table-name", f"{self.name}-{table}")
+            )
+        secrets = [self.known[name] for name in self.known if name.endswith("SecretArn")]
+        owner = self.known["DatabaseOwnerSecretArn"]
+        for secret in [*(arn for arn in secrets if arn != owner), f"{self.name}/signing-key"]:
+            self.commands.run(
+                *("aws", "secretsmanager", "delete-secret", "--secret-id", secret),
+                "--force-delete-without-recovery",
+            )
+
+
+def answers(url: str) -> bool:
+    """Whether the URL is answered with a 200 before long."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=20) as response:
+                if response.status == 200:
+                    return True
+        except (urllib.error.URLError, TimeoutError) as error:
+            print(f"    {error}", flush=True)
+        time.sleep(5)
+    return False
+
+
+def git(*arguments: str) -> str:
+    """What git says of the repository."""
+    ended = subprocess.run(
+        ["git", *arguments], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    )
+    return ended.stdout.strip()
+
+
+def pairs(parameters: dict[str, str]) -> list[str]:
+    """Parameters as the AWS CLI takes them."""
+    return [f"{name}={value}" for name, value in parameters.items()]
+
+
+def relative(path: Path) -> str:
+    """The path within the repository, where commands are run."""
+    return str(path.relative_to(REPOSITORY))
+
+
+def shown(path: Path, plan: bool) -> str:
+    """A temporary file; the same in every plan."""
+    return f"<private file {path.name}>" if plan else str(path)
+
+
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="make deploy-aws", description="Deploys the whole system to AWS."
+    )
+    parser.add_argument("--plan", action="store_true", help="print what would be run, and run nothing")
+    parser.add_argument("--size", choices=["economy", "hospital"], required=True)
+    parser.add_argument("--name", default="patient-management", help="what all names begin with")
+    parser.add_argument("--stage", help="is added to the name, such as `test`")
+    parser.add_argument("--region", help="instead of that of your AWS configuration")
+    parser.add_argument("--domain", help="a domain of yours; `billing.` is put before it")
+    parser.add_argument("--certificate-arn", help="a certificate of ACM for billing.<domain>")
+    parser.add_argument("--alarm-email", default="", help="who is told of alarms")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="any other parameter"
+    )
+    parser.add_argument(
+        "--watch", type=int, default=5, help="for how many minutes alarms roll back (%(default)s)"
+    )
+    parser.add_argument("--container-tool", default="docker", help="docker, podman or buildah")
+    parser.add_argument("--destroy", action="store_true", help="delete all that holds no data")
+    parser.add_argument("--delete-data", action="store_true", help="with --destroy: the data, too")
+    parser.add_argument("--tool", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.delete_data and not options.destroy:
+        parser.error("--delete-data is for --destroy")
+    if not options.destroy and not (options.domain and options.certificate_arn):
+        parser.error("--domain and --certificate-arn are needed, except for --destroy")
+    if any("=" not in pair for pair in options.set):
+        parser.error("--set takes NAME=VALUE")
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what was asked for."""
+    options = options_of(arguments)
+    try:
+        deployment = Deployment(options)
+        if options.destroy:
+            deployment.destroy()
+        else:
+            deployment.deploy()
+    except Failure as failure:
+        print(f"\n{failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

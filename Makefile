@@ -72,10 +72,11 @@ check-code:
 check-files: TOOL = $(abspath $(firstword $(wildcard $(addsuffix /local-stack,$(addprefix $(TARGET)/,debug */debug))))) tool
 check-files:
 	@$(MAKE) --no-print-directory crates TOOL='$(TOOL)'
-	cd localstack/extension && $(TOOL) ruff check --config pyproject.toml . ../kafka ../*.py ../../tests/schemathesis ../../tests/template
-	$(TOOL) cfn-lint template.yaml
+	cd localstack/extension && $(TOOL) ruff check --config pyproject.toml . ../kafka ../*.py \
+	  ../../tests/schemathesis ../../tests/template ../../tests/infrastructure ../../infrastructure
+	$(TOOL) cfn-lint template.yaml infrastructure/*.yaml
 	$(TOOL) sam validate --lint
-	cd tests/template && $(TOOL) pytest -p no:cacheprovider
+	cd tests && $(TOOL) pytest -p no:cacheprovider template infrastructure
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory front-end; \
 	  else echo 'npm is not on the path: the API document is not linted, and no client is compiled from it'; fi
 

@@ -476,7 +476,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make deploy-aws", description="Deploys the whole system to AWS."
     )
-    parser.add_argument("--plan", action="store_true", help="print what would be run, and run nothing")
+    parser.add_argument("--plan", action="store_true", help="print the commands, and run none")
     parser.add_argument("--size", choices=["economy", "hospital"], required=True)
     parser.add_argument("--name", default="patient-management", help="what all names begin with")
     parser.add_argument("--stage", help="is added to the name, such as `test`")

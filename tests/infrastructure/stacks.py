@@ -1,0 +1,223 @@
+"""The stacks as CloudFormation would see them: one size at a time, with conditions and mappings
+evaluated, and with what one stack passes on to the next.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import boto3
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+REPOSITORY = Path(__file__).parents[2]
+
+SIZES = ["economy", "hospital"]
+
+# In the order in which they are deployed.
+INFRASTRUCTURE = ["network", "data", "billing"]
+APPLICATION = "application"
+OPERATIONS = "operations"
+STACKS = [*INFRASTRUCTURE, APPLICATION, OPERATIONS]
+
+NO_VALUE = {"Ref": "AWS::NoValue"}
+
+
+@cache
+def read(stack: str) -> dict:
+    """The template of a stack; that of the application as SAM expands it."""
+    if stack != APPLICATION:
+        return yaml_parse((REPOSITORY / f"infrastructure/{stack}.yaml").read_text())
+    template = yaml_parse((REPOSITORY / "template.yaml").read_text())
+    # As after `sam deploy` has uploaded the binaries.
+    template["Globals"]["Function"]["CodeUri"] = "s3://bucket/" + "x" * 32
+    values = {
+        name: parameter.get("Default", "x" * 40)
+        for name, parameter in template["Parameters"].items()
+    }
+    session = boto3.session.Session(region_name="eu-central-1")
+    return Translator({}, Parser(), boto_session=session).translate(template, values)
+
+
+def all_templates() -> dict[str, dict]:
+    """A copy of the templates of all stacks, to be changed at will."""
+    return {stack: copy.deepcopy(read(stack)) for stack in STACKS}
+
+
+@dataclass
+class Stack:
+    """A stack with certain values for its parameters. What is not known stays as it is written."""
+
+    name: str
+    template: dict
+    values: dict[str, str]
+
+    def __post_init__(self) -> None:
+        """Evaluate conditions, mappings and those parameters that are known."""
+        parameters = self.template.get("Parameters", {})
+        defaults = {
+            name: each["Default"] for name, each in parameters.items() if "Default" in each
+        }
+        self.values = defaults | self.values
+        self.conditions = {
+            name: bool(self.evaluate(each))
+            for name, each in self.template.get("Conditions", {}).items()
+        }
+        self.resources = {
+            name: self.evaluate(resource)
+            for name, resource in self.template["Resources"].items()
+            if self.holds(resource.get("Condition"))
+        }
+        self.outputs = {
+            name: self.evaluate(output["Value"])
+            for name, output in self.template.get("Outputs", {}).items()
+            if self.holds(output.get("Condition"))
+        }
+
+    def holds(self, condition: str | None) -> bool:
+        """Whether something with this condition exists."""
+        if condition is None:
+            return True
+        if condition not in self.conditions:
+            self.conditions[condition] = bool(
+                self.evaluate(self.template["Conditions"][condition])
+            )
+        return self.conditions[condition]
+
+    def evaluate(self, value: object) -> object:
+        """The value, as far as it is known."""
+        if isinstance(value, list):
+            return [each for each in map(self.evaluate, value) if each != NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        match list(value.items()):
+            case [("Fn::If", [condition, yes, no])]:
+                return self.evaluate(yes if self.holds(condition) else no)
+            case [("Fn::Equals", [one, other])]:
+                return str(self.evaluate(one)) == str(self.evaluate(other))
+            case [("Fn::Not", [condition])]:
+                return not self.evaluate(condition)
+            case [("Fn::FindInMap", [mapping, first, second])]:
+                keys = self.evaluate(first), self.evaluate(second)
+                return self.template["Mappings"][mapping][keys[0]][keys[1]]
+            case [("Ref", name)] if name in self.values:
+                return self.values[name]
+            case [("Fn::Join", ["", parts])] if parts in ([], {"Ref": "VpcSubnetIds"}):
+                return self.values.get("VpcSubnetIds", "")
+        return {
+            name: known
+            for name, each in value.items()
+            if (known := self.evaluate(each)) != NO_VALUE
+        }
+
+    def of_type(self, type_: str) -> Iterator[tuple[str, dict]]:
+        """The names and properties of all resources of a type."""
+        for name, resource in self.resources.items():
+            if resource["Type"] == type_:
+                yield name, resource.get("Properties", {})
+
+
+@dataclass
+class System:
+    """All stacks of a size."""
+
+    size: str
+    stacks: dict[str, Stack]
+
+    @classmethod
+    def of(cls, size: str, templates: dict[str, dict]) -> System:
+        """The stacks as `make deploy-aws` deploys them."""
+        known = {"Size": size}
+        application = {"Environment": "aws", "KafkaClusterArn": "arn", "VpcSubnetIds": "subnets"}
+        values = {APPLICATION: application | {"FunctionConcurrency": "5", "AlarmTopicArn": "arn"}}
+        return cls(
+            size,
+            {
+                stack: Stack(stack, template, values.get(stack, known))
+                for stack, template in templates.items()
+            },
+        )
+
+    def resources(self) -> Iterator[tuple[str, str, dict]]:
+        """The stack, name and content of each resource."""
+        for stack in self.stacks.values():
+            for name, resource in stack.resources.items():
+                yield stack.name, name, resource
+
+    def of_type(self, type_: str) -> Iterator[tuple[str, dict]]:
+        """The names and properties of all resources of a type."""
+        for stack in self.stacks.values():
+            yield from stack.of_type(type_)
+
+    def origin(self, stack: str, value: object) -> tuple[str, object]:
+        """Where a value comes from: the stack that has it, through parameters of the same name."""
+        for _ in STACKS:
+            names = parameters_in(value) & set(self.stacks[stack].template.get("Parameters", {}))
+            if len(names) != 1:
+                return stack, value
+            (name,) = names
+            giving = [
+                earlier for earlier, each in self.stacks.items() if name in each.outputs
+            ]
+            if not giving:
+                return stack, value
+            stack, value = giving[0], self.stacks[giving[0]].outputs[name]
+        return stack, value
+
+
+def parameters_in(value: object) -> set[str]:
+    """The name that a value consists of, if it is a reference to something."""
+    match value:
+        case {"Ref": str(name)}:
+            return {name}
+        case [{"Ref": str(name)}]:
+            return {name}
+    return set()
+
+
+def references(value: object) -> Iterator[tuple[str, str | None]]:
+    """What a value refers to: names, and attributes."""
+    if isinstance(value, list):
+        for each in value:
+            yield from references(each)
+    if not isinstance(value, dict):
+        return
+    for key, each in value.items():
+        if key == "Ref":
+            yield each, None
+        elif key == "Fn::GetAtt":
+            name, attribute = each.split(".", 1) if isinstance(each, str) else each
+            yield name, attribute
+        elif key == "Fn::Sub":
+            text, own = (each, {}) if isinstance(each, str) else (each[0], each[1])
+            for name in re.findall(r"\$\{([^!}][^}]*)\}", text):
+                if name not in own:
+                    resource, _, attribute = name.partition(".")
+                    yield resource, attribute or None
+            yield from references(own)
+        else:
+            yield from references(each)
+
+
+def as_list(value: object) -> list:
+    """A value that may stand alone, as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def statements(resource: dict) -> Iterator[dict]:
+    """The statements of all policies within a resource."""
+    if isinstance(resource, list):
+        for each in resource:
+            yield from statements(each)
+    if isinstance(resource, dict):
+        for key, value in resource.items():
+            if key == "Statement":
+                yield from (each for each in as_list(value) if isinstance(each, dict))
+            else:
+                yield from statements(value)

@@ -1,0 +1,216 @@
+"""What `make deploy-aws` would run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import deploy
+import pytest
+from stacks import REPOSITORY, SIZES, STACKS, System, all_templates
+
+CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/one"
+ARGUMENTS = ["--domain", "clinic.example", "--certificate-arn", CERTIFICATE]
+SENDER = ["--set", "NotificationsSender=clinic@clinic.example"]
+
+
+def plan(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The plan, without account, credentials and network."""
+    script = str(REPOSITORY / "infrastructure/deploy.py")
+    return subprocess.run(
+        [sys.executable, script, "--plan", *arguments],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def commands(*arguments: str) -> list[str]:
+    """The commands of a plan that succeeds."""
+    ended = plan(*arguments)
+    assert ended.returncode == 0, ended.stderr
+    return [
+        line.removeprefix("  $ ") for line in ended.stdout.splitlines() if line.startswith("  $ ")
+    ]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_stacks_come_in_order(size: str) -> None:
+    """Each after those whose outputs it takes, and the image before the service that runs it."""
+    steps = [
+        "deploy --no-fail-on-empty-changeset --stack-name patient-management-network ",
+        "deploy --no-fail-on-empty-changeset --stack-name patient-management-data ",
+        "docker build ",
+        "docker push ",
+        "deploy --no-fail-on-empty-changeset --stack-name patient-management-billing ",
+        "get-template ",
+        "sam build ",
+        "sam deploy ",
+        "lambda invoke --function-name patient-management-provision ",
+        "cloudwatch describe-alarms ",
+        "lambda invoke --function-name patient-management-verify-audit-trail ",
+        "deploy --no-fail-on-empty-changeset --stack-name patient-management-operations ",
+    ]
+    lines = commands("--size", size, *ARGUMENTS, *SENDER)
+    places = [
+        next(place for place, line in enumerate(lines) if step in line + " ") for step in steps
+    ]
+    assert places == sorted(places)
+    assert all(f"Size={size}" in line for line in lines if "--parameter-overrides Name=" in line)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_parameter_is_passed(size: str) -> None:
+    """To the stack that has it, from the output or the option of that name."""
+    output = plan("--size", size, *ARGUMENTS, *SENDER).stdout
+    system = System.of(size, all_templates())
+    for stack in STACKS:
+        for name, parameter in system.stacks[stack].template.get("Parameters", {}).items():
+            if "Default" not in parameter:
+                assert f"{name}=" in output or f"    {name}: " in output, f"{stack}: {name}"
+    assert "BillingDomain=billing.clinic.example" in output
+    assert f"CertificateArn={CERTIFICATE}" in output
+    assert "NotificationsSender: clinic@clinic.example" in output
+
+
+def test_no_secret_is_on_a_command_line() -> None:
+    """Not even its place: secrets are in a file."""
+    for line in commands("--size", "economy", *ARGUMENTS, *SENDER):
+        assert "<password>" not in line
+        assert "<secret of" not in line
+
+
+def test_a_stage_is_a_deployment_of_its_own() -> None:
+    """All of its stacks have another name."""
+    lines = commands("--size", "economy", "--stage", "test", *ARGUMENTS, *SENDER)
+    names = {
+        word
+        for line in lines
+        for before, word in zip(line.split(), line.split()[1:], strict=False)
+        if before == "--stack-name"
+    }
+    assert names
+    assert all(name.startswith("patient-management-test") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "economy"], "--domain and --certificate-arn are needed"),
+        (["--size", "economy", *ARGUMENTS], "say --set NAME=VALUE for: NotificationsSender"),
+        (["--size", "economy", *ARGUMENTS, *SENDER, "--set", "Colour=red"], "parameter Colour"),
+        (["--size", "economy", "--name", "Ours", *ARGUMENTS, *SENDER], "Ours is not a name"),
+        (["--size", "huge", *ARGUMENTS, *SENDER], "invalid choice"),
+        (["--size", "economy", *ARGUMENTS, *SENDER, "--delete-data"], "is for --destroy"),
+    ],
+)
+def test_what_is_wrong_is_said_first(arguments: list[str], message: str) -> None:
+    """Before anything is deployed."""
+    ended = plan(*arguments)
+    assert ended.returncode != 0
+    assert message in ended.stderr
+    assert "  $ " not in ended.stdout
+
+
+def test_destroying_keeps_the_data() -> None:
+    """And the network that it is in."""
+    lines = commands("--size", "hospital", "--destroy")
+    deleted = [line.split()[-1] for line in lines if " delete-stack " in line]
+    assert deleted == [
+        "patient-management-operations",
+        "patient-management",
+        "patient-management-billing",
+    ]
+    assert not any("rds" in line or "delete-table" in line for line in lines)
+
+
+@pytest.mark.parametrize(("size", "kind"), [("economy", "instance"), ("hospital", "cluster")])
+def test_data_is_deleted_when_asked_to(size: str, kind: str) -> None:
+    """The database with a last snapshot, as its policy says; then what the stacks leave behind."""
+    lines = commands("--size", size, "--destroy", "--delete-data")
+    deleted = [line.split()[-1] for line in lines if " delete-stack " in line]
+    assert deleted[-2:] == ["patient-management-data", "patient-management-network"]
+    assert any(f"modify-db-{kind} " in line and "no-deletion-protection" in line for line in lines)
+    assert not any("delete-db" in line for line in lines)
+
+
+def test_data_is_not_deleted_without_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed by somebody."""
+    options = deploy.options_of(["--size", "economy", "--destroy", "--delete-data"])
+    deployment = deploy.Deployment(options)
+    monkeypatch.setattr("builtins.input", lambda _: "yes")
+    with pytest.raises(deploy.Failure, match="nothing was deleted"):
+        deployment.destroy()
+
+
+class Answers(deploy.Commands):
+    """Commands that are answered here, to see what follows from the answers."""
+
+    def __init__(self, answers: dict[str, str]) -> None:
+        """Answer whatever contains a key."""
+        super().__init__(plan=False, prefix=[], region=None)
+        self.answers = answers
+        self.ran: list[str] = []
+
+    def run(self, *command: str, **_: object) -> bool:
+        """Succeed."""
+        self.ran.append(" ".join(command))
+        return True
+
+    def ask(self, *command: str, planned: str, default: str | None = None) -> str:
+        """Answer."""
+        line = " ".join(command)
+        self.ran.append(line)
+        return next((each for key, each in self.answers.items() if key in line), planned)
+
+
+def deployment(answers: dict[str, str]) -> tuple[deploy.Deployment, Answers]:
+    """A deployment whose commands are answered here."""
+    options = deploy.options_of(["--size", "economy", "--watch", "1", *ARGUMENTS, *SENDER])
+    made = deploy.Deployment(options)
+    commands_ = Answers(answers)
+    made.commands = commands_
+    made.known |= {"PackagesBucket": "packages", "ApiUrl": "https://api"}
+    return made, commands_
+
+
+def test_an_alarm_rolls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the template that was deployed before."""
+    made, ran = deployment({"describe-alarms": "patient-management-server-errors"})
+    monkeypatch.setattr(deploy, "answers", lambda _: True)
+    assert not made.works()
+    with pytest.raises(deploy.Failure, match="rolled back"):
+        made.roll_back("Resources: {}")
+    assert "cloudformation deploy --stack-name patient-management " in ran.ran[-1]
+
+
+def test_an_api_that_does_not_answer_rolls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without waiting for an alarm."""
+    made, ran = deployment({})
+    monkeypatch.setattr(deploy, "answers", lambda url: not url.endswith("/health"))
+    assert not made.works()
+    assert not ran.ran
+
+
+def test_a_migration_that_fails_rolls_back() -> None:
+    """The functions would run on a schema that is not theirs."""
+    made, _ = deployment({"lambda invoke": "Unhandled"})
+    assert not made.provisioned()
+
+
+def test_a_first_deployment_has_nothing_to_go_back_to() -> None:
+    """It stays as it is, to be looked at."""
+    made, ran = deployment({})
+    with pytest.raises(deploy.Failure, match="nothing to go back to"):
+        made.roll_back("")
+    assert not ran.ran
+
+
+def test_the_owner_logs_in_with_whatever_rds_has_made_up() -> None:
+    """Its passwords have characters that mean something in a URL."""
+    made, _ = deployment({"secret-id owner": '{"username": "owner", "password": "a:b#c%?"}'})
+    made.known |= {"DatabaseOwnerSecretArn": "owner", "DatabaseAddress": "host:5432/db"}
+    made.learn_secrets(REPOSITORY / "infrastructure/operations.yaml")
+    url = made.known["DatabaseOwnerUrl"]
+    assert url == "postgres://owner:a%3Ab%23c%25%3F@host:5432/db"

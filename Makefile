@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx generate rustdoc front-end deploy-aws
+.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx generate rustdoc front-end deploy-aws cost
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -177,3 +177,6 @@ redrive: orchestrator ## Put the records in the dead-letter queue back on Kafka
 # Needs no account with --plan. The same command is for people and for pipelines.
 deploy-aws: orchestrator ## Deploy everything to AWS; ARGS="--size economy --domain … --plan" shows what would be run
 	@python3 infrastructure/deploy.py --tool '$(ORCHESTRATOR) tool' $(ARGS)
+
+cost: orchestrator ## Compute what AWS costs from the templates; ARGS=--write updates docs/operations.md
+	@$(ORCHESTRATOR) tool python infrastructure/cost.py $(ARGS)

@@ -122,8 +122,8 @@ class Deployment:
         self.commands = Commands(
             plan=options.plan, prefix=shlex.split(options.tool), region=options.region
         )
-        self.known = {"Name": self.name}
-        self.known |= dict(pair.split("=", 1) for pair in options.set)
+        self.given = dict(pair.split("=", 1) for pair in options.set)
+        self.known = {"Name": self.name} | self.given
 
     # ------------------------------------------------------------ deploying
 
@@ -168,9 +168,9 @@ class Deployment:
             given |= set(outputs) | {name.removesuffix("SecretArn") for name in outputs}
         if missing:
             raise Failure("say --set NAME=VALUE for: " + ", ".join(missing))
-        unknown = {pair.split("=", 1)[0] for pair in self.options.set}
+        unknown = set(self.given)
         for template in [*templates, REPOSITORY / "template.yaml"]:
-            unknown -= set(names_in(template, "Parameters"))
+            unknown -= set(names_in(template, "Parameters")) | set(names_in(template, "Outputs"))
         if unknown:
             raise Failure("no template has the parameter " + ", ".join(sorted(unknown)))
 
@@ -206,7 +206,8 @@ class Deployment:
             planned="",
         )
         told = {each["OutputKey"]: each["OutputValue"] for each in json.loads(answer or "[]")}
-        self.known |= told or planned
+        # What was given has precedence: a restored database is at another address.
+        self.known |= (told or planned) | self.given
 
     def push_billing_image(self) -> None:
         """Build the image of this revision, unless the registry has it, and learn its digest."""

@@ -1,12 +1,7 @@
 """What the tests of the infrastructure have in common."""
 
-import sys
-
 import pytest
-from stacks import REPOSITORY, SIZES, System, all_templates
-
-# For the scripts that are tested.
-sys.path.insert(0, str(REPOSITORY / "infrastructure"))
+from stacks import SIZES, System, all_templates
 
 
 @pytest.fixture(params=SIZES)

@@ -119,6 +119,19 @@ def mappings_have_topics_and_permissions(system: System) -> Iterator[str]:
         yield f"the mappings do not share their pollers, and each pays for its own: {groups}"
 
 
+@invariant
+def whoever_uses_kafka_is_allowed_to(system: System) -> Iterator[str]:
+    """MSK closes the connection of others, which looks like an outage."""
+    application = system.stacks[APPLICATION]
+    for name, function in application.of_type("AWS::Lambda::Function"):
+        if "KAFKA_BOOTSTRAP_SERVERS" not in function.get("Environment", {}).get("Variables", {}):
+            continue
+        role = application.resources[f"{name}Role"]["Properties"]
+        allowed = {action for each in statements(role) for action in as_list(each["Action"])}
+        if not {"kafka-cluster:Connect", "kafka-cluster:DescribeTopic"} <= allowed:
+            yield f"{name}: may not connect to Kafka"
+
+
 # ---------------------------------------------------------------- PostgreSQL
 
 

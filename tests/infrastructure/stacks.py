@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,10 @@ from samtranslator.yaml_helper import yaml_parse
 
 REPOSITORY = Path(__file__).parents[2]
 
+# For the scripts that are tested.
+sys.path.insert(0, str(REPOSITORY / "infrastructure"))
+from evaluated import Stack  # noqa: E402
+
 SIZES = ["economy", "hospital"]
 
 # In the order in which they are deployed.
@@ -25,8 +30,6 @@ INFRASTRUCTURE = ["network", "data", "billing"]
 APPLICATION = "application"
 OPERATIONS = "operations"
 STACKS = [*INFRASTRUCTURE, APPLICATION, OPERATIONS]
-
-NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 @cache
@@ -48,79 +51,6 @@ def read(stack: str) -> dict:
 def all_templates() -> dict[str, dict]:
     """A copy of the templates of all stacks, to be changed at will."""
     return {stack: copy.deepcopy(read(stack)) for stack in STACKS}
-
-
-@dataclass
-class Stack:
-    """A stack with certain values for its parameters. What is not known stays as it is written."""
-
-    name: str
-    template: dict
-    values: dict[str, str]
-
-    def __post_init__(self) -> None:
-        """Evaluate conditions, mappings and those parameters that are known."""
-        parameters = self.template.get("Parameters", {})
-        defaults = {
-            name: each["Default"] for name, each in parameters.items() if "Default" in each
-        }
-        self.values = defaults | self.values
-        self.conditions = {
-            name: bool(self.evaluate(each))
-            for name, each in self.template.get("Conditions", {}).items()
-        }
-        self.resources = {
-            name: self.evaluate(resource)
-            for name, resource in self.template["Resources"].items()
-            if self.holds(resource.get("Condition"))
-        }
-        self.outputs = {
-            name: self.evaluate(output["Value"])
-            for name, output in self.template.get("Outputs", {}).items()
-            if self.holds(output.get("Condition"))
-        }
-
-    def holds(self, condition: str | None) -> bool:
-        """Whether something with this condition exists."""
-        if condition is None:
-            return True
-        if condition not in self.conditions:
-            self.conditions[condition] = bool(
-                self.evaluate(self.template["Conditions"][condition])
-            )
-        return self.conditions[condition]
-
-    def evaluate(self, value: object) -> object:
-        """The value, as far as it is known."""
-        if isinstance(value, list):
-            return [each for each in map(self.evaluate, value) if each != NO_VALUE]
-        if not isinstance(value, dict):
-            return value
-        match list(value.items()):
-            case [("Fn::If", [condition, yes, no])]:
-                return self.evaluate(yes if self.holds(condition) else no)
-            case [("Fn::Equals", [one, other])]:
-                return str(self.evaluate(one)) == str(self.evaluate(other))
-            case [("Fn::Not", [condition])]:
-                return not self.evaluate(condition)
-            case [("Fn::FindInMap", [mapping, first, second])]:
-                keys = self.evaluate(first), self.evaluate(second)
-                return self.template["Mappings"][mapping][keys[0]][keys[1]]
-            case [("Ref", name)] if name in self.values:
-                return self.values[name]
-            case [("Fn::Join", ["", parts])] if parts in ([], {"Ref": "VpcSubnetIds"}):
-                return self.values.get("VpcSubnetIds", "")
-        return {
-            name: known
-            for name, each in value.items()
-            if (known := self.evaluate(each)) != NO_VALUE
-        }
-
-    def of_type(self, type_: str) -> Iterator[tuple[str, dict]]:
-        """The names and properties of all resources of a type."""
-        for name, resource in self.resources.items():
-            if resource["Type"] == type_:
-                yield name, resource.get("Properties", {})
 
 
 @dataclass

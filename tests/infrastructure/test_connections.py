@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import deploy
@@ -12,6 +13,7 @@ from stacks import (
     INFRASTRUCTURE,
     OPERATIONS,
     REPOSITORY,
+    SIZES,
     STACKS,
     System,
     all_templates,
@@ -213,3 +215,12 @@ def test_the_dashboard_is_json() -> None:
     }
     assert shown
     assert shown <= names
+
+
+def test_every_alarm_is_explained() -> None:
+    """In the table of docs/operations.md, by its name after that of the deployment."""
+    explained = set(re.findall(r"`…-([a-z-]+)`", (REPOSITORY / "docs/operations.md").read_text()))
+    for system in (System.of(size, all_templates()) for size in SIZES):
+        for name, alarm in system.of_type("AWS::CloudWatch::Alarm"):
+            suffix = alarm["AlarmName"]["Fn::Sub"].split("}-")[1]
+            assert suffix in explained, f"{name}: nobody says what to do"

@@ -74,6 +74,16 @@ def test_every_parameter_is_passed(size: str) -> None:
     assert "NotificationsSender: clinic@clinic.example" in output
 
 
+def test_what_is_given_has_precedence() -> None:
+    """A database that was restored is at another address, and has another owner."""
+    restored = ["--set", "DatabaseAddress=restored:5432/db", "--set", "DatabaseOwnerSecretArn=arn"]
+    output = plan("--size", "economy", *ARGUMENTS, *SENDER, *restored).stdout
+    assert "DatabaseAddress=restored:5432/db" in output
+    assert "    DatabaseAddress: restored:5432/db" in output
+    assert "--secret-id arn " in output
+    assert "<DatabaseAddress>" not in output
+
+
 def test_no_secret_is_on_a_command_line() -> None:
     """Not even its place: secrets are in a file."""
     for line in commands("--size", "economy", *ARGUMENTS, *SENDER):

@@ -142,6 +142,7 @@ MUTATIONS: list[tuple[str, str, Change]] = [
     ("mappings_have_topics_and_permissions", "no permissions", put("application NotifyPatientsFunctionRole Policies", [])),
     ("mappings_have_topics_and_permissions", "no way to the brokers", put("application NotifyPatientsFunctionRole ManagedPolicyArns", [])),
     ("mappings_have_topics_and_permissions", "pollers of its own", put("application NotifyPatientsFromMsk ProvisionedPollerConfig", {"MinimumPollers": 1, "MaximumPollers": 2})),
+    ("whoever_uses_kafka_is_allowed_to", "no permission", put("application BookAppointmentFunctionRole Policies", [])),
     # PostgreSQL
     ("databases_have_one_password_that_nobody_knows", "both passwords", put("data Database MasterUserPassword", "{{resolve:ssm:x}}")),
     ("databases_have_one_password_that_nobody_knows", "both passwords of a cluster", put("data Cluster MasterUserPassword", "{{resolve:ssm:x}}")),

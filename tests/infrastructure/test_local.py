@@ -1,4 +1,8 @@
-"""The local stack gets what LocalStack knows, and nothing else."""
+"""The local stack gets what LocalStack knows, and nothing else.
+
+LocalStack has a setting that refuses unknown types (`CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES=0`). In
+4.13.1, without the internet, it refuses every type there is, so that it is of no use here.
+"""
 
 from __future__ import annotations
 

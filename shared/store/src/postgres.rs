@@ -1,10 +1,12 @@
 //! A pool of connections to PostgreSQL, limited in size and in waiting time.
 
+mod rds;
+
 use std::time::Duration;
 
 use sqlx::{
     Connection as _, PgConnection, Row as _,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode},
 };
 use tokio::time::timeout;
 
@@ -31,6 +33,9 @@ pub enum PoolError {
     /// It cannot be parsed. It contains a password, so it is not repeated.
     #[error("{0} is not the URL of a PostgreSQL database")]
     Invalid(&'static str),
+    /// The roots of its databases are unknown.
+    #[error("the certificates of Amazon RDS in {0} are not known")]
+    UnknownRegion(String),
 }
 
 /// The pool of the database at `DATABASE_URL`. Nothing is connected yet.
@@ -127,8 +132,99 @@ pub fn connect_options_of(
     name: &'static str,
     application: &str,
 ) -> Result<PgConnectOptions, PoolError> {
-    let options: PgConnectOptions = setting(name)?
-        .parse()
-        .map_err(|_| PoolError::Invalid(name))?;
+    let url = setting(name)?;
+    let options = verifying(&url, || setting("AWS_REGION")).map_err(|error| match error {
+        PoolError::Invalid(_) => PoolError::Invalid(name),
+        other => other,
+    })?;
     Ok(options.application_name(application))
+}
+
+/// What the URL says. With `sslrootcert=rds`, the server has to prove that it is a database of Amazon RDS
+/// in this region, and the one with this name.
+fn verifying(
+    url: &str,
+    region: impl FnOnce() -> Result<String, MissingSetting>,
+) -> Result<PgConnectOptions, PoolError> {
+    let options: PgConnectOptions = url.parse().map_err(|_| PoolError::Invalid("this"))?;
+    if !rds::is_trusted_by(url) {
+        return Ok(options);
+    }
+    let region = region()?;
+    let roots = rds::roots(&region).ok_or(PoolError::UnknownRegion(region))?;
+    Ok(options
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert_from_pem(roots.into()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use sqlx::ConnectOptions as _;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    fn options(url: &str, region: &str) -> Result<PgConnectOptions, PoolError> {
+        verifying(url, || Ok(region.to_owned()))
+    }
+
+    #[test]
+    fn whoever_asks_for_the_roots_of_rds_gets_verification_whatever_else_they_say() {
+        for mode in [
+            "",
+            "sslmode=prefer&",
+            "sslmode=require&",
+            "sslmode=verify-full&",
+        ] {
+            let url = format!("postgres://me@db.example/x?{mode}sslrootcert=rds");
+            let options = options(&url, "eu-central-1").unwrap();
+            assert!(
+                matches!(options.get_ssl_mode(), PgSslMode::VerifyFull),
+                "{mode}"
+            );
+        }
+        let plain = options("postgres://me@db.example/x", "eu-central-1").unwrap();
+        assert!(matches!(plain.get_ssl_mode(), PgSslMode::Prefer));
+    }
+
+    #[test]
+    fn a_region_without_known_roots_is_an_error() {
+        let url = "postgres://me:secret@db.example/x?sslrootcert=rds";
+        let error = options(url, "mars-north-1").unwrap_err();
+        assert!(matches!(&error, PoolError::UnknownRegion(region) if region == "mars-north-1"));
+        assert!(!error.to_string().contains("secret"));
+    }
+
+    /// Says whether it speaks TLS (`S`) or not (`N`), and then something that is not TLS.
+    async fn server(answer: u8) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut request = [0_u8; 8];
+            client.read_exact(&mut request).await.unwrap();
+            client.write_all(&[answer]).await.unwrap();
+            let _ = client.read(&mut request).await;
+            let _ = client.write_all(b"R\0\0\0\x08\0\0\0\0").await;
+        });
+        format!("postgres://me:secret@{address}/x?sslrootcert=rds")
+    }
+
+    #[tokio::test]
+    async fn no_password_is_sent_to_a_server_without_tls() {
+        for answer in *b"NS" {
+            let options = options(&server(answer).await, "eu-central-1").unwrap();
+            let error = options.connect().await.unwrap_err();
+            assert!(
+                matches!(error, sqlx::Error::Tls(_) | sqlx::Error::Io(_)),
+                "{error:?}"
+            );
+        }
+    }
 }

@@ -22,9 +22,6 @@ use crate::{
 
 /// On how many days, one after another, everybody wants to be seen.
 const ROUNDS: u32 = 10;
-/// Prepared by everybody, with a booking that does not count.
-const WARM_UP: u32 = 1;
-
 /// A client: a patient, and an environment that handles their requests.
 struct Client<'a> {
     clinic: &'a Clinic,
@@ -50,18 +47,15 @@ pub(super) async fn measure(clinic: &Clinic, function: &Subject) -> Result<Booki
         environments.push(Environment::start(function).await?.0);
     }
     let first = clinic.first_day + Days::new(DAYS);
-    let days: Vec<NaiveDate> = first
-        .iter_days()
-        .take((WARM_UP + ROUNDS) as usize)
-        .collect();
+    // A booking that does not count, one after another: cold starts are measured elsewhere.
+    for client in clients(clinic, &mut environments) {
+        client.book(first).await?;
+    }
     let mut latency = Durations::new()?;
     let (mut ours, mut conflicts) = (ProcessorTime::default(), 0);
-    for (round, day) in days.iter().enumerate() {
+    for day in first.iter_days().skip(1).take(ROUNDS as usize) {
         let before = used_so_far(clinic, function, &environments).await?;
-        let answers = everybody_books(clinic, &mut environments, *day).await?;
-        if round < WARM_UP as usize {
-            continue;
-        }
+        let answers = everybody_books(clinic, &mut environments, day).await?;
         ours += used_so_far(clinic, function, &environments).await? - before;
         for answers in answers {
             conflicts += answers.conflicts;
@@ -100,17 +94,22 @@ async fn everybody_books(
     environments: &mut [Environment],
     day: NaiveDate,
 ) -> Result<Vec<Answers>> {
-    let clients = environments.iter_mut().zip(&clinic.patients).enumerate();
-    try_join_all(clients.map(|(number, (environment, patient))| {
-        let client = Client {
+    try_join_all(clients(clinic, environments).map(|client| client.book(day))).await
+}
+
+fn clients<'a>(
+    clinic: &'a Clinic,
+    environments: &'a mut [Environment],
+) -> impl Iterator<Item = Client<'a>> {
+    let pairs = environments.iter_mut().zip(&clinic.patients);
+    pairs
+        .enumerate()
+        .map(|(number, (environment, patient))| Client {
             clinic,
             environment,
             patient: *patient,
             number,
-        };
-        client.book(day)
-    }))
-    .await
+        })
 }
 
 impl Client<'_> {

@@ -22,6 +22,11 @@ def invariant(function: Invariant) -> Invariant:
     return function
 
 
+def actions_of(permissions: list[dict]) -> set[str]:
+    """What statements allow, whatever for."""
+    return {action for each in permissions for action in as_list(each["Action"])}
+
+
 # ---------------------------------------------------------------- Kafka
 
 
@@ -105,12 +110,11 @@ def mappings_have_topics_and_permissions(system: System) -> Iterator[str]:
             yield f"{name}: topics {topics}"
             continue
         role = application.resources[mapping["FunctionName"]["Ref"] + "Role"]["Properties"]
-        allowed = {
-            action for each in statements(role) for action in as_list(each["Action"])
-        }
-        if missing := needed - allowed:
+        permissions = system.permissions(mapping["FunctionName"]["Ref"])
+        if missing := needed - actions_of(permissions):
             yield f"{name}: its function may not {sorted(missing)}"
-        if topics[0] not in json.dumps(role):
+        reads = [each for each in permissions if "kafka-cluster:ReadData" in each["Action"]]
+        if f"/{topics[0]}" not in json.dumps([each["Resource"] for each in reads]):
             yield f"{name}: its function may not read {topics[0]}"
         if not any("AWSLambdaMSKExecutionRole" in str(each) for each in role["ManagedPolicyArns"]):
             yield f"{name}: its function may not find the brokers"
@@ -126,8 +130,7 @@ def whoever_uses_kafka_is_allowed_to(system: System) -> Iterator[str]:
     for name, function in application.of_type("AWS::Lambda::Function"):
         if "KAFKA_BOOTSTRAP_SERVERS" not in function.get("Environment", {}).get("Variables", {}):
             continue
-        role = application.resources[f"{name}Role"]["Properties"]
-        allowed = {action for each in statements(role) for action in as_list(each["Action"])}
+        allowed = actions_of(system.permissions(name))
         if not {"kafka-cluster:Connect", "kafka-cluster:DescribeTopic"} <= allowed:
             yield f"{name}: may not connect to Kafka"
 
@@ -523,7 +526,7 @@ SECRET_SETTINGS = re.compile(r"^(?:[A-Z]+_)?DATABASE_URL$|^DATABASE_OWNER_URL$|^
 SECRET_PARAMETERS = re.compile(r"^[A-Z][a-z]+DatabasePassword$|^DatabaseOwnerUrl$|^BillingToken$")
 SOUNDS_SECRET = re.compile(r"password|token|secret|private|credential|api_?key", re.IGNORECASE)
 # They sound like it, and are names.
-ONLY_NAMES = {"SIGNING_KEY_SECRET"}
+ONLY_NAMES = {"SIGNING_KEY_SECRET", "KAFKA_SECRET"}
 
 
 @invariant
@@ -531,7 +534,7 @@ def passwords_are_where_they_have_to_be(system: System) -> Iterator[str]:
     """Nowhere but where SECRET_SETTINGS says."""
     for stack in system.stacks.values():
         for name, parameter in stack.template.get("Parameters", {}).items():
-            if name.endswith("SecretArn"):
+            if name.endswith("Arn"):
                 continue
             if SECRET_PARAMETERS.match(name) and stack.name == APPLICATION:
                 if parameter.get("NoEcho") is not True or "Default" in parameter:

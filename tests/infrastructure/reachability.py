@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from invariants import invariant
+from invariants import actions_of, invariant
 from stacks import APPLICATION, System, as_list, statements
 
 PRIVATE = {"PrivateSubnetA", "PrivateSubnetB", "PrivateSubnetC"}
@@ -202,19 +202,12 @@ def called_services(system: System) -> set[str]:
     called = set()
     for name, function in application.of_type("AWS::Lambda::Function"):
         if "VpcConfig" in function:
-            role = application.resources[f"{name}Role"]
-            called |= {
-                action.split(":")[0]
-                for each in statements(role)
-                for action in as_list(each["Action"])
-            }
+            called |= {each.split(":")[0] for each in actions_of(system.permissions(name))}
     (task,) = [
         each for _, each in system.stacks["billing"].of_type("AWS::ECS::TaskDefinition")
     ]
     role = system.stacks["billing"].resources[task["ExecutionRoleArn"]["Fn::GetAtt"][0]]
-    called |= {
-        action.split(":")[0] for each in statements(role) for action in as_list(each["Action"])
-    }
+    called |= {each.split(":")[0] for each in actions_of([*statements(role["Properties"])])}
     called -= set(NOT_CALLED_FROM_THE_VPC)
     # An image is a manifest from ECR and layers from S3.
     return {ENDPOINT_OF.get(each, each) for each in called} | {"ecr.dkr", "s3"}

@@ -85,6 +85,19 @@ class System:
         for stack in self.stacks.values():
             yield from stack.of_type(type_)
 
+    def permissions(self, function: str) -> list[dict]:
+        """What a function of the application may do: the statements of its role and of the
+        policies that the role shares with others.
+        """
+        resources = self.stacks[APPLICATION].resources
+        role = resources[f"{function}Role"]["Properties"]
+        shared = [
+            resources[each["Ref"]]
+            for each in role.get("ManagedPolicyArns", [])
+            if isinstance(each, dict) and each.get("Ref") in resources
+        ]
+        return [*statements(role.get("Policies", [])), *statements(shared)]
+
     def origin(self, stack: str, value: object) -> tuple[str, object]:
         """Where a value comes from: the stack that has it, through parameters of the same name."""
         for _ in STACKS:

@@ -139,10 +139,10 @@ MUTATIONS: list[tuple[str, str, Change]] = [
     ("brokers_confirm_what_they_keep", "more copies than brokers", section("data", "Outputs", "KafkaReplicationFactor", {"Value": 4})),
     ("mappings_have_topics_and_permissions", "no topics", remove("application NotifyPatientsFromMsk Topics")),
     ("mappings_have_topics_and_permissions", "another topic", put("application NotifyPatientsFromMsk Topics", ["patient.events.v2"])),
-    ("mappings_have_topics_and_permissions", "no permissions", put("application NotifyPatientsFunctionRole Policies", [])),
+    ("mappings_have_topics_and_permissions", "no permissions", put("application KafkaConsumerPolicy PolicyDocument Statement", [])),
     ("mappings_have_topics_and_permissions", "no way to the brokers", put("application NotifyPatientsFunctionRole ManagedPolicyArns", [])),
     ("mappings_have_topics_and_permissions", "pollers of its own", put("application NotifyPatientsFromMsk ProvisionedPollerConfig", {"MinimumPollers": 1, "MaximumPollers": 2})),
-    ("whoever_uses_kafka_is_allowed_to", "no permission", put("application BookAppointmentFunctionRole Policies", [])),
+    ("whoever_uses_kafka_is_allowed_to", "no permission", put("application BookAppointmentFunctionRole ManagedPolicyArns", [])),
     # PostgreSQL
     ("databases_have_one_password_that_nobody_knows", "both passwords", put("data Database MasterUserPassword", "{{resolve:ssm:x}}")),
     ("databases_have_one_password_that_nobody_knows", "both passwords of a cluster", put("data Cluster MasterUserPassword", "{{resolve:ssm:x}}")),

@@ -30,7 +30,8 @@ KNOWN_TO_LOCALSTACK = {
 
 def local() -> Stack:
     """The application as `make up` deploys it."""
-    return Stack(APPLICATION, read(APPLICATION), {"Environment": "local", "VpcSubnetIds": ""})
+    values = {"Environment": "local", "KafkaAuthentication": "NONE", "VpcSubnetIds": ""}
+    return Stack(APPLICATION, read(APPLICATION), values)
 
 
 def test_no_resource_is_a_stub() -> None:

@@ -48,9 +48,37 @@ def read(stack: str) -> dict:
     return Translator({}, Parser(), boto_session=session).translate(template, values)
 
 
-def all_templates() -> dict[str, dict]:
-    """A copy of the templates of all stacks, to be changed at will."""
-    return {stack: copy.deepcopy(read(stack)) for stack in STACKS}
+class Templates(dict[str, dict]):
+    """The templates of all stacks, to be changed at will: whoever asks for one gets a copy."""
+
+    def __init__(self) -> None:
+        """As they are."""
+        super().__init__({stack: read(stack) for stack in STACKS})
+
+    def __getitem__(self, stack: str) -> dict:
+        """A copy of its own, made when it is asked for."""
+        if super().__getitem__(stack) is read(stack):
+            self[stack] = copy.deepcopy(read(stack))
+        return super().__getitem__(stack)
+
+
+def values_of(stack: str, size: str) -> dict[str, str]:
+    """What `make deploy-aws` says, as far as something depends on it."""
+    if stack != APPLICATION:
+        return {"Size": size}
+    return {
+        "Environment": "aws",
+        "KafkaClusterArn": "arn",
+        "VpcSubnetIds": "subnets",
+        "FunctionConcurrency": "5",
+        "AlarmTopicArn": "arn",
+    }
+
+
+@cache
+def evaluated(stack: str, size: str) -> Stack:
+    """A stack as it is. (Evaluating that of the application takes a while.)"""
+    return Stack(stack, read(stack), values_of(stack, size))
 
 
 @dataclass
@@ -61,16 +89,15 @@ class System:
     stacks: dict[str, Stack]
 
     @classmethod
-    def of(cls, size: str, templates: dict[str, dict]) -> System:
+    def of(cls, size: str, templates: Templates | None = None) -> System:
         """The stacks as `make deploy-aws` deploys them."""
-        known = {"Size": size}
-        application = {"Environment": "aws", "KafkaClusterArn": "arn", "VpcSubnetIds": "subnets"}
-        values = {APPLICATION: application | {"FunctionConcurrency": "5", "AlarmTopicArn": "arn"}}
         return cls(
             size,
             {
-                stack: Stack(stack, template, values.get(stack, known))
-                for stack, template in templates.items()
+                stack: evaluated(stack, size)
+                if template is read(stack)
+                else Stack(stack, template, values_of(stack, size))
+                for stack, template in (templates or Templates()).items()
             },
         )
 

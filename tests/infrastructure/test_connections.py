@@ -16,7 +16,7 @@ from stacks import (
     SIZES,
     STACKS,
     System,
-    all_templates,
+    Templates,
     read,
     references,
 )
@@ -140,7 +140,7 @@ def test_outputs_are_of_the_type_of_the_parameter(stack: str, system: System) ->
 )
 def test_a_wrong_type_would_be_noticed(name: str, value: object) -> None:
     """Of what the network tells."""
-    templates = all_templates()
+    templates = Templates()
     templates["network"]["Outputs"][name]["Value"] = value
     system = System.of("economy", templates)
     taking = [each for each in STACKS if name in read(each).get("Parameters", {})]
@@ -180,7 +180,7 @@ def test_the_deployment_reads_the_templates_correctly() -> None:
 @pytest.mark.parametrize("size", deploy.FUNCTION_CONCURRENCY)
 def test_all_functions_together_leave_room(size: str) -> None:
     """The account has 1,000 executions at a time, of which 100 may not be reserved."""
-    functions = System.of(size, all_templates()).stacks[APPLICATION]
+    functions = System.of(size).stacks[APPLICATION]
     limited = [
         name
         for name, function in functions.of_type("AWS::Lambda::Function")
@@ -195,7 +195,7 @@ def test_the_dashboard_is_json() -> None:
     body = read(OPERATIONS)["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
     widgets = json.loads(body)["widgets"]
     assert len(widgets) == 9
-    application = System.of("economy", all_templates()).stacks[APPLICATION]
+    application = System.of("economy").stacks[APPLICATION]
     names = {
         value["Fn::Sub"].replace("AWS::StackName", "Name")
         for _, key, value in [
@@ -220,7 +220,7 @@ def test_the_dashboard_is_json() -> None:
 def test_every_alarm_is_explained() -> None:
     """In the table of docs/operations.md, by its name after that of the deployment."""
     explained = set(re.findall(r"`…-([a-z-]+)`", (REPOSITORY / "docs/operations.md").read_text()))
-    for system in (System.of(size, all_templates()) for size in SIZES):
+    for system in (System.of(size) for size in SIZES):
         for name, alarm in system.of_type("AWS::CloudWatch::Alarm"):
             suffix = alarm["AlarmName"]["Fn::Sub"].split("}-")[1]
             assert suffix in explained, f"{name}: nobody says what to do"

@@ -7,7 +7,7 @@ import sys
 
 import deploy
 import pytest
-from stacks import REPOSITORY, SIZES, STACKS, System, all_templates
+from stacks import REPOSITORY, SIZES, STACKS, System
 
 CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/one"
 ARGUMENTS = ["--domain", "clinic.example", "--certificate-arn", CERTIFICATE]
@@ -64,7 +64,7 @@ def test_the_stacks_come_in_order(size: str) -> None:
 def test_every_parameter_is_passed(size: str) -> None:
     """To the stack that has it, from the output or the option of that name."""
     output = plan("--size", size, *ARGUMENTS, *SENDER).stdout
-    system = System.of(size, all_templates())
+    system = System.of(size)
     for stack in STACKS:
         for name, parameter in system.stacks[stack].template.get("Parameters", {}).items():
             if "Default" not in parameter:

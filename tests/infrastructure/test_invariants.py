@@ -13,11 +13,10 @@ from collections.abc import Callable
 import pytest
 import reachability  # noqa: F401 - it registers its invariants
 from invariants import INVARIANTS
-from stacks import SIZES, System, all_templates
+from stacks import SIZES, System, Templates
 
 REMOVED = object()
 
-Templates = dict[str, dict]
 Change = Callable[[Templates], None]
 
 
@@ -271,7 +270,7 @@ def test_it_is_true(name: str, system: System) -> None:
 )
 def test_it_would_be_noticed(name: str, change: Change) -> None:
     """In one of the sizes at least."""
-    templates = all_templates()
+    templates = Templates()
     change(templates)
     problems = [
         problem for each in SIZES for problem in INVARIANTS[name](System.of(each, templates))

@@ -55,7 +55,9 @@ class Commands:
         """With `prefix` before `aws` and `sam`, such as the program that has them installed."""
         self.plan = plan
         self.prefix = list(prefix)
-        self.environment = os.environ | ({"AWS_DEFAULT_REGION": region} if region else {})
+        # Both versions of the CLI, and SAM.
+        names = ("AWS_REGION", "AWS_DEFAULT_REGION") if region else ()
+        self.environment = os.environ | dict.fromkeys(names, region)
 
     def run(self, *command: str, unless_it_fails: bool = True, stdin: str | None = None) -> bool:
         """Run a command to its end; say whether it succeeded."""

@@ -224,3 +224,10 @@ def test_the_owner_logs_in_with_whatever_rds_has_made_up() -> None:
     made.learn_secrets(REPOSITORY / "infrastructure/operations.yaml")
     url = made.known["DatabaseOwnerUrl"]
     assert url == "postgres://owner:a%3Ab%23c%25%3F@host:5432/db"
+
+
+def test_the_region_is_that_of_the_option() -> None:
+    """Whatever the environment says."""
+    options = deploy.options_of(["--size", "economy", "--region", "eu-central-1", *ARGUMENTS])
+    environment = deploy.Deployment(options).commands.environment
+    assert environment["AWS_REGION"] == environment["AWS_DEFAULT_REGION"] == "eu-central-1"

@@ -41,6 +41,9 @@ RECORDS = Path("records")
 TLS = Path("tls")
 USER = "patient-management"
 
+# How long a client's login is valid, in milliseconds: a minute.
+SESSION_MS = "60000"
+
 
 def main() -> None:
     """Prepare the folder, and become the broker."""
@@ -109,6 +112,9 @@ def protection(password: str) -> dict[str, str]:
         "ssl.truststore.location": str(TLS / certificates.AUTHORITY),
         "sasl.mechanism.inter.broker.protocol": mechanism,
         "listener.name.clients.sasl.enabled.mechanisms": mechanism,
+        # Then a client has to log in again, as on MSK when its token ends. Those that do not are
+        # disconnected.
+        f"listener.name.clients.{mechanism.lower()}.connections.max.reauth.ms": SESSION_MS,
         f"listener.name.clients.{mechanism.lower()}.sasl.jaas.config": (
             f'{login} required username="{USER}" password="{password}";'
         ),

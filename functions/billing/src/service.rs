@@ -6,6 +6,7 @@
 //! and then its use case. Health checking and reflection are open.
 
 mod account;
+mod ask_health;
 mod capacity;
 mod close_account;
 mod create_account;
@@ -45,6 +46,7 @@ use database::once_more_if_outdated;
 use get_account::get_account;
 use refusal::refusal;
 
+pub use ask_health::{Unhealthy, ask_health};
 pub use capacity::Capacity;
 pub use service_token::{ServiceToken, WeakToken};
 pub use settings::{Limits, Settings, SettingsError};

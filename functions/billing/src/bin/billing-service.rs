@@ -1,10 +1,22 @@
-//! Serves `billing.v1.BillingService` until SIGTERM or SIGINT.
+//! Serves `billing.v1.BillingService` until SIGTERM or SIGINT. `billing-service health` asks such a
+//! process whether it runs.
 
-use billing::service::{Service, Settings, stop_signal};
+use std::env;
+
+use billing::service::{Service, Settings, ask_health, stop_signal};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), api::Error> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => serve().await,
+        ["health"] => Ok(ask_health().await?),
+        _ => Err("usage: billing-service [health]".into()),
+    }
+}
+
+async fn serve() -> Result<(), api::Error> {
     telemetry::start_logging();
     let Settings {
         listen,

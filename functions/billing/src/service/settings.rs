@@ -70,12 +70,17 @@ impl Settings {
     pub fn from_env() -> Result<Self, SettingsError> {
         let database = store::connect_options("billing-service")?;
         Ok(Self {
-            listen: setting("BILLING_LISTEN").unwrap_or_else(|_| DEFAULT_LISTEN.to_owned()),
+            listen: listen(),
             database: store::pool_with(database, CONNECTIONS, PATIENCE),
             token: ServiceToken::new(&setting("BILLING_TOKEN")?)?,
             limits: Limits::default(),
         })
     }
+}
+
+/// Where the service listens.
+pub(super) fn listen() -> String {
+    setting("BILLING_LISTEN").unwrap_or_else(|_| DEFAULT_LISTEN.to_owned())
 }
 
 /// Reveals neither the token nor how to reach the database.

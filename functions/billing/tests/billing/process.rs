@@ -105,6 +105,35 @@ async fn a_call_is_logged_in_the_trace_of_its_caller(database: PgPool) {
     line(&mut process.log, "stopped").await;
 }
 
+/// Whether a process on this machine says that the service at this address runs.
+async fn is_said_to_run(listen: &str) -> bool {
+    let mut ask = Command::new(env!("CARGO_BIN_EXE_billing-service"));
+    let ask = ask.arg("health").env("BILLING_LISTEN", listen).output();
+    within(ask).await.unwrap().status.success()
+}
+
+#[tokio::test]
+async fn a_container_can_ask_whether_its_service_runs_even_without_a_database() {
+    let mut process = Process::start("postgres://nobody@127.0.0.1:1/nothing").await;
+    let address = process.url.trim_start_matches("http://").to_owned();
+    assert!(is_said_to_run(&address).await);
+    let (_, port) = address.rsplit_once(':').unwrap();
+    assert!(is_said_to_run(&format!("0.0.0.0:{port}")).await);
+    assert!(!is_said_to_run("nowhere").await);
+
+    assert!(process.terminate().await);
+    assert!(!is_said_to_run(&address).await);
+}
+
+#[tokio::test]
+async fn an_unknown_command_starts_nothing() {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_billing-service"));
+    let output = within(process.arg("halth").output()).await.unwrap();
+    assert!(!output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("usage: billing-service [health]"), "{told}");
+}
+
 /// Calls `CreateBillingAccount` with this body. Returns the status that it ends with.
 async fn call_with(channel: &Channel, body: &[u8]) -> Option<String> {
     let request = http::Request::post(format!("/{SERVICE_NAME}/CreateBillingAccount"))

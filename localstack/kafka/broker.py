@@ -75,7 +75,8 @@ def main() -> None:
         # A broker learns of its user when its folder is made: records from before cannot be kept.
         shutil.rmtree(RECORDS, ignore_errors=True)
         certificates.make(TLS)
-    SETTINGS.touch(mode=0o600)
+    SETTINGS.touch()
+    SETTINGS.chmod(0o600)
     SETTINGS.write_text(settings(RECORDS, arguments.listen, password))
     if not RECORDS.exists():
         format_storage(java, arguments.listen, password)
@@ -137,7 +138,8 @@ def format_storage(java: list[str], listen: str, password: str | None) -> None:
     fresh = RECORDS.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     elsewhere = SETTINGS.with_suffix(".new")
-    elsewhere.touch(mode=0o600)
+    elsewhere.touch()
+    elsewhere.chmod(0o600)
     elsewhere.write_text(settings(fresh, listen, password))
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # As one argument, because an id may begin with a hyphen.

@@ -23,6 +23,7 @@ use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgPool};
 use store::FromEnvironment;
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::kafka::Kafka;
@@ -38,7 +39,7 @@ pub struct Dependencies {
     /// The billing service.
     pub billing: BillingClient,
     /// Kafka.
-    pub kafka: Arc<Cluster>,
+    pub kafka: Arc<Brokers>,
 }
 
 impl FromEnvironment for Dependencies {
@@ -48,8 +49,25 @@ impl FromEnvironment for Dependencies {
         Ok(Self {
             database: PgPool::from_environment(function)?,
             billing: BillingClient::from_env()?,
-            kafka: Arc::new(Cluster::from_env()?),
+            kafka: Arc::new(Cluster::from_env()?.into()),
         })
+    }
+}
+
+/// The brokers, and a connection to one of them once there is one. Anybody may ask for the health, and a
+/// broker takes only a few new connections in a second.
+#[derive(Debug)]
+pub struct Brokers {
+    cluster: Cluster,
+    connected: Mutex<Option<Kafka>>,
+}
+
+impl From<Cluster> for Brokers {
+    fn from(cluster: Cluster) -> Self {
+        Self {
+            cluster,
+            connected: Mutex::new(None),
+        }
     }
 }
 
@@ -103,9 +121,15 @@ async fn database(pool: &PgPool) -> Result<(), sqlx::Error> {
 }
 
 /// A broker that does not have our topics is of no use to us.
-async fn kafka(cluster: &Cluster) -> anyhow::Result<()> {
-    let kafka = Kafka::connect(cluster, PATIENCE).await?;
+async fn kafka(brokers: &Brokers) -> anyhow::Result<()> {
+    let mut connected = brokers.connected.lock().await;
+    // It is put back once it has answered.
+    let kafka = match connected.take() {
+        Some(kafka) => kafka,
+        None => Kafka::connect(&brokers.cluster, PATIENCE).await?,
+    };
     let missing = kafka.missing(&TOPICS).await?;
+    *connected = Some(kafka);
     ensure!(missing.is_empty(), "these topics do not exist: {missing:?}");
     Ok(())
 }

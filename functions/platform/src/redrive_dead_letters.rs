@@ -200,7 +200,7 @@ impl Partitions {
             from_letter(letter)?
         };
         let produced = tokio::time::timeout(PATIENCE, send(client, record)).await;
-        if !matches!(produced, Ok(Ok(_))) {
+        if !matches!(produced, Ok(Ok(()))) {
             *partition = None;
         }
         produced.context("Kafka did not answer in time")??;

@@ -5,7 +5,7 @@
     reason = "a test may end here"
 )]
 
-use std::net::TcpListener;
+use std::{net::TcpListener, sync::Arc};
 
 use axum::body::Body;
 use billing_client::BillingClient;
@@ -56,7 +56,7 @@ async fn what_is_down_is_told_from_what_is_up(database: PgPool) {
     let (status, body, health) = health(Dependencies {
         database,
         billing: billing(&nobody),
-        kafka: Cluster::unprotected(&nobody).into(),
+        kafka: Arc::new(Cluster::unprotected(&nobody).into()),
     })
     .await;
 
@@ -79,7 +79,7 @@ async fn silence_is_down_and_everybody_is_waited_for_at_once() {
             .connect_lazy(&format!("postgres://nobody@{database}/none"))
             .unwrap(),
         billing: billing(&billing_address),
-        kafka: Cluster::unprotected(&kafka).into(),
+        kafka: Arc::new(Cluster::unprotected(&kafka).into()),
     };
 
     let started = std::time::Instant::now();

@@ -101,7 +101,20 @@ impl Cluster {
         client_id: &'static str,
         patience: Duration,
     ) -> Result<Client, ConnectError> {
-        tokio::time::timeout(patience, self.attempt(client_id, patience)).await?
+        let attempt = self.attempt(client_id, patience);
+        let connected = match tokio::time::timeout(patience, attempt).await {
+            Ok(connected) => connected,
+            Err(elapsed) => Err(elapsed.into()),
+        };
+        if matches!(
+            connected,
+            // Brokers take their time to refuse a login.
+            Err(ConnectError::Credentials(_) | ConnectError::TimedOut(_))
+        ) {
+            // They may have been replaced.
+            self.access.forget_credentials().await;
+        }
+        connected
     }
 
     async fn attempt(
@@ -109,15 +122,17 @@ impl Cluster {
         client_id: &'static str,
         patience: Duration,
     ) -> Result<Client, ConnectError> {
+        let brokers = u32::try_from(self.brokers.len()).unwrap_or(u32::MAX).max(1);
         let mut builder = ClientBuilder::new(self.brokers.clone())
             .client_id(client_id)
-            // Only pauses count towards the deadline. The attempts between them take time, too, and
-            // the reason for the failure is only known if they end before the patience does.
+            // Only pauses count towards the deadline. The attempts between them take time, too, each
+            // with all brokers, and the reason for a failure is only known if they end before the
+            // patience does.
             .backoff_config(BackoffConfig {
                 init_backoff: Duration::from_millis(20),
                 max_backoff: Duration::from_millis(200),
                 base: 2.0,
-                deadline: Some(patience / 6),
+                deadline: Some(patience / 6 / brokers),
             });
         if let Some(tls) = self.access.tls() {
             builder = builder.tls_config(tls);
@@ -125,12 +140,7 @@ impl Cluster {
         if let Some(sasl) = self.access.sasl().await? {
             builder = builder.sasl_config(sasl);
         }
-        let built = builder.build().await.map_err(classify);
-        if matches!(built, Err(ConnectError::Credentials(_))) {
-            // They may have been replaced.
-            self.access.forget_credentials().await;
-        }
-        built
+        builder.build().await.map_err(classify)
     }
 }
 

@@ -13,7 +13,8 @@ pub use ::aws_config::SdkConfig;
 pub use aws::{aws_config, failure_code, http_client};
 pub use dynamodb::{Table, TransactionError};
 pub use postgres::{
-    PoolError, TRUSTED_FOR, connect_options, connect_options_of, pool, pool_of, pool_with,
+    PoolError, TRUSTED_FOR, connect_options, connect_options_of, connect_options_to, pool, pool_of,
+    pool_with,
 };
 pub use setting::{FromEnvironment, MissingSetting, setting};
 pub use transaction::Transaction;

@@ -133,15 +133,22 @@ pub fn connect_options_of(
     application: &str,
 ) -> Result<PgConnectOptions, PoolError> {
     let url = setting(name)?;
-    let options = verifying(&url, || setting("AWS_REGION")).map_err(|error| match error {
+    let options = connect_options_to(&url).map_err(|error| match error {
         PoolError::Invalid(_) => PoolError::Invalid(name),
         other => other,
     })?;
     Ok(options.application_name(application))
 }
 
-/// What the URL says. With `sslrootcert=rds`, the server has to prove that it is a database of Amazon RDS
-/// in this region, and the one with this name.
+/// How to connect to the database at this URL. With `sslrootcert=rds`, the server has to prove that it is
+/// the database of Amazon RDS with this name, in the region `AWS_REGION`.
+///
+/// # Errors
+/// If it cannot be parsed, or the region is not known.
+pub fn connect_options_to(url: &str) -> Result<PgConnectOptions, PoolError> {
+    verifying(url, || setting("AWS_REGION"))
+}
+
 fn verifying(
     url: &str,
     region: impl FnOnce() -> Result<String, MissingSetting>,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
 };
+use store::{PoolError, connect_options_to};
 use url::Url;
 
 use super::{
@@ -78,7 +79,10 @@ impl Login {
     pub fn from_url(service: &'static Service, text: &str) -> anyhow::Result<Self> {
         let setting = service.setting();
         let invalid = || anyhow!("{setting} is not the URL of a PostgreSQL database");
-        let options: PgConnectOptions = text.parse().map_err(|_| invalid())?;
+        let options = connect_options_to(text).map_err(|error| match error {
+            PoolError::Invalid(_) => invalid(),
+            error => anyhow!(error),
+        })?;
         let url: Url = text.parse().map_err(|_| invalid())?;
         let last = |name: &str| {
             let pairs = url.query_pairs().filter(|(key, _)| key == name);

@@ -1,6 +1,6 @@
 """Every invariant holds in both sizes, and each would notice what it is for.
 
-A change is made to a copy of the templates; cfn-lint accepts nearly all of them.
+Each change is made to a copy of the templates.
 """
 
 # The changes are a table: one line each.

@@ -192,6 +192,14 @@ def databases_are_closed(system: System) -> Iterator[str]:
 
 
 @invariant
+def the_database_has_to_prove_itself(system: System) -> Iterator[str]:
+    """Encryption alone keeps nobody from impersonating it."""
+    address = json.dumps(system.stacks["data"].outputs["DatabaseAddress"])
+    if "sslrootcert=rds" not in address and "sslmode=verify-full" not in address:
+        yield f"nobody verifies the certificate of {address}"
+
+
+@invariant
 def databases_have_a_capacity_that_exists(system: System) -> Iterator[str]:
     """In steps of a half. 0 pauses, which never happens here, and fewer connections remain."""
     for name, database, _ in databases(system):

@@ -159,6 +159,7 @@ MUTATIONS: list[tuple[str, str, Change]] = [
     ("databases_are_closed", "the parameters of AWS", remove("data Cluster DBClusterParameterGroupName")),
     ("databases_are_closed", "public", put("data Database PubliclyAccessible", True)),
     ("databases_are_closed", "public where nothing is said", remove("data Reader PubliclyAccessible")),
+    ("the_database_has_to_prove_itself", "encrypted only", section("data", "Outputs", "DatabaseAddress", {"Value": "host:5432/db?sslmode=require"})),
     ("databases_have_a_capacity_that_exists", "0.3 units", put("data Cluster ServerlessV2ScalingConfiguration MinCapacity", 0.3)),
     ("databases_have_a_capacity_that_exists", "0.75 units", put("data Cluster ServerlessV2ScalingConfiguration MinCapacity", 0.75)),
     ("databases_have_a_capacity_that_exists", "a pause", put("data Cluster ServerlessV2ScalingConfiguration MinCapacity", 0)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 
 import deploy
 import pytest
@@ -231,3 +232,16 @@ def test_the_region_is_that_of_the_option() -> None:
     options = deploy.options_of(["--size", "economy", "--region", "eu-central-1", *ARGUMENTS])
     environment = deploy.Deployment(options).commands.environment
     assert environment["AWS_REGION"] == environment["AWS_DEFAULT_REGION"] == "eu-central-1"
+
+
+def test_sam_asks_nobody() -> None:
+    """A pipeline could not answer, and a deployment without changes is no error."""
+    settings = tomllib.loads((REPOSITORY / "samconfig.toml").read_text())["aws"]
+    assert settings["deploy"]["parameters"] == {
+        "capabilities": "CAPABILITY_IAM",
+        "confirm_changeset": False,
+        "fail_on_empty_changeset": False,
+    }
+    sam = [line for line in commands("--size", "economy", *ARGUMENTS, *SENDER) if "sam " in line]
+    assert sam
+    assert all("--config-env aws" in line for line in sam)

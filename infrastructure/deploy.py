@@ -15,6 +15,7 @@ its owner can read, and that is gone afterwards. No secret is on a command line 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import re
@@ -23,10 +24,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -39,6 +40,29 @@ FUNCTION_CONCURRENCY = {"economy": "5", "hospital": "10"}
 
 # While one of these is on after a deployment, the one before it is deployed again.
 ROLL_BACK_ON = ["server-errors", "authorizer-fails"]
+
+# Where MSK says what the brokers' listeners are, by KafkaAuthentication.
+BOOTSTRAP_BROKERS = {
+    "IAM": "BootstrapBrokerStringSaslIam",
+    "SCRAM": "BootstrapBrokerStringSaslScram",
+}
+
+# How AWS says that something does not exist.
+NO_SUCH_THING = re.compile(r"does not exist|not exist|NotFound|NonExistent")
+
+# The states in which CloudFormation changes nothing in a stack any more, and the way out.
+STUCK = {
+    **dict.fromkeys(
+        ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "REVIEW_IN_PROGRESS", "CREATE_FAILED"],
+        "it was never deployed. See its events for the reason, then delete it {delete}",
+    ),
+    "DELETE_FAILED": "see its events for what could not be deleted, then delete it {delete}",
+    "UPDATE_ROLLBACK_FAILED": "see its events for the reason, remove that, then run "
+    "`aws cloudformation continue-update-rollback --stack-name {stack}`",
+}
+
+# What CloudFormation says in place of a value with NoEcho.
+NO_ECHO = "****"
 
 # How long the API may take to answer after a deployment: the first requests start functions.
 PATIENCE_SECONDS = 120
@@ -72,7 +96,9 @@ class Commands:
         return ended.returncode == 0
 
     def ask(self, *command: str, planned: str, default: str | None = None) -> str:
-        """What a command answers; with --plan, `planned`. With a default, it may fail."""
+        """What a command answers; with --plan, `planned`. What it asks for has to exist, unless
+        there is a default.
+        """
         self.show(command)
         if self.plan:
             return planned
@@ -81,13 +107,14 @@ class Commands:
             env=self.environment,
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
-            stderr=None if default is None else subprocess.DEVNULL,
+            stderr=None if default is None else subprocess.PIPE,
             text=True,
         )
         if ended.returncode:
-            if default is None:
-                raise Failure(f"`{shlex.join(command[:3])} …` failed, see above")
-            return default
+            if default is not None and NO_SUCH_THING.search(ended.stderr):
+                return default
+            print(ended.stderr or "", file=sys.stderr)
+            raise Failure(f"`{shlex.join(command[:3])} …` failed, see above")
         return ended.stdout.strip()
 
     def show(self, command: Sequence[str]) -> None:
@@ -110,6 +137,15 @@ def names_in(template: Path, section: str) -> dict[str, str]:
 def title(text: str) -> None:
     """Print what comes now."""
     print(f"\n{text}", flush=True)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The application as it was deployed."""
+
+    template: str
+    # All but those that CloudFormation does not show.
+    parameters: dict[str, str]
 
 
 class Deployment:
@@ -139,27 +175,54 @@ class Deployment:
             "AlarmEmail": options.alarm_email,
             "BillingDomain": f"billing.{options.domain}",
             "CertificateArn": options.certificate_arn,
-        }
-        self.known.setdefault("FunctionConcurrency", FUNCTION_CONCURRENCY[options.size])
+            "FunctionConcurrency": FUNCTION_CONCURRENCY[options.size],
+        } | self.given
+        self.check_what_is_given()
         self.check_what_is_missing()
+        self.check_what_is_there()
 
         self.deploy_stack("network", "The network")
         self.deploy_stack("data", "Database, Kafka, keys, registry, backups")
         self.push_billing_image()
+        self.learn_versions_of_secrets(INFRASTRUCTURE / "billing.yaml")
         self.deploy_stack("billing", "The billing service")
         before = self.deployed_before()
+        on_before = set(self.alarms_that_are_on())
         self.deploy_application()
-        if not (self.provisioned() and self.works()):
+        if not (self.provisioned() and self.works(on_before)):
             self.roll_back(before)
-        if not before:
-            # Its alarm is on until it has run once.
-            self.invoke("verify-audit-trail")
         self.deploy_stack("operations", "The dashboard")
+        title("The audit trail, whose alarm is on until it has been verified once")
+        self.invoke("verify-audit-trail")
         print(f"\n{self.name} is deployed: {self.known.get('ApiUrl', '')}")
+
+    def check_what_is_given(self) -> None:
+        """Refuse what would not fit the rest."""
+        for name, option in {"Name": "--name and --stage", "Size": "--size"}.items():
+            if name in self.given:
+                raise Failure(f"say {option} instead of --set {name}")
+        for name in ("BillingDatabasePassword", "BillingToken"):
+            if name in self.given:
+                raise Failure(
+                    f"the billing service reads {name} from its secret: change it there, or say "
+                    f"--set {name}SecretArn"
+                )
+        authentication = self.given.get("KafkaAuthentication", "IAM")
+        if authentication not in BOOTSTRAP_BROKERS or (
+            authentication != "IAM" and "KafkaClusterArn" not in self.given
+        ):
+            raise Failure(
+                "the brokers of the stack know roles only: say KafkaClusterArn as well for "
+                "KafkaAuthentication=SCRAM, empty for brokers that are not MSK; NONE is refused"
+            )
+        if self.given.get("KafkaClusterArn") == "" and "KafkaBootstrapServers" not in self.given:
+            raise Failure("say --set KafkaBootstrapServers=… for brokers that are not MSK")
 
     def check_what_is_missing(self) -> None:
         """Ask for everything at once, before anything is deployed."""
         given = set(self.known) | {"DatabaseOwnerUrl", "KafkaBootstrapServers", "BillingImage"}
+        versions = names_in(INFRASTRUCTURE / "billing.yaml", "Parameters")
+        given |= {name for name in versions if name.endswith("SecretVersion")}
         missing = []
         templates = [INFRASTRUCTURE / f"{stack}.yaml" for stack in ("network", "data", "billing")]
         for template in [*templates, REPOSITORY / "template.yaml"]:
@@ -175,6 +238,68 @@ class Deployment:
             unknown -= set(names_in(template, "Parameters")) | set(names_in(template, "Outputs"))
         if unknown:
             raise Failure("no template has the parameter " + ", ".join(sorted(unknown)))
+
+    def check_what_is_there(self) -> None:
+        """Refuse to deploy over stacks that failed, and over what a deleted stack has left: the
+        deployment would fail halfway, after most of an hour.
+        """
+        title("What is there already")
+        application = ""
+        for stack in ("network", "data", "billing", "", "operations"):
+            name = f"{self.name}-{stack}" if stack else self.name
+            state = self.commands.ask(
+                *("aws", "cloudformation", "describe-stacks", "--stack-name", name),
+                *("--query", "Stacks[0].StackStatus", "--output", "text"),
+                planned="",
+                default="",
+            )
+            if state in STUCK:
+                delete = f"with `aws cloudformation delete-stack --stack-name {name}`"
+                if stack == "data":
+                    delete = "with --destroy --delete-data, because its database is protected"
+                way_out = STUCK[state].format(delete=delete, stack=name)
+                raise Failure(f"{name} is in the state {state}: {way_out}")
+            if not stack:
+                application = state
+        if not application:
+            left = [what for what, _ in self.left_behind(planned=False)]
+            if left:
+                raise Failure(
+                    f"an earlier {self.name} has left {', '.join(left)}: import or delete them, as "
+                    "docs/operations.md says under Tearing down"
+                )
+
+    def left_behind(self, *, planned: bool) -> Iterator[tuple[str, list[str]]]:
+        """What the application's stack leaves behind under a name that a new stack needs, and the
+        command that deletes it.
+        """
+        for table in ("analytics", "notifications"):
+            name = f"{self.name}-{table}"
+            if self.commands.ask(
+                *("aws", "dynamodb", "describe-table", "--table-name", name),
+                *("--query", "Table.TableName", "--output", "text"),
+                planned=name * planned,
+                default="",
+            ):
+                yield f"the table {name}", ["dynamodb", "delete-table", "--table-name", name]
+        for queue in ("dead-letters", "refusals"):
+            name = f"{self.name}-{queue}"
+            url = self.commands.ask(
+                *("aws", "sqs", "get-queue-url", "--queue-name", name),
+                *("--query", "QueueUrl", "--output", "text"),
+                planned=f"<address of {name}>" * planned,
+                default="",
+            )
+            if url:
+                yield f"the queue {name}", ["sqs", "delete-queue", "--queue-url", url]
+        name = f"{self.name}/signing-key"
+        if self.commands.ask(
+            *("aws", "secretsmanager", "describe-secret", "--secret-id", name),
+            *("--query", "Name", "--output", "text"),
+            planned=name * planned,
+            default="",
+        ):
+            yield f"the secret {name}", deleting_secret(name)
 
     def deploy_stack(self, stack: str, what: str) -> None:
         """Deploy a stack of infrastructure, and learn its outputs."""
@@ -194,7 +319,7 @@ class Deployment:
         return {
             name: self.known[name]
             for name in names_in(template, "Parameters")
-            if self.known.get(name)
+            if self.known.get(name) or name in self.given
         }
 
     def learn_outputs(self, stack: str, template: Path) -> None:
@@ -207,12 +332,16 @@ class Deployment:
             *("--query", "Stacks[0].Outputs", "--output", "json"),
             planned="",
         )
-        told = {each["OutputKey"]: each["OutputValue"] for each in json.loads(answer or "[]")}
+        told = {
+            each["OutputKey"]: each["OutputValue"] for each in json.loads(answer or "null") or []
+        }
         # What was given has precedence: a restored database is at another address.
-        self.known |= (told or planned) | self.given
+        self.known |= (planned if self.commands.plan else told) | self.given
 
     def push_billing_image(self) -> None:
         """Build the image of this revision, unless the registry has it, and learn its digest."""
+        if "BillingImage" in self.given:
+            return
         title("The image of the billing service")
         tool = self.options.container_tool
         repository = self.known["BillingRepository"]
@@ -222,7 +351,7 @@ class Deployment:
             raise Failure("commit first: what is deployed is found by its revision")
         look = (
             *("aws", "ecr", "describe-images", "--repository-name"),
-            *(path or f"{self.name}/billing-service", "--image-ids", f"imageTag={revision}"),
+            *(path or repository, "--image-ids", f"imageTag={revision}"),
             *("--query", "imageDetails[0].imageDigest", "--output", "text"),
         )
         digest = self.commands.ask(*look, planned="", default="")
@@ -242,29 +371,55 @@ class Deployment:
             digest = self.commands.ask(*look, planned="sha256:<digest>")
         self.known["BillingImage"] = f"{repository}@{digest}"
 
-    def deployed_before(self) -> str:
-        """The template of the application as it is deployed now, for rolling back."""
+    def learn_versions_of_secrets(self, template: Path) -> None:
+        """Find out which version of each secret is the current one. A stack that names it changes
+        when the secret does.
+        """
+        title("The versions of its secrets")
+        for name in names_in(template, "Parameters"):
+            if not name.endswith("SecretVersion") or name in self.given:
+                continue
+            arn = name.removesuffix("Version") + "Arn"
+            self.known[name] = self.commands.ask(
+                *("aws", "secretsmanager", "list-secret-version-ids"),
+                *("--secret-id", self.known[arn]),
+                *("--query", "Versions[?contains(VersionStages, 'AWSCURRENT')].VersionId | [0]"),
+                *("--output", "text"),
+                planned=f"<{name}>",
+            )
+
+    def deployed_before(self) -> Deployed | None:
+        """The application as it is deployed now, for rolling back."""
         title("What is deployed now")
-        answer = self.commands.ask(
+        body = self.commands.ask(
             *("aws", "cloudformation", "get-template", "--stack-name", self.name),
             *("--template-stage", "Original", "--query", "TemplateBody", "--output", "json"),
             planned="",
             default="",
         )
-        body = json.loads(answer) if answer else ""
-        return body if isinstance(body, str) else json.dumps(body)
+        if not body and not self.commands.plan:
+            return None
+        parameters = self.commands.ask(
+            *("aws", "cloudformation", "describe-stacks", "--stack-name", self.name),
+            *("--query", "Stacks[0].Parameters", "--output", "json"),
+            planned="[]",
+        )
+        template = json.loads(body or '""')
+        return Deployed(
+            template if isinstance(template, str) else json.dumps(template),
+            {
+                each["ParameterKey"]: each["ParameterValue"]
+                for each in json.loads(parameters) or []
+                if each["ParameterValue"] != NO_ECHO
+            },
+        )
 
     def deploy_application(self) -> None:
         """Build and deploy all functions, with what the other stacks have told as parameters."""
         title(f"The application ({self.name})")
         template = REPOSITORY / "template.yaml"
         self.learn_secrets(template)
-        self.known["KafkaBootstrapServers"] = self.commands.ask(
-            *("aws", "kafka", "get-bootstrap-brokers", "--cluster-arn"),
-            self.known["KafkaClusterArn"],
-            *("--query", "BootstrapBrokerStringSaslIam", "--output", "text"),
-            planned="<KafkaBootstrapServers>",
-        )
+        self.learn_brokers()
         self.commands.run(
             *("sam", "build", "--config-env", "aws"),
             *("--parameter-overrides", f"Architecture={self.known['Architecture']}"),
@@ -286,12 +441,26 @@ class Deployment:
             )
         self.learn_outputs(self.name, template)
 
+    def learn_brokers(self) -> None:
+        """Ask MSK for the listeners of the brokers, which no stack tells."""
+        if "KafkaBootstrapServers" in self.given:
+            return
+        listeners = BOOTSTRAP_BROKERS[self.given.get("KafkaAuthentication", "IAM")]
+        self.known["KafkaBootstrapServers"] = self.commands.ask(
+            *("aws", "kafka", "get-bootstrap-brokers", "--cluster-arn"),
+            self.known["KafkaClusterArn"],
+            *("--query", listeners, "--output", "text"),
+            planned="<KafkaBootstrapServers>",
+        )
+
     def learn_secrets(self, template: Path) -> None:
         """Read the secrets that parameters are for. The database's owner has two parts."""
         for name in names_in(template, "Parameters"):
             arn = self.known.get(f"{name}SecretArn")
-            if arn:
+            if arn and name not in self.given:
                 self.known[name] = self.secret(arn, planned=f"<secret of {name}SecretArn>")
+        if "DatabaseOwnerUrl" in self.given:
+            return
         owner = self.secret(
             self.known["DatabaseOwnerSecretArn"],
             planned='{"username": "<user>", "password": "<password>"}',
@@ -336,47 +505,79 @@ class Deployment:
 
     # ------------------------------------------------------------ whether it works
 
-    def works(self) -> bool:
-        """Whether the API answers, and no alarm goes off for a while."""
+    def works(self, on_before: set[str]) -> bool:
+        """Whether the API answers, and no alarm begins for a while that was not on before."""
         title("Smoke test")
         api = self.known["ApiUrl"]
         for path in ("/health", "/openapi.json"):
             print("  GET", api + path, flush=True)
             if not self.commands.plan and not answers(api + path):
                 return False
-        alarms = [f"{self.name}-{alarm}" for alarm in ROLL_BACK_ON]
-        print(f"  for {self.options.watch} minutes, once a minute:")
-        for minute in range(1 if self.commands.plan else self.options.watch):
-            on = self.commands.ask(
-                *("aws", "cloudwatch", "describe-alarms", "--state-value", "ALARM"),
-                *("--query", "MetricAlarms[].AlarmName", "--output", "text"),
-                *("--alarm-names", *alarms),
-                planned="",
-            )
-            if on:
-                print(f"  these alarms are on after {minute} minutes: {on}")
-                return False
-            if not self.commands.plan:
-                time.sleep(60)
-        return True
+        return self.stays_quiet(on_before)
 
-    def roll_back(self, before: str) -> None:
-        """Deploy the functions that were there before. The schema stays as it is now: every
-        release runs on the schema of the next.
+    def stays_quiet(self, on_before: set[str]) -> bool:
+        """Whether no alarm begins for a while. One that was on before may stay on for now, or a
+        repair would be rolled back at once; by the end it has to be off.
+        """
+        minutes = self.options.watch
+        if not minutes:
+            return True
+        print(f"  for {minutes} minutes, once a minute:")
+        since: dict[str, str] = {}
+        for minute in range(1 if self.commands.plan else minutes + 1):
+            if minute:
+                time.sleep(60)
+            on = self.alarms_that_are_on()
+            if not minute:
+                since = {name: when for name, when in on.items() if name in on_before}
+            # It has ended and begun again if it is on since another moment.
+            new = [name for name, when in on.items() if (name, when) not in since.items()]
+            if new:
+                print(f"  these alarms are on after {minute} minutes: {', '.join(new)}")
+                return False
+        if on:
+            print(f"  these alarms were on before and still are: {', '.join(on)}")
+        return not on
+
+    def alarms_that_are_on(self) -> dict[str, str]:
+        """Those that roll back, and since when they are on."""
+        answer = self.commands.ask(
+            *("aws", "cloudwatch", "describe-alarms", "--state-value", "ALARM"),
+            *("--query", "MetricAlarms[].[AlarmName, StateTransitionedTimestamp]"),
+            *("--output", "json", "--alarm-names"),
+            *(f"{self.name}-{alarm}" for alarm in ROLL_BACK_ON),
+            planned="[]",
+        )
+        return dict(json.loads(answer))
+
+    def roll_back(self, before: Deployed | None) -> None:
+        """Deploy the functions that were there before, with the parameters of then. The schema
+        stays as it is now: every release runs on the schema of the next.
         """
         if not before:
             raise Failure("it does not work, and there is nothing to go back to")
         title("It does not work: back to what was deployed before")
         with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
             file = Path(folder, "before.yaml")
-            file.write_text(before)
-            self.commands.run(
+            file.write_text(before.template)
+            done = self.commands.run(
                 *("aws", "cloudformation", "deploy", "--stack-name", self.name),
                 *("--template-file", str(file), "--no-fail-on-empty-changeset"),
                 *("--s3-bucket", self.known["PackagesBucket"], "--s3-prefix", "application"),
                 *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+                *("--parameter-overrides", *pairs(before.parameters)),
+                unless_it_fails=False,
             )
-        raise Failure("rolled back: the deployment before this one serves again")
+        if not done:
+            raise Failure("it does not work, and neither did rolling back: see above")
+        health = self.known["ApiUrl"] + "/health"
+        print("  GET", health, flush=True)
+        if not answers(health):
+            raise Failure(
+                "rolled back to the deployment before this one, which does not answer either: "
+                "look at its log, and whether a password has changed, which is not rolled back"
+            )
+        raise Failure("rolled back: the deployment before this one answers again")
 
     # ------------------------------------------------------------ tearing down
 
@@ -392,7 +593,7 @@ class Deployment:
             self.delete_data()
             # Lambda takes up to 40 minutes to give back its addresses there.
             self.delete_stack(f"{self.name}-network")
-            print("\nWhat is left: a last snapshot of the database, the backups, and their keys.")
+            print("\nWhat is left is in docs/operations.md, under Tearing down.")
         else:
             print(f"\n{self.name}-data stays, and {self.name}-network, which it is in.")
 
@@ -405,36 +606,64 @@ class Deployment:
         )
 
     def delete_data(self) -> None:
-        """Take the protection away, delete the stack, then what the stack leaves behind."""
+        """Take the protection away, delete the stack, then what the stacks leave behind. All of it
+        may be repeated, and none of it needs a stack that was deployed to its end.
+        """
         stack = f"{self.name}-data"
-        self.learn_outputs(stack, INFRASTRUCTURE / "data.yaml")
         title("Letting go of the database")
-        identifier = self.known["DatabaseIdentifier"]
-        kinds = {"hospital": "cluster", "economy": "instance"}
-        kind = kinds[self.options.size]
-        self.commands.run(
-            *("aws", "rds", f"modify-db-{kind}", f"--db-{kind}-identifier", identifier),
-            *("--no-deletion-protection", "--apply-immediately"),
-        )
-        title("Deleting Kafka, whose configuration cannot go before it")
-        cluster = ("--cluster-arn", self.known["KafkaClusterArn"])
-        self.commands.run("aws", "kafka", "delete-cluster", *cluster)
-        look = ("aws", "kafka", "describe-cluster-v2", *cluster, "--query", "ClusterInfo.State")
-        while self.commands.ask(*look, planned="", default=""):
-            time.sleep(30)
+        there = self.resources_of(stack)
+        for kind, name in (("instance", "Database"), ("cluster", "Cluster")):
+            if name in there:
+                self.commands.run(
+                    *("aws", "rds", f"modify-db-{kind}", f"--db-{kind}-identifier", there[name]),
+                    *("--no-deletion-protection", "--apply-immediately"),
+                )
+        if "Kafka" in there:
+            title("Deleting Kafka, whose configuration cannot go before it")
+            self.delete_kafka(there["Kafka"])
         self.delete_stack(stack)
         title("Deleting what the stacks leave behind")
-        for table in ("analytics", "notifications"):
-            self.commands.run(
-                *("aws", "dynamodb", "delete-table", "--table-name", f"{self.name}-{table}")
-            )
-        secrets = [self.known[name] for name in self.known if name.endswith("SecretArn")]
-        owner = self.known["DatabaseOwnerSecretArn"]
-        for secret in [*(arn for arn in secrets if arn != owner), f"{self.name}/signing-key"]:
-            self.commands.run(
-                *("aws", "secretsmanager", "delete-secret", "--secret-id", secret),
-                "--force-delete-without-recovery",
-            )
+        secrets = names_in(INFRASTRUCTURE / "data.yaml", "Resources")
+        for name, lines in secrets.items():
+            if name in there and "Type: AWS::SecretsManager::Secret" in lines:
+                self.commands.run("aws", *deleting_secret(there[name]))
+        for _, command in self.left_behind(planned=True):
+            self.commands.run("aws", *command)
+
+    def resources_of(self, stack: str) -> dict[str, str]:
+        """The names of the resources that a stack has, by those in its template. After a failure,
+        it has some of them, and no outputs.
+        """
+        other_size = {"economy": "Cluster", "hospital": "Database"}[self.options.size]
+        template = names_in(INFRASTRUCTURE / "data.yaml", "Resources")
+        planned = [[name, f"<{name}>"] for name in template if name != other_size]
+        answer = self.commands.ask(
+            *("aws", "cloudformation", "describe-stack-resources", "--stack-name", stack),
+            "--query",
+            "StackResources[?ResourceStatus!='DELETE_COMPLETE' && PhysicalResourceId]"
+            ".[LogicalResourceId, PhysicalResourceId]",
+            *("--output", "json"),
+            planned=json.dumps(planned),
+            default="[]",
+        )
+        return dict(json.loads(answer))
+
+    def delete_kafka(self, arn: str) -> None:
+        """Delete the brokers, unless somebody has, and wait until they are gone."""
+        look = (
+            *("aws", "kafka", "describe-cluster-v2", "--cluster-arn", arn),
+            *("--query", "ClusterInfo.State", "--output", "text"),
+        )
+        if self.commands.ask(*look, planned="ACTIVE", default="") not in {"", "DELETING"}:
+            self.commands.run("aws", "kafka", "delete-cluster", "--cluster-arn", arn)
+        while self.commands.ask(*look, planned="", default=""):
+            time.sleep(30)
+
+
+def deleting_secret(name: str) -> list[str]:
+    """The command that deletes a secret at once, so that its name is free."""
+    command = ["secretsmanager", "delete-secret", "--force-delete-without-recovery"]
+    return [*command, "--secret-id", name]
 
 
 def answers(url: str) -> bool:
@@ -445,7 +674,7 @@ def answers(url: str) -> bool:
             with urllib.request.urlopen(url, timeout=20) as response:
                 if response.status == 200:
                     return True
-        except (urllib.error.URLError, TimeoutError) as error:
+        except (OSError, http.client.HTTPException) as error:
             print(f"    {error}", flush=True)
         time.sleep(5)
     return False

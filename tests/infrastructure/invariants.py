@@ -374,10 +374,47 @@ def tasks_may_read_their_secrets(system: System) -> Iterator[str]:
         ]
         for container in task["ContainerDefinitions"]:
             for secret in container.get("Secrets", []):
-                if secret["ValueFrom"] not in readable:
+                secret_name, _ = next(references(secret["ValueFrom"]))
+                if {"Ref": secret_name} not in readable:
                     yield f"{name}: may not read {secret['Name']}"
         if "kms:Decrypt" not in json.dumps(role["Policies"]):
             yield f"{name}: may not decrypt its secrets"
+
+
+@invariant
+def another_secret_starts_new_tasks(system: System) -> Iterator[str]:
+    """Tasks read secrets when they start, and start when their definition has changed. So whatever
+    a secret consists of is named there, and another secret by its version.
+    """
+    billing = system.stacks["billing"]
+    for name, task in billing.of_type("AWS::ECS::TaskDefinition"):
+        for container in task["ContainerDefinitions"]:
+            named = {each for each, _ in references(container)}
+            for secret in container.get("Secrets", []):
+                made_of = {each for each, _ in references(secret["ValueFrom"])}
+                for own in made_of & set(billing.resources):
+                    value = billing.resources[own]["Properties"]["SecretString"]
+                    parts = {each for each, _ in references(value)}
+                    versions = {each[:-3] + "Version" for each in parts if "SecretArn" in each}
+                    if versions - parts:
+                        yield f"{own}: no {sorted(versions - parts)}"
+                    made_of |= parts
+                wanted = {
+                    each[:-3] + "Version" if each.endswith("SecretArn") else each
+                    for each in made_of
+                }
+                if wanted - named:
+                    yield f"{name}: {secret['Name']} may change without {sorted(wanted - named)}"
+
+
+@invariant
+def the_database_is_verified(system: System) -> Iterator[str]:
+    """Against the roots of its region, which the service has to know."""
+    for name, task in system.of_type("AWS::ECS::TaskDefinition"):
+        for container in task["ContainerDefinitions"]:
+            region = {"Name": "AWS_REGION", "Value": {"Ref": "AWS::Region"}}
+            if region not in container.get("Environment", []):
+                yield f"{name}: does not know its region"
 
 
 # ---------------------------------------------------------------- all stacks
@@ -430,6 +467,61 @@ def data_outlives_its_stack(system: System) -> Iterator[str]:
         policies = resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")
         if not set(policies) <= KEEP:
             yield f"{stack}: {name} has the policies {policies}"
+
+
+# How long the name of each type may be. The name of a deployment has up to 32 characters.
+LONGEST_NAMES = {
+    "AWS::Backup::BackupVault": ("BackupVaultName", 50),
+    "AWS::DynamoDB::Table": ("TableName", 255),
+    "AWS::ECS::Cluster": ("ClusterName", 255),
+    "AWS::ECS::TaskDefinition": ("Family", 255),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": ("Name", 32),
+    "AWS::ElasticLoadBalancingV2::TargetGroup": ("Name", 32),
+    "AWS::Events::Rule": ("Name", 64),
+    "AWS::IAM::Role": ("RoleName", 64),
+    "AWS::Lambda::Function": ("FunctionName", 64),
+    "AWS::MSK::Cluster": ("ClusterName", 64),
+    "AWS::SNS::Topic": ("TopicName", 256),
+    "AWS::SQS::Queue": ("QueueName", 80),
+}
+
+
+@invariant
+def names_are_short_enough(system: System) -> Iterator[str]:
+    """For every name of a deployment; the name and the stage have a limit together."""
+    for stack, name, resource in system.resources():
+        key, longest = LONGEST_NAMES.get(resource["Type"], ("", 0))
+        its = resource.get("Properties", {}).get(key)
+        text = as_list(its.get("Fn::Sub", "${Name}"))[0] if isinstance(its, dict) else its or ""
+        # What is not a name is the beginning of an id.
+        text = re.sub(r"\$\{(?:Name|AWS::StackName)\}", "n" * 32, text)
+        length = len(re.sub(r"\$\{\w+\}", "i" * 8, text))
+        if length > longest and key:
+            yield f"{stack}: {name} has a name of up to {length} characters, not {longest}"
+
+
+# What outlives its stack under a name that a deployment has no use for.
+NAMED_FOR_NOBODY = {
+    "AWS::Backup::BackupVault": "BackupVaultName",
+    "AWS::ECR::Repository": "RepositoryName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::SecretsManager::Secret": "Name",
+}
+
+# Whose name is needed all the same, and why.
+NEEDS_ITS_NAME = {"SigningKeySecret": "`make deploy-aws --destroy --delete-data` deletes it"}
+
+
+@invariant
+def what_stays_blocks_nobody(system: System) -> Iterator[str]:
+    """A stack of the same name can be created again, with names that no other stack has had."""
+    for stack, name, resource in system.resources():
+        its = resource.get("Properties", {}).get(NAMED_FOR_NOBODY.get(resource["Type"], ""))
+        if its is None or name in NEEDS_ITS_NAME or resource.get("DeletionPolicy") not in KEEP:
+            continue
+        if ("AWS::StackId", None) not in references(its):
+            yield f"{stack}: {name} is called {its} in every stack of this name"
 
 
 # How each type says that it is encrypted.
@@ -542,7 +634,7 @@ def passwords_are_where_they_have_to_be(system: System) -> Iterator[str]:
     """Nowhere but where SECRET_SETTINGS says."""
     for stack in system.stacks.values():
         for name, parameter in stack.template.get("Parameters", {}).items():
-            if name.endswith("Arn"):
+            if name.endswith(("Arn", "SecretVersion")):
                 continue
             if SECRET_PARAMETERS.match(name) and stack.name == APPLICATION:
                 if parameter.get("NoEcho") is not True or "Default" in parameter:

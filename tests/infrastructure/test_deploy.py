@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import subprocess
 import sys
 import tomllib
+import urllib.error
 
 import deploy
 import pytest
@@ -13,6 +16,8 @@ from stacks import REPOSITORY, SIZES, STACKS, System
 CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/one"
 ARGUMENTS = ["--domain", "clinic.example", "--certificate-arn", CERTIFICATE]
 SENDER = ["--set", "NotificationsSender=clinic@clinic.example"]
+
+SCRAM = ["--set", "KafkaAuthentication=SCRAM"]
 
 
 def plan(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,12 +51,12 @@ def test_the_stacks_come_in_order(size: str) -> None:
         "docker push ",
         "deploy --no-fail-on-empty-changeset --stack-name patient-management-billing ",
         "get-template ",
+        "cloudwatch describe-alarms ",
         "sam build ",
         "sam deploy ",
         "lambda invoke --function-name patient-management-provision ",
-        "cloudwatch describe-alarms ",
-        "lambda invoke --function-name patient-management-verify-audit-trail ",
         "deploy --no-fail-on-empty-changeset --stack-name patient-management-operations ",
+        "lambda invoke --function-name patient-management-verify-audit-trail ",
     ]
     lines = commands("--size", size, *ARGUMENTS, *SENDER)
     places = [
@@ -85,6 +90,55 @@ def test_what_is_given_has_precedence() -> None:
     assert "<DatabaseAddress>" not in output
 
 
+def set_(**given: str) -> list[str]:
+    """Options that say these parameters."""
+    return [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
+
+
+def test_what_is_given_is_not_computed() -> None:
+    """Brokers, passwords and addresses may be others than those of the stacks."""
+    given = {
+        "KafkaBootstrapServers": "broker:9096",
+        "DatabaseOwnerUrl": "postgres://me@there:5432/db",
+        "PatientsDatabasePassword": "a-password-of-mine",
+        "BillingImage": "mine@sha256:" + "0" * 64,
+        "FunctionConcurrency": "0",
+        "AlarmEmail": "me@clinic.example",
+        "BillingDomain": "money.clinic.example",
+        "AllowedOrigins": "",
+    }
+    output = plan("--size", "economy", *ARGUMENTS, *SENDER, *set_(**given)).stdout
+    for name, value in given.items():
+        assert f"{name}={value}" in output or f"    {name}: {value}\n" in output, name
+    assert "get-bootstrap-brokers" not in output
+    assert "<DatabaseOwnerSecretArn>" not in output
+    assert "<PatientsDatabasePasswordSecretArn>" not in output
+    assert "docker" not in output
+
+
+def test_brokers_are_asked_for_the_listeners_that_are_used() -> None:
+    """Those for passwords are others than those for roles."""
+    scram = set_(KafkaAuthentication="SCRAM", KafkaClusterArn="arn", KafkaSecretArn="arn")
+    lines = commands("--size", "economy", *ARGUMENTS, *SENDER, *scram)
+    asked = [line for line in lines if "get-bootstrap-brokers" in line]
+    assert len(asked) == 1
+    assert "--cluster-arn arn --query BootstrapBrokerStringSaslScram" in asked[0]
+
+
+def test_the_billing_service_learns_of_another_secret() -> None:
+    """By its version: nothing else changes when a secret does."""
+    made, _ = deployment({"--secret-id arn:token ": "v2", "--secret-id arn:password ": "v1"})
+    made.known |= {
+        "BillingTokenSecretArn": "arn:token",
+        "BillingDatabasePasswordSecretArn": "arn:password",
+    }
+    template = REPOSITORY / "infrastructure/billing.yaml"
+    made.learn_versions_of_secrets(template)
+    parameters = made.parameters_of(template)
+    assert parameters["BillingTokenSecretVersion"] == "v2"
+    assert parameters["BillingDatabasePasswordSecretVersion"] == "v1"
+
+
 def test_no_secret_is_on_a_command_line() -> None:
     """Not even its place: secrets are in a file."""
     for line in commands("--size", "economy", *ARGUMENTS, *SENDER):
@@ -94,7 +148,7 @@ def test_no_secret_is_on_a_command_line() -> None:
 
 def test_a_stage_is_a_deployment_of_its_own() -> None:
     """All of its stacks have another name."""
-    lines = commands("--size", "economy", "--stage", "test", *ARGUMENTS, *SENDER)
+    lines = commands("--size", "economy", "--stage", "production", *ARGUMENTS, *SENDER)
     names = {
         word
         for line in lines
@@ -102,7 +156,7 @@ def test_a_stage_is_a_deployment_of_its_own() -> None:
         if before == "--stack-name"
     }
     assert names
-    assert all(name.startswith("patient-management-test") for name in names)
+    assert all(name.startswith("patient-management-production") for name in names)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +166,13 @@ def test_a_stage_is_a_deployment_of_its_own() -> None:
         (["--size", "economy", *ARGUMENTS], "say --set NAME=VALUE for: NotificationsSender"),
         (["--size", "economy", *ARGUMENTS, *SENDER, "--set", "Colour=red"], "parameter Colour"),
         (["--size", "economy", "--name", "Ours", *ARGUMENTS, *SENDER], "Ours is not a name"),
+        (["--size", "economy", *ARGUMENTS, *SENDER, "--set", "Size=huge"], "say --size instead"),
+        (["--size", "economy", *ARGUMENTS, *SENDER, "--set", "BillingToken=x"], "from its secret"),
+        (["--size", "economy", *ARGUMENTS, *SENDER, *SCRAM], "say KafkaClusterArn as well"),
+        (
+            ["--size", "economy", *ARGUMENTS, *SENDER, *SCRAM, "--set", "KafkaClusterArn="],
+            "say --set KafkaBootstrapServers",
+        ),
         (["--size", "huge", *ARGUMENTS, *SENDER], "invalid choice"),
         (["--size", "economy", *ARGUMENTS, *SENDER, "--delete-data"], "is for --destroy"),
     ],
@@ -143,7 +204,90 @@ def test_data_is_deleted_when_asked_to(size: str, kind: str) -> None:
     deleted = [line.split()[-1] for line in lines if " delete-stack " in line]
     assert deleted[-2:] == ["patient-management-data", "patient-management-network"]
     assert any(f"modify-db-{kind} " in line and "no-deletion-protection" in line for line in lines)
+    assert sum(" modify-db-" in line for line in lines) == 1
+    names = " ".join(line for line in lines if "delete-" in line)
+    for left in ("-analytics", "-notifications", "-dead-letters", "-refusals", "/signing-key"):
+        assert f"patient-management{left}" in names, left
     assert not any("delete-db" in line for line in lines)
+
+
+def test_a_data_stack_that_was_never_finished_can_be_deleted() -> None:
+    """It has no outputs, and not all of its resources; the protected database is one of them."""
+    rest = '[["Database", "the-database"], ["BillingToken", "arn:token"]]'
+    made, ran = deployment({"describe-stacks": "null", "describe-stack-resources": rest})
+    made.delete_data()
+    assert "--db-instance-identifier the-database --no-deletion-protection" in ran.ran[1]
+    assert not [line for line in ran.ran if "<Kafka" in line or " kafka " in line]
+    deleted = [line.split()[-1] for line in ran.ran if "delete-secret" in line]
+    assert deleted == ["arn:token", "patient-management/signing-key"]
+    assert not any("<" in line.replace("<address of", "") for line in ran.ran)
+
+
+def test_deleting_data_may_be_repeated() -> None:
+    """When the stack, and some of what it left, is gone already."""
+    gone = dict.fromkeys(
+        ["describe-table", "get-queue-url", "describe-secret", "describe-cluster-v2"], ""
+    )
+    made, ran = deployment(gone | {"describe-stack-resources": '[["Kafka", "arn:kafka"]]'})
+    made.delete_data()
+    deleting = [line for line in ran.ran if " delete-" in line]
+    assert deleting == ["aws cloudformation delete-stack --stack-name patient-management-data"]
+
+
+def test_no_name_of_a_plan_is_used_for_a_stack_without_outputs() -> None:
+    """What is not known must not be made up."""
+    made, _ = deployment({"describe-stacks": "null"})
+    made.learn_outputs("patient-management-data", REPOSITORY / "infrastructure/data.yaml")
+    assert "KafkaClusterArn" not in made.known
+
+
+@pytest.mark.parametrize(
+    ("state", "stack", "advice"),
+    [
+        ("ROLLBACK_FAILED", "-data", "with --destroy --delete-data"),
+        ("ROLLBACK_COMPLETE", "-network", "`aws cloudformation delete-stack --stack-name "),
+        ("REVIEW_IN_PROGRESS", "-billing", "`aws cloudformation delete-stack --stack-name "),
+        ("ROLLBACK_COMPLETE", "", "`aws cloudformation delete-stack --stack-name "),
+        ("DELETE_FAILED", "-operations", "could not be deleted"),
+        ("UPDATE_ROLLBACK_FAILED", "", "continue-update-rollback --stack-name "),
+    ],
+)
+def test_a_stack_that_is_stuck_is_noticed_first(state: str, stack: str, advice: str) -> None:
+    """With what leads out of it."""
+    name = f"patient-management{stack}"
+    made, ran = deployment({f"--stack-name {name} ": state, "describe-stacks": "UPDATE_COMPLETE"})
+    with pytest.raises(deploy.Failure) as failure:
+        made.deploy()
+    assert f"{name} is in the state {state}" in str(failure.value)
+    assert advice in str(failure.value)
+    assert all("describe-stacks" in line for line in ran.ran)
+
+
+def test_what_a_deleted_stack_has_left_is_noticed_first() -> None:
+    """Its names are taken."""
+    left = {"describe-table": "", "queue-name patient-management-refusals": "https://queue"}
+    gone = {"get-queue-url": "", "describe-secret": "patient-management/signing-key"}
+    made, ran = deployment(left | gone)
+    with pytest.raises(deploy.Failure) as failure:
+        made.deploy()
+    assert (
+        "has left the queue patient-management-refusals, the secret patient-management/signing-key:"
+        in str(failure.value)
+    )
+    assert not any("cloudformation deploy" in line for line in ran.ran)
+    deployed, ran = deployment(left | gone | {"describe-stacks": "UPDATE_COMPLETE"})
+    deployed.check_what_is_there()
+    assert not any("describe-table" in line for line in ran.ran)
+
+
+def test_only_what_does_not_exist_is_nothing() -> None:
+    """Whoever may not ask does not know."""
+    commands_ = deploy.Commands(plan=False, prefix=[], region=None)
+    for message in ("Stack with id a does not exist", "NotFoundException", "NonExistentQueue"):
+        answer = commands_.ask("sh", "-c", f"echo {message} >&2; exit 1", planned="", default="")
+        assert answer == ""
+    with pytest.raises(deploy.Failure):
+        commands_.ask("sh", "-c", "echo ExpiredToken >&2; exit 1", planned="", default="")
 
 
 def test_data_is_not_deleted_without_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,8 +302,8 @@ def test_data_is_not_deleted_without_its_name(monkeypatch: pytest.MonkeyPatch) -
 class Answers(deploy.Commands):
     """Commands that are answered here, to see what follows from the answers."""
 
-    def __init__(self, answers: dict[str, str]) -> None:
-        """Answer whatever contains a key."""
+    def __init__(self, answers: dict[str, str | list[str]]) -> None:
+        """Answer whatever contains a key; if there are several answers, one after the other."""
         super().__init__(plan=False, prefix=[], region=None)
         self.answers = answers
         self.ran: list[str] = []
@@ -173,10 +317,11 @@ class Answers(deploy.Commands):
         """Answer."""
         line = " ".join(command)
         self.ran.append(line)
-        return next((each for key, each in self.answers.items() if key in line), planned)
+        answer = next((each for key, each in self.answers.items() if key in line), planned)
+        return answer.pop(0) if isinstance(answer, list) else answer
 
 
-def deployment(answers: dict[str, str]) -> tuple[deploy.Deployment, Answers]:
+def deployment(answers: dict[str, str | list[str]]) -> tuple[deploy.Deployment, Answers]:
     """A deployment whose commands are answered here."""
     options = deploy.options_of(["--size", "economy", "--watch", "1", *ARGUMENTS, *SENDER])
     made = deploy.Deployment(options)
@@ -186,13 +331,107 @@ def deployment(answers: dict[str, str]) -> tuple[deploy.Deployment, Answers]:
     return made, commands_
 
 
+SERVER_ERRORS = '[["patient-management-server-errors", "2026-11-30T05:00:00Z"]]'
+SERVER_ERRORS_AGAIN = SERVER_ERRORS.replace("05:00", "06:00")
+AUTHORIZER_FAILS = SERVER_ERRORS.replace("server-errors", "authorizer-fails")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "quiet"),
+    [
+        ([SERVER_ERRORS, SERVER_ERRORS, "[]"], True),
+        ([SERVER_ERRORS, "[]", "[]"], True),
+        ([SERVER_ERRORS, SERVER_ERRORS, SERVER_ERRORS], False),
+        ([SERVER_ERRORS, SERVER_ERRORS_AGAIN], False),
+        (["[]", SERVER_ERRORS], False),
+        ([SERVER_ERRORS, AUTHORIZER_FAILS], False),
+        ([AUTHORIZER_FAILS], False),
+        (['[["patient-management-authorizer-fails", null]]'], False),
+    ],
+    ids=[
+        "it ends in time",
+        "it ends at once",
+        "it never ends",
+        "it ends and begins within a minute",
+        "it begins",
+        "another one begins",
+        "another one is on",
+        "another one is on, and nobody says since when",
+    ],
+)
+def test_a_repair_is_not_rolled_back(
+    minutes: list[str], quiet: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alarm that is on already ends some minutes after its cause is gone."""
+    made, ran = deployment({"describe-alarms": minutes})
+    made.options.watch = 2
+    monkeypatch.setattr(deploy.time, "sleep", lambda _: None)
+    assert made.stays_quiet({"patient-management-server-errors"}) is quiet
+    assert not minutes
+    assert "StateTransitionedTimestamp" in ran.ran[0]
+
+
+BEFORE = deploy.Deployed("Resources: {}", {"RequestsPerSecond": "200"})
+
+
+def test_what_was_deployed_before_has_parameters() -> None:
+    """All that CloudFormation shows: the new ones may be what is wrong."""
+    parameters = [
+        {"ParameterKey": "RequestsPerSecond", "ParameterValue": "200"},
+        {"ParameterKey": "BillingToken", "ParameterValue": "****"},
+    ]
+    made, ran = deployment(
+        {"get-template": '"Resources: {}"', "describe-stacks": json.dumps(parameters)}
+    )
+    assert made.deployed_before() == BEFORE
+    assert "Stacks[0].Parameters" in ran.ran[-1]
+
+
+def test_rolling_back_brings_the_parameters_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation would take those of the attempt otherwise."""
+    made, ran = deployment({})
+    monkeypatch.setattr(deploy, "answers", lambda _: True)
+    with pytest.raises(deploy.Failure, match="before this one answers again"):
+        made.roll_back(BEFORE)
+    assert ran.ran[-1].endswith("--parameter-overrides RequestsPerSecond=200")
+
+
+def test_rolling_back_does_not_claim_what_it_has_not_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The deployment before may have another fault, or not come back at all."""
+    made, ran = deployment({})
+    monkeypatch.setattr(deploy, "answers", lambda _: False)
+    with pytest.raises(deploy.Failure, match="does not answer either"):
+        made.roll_back(BEFORE)
+    monkeypatch.setattr(ran, "run", lambda *_, **__: False)
+    with pytest.raises(deploy.Failure, match="neither did rolling back"):
+        made.roll_back(BEFORE)
+
+
+def test_the_audit_trail_is_verified_however_often_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a first try that failed, there is something that was deployed before."""
+    made, ran = deployment({"lambda invoke": "None"})
+    monkeypatch.setattr(made, "deployed_before", lambda: BEFORE)
+    for step in (
+        *("deploy_stack", "deploy_application", "push_billing_image"),
+        "learn_versions_of_secrets",
+    ):
+        monkeypatch.setattr(made, step, lambda *_: None)
+    monkeypatch.setattr(made, "works", lambda _: True)
+    made.deploy()
+    assert "patient-management-verify-audit-trail" in ran.ran[-1]
+
+
 def test_an_alarm_rolls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the template that was deployed before."""
-    made, ran = deployment({"describe-alarms": "patient-management-server-errors"})
+    made, ran = deployment({"describe-alarms": SERVER_ERRORS})
     monkeypatch.setattr(deploy, "answers", lambda _: True)
-    assert not made.works()
+    assert not made.works(set())
     with pytest.raises(deploy.Failure, match="rolled back"):
-        made.roll_back("Resources: {}")
+        made.roll_back(BEFORE)
     assert "cloudformation deploy --stack-name patient-management " in ran.ran[-1]
 
 
@@ -200,7 +439,7 @@ def test_an_api_that_does_not_answer_rolls_back(monkeypatch: pytest.MonkeyPatch)
     """Without waiting for an alarm."""
     made, ran = deployment({})
     monkeypatch.setattr(deploy, "answers", lambda url: not url.endswith("/health"))
-    assert not made.works()
+    assert not made.works(set())
     assert not ran.ran
 
 
@@ -214,7 +453,7 @@ def test_a_first_deployment_has_nothing_to_go_back_to() -> None:
     """It stays as it is, to be looked at."""
     made, ran = deployment({})
     with pytest.raises(deploy.Failure, match="nothing to go back to"):
-        made.roll_back("")
+        made.roll_back(None)
     assert not ran.ran
 
 
@@ -225,6 +464,48 @@ def test_the_owner_logs_in_with_whatever_rds_has_made_up() -> None:
     made.learn_secrets(REPOSITORY / "infrastructure/operations.yaml")
     url = made.known["DatabaseOwnerUrl"]
     assert url == "postgres://owner:a%3Ab%23c%25%3F@host:5432/db"
+
+
+class Answer:
+    """An answer with a 200."""
+
+    status = 200
+
+    def __enter__(self) -> Answer:
+        """As it is."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        urllib.error.URLError("no such name"),
+        TimeoutError(),
+        ConnectionResetError(),
+        http.client.RemoteDisconnected(),
+        http.client.BadStatusLine(""),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_whatever_goes_wrong_is_tried_again(
+    trouble: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection may break at any time, above all right after a deployment."""
+    answers = [trouble, Answer()]
+
+    def urlopen(*_: object, **__: object) -> Answer:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(deploy.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(deploy.time, "sleep", lambda _: None)
+    assert deploy.answers("https://api/health")
+    assert not answers
 
 
 def test_the_region_is_that_of_the_option() -> None:

@@ -19,8 +19,6 @@ pub struct Stack {
     pub docs_url: String,
     /// The URL of LocalStack.
     pub localstack_url: String,
-    /// The brokers, separated by commas.
-    pub kafka_bootstrap_servers: String,
     /// The URL of the billing service.
     pub billing_url: String,
     /// The token that it requires.

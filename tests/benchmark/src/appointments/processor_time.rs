@@ -149,13 +149,19 @@ mod tests {
 
     #[test]
     fn what_is_used_is_seen() {
-        let process = std::process::id();
-        let begin = of_process(process).unwrap();
-        let mut rounds = 0_u64;
-        // Other tests may end in between, and what they have used is gone then.
-        while of_process(process).unwrap() <= begin && rounds < 1_000_000 {
-            rounds += 1;
+        let begin = std::time::Instant::now();
+        let mut command = std::process::Command::new("sh");
+        let mut busy = command.args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let mut used = Duration::ZERO;
+        while used < Duration::from_millis(5) && begin.elapsed() < Duration::from_secs(30) {
+            used = of_process(busy.id()).unwrap();
         }
-        assert!(of_process(process).unwrap() > Duration::ZERO);
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(used >= Duration::from_millis(5), "{used:?}");
+        assert!(
+            used <= begin.elapsed(),
+            "one thread cannot use more: {used:?}"
+        );
     }
 }

@@ -45,6 +45,7 @@ async fn rotate(rotation: Rotation) -> anyhow::Result<RotatedKey> {
         &secret,
         &public_keys,
         rotation.compromised,
+        identity::NEW_KEY_KNOWN_AFTER,
     )
     .await
     .context("the key that signs access tokens was not rotated")

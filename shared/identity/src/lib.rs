@@ -18,4 +18,4 @@ pub use access_token::{AccessTokens, Claims, ISSUER, InvalidToken, LIFETIME_SECO
 pub use caller::Caller;
 pub use keys::{KeyError, PublicKeys, SigningKey};
 pub use permission::{Permission, Role, UnknownRole};
-pub use published_keys::PublishedKeys;
+pub use published_keys::{NEW_KEY_KNOWN_AFTER, PublishedKeys, UNKNOWN_KEY_PAUSE};

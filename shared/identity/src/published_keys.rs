@@ -1,8 +1,18 @@
 //! How the public keys are stored: one function writes them, others read them.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{KeyError, PublicKeys};
+
+/// How often, at most, a process reads the public keys again for tokens with unknown keys, so that
+/// forged tokens do not each cost a call to DynamoDB.
+pub const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(3);
+
+/// How long after its publication every process accepts a new key: whoever read the keys just before
+/// may read them again after the pause, and their request takes a moment, too.
+pub const NEW_KEY_KNOWN_AFTER: Duration = UNKNOWN_KEY_PAUSE.saturating_add(Duration::from_secs(2));
 
 /// The published keys as an item of a DynamoDB table with the partition key `id`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

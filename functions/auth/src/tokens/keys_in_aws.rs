@@ -17,10 +17,6 @@ use super::cached::Cached;
 /// How long a key is used before it is read again.
 pub const KEPT_FOR: Duration = Duration::from_mins(5);
 
-/// How often, at most, tokens with unknown keys cause the public keys to be read again, so that
-/// forged tokens do not each cost a call to DynamoDB.
-const PAUSE: Duration = Duration::from_secs(3);
-
 /// The keys are unavailable. No token is issued or accepted without them.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysUnavailable {
@@ -115,7 +111,7 @@ impl PublicKeysTable {
         Self {
             table,
             keys: Cached::new(KEPT_FOR),
-            pause: PAUSE,
+            pause: identity::UNKNOWN_KEY_PAUSE,
         }
     }
 

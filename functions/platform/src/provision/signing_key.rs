@@ -4,7 +4,8 @@
 //!
 //! **A new key** is published, then written to the secret, then those before it are
 //! retired. So whatever fails or ends in the middle, tokens are signed with a key that is
-//! published and not retired.
+//! published and not retired. In between, everybody who verifies tokens gets the time to
+//! learn of it.
 //!
 //! **Of several at the same time** one writes the secret: the value that succeeds a key has
 //! a token of its own, and Secrets Manager takes one value per token. The published keys are
@@ -12,6 +13,8 @@
 //! whoever comes too late looks at it again. Nobody is done before they find both as they
 //! should be: the key in the secret is published, and all others are to retire. If somebody
 //! else has retired that very key, there is no way back for it, and it is succeeded.
+
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::AttributeValue};
@@ -58,7 +61,7 @@ pub async fn provide(
     secret: &str,
     table: &Table,
 ) -> anyhow::Result<ProvisionedKey> {
-    let keys = Keys::new(aws, secret, table);
+    let keys = Keys::new(aws, secret, table, Duration::ZERO);
     let introduced = match keys.signer().await? {
         Some(_) => None,
         None => Some(keys.introduce(None).await?),
@@ -84,7 +87,9 @@ pub struct RotatedKey {
 }
 
 /// Has the next key sign, which somebody else may have made at the same time. A key that
-/// somebody else knows retires at once, and with it everybody's tokens.
+/// somebody else knows retires at once, and with it everybody's tokens. Any other waits until
+/// the next one has been published for `known_after`, which is
+/// [`identity::NEW_KEY_KNOWN_AFTER`] outside tests, so that no token is refused.
 ///
 /// # Errors
 /// With the step that failed. Called again, it goes on with another key.
@@ -93,8 +98,14 @@ pub async fn rotate(
     secret: &str,
     table: &Table,
     compromised: bool,
+    known_after: Duration,
 ) -> anyhow::Result<RotatedKey> {
-    let keys = Keys::new(aws, secret, table);
+    let known_after = if compromised {
+        Duration::ZERO
+    } else {
+        known_after
+    };
+    let keys = Keys::new(aws, secret, table, known_after);
     let succeeds = keys.signer().await?;
     let introduced = keys.introduce(succeeds.as_ref()).await?;
     let now = chrono::Utc::now().timestamp();
@@ -116,6 +127,8 @@ struct Keys<'a> {
     secrets: secrets::Client,
     secret: &'a str,
     table: &'a Table,
+    /// How long a new key is published before it signs.
+    known_after: Duration,
 }
 
 /// The published keys as they were read.
@@ -133,11 +146,12 @@ struct Introduced {
 }
 
 impl<'a> Keys<'a> {
-    fn new(aws: &SdkConfig, secret: &'a str, table: &'a Table) -> Self {
+    fn new(aws: &SdkConfig, secret: &'a str, table: &'a Table, known_after: Duration) -> Self {
         Self {
             secrets: secrets::Client::new(aws),
             secret,
             table,
+            known_after,
         }
     }
 
@@ -164,6 +178,7 @@ impl<'a> Keys<'a> {
     async fn introduce(&self, succeeds: Option<&SigningKey>) -> anyhow::Result<Introduced> {
         let (key, pem) = SigningKey::generate()?;
         self.publish_beside_others(&key).await?;
+        tokio::time::sleep(self.known_after).await;
 
         // The identifier of a key has 43 characters, and a token 64 at most.
         let token = succeeds.map_or_else(

@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use aws_sdk_dynamodb::{
@@ -217,7 +218,16 @@ impl Aws {
     }
 
     async fn rotate(&self, compromised: bool) -> anyhow::Result<RotatedKey> {
-        rotate_signing_key(&self.config, "signing-key", &self.table, compromised).await
+        self.rotate_slowly(compromised, Duration::ZERO).await
+    }
+
+    async fn rotate_slowly(
+        &self,
+        compromised: bool,
+        known_after: Duration,
+    ) -> anyhow::Result<RotatedKey> {
+        let (config, table) = (&self.config, &self.table);
+        rotate_signing_key(config, "signing-key", table, compromised, known_after).await
     }
 
     fn fail_next(&self, call: &'static str) {
@@ -370,6 +380,28 @@ async fn the_next_key_signs_and_the_one_before_it_retires() {
     let third = aws.rotate(true).await.unwrap();
     assert!(!aws.accepts(&first.id).await && !aws.accepts(&second.id).await);
     assert!(aws.accepts(&third.id).await);
+    aws.is_settled().await;
+}
+
+#[tokio::test]
+async fn a_key_signs_only_when_everybody_has_had_the_time_to_learn_of_it() {
+    const KNOWN_AFTER: Duration = Duration::from_millis(300);
+    let aws = Aws::start().await;
+    aws.provide().await.unwrap();
+    let (arrived, go_on) = aws.hold_next(Held::Call(PUT_SECRET));
+    let started = Instant::now();
+    let (rotated, ()) = tokio::join!(aws.rotate_slowly(false, KNOWN_AFTER), async {
+        arrived.await.unwrap();
+        assert!(started.elapsed() >= KNOWN_AFTER);
+        assert_eq!(aws.retirements().await.len(), 2);
+        go_on.send(()).unwrap();
+    });
+    rotated.unwrap();
+    aws.is_settled().await;
+
+    // But no time is left to somebody else who knows the key.
+    let in_an_hour = Duration::from_hours(1);
+    aws.rotate_slowly(true, in_an_hour).await.unwrap();
     aws.is_settled().await;
 }
 

@@ -63,8 +63,12 @@ impl Notifier {
         let Change::Created(patient) = &event.change else {
             return Ok(self.see(event).await?);
         };
+        let Some(email) = &patient.email else {
+            // Nobody to write to, such as a child.
+            return Ok(self.see(event).await?);
+        };
         let message = welcome(&patient.name, &self.clinic);
-        let notification = Notification::welcome(event, &patient.email, message);
+        let notification = Notification::welcome(event, email, message);
         match Attempt::start(&self.table, event, notification).await? {
             Start::Ours(attempt) => self.send(*attempt).await,
             Start::Settled => Ok(Effect::AlreadyApplied),

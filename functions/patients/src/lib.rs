@@ -1,18 +1,26 @@
 //! Patient records: the routes, and how the rest of the system learns of every change.
 //!
-//! One file per use case. [`outbox`] delivers a change to billing and Kafka; [`relay_outbox`] makes
-//! up for deliveries that did not succeed at once.
+//! One file per use case. [`storage`] reads and writes a patient as a whole: every change goes
+//! through it, and leaves a version in the [`history`]. [`outbox`] delivers a change to billing and
+//! Kafka; [`relay_outbox`] makes up for deliveries that did not succeed at once.
 
+pub mod author;
 pub mod create_patient;
 pub mod delete_patient;
+pub mod email_rule;
 pub mod get_patient;
+pub mod history;
 pub mod list_patients;
 pub mod open_in_emergency;
 pub mod outbox;
 pub mod patient;
+pub mod patient_input;
+pub mod record;
 pub mod relay_outbox;
 pub mod restrict_patient;
 mod schema;
+mod search;
+pub mod storage;
 mod stored_answer;
 pub mod update_patient;
 

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::patient::Patient;
+use crate::{patient::Patient, storage};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patients")
@@ -67,12 +67,9 @@ pub(crate) async fn list_patients(
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<PatientList>, Problem> {
     let after = page.cursor.map_or(Uuid::nil(), |Cursor(Id(id))| id);
-    let mut patients = sqlx::query_as!(
-        Patient,
-        "SELECT id, version, name, email, address, date_of_birth, registered_date,
-                restricted, created_at, updated_at
-         FROM patients.patient
-         WHERE id > $1 AND (NOT restricted OR $3)
+    let mut ids = sqlx::query_scalar!(
+        "SELECT id FROM patients.patient
+         WHERE id > $1 AND (NOT restricted OR $3) AND deleted_at IS NULL AND merged_into IS NULL
          ORDER BY id
          LIMIT $2",
         after,
@@ -82,7 +79,8 @@ pub(crate) async fn list_patients(
     .fetch_all(&database)
     .await?;
 
-    let next_cursor = page.limit.cut(&mut patients, |last| Id(last.id));
+    let next_cursor = page.limit.cut(&mut ids, |last| Id(*last));
+    let patients = storage::find_all(&ids, &database).await?;
 
     let seen: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
     trail.succeeded(&database, Subject::Patients(&seen)).await?;

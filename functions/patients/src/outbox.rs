@@ -34,8 +34,13 @@ pub enum MessageKind {
     /// A request to the billing service to open the account.
     BillingAccount,
     /// A request to the billing service to close the account. The schema's trigger
-    /// `billing_account_is_closed` writes it when a patient is deleted.
+    /// `billing_account_follows_deletion` writes it when a patient is deleted.
     BillingClosure,
+    /// A request to the billing service to open the account again. The same trigger writes it when
+    /// a patient is restored.
+    BillingReopening,
+    /// A request to the billing service to forget who the account was of.
+    BillingErasure,
     /// An event for Kafka.
     PatientEvent,
 }
@@ -55,7 +60,10 @@ impl outbox::Kind for MessageKind {
 
     fn receiver(self) -> Receiver {
         match self {
-            Self::BillingAccount | Self::BillingClosure => Receiver::Billing,
+            Self::BillingAccount
+            | Self::BillingClosure
+            | Self::BillingReopening
+            | Self::BillingErasure => Receiver::Billing,
             Self::PatientEvent => Receiver::Kafka,
         }
     }
@@ -72,7 +80,8 @@ pub async fn open_billing_account(
     let request = CreateBillingAccountRequest {
         patient_id: patient.id.to_string(),
         name: patient.name.clone(),
-        email: patient.email.clone(),
+        // Empty: the account has none.
+        email: patient.email.clone().unwrap_or_default(),
     };
     let id = Uuid::now_v7();
     write(
@@ -185,6 +194,12 @@ impl Sender for Receivers {
             }
             MessageKind::BillingClosure => {
                 self.billing.close_account(patient_id).await?;
+            }
+            MessageKind::BillingReopening => {
+                self.billing.reopen_account(patient_id).await?;
+            }
+            MessageKind::BillingErasure => {
+                self.billing.erase_account(patient_id).await?;
             }
             MessageKind::PatientEvent => {
                 self.producer

@@ -50,6 +50,14 @@ pub enum Action {
     UpdatePatient,
     /// A patient was removed.
     DeletePatient,
+    /// A patient who had been removed was restored.
+    RestorePatient,
+    /// A patient was erased, with everything that was known of them.
+    ErasePatient,
+    /// The history of a patient, or one version of them, was looked at.
+    ReadPatientHistory,
+    /// Patients were looked for. What was asked is not on record, only who was found.
+    SearchPatients,
     /// A patient's record was closed to most of the staff, or opened again.
     RestrictPatient,
     /// A restricted patient was looked at in an emergency, for a stated reason.

@@ -58,12 +58,12 @@ impl Role {
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
             ChangeNotificationPreferences, ChangeOwnPassword, CreatePatient, DeletePatient,
-            EndOwnSessions, ListPatients, ManageAccounts, ManageAppointments,
+            EndOwnSessions, ErasePatient, ListPatients, ManageAccounts, ManageAppointments,
             ManageNotificationTemplates, ManageSchedules, OpenInEmergency, Overbook, ReadAccounts,
             ReadAnalytics, ReadAppointments, ReadAuditTrail, ReadBillingAccount,
             ReadNotificationPreferences, ReadNotifications, ReadOwnAccount, ReadPatient,
             ReadSchedules, RecordAbsences, RegisterWithoutWelcome, RestrictPatient,
-            SeeRestrictedPatients, UpdatePatient,
+            SeeDeletedPatients, SeeRestrictedPatients, UpdatePatient,
         };
         match self {
             Self::Admin => &[
@@ -78,6 +78,8 @@ impl Role {
                 RegisterWithoutWelcome,
                 UpdatePatient,
                 DeletePatient,
+                SeeDeletedPatients,
+                ErasePatient,
                 RestrictPatient,
                 SeeRestrictedPatients,
                 ReadBillingAccount,
@@ -134,6 +136,7 @@ impl Role {
                 ReadAccounts,
                 ListPatients,
                 ReadPatient,
+                SeeDeletedPatients,
                 SeeRestrictedPatients,
                 ReadBillingAccount,
                 ReadSchedules,
@@ -177,8 +180,12 @@ pub enum Permission {
     RegisterWithoutWelcome,
     /// Change a patient's data.
     UpdatePatient,
-    /// Delete a patient.
+    /// Delete a patient, or restore one.
     DeletePatient,
+    /// See who was deleted, and what was known of them.
+    SeeDeletedPatients,
+    /// Erase a deleted patient for good.
+    ErasePatient,
     /// Restrict a patient's record, or lift the restriction.
     RestrictPatient,
     /// See restricted patients, and do with them whatever one may do with others.

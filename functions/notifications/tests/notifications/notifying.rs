@@ -205,7 +205,7 @@ async fn no_mail_is_sent_to_anything_but_a_single_address() {
         let ses = Ses::start().await;
         let notifier = notifier(&ses).await;
         let event = created(Patient {
-            email: email.to_owned(),
+            email: Some(email.to_owned()),
             ..zoe()
         });
         assert_eq!(

@@ -16,7 +16,9 @@ use identity::{
 };
 use kafka::Cluster;
 use patients::{
-    create_patient, delete_patient, get_patient, list_patients, open_in_emergency,
+    create_patient, delete_patient,
+    email_rule::EmailRule,
+    get_patient, list_patients, open_in_emergency,
     outbox::{Delivery, Receivers},
     restrict_patient, update_patient,
 };
@@ -54,6 +56,10 @@ pub(crate) fn routes(database: &PgPool) -> Router {
 }
 
 pub(crate) fn routes_with(database: &PgPool, delivery: &Delivery) -> Router {
+    routes_of(database, delivery, EmailRule::Unique)
+}
+
+pub(crate) fn routes_of(database: &PgPool, delivery: &Delivery, rule: EmailRule) -> Router {
     let (database, delivery) = (|| database.clone(), || delivery.clone());
     around(
         "patients",
@@ -61,8 +67,8 @@ pub(crate) fn routes_with(database: &PgPool, delivery: &Delivery) -> Router {
         Router::new()
             .merge(list_patients::routes(database()))
             .merge(get_patient::routes(database()))
-            .merge(create_patient::routes(database(), delivery()))
-            .merge(update_patient::routes(database(), delivery()))
+            .merge(create_patient::routes(database(), delivery(), rule))
+            .merge(update_patient::routes(database(), delivery(), rule))
             .merge(delete_patient::routes(database(), delivery()))
             .merge(restrict_patient::routes(database(), sessions()))
             .merge(open_in_emergency::routes(database())),
@@ -87,6 +93,7 @@ pub(crate) struct Call<'a> {
     pub(crate) if_match: Option<&'a str>,
     pub(crate) key: Option<&'a str>,
     pub(crate) rule: IfMatchRule,
+    pub(crate) emails: EmailRule,
 }
 
 impl<'a> Call<'a> {
@@ -98,6 +105,7 @@ impl<'a> Call<'a> {
             if_match: None,
             key: None,
             rule: IfMatchRule::Optional,
+            emails: EmailRule::Unique,
         }
     }
 
@@ -128,7 +136,8 @@ impl<'a> Call<'a> {
     }
 
     async fn answer(self, request: Request<Body>) -> Answer {
-        let routes = routes(self.database).layer(Extension(self.rule));
+        let routes = routes_of(self.database, &delivery(), self.emails);
+        let routes = routes.layer(Extension(self.rule));
         answer(routes.oneshot(request).await.unwrap()).await
     }
 

@@ -18,6 +18,7 @@ mod migrations;
 mod on_record;
 mod preconditions;
 mod queries;
+mod record;
 mod relay;
 mod restricted;
 mod routes;

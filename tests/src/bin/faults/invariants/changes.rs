@@ -183,6 +183,10 @@ const fn action(change: Option<&patient_event::Change>) -> &'static str {
     match change {
         Some(patient_event::Change::Created(_)) => "CREATE_PATIENT",
         Some(patient_event::Change::Updated(_)) => "UPDATE_PATIENT",
+        Some(patient_event::Change::Restored(_)) => "RESTORE_PATIENT",
+        Some(patient_event::Change::Erased(_)) => "ERASE_PATIENT",
+        Some(patient_event::Change::Merged(_)) => "MERGE_PATIENTS",
+        Some(patient_event::Change::Unmerged(_)) => "UNDO_MERGE",
         Some(patient_event::Change::Deleted(_)) | None => "DELETE_PATIENT",
     }
 }
@@ -195,12 +199,16 @@ fn told(change: &Change) -> String {
     }
 }
 
-/// The patient in an event, unless the event announces a deletion.
+/// The patient in an event, unless the event announces that there is one no more.
 pub(super) fn announced(change: Option<&patient_event::Change>) -> Option<&Announced> {
     match change? {
         patient_event::Change::Created(created) => created.patient.as_ref(),
         patient_event::Change::Updated(updated) => updated.patient.as_ref(),
-        patient_event::Change::Deleted(_) => None,
+        patient_event::Change::Restored(restored) => restored.patient.as_ref(),
+        patient_event::Change::Unmerged(unmerged) => unmerged.patient.as_ref(),
+        patient_event::Change::Deleted(_)
+        | patient_event::Change::Erased(_)
+        | patient_event::Change::Merged(_) => None,
     }
 }
 

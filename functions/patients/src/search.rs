@@ -1,0 +1,9 @@
+//! Looking patients up: how names and numbers are folded, what is stored to find them by, and how a
+//! query is answered.
+//!
+//! A patient and a query go through the same folding, so that the database only compares bytes.
+
+pub(crate) mod fold;
+pub(crate) mod phonetic;
+pub(crate) mod terms;
+pub(crate) mod vocabulary;

@@ -1,0 +1,187 @@
+//! What a patient is found by: the rows of `patients.search_term`.
+
+use std::collections::BTreeSet;
+
+use store::Transaction;
+
+use super::{
+    fold::{self, Word},
+    phonetic, vocabulary,
+};
+use crate::{patient::Patient, record::NameUse};
+
+/// Which form the terms have. Increase it when folding changes: every patient gets their terms anew
+/// (see [`index_patients`](crate::index_patients)).
+pub(crate) const FORM: i16 = 1;
+
+/// The most characters of a sort key.
+const LONGEST_KEY: usize = 80;
+
+/// What the terms of words of names, codes, dates, telephone numbers and mailboxes begin with.
+pub(crate) const SOUND: char = '~';
+pub(crate) const BORN: char = '@';
+pub(crate) const PHONE: char = '-';
+pub(crate) const EMAIL: char = '=';
+
+/// The order of the patient in lists: family name, given names. If nobody has said which part of
+/// the name is the family's, it is the last word.
+pub(crate) fn sort_key(patient: &Patient) -> String {
+    let official = patient
+        .names
+        .iter()
+        .find(|name| name.r#use == NameUse::Official);
+    let of_family = official.and_then(|name| {
+        let family = fold::folded(name.family.as_ref()?);
+        Some(format!("{family} {}", fold::folded(&name.given.join(" "))))
+    });
+    let key = of_family.unwrap_or_else(|| {
+        let words = fold::words(&patient.name);
+        let words: Vec<&str> = words.iter().map(Word::usual).collect();
+        let family = words.split_last();
+        family.map_or_else(String::new, |(family, given)| {
+            format!("{family} {}", given.join(" "))
+        })
+    });
+    let key = key.trim();
+    // Names without a letter that can be folded come last, in their own order.
+    let key = if key.is_empty() { &patient.name } else { key };
+    key.chars().take(LONGEST_KEY).collect()
+}
+
+/// Every word of every name, in all its forms.
+pub(crate) fn name_terms(patient: &Patient) -> BTreeSet<String> {
+    let mut terms = BTreeSet::new();
+    for name in &patient.names {
+        let parts = name.given.iter().chain(&name.family);
+        for text in parts.chain([&name.text]) {
+            let words = fold::words(text);
+            terms.extend(words.iter().flat_map(|word| word.forms().iter().cloned()));
+        }
+        // A family name of several words is often written as one: van den Berg, Vandenberg.
+        if let Some(family) = &name.family {
+            let words = fold::words(family);
+            let joined: String = words.iter().map(Word::usual).collect();
+            if words.len() > 1 && joined.len() <= 60 {
+                terms.insert(joined);
+            }
+        }
+    }
+    terms
+}
+
+/// The digits of a telephone number as a term: the last one first, so that a number without its
+/// country's code, or the end of one, is the beginning of the term.
+pub(crate) fn phone_term(number: &str) -> Option<String> {
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    let digits = digits.trim_start_matches('0');
+    let reversed: String = digits.chars().rev().collect();
+    (reversed.len() >= 3).then(|| format!("{PHONE}{reversed}"))
+}
+
+struct Terms {
+    terms: Vec<String>,
+    beside: Vec<String>,
+}
+
+fn terms(patient: &Patient) -> Terms {
+    let words = name_terms(patient);
+    let sounds: BTreeSet<String> = words
+        .iter()
+        .flat_map(|word| phonetic::codes(word))
+        .map(|code| format!("{SOUND}{code}"))
+        .collect();
+    let beside_words = beside(&words);
+    let beside_sounds = beside(&sounds);
+    let mut others = BTreeSet::from([format!("{BORN}{}", patient.birth_date.value)]);
+    for phone in &patient.phones {
+        others.extend(phone_term(phone.e164.as_ref().unwrap_or(&phone.number)));
+    }
+    for email in &patient.emails {
+        others.insert(format!("{EMAIL}{}", email.address.to_lowercase()));
+    }
+    let mut all = Terms {
+        terms: Vec::new(),
+        beside: Vec::new(),
+    };
+    for (terms, beside) in [
+        (words, &*beside_words),
+        (sounds, &*beside_sounds),
+        (others, ""),
+    ] {
+        for term in terms {
+            all.terms.push(term);
+            all.beside.push(beside.to_owned());
+        }
+    }
+    all
+}
+
+fn beside(terms: &BTreeSet<String>) -> String {
+    terms.iter().fold(" ".to_owned(), |mut all, term| {
+        all.push_str(term);
+        all.push(' ');
+        all
+    })
+}
+
+/// Makes the patient findable by what they are now.
+pub(crate) async fn store(
+    patient: &Patient,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    if patient.merged_into.is_some() {
+        sqlx::query!(
+            "DELETE FROM patients.search_term WHERE patient_id = $1",
+            patient.id
+        )
+        .execute(&mut *transaction)
+        .await?;
+        return Ok(());
+    }
+    let sort_key = sort_key(patient);
+    let Terms { terms, beside } = terms(patient);
+    sqlx::query!(
+        "DELETE FROM patients.search_term
+         WHERE patient_id = $1
+           AND (sort_key <> $2
+                OR NOT EXISTS (SELECT FROM unnest($3::text[], $4::text[]) AS kept (term, beside)
+                               WHERE kept.term = search_term.term AND kept.beside = search_term.beside))",
+        patient.id,
+        sort_key,
+        &terms,
+        &beside,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO patients.search_term (patient_id, term, sort_key, beside, restricted, gone)
+         SELECT $1, term, $2, beside, $5, $6
+         FROM unnest($3::text[], $4::text[]) AS made (term, beside)
+         ON CONFLICT DO NOTHING",
+        patient.id,
+        sort_key,
+        &terms,
+        &beside,
+        patient.restricted,
+        patient.deleted_at.is_some(),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let words = name_terms(patient).into_iter().collect();
+    vocabulary::learn(words, transaction).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_number_is_the_beginning_of_its_term() {
+        let whole = phone_term("+44 20 7946 0958").unwrap();
+        for part in ["020 7946 0958", "0044 20 79460958", "79460958", "0958"] {
+            assert!(whole.starts_with(&phone_term(part).unwrap()), "{part}");
+        }
+        assert!(!whole.starts_with(&phone_term("7946 0959").unwrap()));
+        assert_eq!(phone_term("12"), None);
+    }
+}

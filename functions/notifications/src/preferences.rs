@@ -178,7 +178,7 @@ pub(crate) async fn locked_version(
     Ok(version.unwrap_or(0))
 }
 
-/// Forgets how a patient wanted to be reached, because the patient was deleted.
+/// Forgets how a patient wanted to be reached, because the patient was erased.
 ///
 /// # Errors
 /// If the database does not respond.

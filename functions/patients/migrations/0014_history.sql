@@ -58,7 +58,8 @@ FROM patients.patient;
 -- The number of the record is not given again: numbers come from a sequence.
 --
 -- It runs as the owner, because nobody else may touch the history. Returns the version that the
--- erasure is, or null if there is no deleted patient with this id.
+-- erasure is, or null if there is no deleted patient with this id. A record that was merged into a
+-- deleted one is as good as deleted, and has to be erased before that one.
 CREATE FUNCTION patients.erase(patient uuid) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -66,7 +67,10 @@ DECLARE
     last bigint;
 BEGIN
     SELECT version INTO last FROM patients.patient
-    WHERE id = erase.patient AND deleted_at IS NOT NULL
+    WHERE id = erase.patient
+      AND (deleted_at IS NOT NULL
+           OR EXISTS (SELECT FROM patients.patient AS survivor
+                      WHERE survivor.id = patient.merged_into AND survivor.deleted_at IS NOT NULL))
     FOR UPDATE;
     IF last IS NULL THEN
         RETURN NULL;

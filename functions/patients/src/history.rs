@@ -1,12 +1,16 @@
 //! The history of a patient: every version, written in the transaction that makes it.
 
+use api::Problem;
 use chrono::{DateTime, Utc};
+use identity::{Caller, Permission};
+use patient_access::must_see_if;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::patient::Patient;
+use crate::patient::{Patient, deleted, not_found};
 
 /// What made a version.
 #[derive(
@@ -63,5 +67,31 @@ pub async fn write(
     )
     .execute(transaction)
     .await?;
+    Ok(())
+}
+
+/// Rejects callers who may not see this patient's history: that of a deleted patient is only for
+/// those who may see who was deleted.
+///
+/// # Errors
+/// 403 or 404; or if the database fails.
+pub(crate) async fn must_be_seen(
+    caller: Caller,
+    patient: Uuid,
+    database: &PgPool,
+) -> Result<(), Problem> {
+    let found = sqlx::query!(
+        r#"SELECT restricted, deleted_at IS NOT NULL AS "is_deleted!"
+           FROM patients.patient
+           WHERE id = $1"#,
+        patient,
+    )
+    .fetch_optional(database)
+    .await?
+    .ok_or_else(not_found)?;
+    must_see_if(caller, found.restricted)?;
+    if found.is_deleted && !caller.role.may(Permission::SeeDeletedPatients) {
+        return Err(deleted());
+    }
     Ok(())
 }

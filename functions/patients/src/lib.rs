@@ -8,8 +8,11 @@ pub mod author;
 pub mod create_patient;
 pub mod delete_patient;
 pub mod email_rule;
+pub mod erase_patient;
 pub mod get_patient;
+pub mod get_patient_version;
 pub mod history;
+pub mod list_patient_history;
 pub mod list_patients;
 pub mod open_in_emergency;
 pub mod outbox;
@@ -17,9 +20,11 @@ pub mod patient;
 pub mod patient_input;
 pub mod record;
 pub mod relay_outbox;
+pub mod restore_patient;
 pub mod restrict_patient;
 mod schema;
 mod search;
+pub mod search_patients;
 pub mod storage;
 mod stored_answer;
 pub mod update_patient;
@@ -31,6 +36,11 @@ route::service! {
     get_patient::ROUTE => get_patient,
     update_patient::ROUTE => update_patient,
     delete_patient::ROUTE => delete_patient,
+    restore_patient::ROUTE => restore_patient,
+    erase_patient::ROUTE => erase_patient,
+    list_patient_history::ROUTE => list_patient_history,
+    get_patient_version::ROUTE => get_patient_version,
+    search_patients::ROUTE => search_patients,
     restrict_patient::ROUTE => restrict_patient,
     open_in_emergency::ROUTE => open_in_emergency,
 }

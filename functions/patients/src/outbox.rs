@@ -94,6 +94,25 @@ pub async fn open_billing_account(
     .await
 }
 
+/// Has the name and the address removed from the billing account of an erased patient.
+///
+/// # Errors
+/// If the database fails.
+pub async fn erase_billing_account(
+    transaction: &mut Transaction,
+    patient: Uuid,
+) -> Result<(), sqlx::Error> {
+    let id = Uuid::now_v7();
+    write(
+        transaction,
+        patient,
+        id,
+        MessageKind::BillingErasure,
+        Vec::new(),
+    )
+    .await
+}
+
 /// Has the change that led to this state of the patient announced on Kafka.
 ///
 /// # Errors

@@ -3,7 +3,10 @@
 //!
 //! A patient and a query go through the same folding, so that the database only compares bytes.
 
+pub(crate) mod catch_up;
+pub(crate) mod find;
 pub(crate) mod fold;
 pub(crate) mod phonetic;
+pub(crate) mod query;
 pub(crate) mod terms;
 pub(crate) mod vocabulary;

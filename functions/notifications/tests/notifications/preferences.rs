@@ -250,7 +250,7 @@ async fn only_who_may_see_the_patient_sees_the_preferences(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_deleted_patients_preferences_go_with_them(database: PgPool) {
+async fn the_preferences_of_a_patient_outlive_a_deletion_and_go_with_an_erasure(database: PgPool) {
     let patient = register(&database, false).await;
     let wanted = json!({
         "language": "en", "phone": "+442079460958", "channels": both(true, false),
@@ -259,8 +259,17 @@ async fn a_deleted_patients_preferences_go_with_them(database: PgPool) {
     put(&database, patient, "*", &wanted).await;
     let notifier = notifier_with(&Ses::start().await, &database).await;
     let deleted = event(patient, Change::Deleted);
+    assert_eq!(notifier.notify(&deleted).await.unwrap(), Effect::Ignored);
+    let mut transaction = Transaction::begin(&database).await.unwrap();
+    let kept = Preferences::of(patient, &mut transaction).await.unwrap();
+    assert_ne!(kept, Preferences::default());
+    drop(transaction);
+    let erased = PatientEvent {
+        patient_version: deleted.patient_version + 1,
+        ..event(patient, Change::Erased)
+    };
     for effect in [Effect::Ignored, Effect::AlreadyApplied] {
-        assert_eq!(notifier.notify(&deleted).await.unwrap(), effect);
+        assert_eq!(notifier.notify(&erased).await.unwrap(), effect);
         let mut transaction = Transaction::begin(&database).await.unwrap();
         let left = Preferences::of(patient, &mut transaction).await.unwrap();
         assert_eq!(left, Preferences::default());

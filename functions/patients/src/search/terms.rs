@@ -11,7 +11,7 @@ use super::{
 use crate::{patient::Patient, record::NameUse};
 
 /// Which form the terms have. Increase it when folding changes: every patient gets their terms anew
-/// (see [`index_patients`](crate::index_patients)).
+/// (see [`catch_up`](super::catch_up)).
 pub(crate) const FORM: i16 = 1;
 
 /// The most characters of a sort key.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use sqlx::PgPool;
 use store::Transaction;
 
 /// Shorter words have too many neighbours, longer ones are rarely typed.
@@ -27,7 +28,6 @@ pub(crate) fn deletions(word: &str) -> BTreeSet<String> {
 
 /// Whether one edit makes one word the other: a letter more, less or another, or two neighbours
 /// swapped.
-#[cfg(test)]
 pub(crate) fn is_one_edit_away(one: &str, other: &str) -> bool {
     let one: Vec<char> = one.chars().collect();
     let other: Vec<char> = other.chars().collect();
@@ -79,6 +79,49 @@ pub(crate) async fn learn(
          ON CONFLICT DO NOTHING",
         &deletions,
         &terms,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// The words that are one edit away from this one.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn near(word: &str, database: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    let shorter: Vec<String> = deletions(word).into_iter().collect();
+    let mut candidates = sqlx::query_scalar!(
+        r#"SELECT term AS "term!" FROM patients.vocabulary WHERE term = ANY($2)
+           UNION
+           SELECT term FROM patients.vocabulary_deletion WHERE deletion = $1 OR deletion = ANY($2)"#,
+        word,
+        &shorter,
+    )
+    .fetch_all(database)
+    .await?;
+    candidates.retain(|candidate| is_one_edit_away(word, candidate));
+    Ok(candidates)
+}
+
+/// Removes those of these words that no patient has any more.
+///
+/// Nobody adds a word in the meantime: a transaction that has counted on a word to be there is over,
+/// and its patient visible, before this one looks.
+pub(crate) async fn forget(
+    words: BTreeSet<String>,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("LOCK TABLE patients.vocabulary IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await?;
+    let words: Vec<String> = words.into_iter().collect();
+    sqlx::query!(
+        "DELETE FROM patients.vocabulary
+         WHERE term = ANY($1)
+           AND NOT EXISTS (SELECT FROM patients.search_term AS used
+                           WHERE used.term = vocabulary.term)",
+        &words,
     )
     .execute(transaction)
     .await?;

@@ -18,9 +18,10 @@ use kafka::Cluster;
 use patients::{
     create_patient, delete_patient,
     email_rule::EmailRule,
-    get_patient, list_patients, open_in_emergency,
+    erase_patient, get_patient, get_patient_version, list_patient_history, list_patients,
+    open_in_emergency,
     outbox::{Delivery, Receivers},
-    restrict_patient, update_patient,
+    restore_patient, restrict_patient, search_patients, update_patient,
 };
 use serde_json::{Value, json};
 use sessions::Sessions;
@@ -70,6 +71,11 @@ pub(crate) fn routes_of(database: &PgPool, delivery: &Delivery, rule: EmailRule)
             .merge(create_patient::routes(database(), delivery(), rule))
             .merge(update_patient::routes(database(), delivery(), rule))
             .merge(delete_patient::routes(database(), delivery()))
+            .merge(restore_patient::routes(database(), delivery(), rule))
+            .merge(erase_patient::routes(database(), delivery()))
+            .merge(list_patient_history::routes(database()))
+            .merge(get_patient_version::routes(database()))
+            .merge(search_patients::routes(database()))
             .merge(restrict_patient::routes(database(), sessions()))
             .merge(open_in_emergency::routes(database())),
     )

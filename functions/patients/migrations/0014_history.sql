@@ -48,8 +48,10 @@ SELECT id, version, CASE WHEN version = 1 THEN 'CREATE' ELSE 'UPDATE' END,
            'active', true,
            'mergedInto', NULL,
            'deletedAt', NULL,
-           'createdAt', created_at,
-           'updatedAt', updated_at),
+           'createdAt',
+           to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+           'updatedAt',
+           to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
        updated_at, NULL
 FROM patients.patient;
 

@@ -23,7 +23,7 @@ pub mod relay_outbox;
 pub mod restore_patient;
 pub mod restrict_patient;
 mod schema;
-mod search;
+pub mod search;
 pub mod search_patients;
 pub mod storage;
 mod stored_answer;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::{
-    Cursor, Limit, PathId, Problem, ProblemDocument, QueryInput, State,
+    Cursor, Limit, PathIdAndQuery, Problem, ProblemDocument, State,
     layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{About, Action, Subject, Trail};
@@ -115,8 +115,7 @@ pub(crate) async fn list_patient_history(
     caller: Caller,
     State(database): State<PgPool>,
     trail: Trail,
-    PathId(id): PathId,
-    QueryInput(page): QueryInput<Page>,
+    PathIdAndQuery(id, page): PathIdAndQuery<Page>,
 ) -> Result<Json<PatientHistory>, Problem> {
     history::must_be_seen(caller, id, &database).await?;
     let after = page.cursor.map_or(0, |Cursor(version)| version);

@@ -6,7 +6,7 @@
 pub(crate) mod catch_up;
 pub(crate) mod find;
 pub(crate) mod fold;
-pub(crate) mod phonetic;
+pub mod phonetic;
 pub(crate) mod query;
 pub(crate) mod terms;
-pub(crate) mod vocabulary;
+pub mod vocabulary;

@@ -184,6 +184,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for PathInput<T> {
     }
 }
 
+/// An id in the path, and the query parameters.
+#[derive(Debug)]
+pub struct PathIdAndQuery<T>(pub Uuid, pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for PathIdAndQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        let query = read_query(&parts.uri)?;
+        let id = text.and_then(|Path(text)| text.parse().ok());
+        id.map(|Id(id)| Self(id, query))
+            .ok_or_else(|| Problem::invalid_field("id", "The id must be a UUID"))
+    }
+}
+
 /// An id and a date in the path: `{id}` and `{date}`.
 #[derive(Debug, Clone, Copy)]
 pub struct PathIdAndDay(pub Uuid, pub NaiveDate);

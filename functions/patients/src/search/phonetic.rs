@@ -14,7 +14,8 @@ static METAPHONE: LazyLock<DoubleMetaphone> = LazyLock::new(|| DoubleMetaphone::
 
 /// The codes of a folded word: none, one, or two where it may be pronounced in two ways. Words that
 /// are not entirely of the letters A to Z have none, or all of them would be equal.
-pub(crate) fn codes(word: &str) -> Vec<String> {
+#[must_use]
+pub fn codes(word: &str) -> Vec<String> {
     if word.len() < 3 || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
         return Vec::new();
     }

@@ -15,7 +15,8 @@ pub(crate) fn may_have_typo(word: &str) -> bool {
 }
 
 /// What remains when one letter is left out, each once.
-pub(crate) fn deletions(word: &str) -> BTreeSet<String> {
+#[must_use]
+pub fn deletions(word: &str) -> BTreeSet<String> {
     let letters: Vec<char> = word.chars().collect();
     (0..letters.len())
         .map(|left_out| {

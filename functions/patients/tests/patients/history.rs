@@ -68,7 +68,8 @@ async fn every_write_is_a_version_that_equals_its_answer(database: PgPool) {
     }
 
     let page = get(admin, &format!("{path}/history?limit=2")).await.body;
-    let cursor = page["nextCursor"].as_str().unwrap();
+    let cursor = page["nextCursor"].as_str();
+    let cursor = cursor.unwrap_or_else(|| panic!("{page}"));
     let rest = get(admin, &format!("{path}/history?limit=2&cursor={cursor}"))
         .await
         .body;

@@ -3,9 +3,13 @@
 use axum::http::{Method, StatusCode};
 use patients::email_rule::EmailRule;
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool, migrate::Migrator};
+use uuid::Uuid;
 
-use crate::fixtures::{Call, with, zoe};
+use crate::{
+    fixtures::{Call, delivery, with, zoe},
+    relay::relay,
+};
 
 fn milo() -> Value {
     json!({
@@ -244,4 +248,47 @@ async fn a_clinic_may_let_families_share_a_mailbox(database: PgPool) {
     unique
         .created(&json!({ "name": "Child", "dateOfBirth": "2020-01-01", "emails": [] }))
         .await;
+}
+
+/// Rows from before there was a record.
+#[sqlx::test(migrations = false)]
+async fn patients_of_before_get_a_record_and_a_history_and_are_found(database: PgPool) {
+    let all = schemas::Service::Patients.migrations();
+    let before = all.iter().filter(|migration| migration.version < 13);
+    let before = Migrator::with_migrations(before.cloned().collect());
+    before.run(&database).await.unwrap();
+    let [first, second] = [(); 2].map(|()| Uuid::now_v7());
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "INSERT INTO patients.patient
+             (id, version, name, email, address, date_of_birth, registered_date)
+         VALUES ('{second}', 3, 'Łukasz Nowak', 'l@clinic.example', 'here', '2000-02-29', '2024-01-10'),
+                ('{first}', 1, 'Zoë Feil', 'z@clinic.example', '1 Main St', '1983-11-14', '2024-01-10')"
+    )))
+    .execute(&database)
+    .await
+    .unwrap();
+    crate::SCHEMAS.run(&database).await.unwrap();
+    relay(&database, &delivery()).await;
+
+    let admin = Call::as_admin(&database);
+    let path = format!("/api/patients/{first}");
+    let read = admin.send(Method::GET, &path, None).await.body;
+    assert_eq!(read["recordNumber"], "100001");
+    assert_eq!(read["names"][0]["text"], "Zoë Feil");
+    let version = admin
+        .send(Method::GET, &format!("{path}/versions/1"), None)
+        .await;
+    assert_eq!(version.body, read);
+    let found = admin
+        .send(Method::GET, "/api/patients?q=lukasz", None)
+        .await
+        .body;
+    assert_eq!(found["patients"][0]["id"], second.to_string());
+    assert_eq!(found["patients"][0]["recordNumber"], "100002");
+    let path = format!("/api/patients/{second}/history");
+    let history = admin.send(Method::GET, &path, None).await.body;
+    assert_eq!(history["versions"][0]["version"], 3);
+    assert_eq!(history["versions"][0]["kind"], "UPDATE");
+    let next = admin.create(&zoe()).await.body;
+    assert_eq!(next["recordNumber"], "100003");
 }

@@ -64,7 +64,7 @@ SELECT lpad(to_hex(n), 32, '0')::uuid, 1, initcap(given.name) || ' ' || initcap(
        'p' || n || '@clinic.example', '422 Farrell Path', born, '2025-01-10',
        surname.name || ' ' || given.name, 1, n % 500 = 0,
        timestamptz '2025-01-10' + n * interval '1 second'
-FROM person JOIN surname ON surname.n = s JOIN given ON given.n = g;
+FROM person JOIN surname ON surname.place = s JOIN given ON given.place = g;
 
 INSERT INTO patients.search_term (patient_id, term, sort_key, beside, restricted, gone)
 SELECT lpad(to_hex(person.n), 32, '0')::uuid, term, surname.name || ' ' || given.name,
@@ -73,7 +73,7 @@ SELECT lpad(to_hex(person.n), 32, '0')::uuid, term, surname.name || ' ' || given
             WHEN kind = 2 THEN surname.codes || ltrim(given.codes)
             ELSE '' END,
        person.n % 500 = 0, false
-FROM person JOIN surname ON surname.n = s JOIN given ON given.n = g
+FROM person JOIN surname ON surname.place = s JOIN given ON given.place = g
 CROSS JOIN LATERAL (
     SELECT 1 AS kind, surname.name AS term
     UNION SELECT 1, given.name
@@ -291,8 +291,8 @@ async fn full_reads(database: &PgPool) -> anyhow::Result<Vec<(String, i64)>> {
 /// Creates the patients, then the indexes of the largest table.
 async fn fill(database: &PgPool, patients: i64) -> anyhow::Result<()> {
     sqlx::raw_sql(
-        "CREATE TEMPORARY TABLE surname (n integer PRIMARY KEY, name text, codes text);
-         CREATE TEMPORARY TABLE given (n integer PRIMARY KEY, name text, codes text);
+        "CREATE TEMPORARY TABLE surname (place integer PRIMARY KEY, name text, codes text);
+         CREATE TEMPORARY TABLE given (place integer PRIMARY KEY, name text, codes text);
          ALTER TABLE patients.search_term DROP CONSTRAINT search_term_pkey,
              DROP CONSTRAINT search_term_of_patient;
          DROP INDEX patients.search_term_patient;

@@ -91,6 +91,7 @@ struct Day {
     created: i64,
     updated: i64,
     deleted: i64,
+    restored: i64,
     age_bands: BTreeMap<String, i64>,
 }
 
@@ -242,6 +243,7 @@ async fn analytics(load: &Load, from: NaiveDate) -> Result<Counts> {
             ("created", day.created),
             ("updated", day.updated),
             ("deleted", day.deleted),
+            ("restored", day.restored),
         ];
         let kinds = kinds
             .into_iter()

@@ -49,7 +49,7 @@ pub(crate) struct Page {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PatientHistory {
     /// The versions, oldest first.
-    versions: Vec<Version>,
+    versions: Vec<Entry>,
     /// Send it as `cursor` to get the next page; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -65,7 +65,7 @@ pub(crate) struct PatientHistory {
     "actorId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1af",
     "changes": [{ "field": "name", "from": "Milo Hansen", "to": "Milo Feil" }]
 }))]
-pub(crate) struct Version {
+pub(crate) struct Entry {
     /// The version.
     version: i64,
     /// What made it.
@@ -142,7 +142,7 @@ pub(crate) async fn list_patient_history(
     for row in rows {
         let read = |text: &str| serde_json::from_str(text).map_err(Problem::internal);
         let before = row.before.as_deref().map(read).transpose()?;
-        versions.push(Version {
+        versions.push(Entry {
             version: row.version,
             kind: row
                 .kind

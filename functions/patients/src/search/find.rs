@@ -362,19 +362,17 @@ impl<'a> Search<'a> {
         limit: usize,
     ) -> Result<Vec<Hit>, sqlx::Error> {
         let plan = self.plan(tier, part);
-        let start = (String::new(), String::new(), Uuid::nil());
-        let (term, sort_key, patient) = after.map_or(start, |place| {
-            (place.term.clone(), place.sort_key.clone(), place.patient)
-        });
+        let starts = plan.starts(after);
         sqlx::query_as!(
             Hit,
             r#"SELECT hit.patient_id AS "patient!", hit.term AS "term!", hit.sort_key AS "sort_key!"
-               FROM unnest($1::text[], $2::text[]) AS range (low, high)
+               FROM unnest($1::text[], $3::text[], $4::uuid[], $2::text[]) AS range (low, key, id, high)
                CROSS JOIN LATERAL (
                    SELECT entry.patient_id, entry.term, entry.sort_key
                    FROM patients.search_term AS entry
-                   WHERE entry.term >= low AND entry.term <= high
-                     AND (entry.term, entry.sort_key, entry.patient_id) > ($3, $4, $5)
+                   -- One lower bound: of two, PostgreSQL may begin to read at the lower one.
+                   WHERE (entry.term, entry.sort_key, entry.patient_id) > (low, key, id)
+                     AND entry.term <= high
                      AND (NOT entry.restricted OR $6) AND (NOT entry.gone OR $7)
                      AND ($8::uuid[] IS NULL OR entry.patient_id = ANY($8))
                      AND entry.patient_id <> ALL($9::uuid[])
@@ -397,7 +395,7 @@ impl<'a> Search<'a> {
                              WHERE own.patient_id = entry.patient_id
                                AND own.term >= other.low AND own.term <= other.high))))
                      AND NOT EXISTS (
-                         SELECT FROM unnest($1, $2) AS earlier (low, high)
+                         SELECT FROM unnest($5::text[], $19::text[]) AS earlier (low, high)
                          JOIN patients.search_term AS own
                            ON own.term >= earlier.low AND own.term <= earlier.high
                          WHERE own.patient_id = entry.patient_id AND own.term < entry.term)
@@ -406,11 +404,11 @@ impl<'a> Search<'a> {
                ) AS hit
                ORDER BY hit.term, hit.sort_key, hit.patient_id
                LIMIT $18"#,
+            &starts.terms,
+            &starts.ends,
+            &starts.sort_keys,
+            &starts.patients,
             &plan.from,
-            &plan.to,
-            term,
-            sort_key,
-            patient,
             self.scope.restricted,
             self.scope.deleted,
             self.scope.only,
@@ -424,6 +422,7 @@ impl<'a> Search<'a> {
             &plan.not_others.from,
             &plan.not_others.to,
             i64::try_from(limit).unwrap_or(i64::MAX),
+            &plan.to,
         )
         .fetch_all(self.database)
         .await
@@ -535,6 +534,37 @@ struct Plan {
     not_patterns: Vec<String>,
     others: Others,
     not_others: Others,
+}
+
+/// Where the ranges of a plan are read from and to.
+#[derive(Debug, Default)]
+struct Starts {
+    terms: Vec<String>,
+    sort_keys: Vec<String>,
+    patients: Vec<Uuid>,
+    ends: Vec<String>,
+}
+
+impl Plan {
+    /// From the beginning of each range, or from where the last page ended.
+    fn starts(&self, after: Option<&Place>) -> Starts {
+        let mut starts = Starts::default();
+        for (from, to) in self.from.iter().zip(&self.to) {
+            // Terms are compared byte by byte, here as in the database.
+            let (term, sort_key, patient) = match after {
+                Some(place) if place.term > *to => continue,
+                Some(place) if place.term >= *from => {
+                    (&place.term, place.sort_key.clone(), place.patient)
+                }
+                _ => (from, String::new(), Uuid::nil()),
+            };
+            starts.terms.push(term.clone());
+            starts.sort_keys.push(sort_key);
+            starts.patients.push(patient);
+            starts.ends.push(to.clone());
+        }
+        starts
+    }
 }
 
 /// Parts that are looked for among the patient's own terms.

@@ -21,6 +21,6 @@ pub async fn relay_outbox(
 ) -> Result<Relayed, sqlx::Error> {
     let mut relayed = relay("relay-outbox", database, delivery, until).await?;
     idempotency::prune(database, SCHEMA).await?;
-    relayed.unfinished |= !catch_up(database, until).await?;
+    relayed.unfinished |= !Box::pin(catch_up(database, until)).await?;
     Ok(relayed)
 }

@@ -50,10 +50,7 @@ impl Kafka {
     ///
     /// # Errors
     /// If the brokers do not answer.
-    pub(crate) fn missing<'a, 'b: 'a>(
-        &'a self,
-        topics: &'a [&'b str],
-    ) -> Answer<'a, Vec<&'b str>> {
+    pub(crate) fn missing<'a, 'b: 'a>(&'a self, topics: &'a [&'b str]) -> Answer<'a, Vec<&'b str>> {
         Box::pin(async move {
             let there = self.client.list_topics().await?;
             let is_there = |name: &str| there.iter().any(|topic| topic.name == name);

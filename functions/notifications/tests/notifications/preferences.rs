@@ -1,7 +1,7 @@
 //! How a patient wants to be reached.
 
 use axum::{Router, body::Body};
-use events::{Change, Effect};
+use events::{Change, Effect, PatientEvent};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};

@@ -95,3 +95,38 @@ pub(crate) async fn must_be_seen(
     }
     Ok(())
 }
+
+/// Writes the versions that these patients are now, made by the same user.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn write_all(
+    patients: &[Patient],
+    kind: VersionKind,
+    actor: Option<Uuid>,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    let (mut ids, mut versions, mut snapshots, mut times) = (vec![], vec![], vec![], vec![]);
+    for patient in patients {
+        let snapshot = serde_json::to_string(patient);
+        ids.push(patient.id);
+        versions.push(patient.version);
+        snapshots.push(snapshot.map_err(|error| sqlx::Error::Encode(error.into()))?);
+        times.push(patient.updated_at);
+    }
+    sqlx::query!(
+        "INSERT INTO patients.patient_version (patient_id, version, kind, snapshot, at, actor_id)
+         SELECT patient_id, version, $5, snapshot::jsonb, at, $6
+         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[])
+             AS made (patient_id, version, snapshot, at)",
+        &ids,
+        &versions,
+        &snapshots,
+        &times,
+        <&str>::from(kind),
+        actor,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

@@ -77,12 +77,7 @@ pub async fn open_billing_account(
     transaction: &mut Transaction,
     patient: &Patient,
 ) -> Result<(), sqlx::Error> {
-    let request = CreateBillingAccountRequest {
-        patient_id: patient.id.to_string(),
-        name: patient.name.clone(),
-        // Empty: the account has none.
-        email: patient.email.clone().unwrap_or_default(),
-    };
+    let request = account_request(patient);
     let id = Uuid::now_v7();
     write(
         transaction,
@@ -113,6 +108,45 @@ pub async fn erase_billing_account(
     .await
 }
 
+/// Has billing accounts opened for these patients, and their registration announced on Kafka.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn register_all(
+    patients: &[Patient],
+    change: fn(events::Patient) -> Change,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    let messages = patients.iter().flat_map(|patient| {
+        let request = account_request(patient).encode_to_vec();
+        let event = event_of(patient, change(patient.into()));
+        [
+            (patient.id, Uuid::now_v7(), MessageKind::BillingAccount, request),
+            (patient.id, event.id, MessageKind::PatientEvent, event.encode()),
+        ]
+    });
+    outbox::write_all(transaction, messages).await
+}
+
+fn account_request(patient: &Patient) -> CreateBillingAccountRequest {
+    CreateBillingAccountRequest {
+        patient_id: patient.id.to_string(),
+        name: patient.name.clone(),
+        // Empty: the account has none.
+        email: patient.email.clone().unwrap_or_default(),
+    }
+}
+
+fn event_of(patient: &Patient, change: Change) -> PatientEvent {
+    PatientEvent {
+        id: Uuid::now_v7(),
+        occurred_at: patient.updated_at,
+        patient_id: patient.id,
+        patient_version: patient.version,
+        change,
+    }
+}
+
 /// Has the change that led to this state of the patient announced on Kafka.
 ///
 /// # Errors
@@ -122,13 +156,7 @@ pub async fn announce(
     patient: &Patient,
     change: Change,
 ) -> Result<(), sqlx::Error> {
-    let event = PatientEvent {
-        id: Uuid::now_v7(),
-        occurred_at: patient.updated_at,
-        patient_id: patient.id,
-        patient_version: patient.version,
-        change,
-    };
+    let event = event_of(patient, change);
     write(
         transaction,
         patient.id,

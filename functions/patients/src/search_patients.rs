@@ -9,6 +9,7 @@ use api::{
 };
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router};
+use chrono::Utc;
 use identity::{Caller, Permission};
 use route::Route;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
+    groups,
     list_patients::PatientList,
     search::{
         find::{COUNTED, Hits, Place, Scope, Search, who_has},
@@ -223,14 +225,20 @@ async fn only(
     scope: Scope<'_>,
     database: &PgPool,
 ) -> Result<Option<Vec<Uuid>>, Problem> {
-    if let Some(Id(_)) = group {
-        // The members of the group belong here, restricted to those who have the identifier.
-        return Err(Problem::invalid_field("groupId", "There is no such group"));
+    let mut only = match identifier {
+        Some(identifier) => Some(who_has(identifier, scope, database).await?),
+        None => None,
+    };
+    if let Some(Id(group)) = group {
+        let members = groups::members(group, Utc::now().date_naive(), database).await?;
+        let members = members
+            .ok_or_else(|| Problem::invalid_field("groupId", "There is no such group"))?;
+        only = Some(match only {
+            Some(of) => of.into_iter().filter(|id| members.contains(id)).collect(),
+            None => members.into_iter().collect(),
+        });
     }
-    match identifier {
-        Some(identifier) => Ok(Some(who_has(identifier, scope, database).await?)),
-        None => Ok(None),
-    }
+    Ok(only)
 }
 
 /// A page of the hits of a query.

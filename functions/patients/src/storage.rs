@@ -237,7 +237,7 @@ impl Patient {
     }
 
     /// The document that is stored beside the flat columns.
-    fn document(&self) -> Result<String, sqlx::Error> {
+    pub(crate) fn document(&self) -> Result<String, sqlx::Error> {
         let document = Document {
             names: self.names.clone(),
             identifiers: self.identifiers.clone(),
@@ -255,17 +255,9 @@ impl Patient {
     }
 }
 
-/// Registers a patient, and writes the first version.
-///
-/// # Errors
-/// 409 if another patient has the e-mail address or an identifier.
-pub async fn insert(
-    details: Details,
-    registered: NaiveDate,
-    rule: EmailRule,
-    author: Author,
-    transaction: &mut Transaction,
-) -> Result<Patient, Problem> {
+/// A patient with these details who is registered on this day, and not stored yet.
+#[must_use]
+pub fn unregistered(details: Details, registered: NaiveDate) -> Patient {
     let mut patient = Patient {
         id: Uuid::now_v7(),
         version: 1,
@@ -295,6 +287,21 @@ pub async fn insert(
         updated_at: DateTime::UNIX_EPOCH,
     };
     patient.set(details);
+    patient
+}
+
+/// Registers a patient, and writes the first version.
+///
+/// # Errors
+/// 409 if another patient has the e-mail address or an identifier.
+pub async fn insert(
+    details: Details,
+    registered: NaiveDate,
+    rule: EmailRule,
+    author: Author,
+    transaction: &mut Transaction,
+) -> Result<Patient, Problem> {
+    let mut patient = unregistered(details, registered);
     must_have_own_mailbox(&patient, rule, author, transaction).await?;
     let stored = sqlx::query!(
         "INSERT INTO patients.patient

@@ -58,12 +58,13 @@ impl Role {
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
             ChangeNotificationPreferences, ChangeOwnPassword, CreatePatient, DeletePatient,
-            EndOwnSessions, ErasePatient, ListPatients, ManageAccounts, ManageAppointments,
-            ManageNotificationTemplates, ManageSchedules, OpenInEmergency, Overbook, ReadAccounts,
-            ReadAnalytics, ReadAppointments, ReadAuditTrail, ReadBillingAccount,
-            ReadNotificationPreferences, ReadNotifications, ReadOwnAccount, ReadPatient,
-            ReadSchedules, RecordAbsences, RegisterWithoutWelcome, RestrictPatient,
-            SeeDeletedPatients, SeeRestrictedPatients, UpdatePatient,
+            EndOwnSessions, ErasePatient, ExportPatients, ImportPatients, ListPatients,
+            ManageAccounts, ManageAppointments, ManageNotificationTemplates, ManageSchedules,
+            MergePatients, OpenInEmergency, Overbook, ReadAccounts, ReadAnalytics,
+            ReadAppointments, ReadAuditTrail, ReadBillingAccount, ReadNotificationPreferences,
+            ReadNotifications, ReadOwnAccount, ReadPatient, ReadSchedules, RecordAbsences,
+            RegisterWithoutWelcome, RestrictPatient, SeeDeletedPatients, SeeRestrictedPatients,
+            UpdatePatient,
         };
         match self {
             Self::Admin => &[
@@ -81,6 +82,9 @@ impl Role {
                 SeeDeletedPatients,
                 ErasePatient,
                 RestrictPatient,
+                ImportPatients,
+                ExportPatients,
+                MergePatients,
                 SeeRestrictedPatients,
                 ReadBillingAccount,
                 ReadSchedules,
@@ -188,6 +192,12 @@ pub enum Permission {
     ErasePatient,
     /// Restrict a patient's record, or lift the restriction.
     RestrictPatient,
+    /// Import patients from a file.
+    ImportPatients,
+    /// Export patients to a file.
+    ExportPatients,
+    /// Merge two records of one patient, and undo it.
+    MergePatients,
     /// See restricted patients, and do with them whatever one may do with others.
     SeeRestrictedPatients,
     /// See a restricted patient in an emergency, for a reason that is recorded.

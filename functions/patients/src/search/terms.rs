@@ -1,4 +1,5 @@
-//! What a patient is found by: the rows of `patients.search_term`.
+//! What a patient is found by: the rows of `patients.search_term`. Beside the terms of the search,
+//! they hold what duplicates have in common (see [`crate::duplicates::keys`]).
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,7 @@ use super::{
     fold::{self, Word},
     phonetic, vocabulary,
 };
-use crate::{patient::Patient, record::NameUse};
+use crate::{duplicates::keys, patient::Patient, record::NameUse};
 
 /// Which form the terms have. Increase it when folding changes: every patient gets their terms anew
 /// (see [`catch_up`](super::catch_up)).
@@ -99,6 +100,7 @@ fn terms(patient: &Patient) -> Terms {
     for email in &patient.emails {
         others.insert(format!("{EMAIL}{}", email.address.to_lowercase()));
     }
+    others.extend(keys::own(patient));
     let mut all = Terms {
         terms: Vec::new(),
         beside: Vec::new(),
@@ -169,6 +171,40 @@ pub(crate) async fn store(
     .await?;
     let words = name_terms(patient).into_iter().collect();
     vocabulary::learn(words, transaction).await
+}
+
+/// Makes patients findable who were not there before.
+pub(crate) async fn store_new(
+    patients: &[Patient],
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    let (mut ids, mut keys, mut made, mut besides) = (vec![], vec![], vec![], vec![]);
+    let mut words = BTreeSet::new();
+    for patient in patients {
+        let sort_key = sort_key(patient);
+        let Terms { terms, beside } = terms(patient);
+        for (term, beside) in terms.into_iter().zip(beside) {
+            ids.push(patient.id);
+            keys.push(sort_key.clone());
+            made.push(term);
+            besides.push(beside);
+        }
+        words.extend(name_terms(patient));
+    }
+    sqlx::query!(
+        "INSERT INTO patients.search_term (patient_id, term, sort_key, beside, restricted, gone)
+         SELECT patient_id, term, sort_key, beside, false, false
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+             AS made (patient_id, term, sort_key, beside)
+         ORDER BY term COLLATE \"C\"",
+        &ids,
+        &made,
+        &keys,
+        &besides,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    vocabulary::learn(words.into_iter().collect(), transaction).await
 }
 
 #[cfg(test)]

@@ -16,12 +16,15 @@ use identity::{
 };
 use kafka::Cluster;
 use patients::{
-    create_patient, delete_patient,
+    add_group_member, check_duplicates, create_group, create_patient, decide_duplicate,
+    delete_patient,
     email_rule::EmailRule,
-    erase_patient, get_patient, get_patient_version, list_patient_history, list_patients,
+    end_relationship, erase_patient, get_family, get_group, get_patient, get_patient_version,
+    list_duplicate_candidates, list_groups, list_patient_history, list_patients, merge_patients,
     open_in_emergency,
     outbox::{Delivery, Receivers},
-    restore_patient, restrict_patient, search_patients, update_patient,
+    record_relationship, remove_group_member, replace_family, restore_patient, restrict_patient,
+    search_patients, undo_merge, update_group, update_patient,
 };
 use serde_json::{Value, json};
 use sessions::Sessions;
@@ -77,7 +80,22 @@ pub(crate) fn routes_of(database: &PgPool, delivery: &Delivery, rule: EmailRule)
             .merge(get_patient_version::routes(database()))
             .merge(search_patients::routes(database()))
             .merge(restrict_patient::routes(database(), sessions()))
-            .merge(open_in_emergency::routes(database())),
+            .merge(open_in_emergency::routes(database()))
+            .merge(get_family::routes(database()))
+            .merge(replace_family::routes(database()))
+            .merge(record_relationship::routes(database()))
+            .merge(end_relationship::routes(database()))
+            .merge(list_groups::routes(database()))
+            .merge(create_group::routes(database()))
+            .merge(get_group::routes(database()))
+            .merge(update_group::routes(database()))
+            .merge(add_group_member::routes(database()))
+            .merge(remove_group_member::routes(database()))
+            .merge(check_duplicates::routes(database(), rule))
+            .merge(list_duplicate_candidates::routes(database()))
+            .merge(decide_duplicate::routes(database()))
+            .merge(merge_patients::routes(database(), delivery()))
+            .merge(undo_merge::routes(database(), delivery())),
     )
 }
 

@@ -22,6 +22,7 @@ pub const SERVICES: [Service; 7] = [
         name: "appointments",
         calls: &[
             "audit.append",
+            "patients.ids_of",
             "patients.is_known",
             "patients.is_restricted",
         ],
@@ -35,6 +36,7 @@ pub const SERVICES: [Service; 7] = [
             "audit.append_refusal_counts",
             "audit.note_verified",
             "auth.names_of",
+            "patients.ids_of",
         ],
         adds_to: &[],
     },
@@ -54,6 +56,7 @@ pub const SERVICES: [Service; 7] = [
             "appointments.for_message",
             "audit.append",
             "patients.contact_of",
+            "patients.ids_of",
             "patients.is_restricted",
         ],
         adds_to: &[],

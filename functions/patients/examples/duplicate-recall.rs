@@ -51,24 +51,37 @@ fn main() -> Result<(), Box<dyn Error>> {
     let compared = pairs.iter().filter(|pair| is_true(pair)).count();
     let mut out = std::io::stdout().lock();
     writeln!(out, "{} records, {truth} true pairs", records.len())?;
-    writeln!(out, "| | pairs | of them true | recall | pairs per true pair |")?;
+    writeln!(
+        out,
+        "| | pairs | of them true | recall | pairs per true pair |"
+    )?;
     writeln!(out, "|---|---|---|---|---|")?;
     let mut row = |name: &str, all: usize, found: usize| {
         let share = |part: usize, whole: usize| part as f64 / whole as f64;
         let (recall, effort) = (100.0 * share(found, truth), share(all, truth));
-        writeln!(out, "| {name} | {all} | {found} | {recall:.1} % | {effort:.2} |")
+        writeln!(
+            out,
+            "| {name} | {all} | {found} | {recall:.1} % | {effort:.2} |"
+        )
     };
     row("compared", pairs.len(), compared)?;
     let scores: Vec<_> = pairs
         .iter()
-        .map(|pair| (pair, evidence::score(&records[pair.0].patient, &records[pair.1].patient)))
+        .map(|pair| {
+            (
+                pair,
+                evidence::score(&records[pair.0].patient, &records[pair.1].patient),
+            )
+        })
         .collect();
     for (name, least) in [
         ("POSSIBLE or better", Grade::Possible),
         ("PROBABLE or better", Grade::Probable),
         ("CERTAIN", Grade::Certain),
     ] {
-        let graded = scores.iter().filter(|(_, score)| Grade::of(*score).is_some_and(|grade| grade >= least));
+        let graded = scores
+            .iter()
+            .filter(|(_, score)| Grade::of(*score).is_some_and(|grade| grade >= least));
         let graded: Vec<_> = graded.collect();
         let found = graded.iter().filter(|(pair, _)| is_true(pair)).count();
         row(name, graded.len(), found)?;
@@ -77,13 +90,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn read(path: &str) -> Result<Vec<Record>, Box<dyn Error>> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path)?;
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_path(path)?;
     let mut records = Vec::new();
     for row in reader.records() {
         let row = row?;
         let field = |place: usize| row.get(place).filter(|text| !text.is_empty());
         let (given, family) = (field(1), field(2));
-        let lines: Vec<String> = [field(3), field(4)].into_iter().flatten().map(ToOwned::to_owned).collect();
+        let lines: Vec<String> = [field(3), field(4)]
+            .into_iter()
+            .flatten()
+            .map(ToOwned::to_owned)
+            .collect();
         let lines = [lines.join(" "), field(5).unwrap_or_default().to_owned()];
         let lines: Vec<String> = lines.into_iter().filter(|line| !line.is_empty()).collect();
         // A date that is none says nothing, as if it were missing.
@@ -105,7 +124,14 @@ fn read(path: &str) -> Result<Vec<Record>, Box<dyn Error>> {
         let details = input
             .parse(Utc::now(), ClinicTimeZone::UTC, EmailRule::Shared)
             .and_then(|change| change.of(None));
-        let details = details.map_err(|problem| problem.document(None).errors.into_iter().map(|(a, b)| format!("{a}: {b}")).collect::<String>())?;
+        let details = details.map_err(|problem| {
+            problem
+                .document(None)
+                .errors
+                .into_iter()
+                .map(|(a, b)| format!("{a}: {b}"))
+                .collect::<String>()
+        })?;
         let patient = storage::unregistered(details, NaiveDate::MAX);
         let name = row.get(0).unwrap_or_default();
         let of = name.split('-').nth(1).unwrap_or_default().to_owned();

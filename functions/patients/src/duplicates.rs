@@ -80,6 +80,8 @@ async fn like(
             Some((other, score))
         })
         .collect();
-    alike.sort_by(|(one, score), (other, second)| second.total_cmp(score).then(one.id.cmp(&other.id)));
+    alike.sort_by(|(one, score), (other, second)| {
+        second.total_cmp(score).then(one.id.cmp(&other.id))
+    });
     Ok(alike)
 }

@@ -158,8 +158,14 @@ impl Files {
     pub(crate) async fn length(&self, key: &str) -> Result<Option<u64>, FileError> {
         let request = self.client().await.head_object();
         match request.bucket(&self.bucket).key(key).send().await {
-            Ok(found) => Ok(found.content_length().and_then(|length| length.try_into().ok())),
-            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => {
+            Ok(found) => Ok(found
+                .content_length()
+                .and_then(|length| length.try_into().ok())),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(HeadObjectError::is_not_found) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(FileError::of(&error)),
@@ -261,7 +267,10 @@ impl Files {
     pub(crate) async fn delete(&self, key: &str) -> Result<(), FileError> {
         let request = self.client().await.delete_object();
         let request = request.bucket(&self.bucket).key(key);
-        request.send().await.map_err(|error| FileError::of(&error))?;
+        request
+            .send()
+            .await
+            .map_err(|error| FileError::of(&error))?;
         Ok(())
     }
 }

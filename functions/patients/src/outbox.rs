@@ -121,8 +121,18 @@ pub(crate) async fn register_all(
         let request = account_request(patient).encode_to_vec();
         let event = event_of(patient, change(patient.into()));
         [
-            (patient.id, Uuid::now_v7(), MessageKind::BillingAccount, request),
-            (patient.id, event.id, MessageKind::PatientEvent, event.encode()),
+            (
+                patient.id,
+                Uuid::now_v7(),
+                MessageKind::BillingAccount,
+                request,
+            ),
+            (
+                patient.id,
+                event.id,
+                MessageKind::PatientEvent,
+                event.encode(),
+            ),
         ]
     });
     outbox::write_all(transaction, messages).await

@@ -19,8 +19,8 @@ pub(crate) async fn visible(
 ) -> Result<HashMap<Uuid, Patient>> {
     let sees_restricted = caller.role.may(Permission::SeeRestrictedPatients);
     let patients = storage::find_all(ids, database).await?;
-    let visible = patients.into_iter().filter(|patient| {
-        patient.deleted_at.is_none() && (!patient.restricted || sees_restricted)
-    });
+    let visible = patients
+        .into_iter()
+        .filter(|patient| patient.deleted_at.is_none() && (!patient.restricted || sees_restricted));
     Ok(visible.map(|patient| (patient.id, patient)).collect())
 }

@@ -231,8 +231,8 @@ async fn only(
     };
     if let Some(Id(group)) = group {
         let members = groups::members(group, Utc::now().date_naive(), database).await?;
-        let members = members
-            .ok_or_else(|| Problem::invalid_field("groupId", "There is no such group"))?;
+        let members =
+            members.ok_or_else(|| Problem::invalid_field("groupId", "There is no such group"))?;
         only = Some(match only {
             Some(of) => of.into_iter().filter(|id| members.contains(id)).collect(),
             None => members.into_iter().collect(),

@@ -36,7 +36,9 @@ pub fn score(one: &Patient, other: &Patient) -> f64 {
 /// both and that people rarely change.
 pub(crate) fn contradict(one: &Patient, other: &Patient) -> bool {
     if let (Some(one), Some(other)) = (one.sex, other.sex)
-        && [one, other].iter().all(|sex| matches!(sex, Sex::Female | Sex::Male))
+        && [one, other]
+            .iter()
+            .all(|sex| matches!(sex, Sex::Female | Sex::Male))
         && one != other
     {
         return true;
@@ -61,7 +63,11 @@ pub(crate) fn contradict(one: &Patient, other: &Patient) -> bool {
 }
 
 fn mailboxes(patient: &Patient) -> BTreeSet<String> {
-    patient.emails.iter().map(|email| email.address.to_lowercase()).collect()
+    patient
+        .emails
+        .iter()
+        .map(|email| email.address.to_lowercase())
+        .collect()
 }
 
 fn phones(patient: &Patient) -> BTreeSet<String> {
@@ -72,13 +78,20 @@ fn phones(patient: &Patient) -> BTreeSet<String> {
 }
 
 fn addresses(patient: &Patient) -> BTreeSet<String> {
-    patient.addresses.iter().map(|address| fold::folded(&address.text)).collect()
+    patient
+        .addresses
+        .iter()
+        .map(|address| fold::folded(&address.text))
+        .collect()
 }
 
 /// The best of how the names of one agree with those of the other: a former name counts.
 fn names(one: &Patient, other: &Patient) -> f64 {
     let current = |patient: &Patient| -> Vec<(String, String)> {
-        let names = patient.names.iter().filter(|name| name.r#use != NameUse::Usual);
+        let names = patient
+            .names
+            .iter()
+            .filter(|name| name.r#use != NameUse::Usual);
         names
             .map(|name| {
                 let (family, given) = parts(name);
@@ -141,7 +154,11 @@ fn births(one: &Patient, other: &Patient) -> f64 {
         };
     }
     // As far as both are known.
-    if one.value.get(..known) == other.value.get(..known) { 4.0 } else { -4.0 }
+    if one.value.get(..known) == other.value.get(..known) {
+        4.0
+    } else {
+        -4.0
+    }
 }
 
 fn sexes(one: &Patient, other: &Patient) -> f64 {
@@ -206,7 +223,10 @@ fn places(one: &Patient, other: &Patient) -> f64 {
             let (text, other_text) = if address.lines.is_empty() || second.lines.is_empty() {
                 (fold::folded(&address.text), fold::folded(&second.text))
             } else {
-                (fold::folded(&address.lines.join(" ")), fold::folded(&second.lines.join(" ")))
+                (
+                    fold::folded(&address.lines.join(" ")),
+                    fold::folded(&second.lines.join(" ")),
+                )
             };
             weight += match jaro_winkler(&text, &other_text) {
                 _ if text.is_empty() || other_text.is_empty() => 0.0,

@@ -56,9 +56,12 @@ pub async fn find_duplicates(database: &PgPool, until: Instant) -> Result<Compar
         }
         found.keep(&ids, &mut transaction).await?;
         let done: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        sqlx::query!("DELETE FROM patients.duplicate_check WHERE id = ANY($1)", &done)
-            .execute(&mut transaction)
-            .await?;
+        sqlx::query!(
+            "DELETE FROM patients.duplicate_check WHERE id = ANY($1)",
+            &done
+        )
+        .execute(&mut transaction)
+        .await?;
         transaction.commit().await?;
         compared.patients += ids.len();
     }
@@ -76,7 +79,11 @@ impl Pairs {
     async fn of(&mut self, patient: &Patient, database: &PgPool) -> Result<(), sqlx::Error> {
         for (other, score) in like(patient, database, true).await? {
             let pair = (patient.id.min(other.id), patient.id.max(other.id));
-            let is_known = self.lower.iter().zip(&self.upper).any(|(lower, upper)| (*lower, *upper) == pair);
+            let is_known = self
+                .lower
+                .iter()
+                .zip(&self.upper)
+                .any(|(lower, upper)| (*lower, *upper) == pair);
             if !is_known {
                 self.lower.push(pair.0);
                 self.upper.push(pair.1);
@@ -88,7 +95,11 @@ impl Pairs {
 
     /// What was found before about these patients, and is not any more, goes, unless somebody has
     /// decided about it.
-    async fn keep(&self, patients: &[Uuid], transaction: &mut Transaction) -> Result<(), sqlx::Error> {
+    async fn keep(
+        &self,
+        patients: &[Uuid],
+        transaction: &mut Transaction,
+    ) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "DELETE FROM patients.duplicate_candidate AS pair
              WHERE (lower_id = ANY($1) OR upper_id = ANY($1)) AND decided_at IS NULL

@@ -24,7 +24,9 @@ pub fn of(patient: &Patient) -> BTreeSet<String> {
         keys.insert(format!("{}{}", terms::BORN, patient.birth_date.value));
     }
     for phone in &patient.phones {
-        keys.extend(terms::phone_term(phone.e164.as_ref().unwrap_or(&phone.number)));
+        keys.extend(terms::phone_term(
+            phone.e164.as_ref().unwrap_or(&phone.number),
+        ));
     }
     for email in &patient.emails {
         keys.insert(format!("{}{}", terms::EMAIL, email.address.to_lowercase()));

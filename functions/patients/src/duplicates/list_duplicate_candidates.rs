@@ -119,13 +119,19 @@ pub(crate) async fn list_duplicate_candidates(
     let next_cursor = page.limit.cut(&mut pairs, |last| {
         (last.score, Id(last.lower_id), Id(last.upper_id))
     });
-    let mut seen: Vec<Uuid> = pairs.iter().flat_map(|pair| [pair.lower_id, pair.upper_id]).collect();
+    let mut seen: Vec<Uuid> = pairs
+        .iter()
+        .flat_map(|pair| [pair.lower_id, pair.upper_id])
+        .collect();
     seen.sort_unstable();
     seen.dedup();
-    let patients: HashMap<Uuid, Patient> = patients_by_id::visible(&database, caller, &seen).await?;
+    let patients: HashMap<Uuid, Patient> =
+        patients_by_id::visible(&database, caller, &seen).await?;
     let candidates = pairs.into_iter().filter_map(|pair| {
         let patients = [pair.lower_id, pair.upper_id].map(|id| patients.get(&id).cloned());
-        let [Some(one), Some(other)] = patients else { return None };
+        let [Some(one), Some(other)] = patients else {
+            return None;
+        };
         Some(CandidatePair {
             patients: [one, other],
             score: pair.score,
@@ -138,7 +144,9 @@ pub(crate) async fn list_duplicate_candidates(
         trail.succeeded(&database, Subject::Nobody).await?;
     }
     for patients in seen.chunks(ON_RECORD) {
-        trail.succeeded(&database, Subject::Patients(patients)).await?;
+        trail
+            .succeeded(&database, Subject::Patients(patients))
+            .await?;
     }
     Ok(Json(CandidatePairs {
         candidates,

@@ -169,7 +169,9 @@ impl Exporter {
                 .await?;
                 return Ok(true);
             }
-            parts.write(&self.files, &key, std::mem::take(&mut text)).await?;
+            parts
+                .write(&self.files, &key, std::mem::take(&mut text))
+                .await?;
             if !self.save(&mut job, &written, Some(&parts)).await? {
                 return Ok(true);
             }

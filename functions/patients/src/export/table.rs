@@ -9,13 +9,18 @@ use crate::{
 /// The titles.
 pub(super) fn header() -> Result<Vec<u8>, api::Error> {
     let fields = Field::ALL.iter().map(|field| field.name());
-    row(["id", "recordNumber"].into_iter().chain(fields).map(ToOwned::to_owned))
+    row(["id", "recordNumber"]
+        .into_iter()
+        .chain(fields)
+        .map(ToOwned::to_owned))
 }
 
 /// The patient.
 pub(super) fn of(patient: &Patient) -> Result<Vec<u8>, api::Error> {
     let own = [patient.id.to_string(), patient.record_number.clone()];
-    let fields = Field::ALL.iter().map(|field| text(patient, *field).unwrap_or_default());
+    let fields = Field::ALL
+        .iter()
+        .map(|field| text(patient, *field).unwrap_or_default());
     row(own.into_iter().chain(fields))
 }
 

@@ -19,11 +19,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Pair, Role};
-use crate::{
-    patient::Patient,
-    patients_by_id, storage,
-    stored::stored,
-};
+use crate::{patient::Patient, patients_by_id, storage, stored::stored};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patients/{id}/family")

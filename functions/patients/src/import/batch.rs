@@ -197,7 +197,11 @@ impl Known {
         let mut keys = BTreeSet::new();
         let mut identifiers = BTreeSet::new();
         let mut emails = BTreeSet::new();
-        for details in batch.lines.iter().filter_map(|(_, patient)| patient.as_ref().ok()) {
+        for details in batch
+            .lines
+            .iter()
+            .filter_map(|(_, patient)| patient.as_ref().ok())
+        {
             let patient = storage::unregistered(details.clone(), batch.today);
             keys.insert(key(&patient));
             for identifier in patient.identifiers {
@@ -269,7 +273,10 @@ impl Known {
         if let (EmailRule::Unique, Some(email)) = (rule, &patient.email) {
             self.by_email.insert(email.to_lowercase(), holder.clone());
         }
-        self.by_name.entry(holder.key).or_default().push(patient.clone());
+        self.by_name
+            .entry(holder.key)
+            .or_default()
+            .push(patient.clone());
     }
 
     /// Whom a new patient meets. With what only one can have, it is who has it, if they have the same
@@ -278,7 +285,8 @@ impl Known {
     fn meets(&self, patient: &Patient, rule: EmailRule) -> Meeting {
         let own = key(patient);
         let identifiers = patient.identifiers.iter().filter_map(|identifier| {
-            self.by_identifier.get(&(identifier.system.clone(), identifier.value.clone()))
+            self.by_identifier
+                .get(&(identifier.system.clone(), identifier.value.clone()))
         });
         let taken = "Another patient has this identifier";
         for holder in identifiers {
@@ -304,7 +312,9 @@ impl Known {
             return Meeting::Nobody;
         };
         let exact = patient.birth_date.precision == BirthPrecision::Day;
-        let same = alike.iter().find(|other| exact && !evidence::contradict(patient, other));
+        let same = alike
+            .iter()
+            .find(|other| exact && !evidence::contradict(patient, other));
         match (same, alike.first()) {
             (Some(same), _) => Meeting::Same(same.id),
             (None, Some(other)) => Meeting::Alike(other.id),
@@ -366,13 +376,21 @@ async fn insert(
     }
     let identifiers = patients.iter().flat_map(|patient| {
         let identifiers = patient.identifiers.iter();
-        identifiers.map(|identifier| (patient.id, identifier.system.clone(), identifier.value.clone()))
+        identifiers.map(|identifier| {
+            (
+                patient.id,
+                identifier.system.clone(),
+                identifier.value.clone(),
+            )
+        })
     });
     let mut identifiers: Vec<_> = identifiers.collect();
     identifiers.sort_unstable_by(|(_, a, b), (_, c, d)| (a, b).cmp(&(c, d)));
     let owners: Vec<Uuid> = identifiers.iter().map(|(patient, ..)| *patient).collect();
-    let (systems, values): (Vec<String>, Vec<String>) =
-        identifiers.into_iter().map(|(_, system, value)| (system, value)).unzip();
+    let (systems, values): (Vec<String>, Vec<String>) = identifiers
+        .into_iter()
+        .map(|(_, system, value)| (system, value))
+        .unzip();
     sqlx::query!(
         "INSERT INTO patients.patient_identifier (patient_id, system, value)
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[])",
@@ -422,7 +440,11 @@ async fn announce(
     transaction: &mut Transaction,
 ) -> Result<(), sqlx::Error> {
     history::write_all(patients, VersionKind::Create, Some(job.actor), transaction).await?;
-    let change = if job.welcome { Change::Created } else { Change::CreatedWithoutWelcome };
+    let change = if job.welcome {
+        Change::Created
+    } else {
+        Change::CreatedWithoutWelcome
+    };
     outbox::register_all(patients, change, transaction).await
 }
 

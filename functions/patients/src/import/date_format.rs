@@ -67,7 +67,12 @@ impl DateFormat {
             Self::DayFirst | Self::MonthFirst => '/',
         };
         let mut parts = text.split(separator);
-        let parts = [parts.next()?, parts.next()?, parts.next()?, parts.next().unwrap_or("")];
+        let parts = [
+            parts.next()?,
+            parts.next()?,
+            parts.next()?,
+            parts.next().unwrap_or(""),
+        ];
         let [first, second, third, ""] = parts else {
             return None;
         };

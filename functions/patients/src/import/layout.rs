@@ -223,7 +223,10 @@ impl Look {
             if self.lines > MOST_LINES {
                 return Err(Unreadable::TooManyLines);
             }
-            let too_long = found.records.iter().find(|record| record.fields.as_slice().len() > LONGEST);
+            let too_long = found
+                .records
+                .iter()
+                .find(|record| record.fields.as_slice().len() > LONGEST);
             if let Some(record) = too_long {
                 return Err(Unreadable::TooLong(record.line));
             }
@@ -257,7 +260,8 @@ impl Look {
                 return Err(Unreadable::NotUtf8);
             }
             layout.encoding = Encoding::Windows1252;
-            let again = |title: &mut String| *title = title.replace(char::REPLACEMENT_CHARACTER, "?");
+            let again =
+                |title: &mut String| *title = title.replace(char::REPLACEMENT_CHARACTER, "?");
             layout.ignored.iter_mut().for_each(again);
         }
         Ok((layout, self.lines))
@@ -287,7 +291,11 @@ impl Look {
 
     /// The layout by the beginning of the file, and where its first record begins.
     fn begin(&mut self, part: &[u8]) -> Result<(Layout, usize), Unreadable> {
-        let mark = if part.starts_with(UTF_8_MARK) { UTF_8_MARK.len() } else { 0 };
+        let mark = if part.starts_with(UTF_8_MARK) {
+            UTF_8_MARK.len()
+        } else {
+            0
+        };
         let mut layout = Layout {
             encoding: Encoding::Utf8,
             delimiter: None,
@@ -310,11 +318,22 @@ impl Look {
         let tables = DELIMITERS.map(|delimiter| {
             let header = cut(table, true, line, Separation::Table { delimiter }, 1);
             let fields = header.records.first().map(|record| record.fields.clone());
-            let columns = fields.as_ref().map(|fields| self.columns(fields)).unwrap_or_default();
+            let columns = fields
+                .as_ref()
+                .map(|fields| self.columns(fields))
+                .unwrap_or_default();
             let known = columns.iter().flatten().count();
-            (known, fields.map_or(0, |fields| fields.len()), delimiter, header, columns)
+            (
+                known,
+                fields.map_or(0, |fields| fields.len()),
+                delimiter,
+                header,
+                columns,
+            )
         });
-        let best = tables.into_iter().max_by_key(|(known, width, ..)| (*known, *width));
+        let best = tables
+            .into_iter()
+            .max_by_key(|(known, width, ..)| (*known, *width));
         let (_, width, delimiter, header, columns) = best.ok_or(Unreadable::Empty)?;
         let Some(titles) = header.records.into_iter().next() else {
             return Err(Unreadable::Empty);
@@ -324,11 +343,16 @@ impl Look {
         }
         self.check_columns(&columns)?;
         let ignored = titles.fields.iter().zip(&columns);
-        let ignored = ignored.filter(|(title, column)| column.is_none() && !title.trim_ascii().is_empty());
+        let ignored =
+            ignored.filter(|(title, column)| column.is_none() && !title.trim_ascii().is_empty());
         layout.ignored = ignored
             .map(|(title, _)| {
                 let title = String::from_utf8_lossy(title.trim_ascii());
-                title.chars().filter(|c| !c.is_control()).take(MOST_REPEATED).collect()
+                title
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .take(MOST_REPEATED)
+                    .collect()
             })
             .collect();
         layout.delimiter = Some(delimiter);
@@ -344,10 +368,13 @@ impl Look {
         let field = |title: &[u8]| {
             let utf8 = folded(&Encoding::Utf8.text(title));
             let windows = folded(&Encoding::Windows1252.text(title));
-            Field::ALL.iter().copied().find(|field| match self.titles.get(field) {
-                Some(own) => [&utf8, &windows].contains(&&folded(own)),
-                None => folded(field.name()) == utf8 || field.also().contains(&&*utf8),
-            })
+            Field::ALL
+                .iter()
+                .copied()
+                .find(|field| match self.titles.get(field) {
+                    Some(own) => [&utf8, &windows].contains(&&folded(own)),
+                    None => folded(field.name()) == utf8 || field.also().contains(&&*utf8),
+                })
         };
         titles.iter().map(field).collect()
     }
@@ -355,7 +382,12 @@ impl Look {
     fn check_columns(&self, columns: &[Option<Field>]) -> Result<(), Unreadable> {
         let has = |field| columns.contains(&Some(field));
         for field in Field::ALL {
-            if columns.iter().filter(|column| **column == Some(*field)).count() > 1 {
+            if columns
+                .iter()
+                .filter(|column| **column == Some(*field))
+                .count()
+                > 1
+            {
                 return Err(Unreadable::Twice(field.name()));
             }
         }
@@ -374,7 +406,11 @@ impl Look {
             return Err(Unreadable::Missing(title(Field::DateOfBirth)));
         }
         if has(Field::Identifier) != has(Field::IdentifierSystem) {
-            let other = if has(Field::Identifier) { Field::IdentifierSystem } else { Field::Identifier };
+            let other = if has(Field::Identifier) {
+                Field::IdentifierSystem
+            } else {
+                Field::Identifier
+            };
             return Err(Unreadable::Missing(title(other)));
         }
         Ok(())
@@ -411,10 +447,30 @@ mod tests {
     #[test]
     fn tables_are_read_as_people_have_them() {
         for (file, encoding, delimiter, line) in [
-            (&b"name,dateOfBirth\nZo,2000-01-01\n"[..], Encoding::Utf8, b',', 2),
-            (b"\xef\xbb\xbfName;Date of birth\r\nZo;1.1.2000\r\n", Encoding::Utf8, b';', 2),
-            (b"sep=;\r\nName;DOB;Ort\r\nZ\xf6;1.1.2000;K\xf6ln\r\n", Encoding::Windows1252, b';', 3),
-            (b"FAMILY_NAME\tBirthdate\nZ\xc3\xb6\t2000-01-01", Encoding::Utf8, b'\t', 2),
+            (
+                &b"name,dateOfBirth\nZo,2000-01-01\n"[..],
+                Encoding::Utf8,
+                b',',
+                2,
+            ),
+            (
+                b"\xef\xbb\xbfName;Date of birth\r\nZo;1.1.2000\r\n",
+                Encoding::Utf8,
+                b';',
+                2,
+            ),
+            (
+                b"sep=;\r\nName;DOB;Ort\r\nZ\xf6;1.1.2000;K\xf6ln\r\n",
+                Encoding::Windows1252,
+                b';',
+                3,
+            ),
+            (
+                b"FAMILY_NAME\tBirthdate\nZ\xc3\xb6\t2000-01-01",
+                Encoding::Utf8,
+                b'\t',
+                2,
+            ),
         ] {
             let (layout, lines) = table(file).unwrap();
             assert_eq!(layout.encoding, encoding);
@@ -427,7 +483,10 @@ mod tests {
     fn a_column_that_is_not_taken_is_named() {
         let (layout, _) = table(b"name,Hausarzt,dob\na,b,c\n").unwrap();
         assert_eq!(layout.ignored, ["Hausarzt"]);
-        assert_eq!(layout.columns, [Some(Field::Name), None, Some(Field::DateOfBirth)]);
+        assert_eq!(
+            layout.columns,
+            [Some(Field::Name), None, Some(Field::DateOfBirth)]
+        );
     }
 
     #[test]
@@ -437,7 +496,10 @@ mod tests {
         for (file, refusal) in [
             (&b""[..], Unreadable::Empty),
             (b"name,dob\n", Unreadable::NoLines),
-            (b"name;email\na;b\n", Unreadable::Missing("dateOfBirth".to_owned())),
+            (
+                b"name;email\na;b\n",
+                Unreadable::Missing("dateOfBirth".to_owned()),
+            ),
             (b"email,dob\na,b\n", Unreadable::Missing("name".to_owned())),
             (b"name,dob,Name\na,b,c\n", Unreadable::Twice("name")),
             (b"\xff\xfen\0a\0m\0e\0", Unreadable::Utf16),
@@ -448,7 +510,10 @@ mod tests {
             assert_eq!(look(FileFormat::Csv, file, 64 * 1024).unwrap_err(), refusal);
         }
         let long = [b"name,dob\n\"", &*vec![b'x'; 200_000]].concat();
-        assert!(matches!(look(FileFormat::Csv, &long, 64 * 1024), Err(Unreadable::TooLong(2))));
+        assert!(matches!(
+            look(FileFormat::Csv, &long, 64 * 1024),
+            Err(Unreadable::TooLong(2))
+        ));
         let latin = look(FileFormat::Ndjson, b"{\"name\":\"Z\xf6\"}\n", 64);
         assert_eq!(latin.unwrap_err(), Unreadable::NotUtf8);
     }
@@ -463,7 +528,10 @@ mod tests {
         let mut with = Look::new(FileFormat::Csv, titles.clone());
         with.at(file, true).unwrap();
         let (layout, _) = with.end().unwrap();
-        assert_eq!(layout.columns, [Some(Field::DateOfBirth), Some(Field::Name)]);
+        assert_eq!(
+            layout.columns,
+            [Some(Field::DateOfBirth), Some(Field::Name)]
+        );
         let mut without = Look::new(FileFormat::Csv, titles);
         let missing = without.at(b"name;dob\na;b\n", true).unwrap_err();
         assert_eq!(missing, Unreadable::Missing("Name, Vorname".to_owned()));

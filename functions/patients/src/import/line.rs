@@ -49,7 +49,12 @@ impl Reading<'_> {
         }
         let mut object: Value =
             serde_json::from_slice(line).map_err(|_| "The line is no JSON object".to_owned())?;
-        let places = ["/dateOfBirth", "/registeredDate", "/deceasedDate", "/birthDate/value"];
+        let places = [
+            "/dateOfBirth",
+            "/registeredDate",
+            "/deceasedDate",
+            "/birthDate/value",
+        ];
         for place in places {
             if let Some(Value::String(date)) = object.pointer_mut(place) {
                 *date = self.dates.in_our_form(date.trim());
@@ -62,7 +67,9 @@ impl Reading<'_> {
     fn of_table(&self, record: &Record) -> Result<Vec<u8>, String> {
         let columns = &self.layout.columns;
         let beyond = record.fields.iter().skip(columns.len());
-        let has_more = beyond.into_iter().any(|field| !field.trim_ascii().is_empty());
+        let has_more = beyond
+            .into_iter()
+            .any(|field| !field.trim_ascii().is_empty());
         if record.fields.len() < columns.len() || has_more {
             return Err(format!(
                 "The line has {} fields instead of {}",
@@ -88,7 +95,10 @@ struct Row<'a> {
 impl Row<'_> {
     /// What the column says; nothing if it is blank.
     fn text(&self, field: Field) -> Option<String> {
-        let column = self.columns.iter().position(|column| *column == Some(field))?;
+        let column = self
+            .columns
+            .iter()
+            .position(|column| *column == Some(field))?;
         let text = self.encoding.text(self.record.fields.get(column)?);
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
@@ -112,7 +122,10 @@ impl Row<'_> {
         });
         let former = self.text(Field::FormerName);
         let former = former.map(|text| json!({ "use": "FORMER", "text": text }));
-        patient.insert("names".into(), [Some(official), former].into_iter().flatten().collect());
+        patient.insert(
+            "names".into(),
+            [Some(official), former].into_iter().flatten().collect(),
+        );
         match self.text(Field::DateOfBirth) {
             // Of some patients, nobody knows more.
             Some(text) if is_part_of_date(&text) => {
@@ -122,13 +135,26 @@ impl Row<'_> {
                 patient.insert("dateOfBirth".into(), day(Field::DateOfBirth).into());
             }
         }
-        let email = self.text(Field::Email).map(|address| json!({ "address": address }));
+        let email = self
+            .text(Field::Email)
+            .map(|address| json!({ "address": address }));
         patient.insert("emails".into(), email.into_iter().collect());
-        let phone = self.text(Field::Phone).map(|number| json!({ "number": number }));
+        let phone = self
+            .text(Field::Phone)
+            .map(|number| json!({ "number": number }));
         let mobile = self.text(Field::Mobile);
         let mobile = mobile.map(|number| json!({ "use": "MOBILE", "number": number }));
-        patient.insert("phones".into(), [phone, mobile].into_iter().flatten().collect());
-        let parts = [Field::Street, Field::City, Field::State, Field::PostalCode, Field::Country];
+        patient.insert(
+            "phones".into(),
+            [phone, mobile].into_iter().flatten().collect(),
+        );
+        let parts = [
+            Field::Street,
+            Field::City,
+            Field::State,
+            Field::PostalCode,
+            Field::Country,
+        ];
         let has_address = self.text(Field::Address).is_some()
             || parts.into_iter().any(|part| self.text(part).is_some());
         let lines: Vec<String> = self.text(Field::Street).into_iter().collect();
@@ -147,7 +173,10 @@ impl Row<'_> {
             json!({ "system": self.text(Field::IdentifierSystem).unwrap_or_default(), "value": value })
         });
         patient.insert("identifiers".into(), identifier.into_iter().collect());
-        patient.insert("sex".into(), self.text(Field::Sex).map(|text| sex(&text)).into());
+        patient.insert(
+            "sex".into(),
+            self.text(Field::Sex).map(|text| sex(&text)).into(),
+        );
         patient.insert("language".into(), self.text(Field::Language).into());
         if let Some(date) = day(Field::RegisteredDate) {
             patient.insert("registeredDate".into(), date.into());
@@ -163,7 +192,9 @@ impl Row<'_> {
 fn is_part_of_date(text: &str) -> bool {
     let mut parts = text.split('-');
     let digits = |part: Option<&str>, length| {
-        part.is_some_and(|part| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit()))
+        part.is_some_and(|part| {
+            part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit())
+        })
     };
     let year = digits(parts.next(), 4);
     let month = parts.next();
@@ -185,7 +216,9 @@ fn sex(text: &str) -> String {
 /// Why it is not a patient, on one line and without what the line says.
 fn reason(problem: &Problem) -> String {
     let errors = problem.errors().iter();
-    let errors: Vec<String> = errors.map(|(field, message)| format!("{field}: {message}")).collect();
+    let errors: Vec<String> = errors
+        .map(|(field, message)| format!("{field}: {message}"))
+        .collect();
     let reason = if errors.is_empty() {
         problem.document(None).detail
     } else {
@@ -200,7 +233,11 @@ mod tests {
 
     use super::*;
 
-    fn read(columns: &[Option<Field>], dates: DateFormat, row: &[&[u8]]) -> Result<Details, String> {
+    fn read(
+        columns: &[Option<Field>],
+        dates: DateFormat,
+        row: &[&[u8]],
+    ) -> Result<Details, String> {
         let layout = Layout {
             encoding: Encoding::Windows1252,
             delimiter: Some(b';'),
@@ -231,7 +268,8 @@ mod tests {
     #[test]
     fn a_row_becomes_a_patient() {
         let row: [&[u8]; 5] = [b"M\xfcller", b"Zo\xeb Ann", b"1.2.1983", b"?", b"w"];
-        let details = read(&COLUMNS, DateFormat::DayFirstWithDots, &row).unwrap_or_else(|reason| panic!("{reason}"));
+        let details = read(&COLUMNS, DateFormat::DayFirstWithDots, &row)
+            .unwrap_or_else(|reason| panic!("{reason}"));
         assert_eq!(details.names[0].text, "Zo\u{eb} Ann M\u{fc}ller");
         assert_eq!(details.names[0].family.as_deref(), Some("M\u{fc}ller"));
         assert_eq!(details.birth_date.value, "1983-02-01");
@@ -239,7 +277,8 @@ mod tests {
         assert!(details.emails.is_empty() && details.addresses.is_empty());
         // Of some, no more than the year is known.
         let row: [&[u8]; 5] = [b"M", b"Z", b"1983", b"", b""];
-        let details = read(&COLUMNS, DateFormat::DayFirst, &row).unwrap_or_else(|reason| panic!("{reason}"));
+        let details =
+            read(&COLUMNS, DateFormat::DayFirst, &row).unwrap_or_else(|reason| panic!("{reason}"));
         assert_eq!(details.birth_date.value, "1983");
     }
 
@@ -251,9 +290,16 @@ mod tests {
         let long: [&[u8]; 6] = [b"a", b"b", b"1/2/1983", b"", b"", b"more"];
         assert_eq!(refusal(&long), "The line has 6 fields instead of 5");
         let date: [&[u8]; 5] = [b"a", b"b", b"1983-02-01", b"", b""];
-        assert!(refusal(&date).starts_with("dateOfBirth: "), "{}", refusal(&date));
+        assert!(
+            refusal(&date).starts_with("dateOfBirth: "),
+            "{}",
+            refusal(&date)
+        );
         let sex: [&[u8]; 5] = [b"a", b"b", b"1/2/1983", b"", b"secret"];
         let refused = refusal(&sex);
-        assert!(refused.starts_with("sex: ") && !refused.contains("secret"), "{refused}");
+        assert!(
+            refused.starts_with("sex: ") && !refused.contains("secret"),
+            "{refused}"
+        );
     }
 }

@@ -27,7 +27,11 @@ struct Outcome {
 ///
 /// # Errors
 /// If the database or the bucket fails.
-pub(super) async fn write(database: &PgPool, files: &Files, import: Uuid) -> Result<(), api::Error> {
+pub(super) async fn write(
+    database: &PgPool,
+    files: &Files,
+    import: Uuid,
+) -> Result<(), api::Error> {
     let key = outcomes_key(import);
     let mut parts = Parts::begin(files, &key, "application/x-ndjson").await?;
     let mut text = Vec::new();

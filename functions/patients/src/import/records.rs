@@ -95,7 +95,9 @@ fn table(part: &[u8], is_last: bool, line: u64, delimiter: u8, most: usize) -> C
             }
             break;
         }
-        let end = usize::try_from(reader.position().byte()).unwrap_or(usize::MAX).min(part.len());
+        let end = usize::try_from(reader.position().byte())
+            .unwrap_or(usize::MAX)
+            .min(part.len());
         if end == part.len() && !is_last {
             break;
         }
@@ -158,7 +160,11 @@ mod tests {
                     at += part.bytes;
                     line = part.next_line;
                     records.extend(texts(&part));
-                    end = if part.bytes == 0 { end + size } else { end.max(at + size) };
+                    end = if part.bytes == 0 {
+                        end + size
+                    } else {
+                        end.max(at + size)
+                    };
                 }
                 assert_eq!(records, texts(&whole), "{size}");
             }

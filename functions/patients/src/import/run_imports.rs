@@ -255,7 +255,9 @@ impl Importer {
             };
             let lines = found.records.iter();
             let batch = Batch {
-                lines: lines.map(|record| (record.line, reading.patient(record))).collect(),
+                lines: lines
+                    .map(|record| (record.line, reading.patient(record)))
+                    .collect(),
                 next_byte: job.next_byte + found.bytes as u64,
                 next_line: found.next_line,
                 today: self.clinic.day(now),

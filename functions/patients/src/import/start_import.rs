@@ -143,7 +143,10 @@ pub(crate) async fn start_import(
     transaction.commit().await?;
     let upload_headers = BTreeMap::from([
         ("Content-Type".to_owned(), content_type.to_owned()),
-        ("Content-Length".to_owned(), input.content_length.to_string()),
+        (
+            "Content-Length".to_owned(),
+            input.content_length.to_string(),
+        ),
     ]);
     let started = StartedImport {
         id,

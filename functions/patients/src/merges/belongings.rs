@@ -130,7 +130,9 @@ impl Belongings {
             .execute(&mut *transaction)
             .await?;
         }
-        let Some(of) = &self.family else { return Ok(()) };
+        let Some(of) = &self.family else {
+            return Ok(());
+        };
         if of.ended {
             sqlx::query!(
                 "INSERT INTO patients.family_member (patient_id, family_id, is_head)

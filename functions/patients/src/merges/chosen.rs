@@ -83,37 +83,82 @@ pub(super) fn merged(
         merged.sex = duplicate.sex;
     }
     let is_empty = survivor.gender_identity.is_none();
-    if single(&mut errors, "genderIdentity", choices.gender_identity, is_empty) {
-        merged.gender_identity.clone_from(&duplicate.gender_identity);
+    if single(
+        &mut errors,
+        "genderIdentity",
+        choices.gender_identity,
+        is_empty,
+    ) {
+        merged
+            .gender_identity
+            .clone_from(&duplicate.gender_identity);
     }
-    if single(&mut errors, "language", choices.language, survivor.language.is_none()) {
+    if single(
+        &mut errors,
+        "language",
+        choices.language,
+        survivor.language.is_none(),
+    ) {
         merged.language.clone_from(&duplicate.language);
     }
-    if single(&mut errors, "deceased", choices.deceased, !survivor.deceased) {
+    if single(
+        &mut errors,
+        "deceased",
+        choices.deceased,
+        !survivor.deceased,
+    ) {
         merged.deceased = duplicate.deceased;
         merged.deceased_date = duplicate.deceased_date;
     }
     let is_later = duplicate.registered_date < survivor.registered_date;
-    if single(&mut errors, "registeredDate", choices.registered_date, is_later) {
+    if single(
+        &mut errors,
+        "registeredDate",
+        choices.registered_date,
+        is_later,
+    ) {
         merged.registered_date = duplicate.registered_date;
     }
     let takes_name = single(&mut errors, "name", choices.name, false);
     merged.names = names(survivor, duplicate, takes_name);
-    merged.name = merged.names.first().map(|name| name.text.clone()).unwrap_or_default();
-    merged.emails = list(choices.emails, &survivor.emails, &duplicate.emails, |one, other| {
-        one.address.eq_ignore_ascii_case(&other.address)
-    });
+    merged.name = merged
+        .names
+        .first()
+        .map(|name| name.text.clone())
+        .unwrap_or_default();
+    merged.emails = list(
+        choices.emails,
+        &survivor.emails,
+        &duplicate.emails,
+        |one, other| one.address.eq_ignore_ascii_case(&other.address),
+    );
     merged.email = merged.emails.first().map(|email| email.address.clone());
-    merged.addresses = list(choices.addresses, &survivor.addresses, &duplicate.addresses, |one, other| {
-        one.text == other.text
-    });
+    merged.addresses = list(
+        choices.addresses,
+        &survivor.addresses,
+        &duplicate.addresses,
+        |one, other| one.text == other.text,
+    );
     merged.address = merged.addresses.first().map(|address| address.text.clone());
-    merged.phones = list(choices.phones, &survivor.phones, &duplicate.phones, |one, other| {
-        one.number == other.number || (one.e164.is_some() && one.e164 == other.e164)
-    });
-    merged.contacts = list(choices.contacts, &survivor.contacts, &duplicate.contacts, |one, other| one == other);
+    merged.phones = list(
+        choices.phones,
+        &survivor.phones,
+        &duplicate.phones,
+        |one, other| one.number == other.number || (one.e164.is_some() && one.e164 == other.e164),
+    );
+    merged.contacts = list(
+        choices.contacts,
+        &survivor.contacts,
+        &duplicate.contacts,
+        |one, other| one == other,
+    );
     // What others have given the patient is theirs, whichever record it was written into.
-    merged.identifiers = list(None, &survivor.identifiers, &duplicate.identifiers, |one, other| one == other);
+    merged.identifiers = list(
+        None,
+        &survivor.identifiers,
+        &duplicate.identifiers,
+        |one, other| one == other,
+    );
     for (name, length) in [
         ("name", merged.names.len()),
         ("emails", merged.emails.len()),
@@ -122,14 +167,19 @@ pub(super) fn merged(
         ("contacts", merged.contacts.len()),
         ("identifiers", merged.identifiers.len()),
     ] {
-        let few = (length <= MOST).then_some(()).ok_or(format!("Would have more than {MOST} entries"));
+        let few = (length <= MOST)
+            .then_some(())
+            .ok_or(format!("Would have more than {MOST} entries"));
         errors.field(&format!("fields.{name}"), few);
     }
     if !errors.is_empty() {
         return Err(errors.into_problem());
     }
     crate::patient::born_before_registered(merged.date_of_birth, merged.registered_date)?;
-    if merged.deceased_date.is_some_and(|date| date < merged.date_of_birth) {
+    if merged
+        .deceased_date
+        .is_some_and(|date| date < merged.date_of_birth)
+    {
         let message = "Would be dead before the date of birth: choose the other date";
         return Err(Problem::invalid_field("fields.deceased", message));
     }

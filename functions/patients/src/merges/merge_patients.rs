@@ -126,8 +126,7 @@ pub(crate) async fn merge_patients(
     trail.about(Subject::Patient(survivor_id));
 
     let mut transaction = begin(work, caller, &database, &trail, Some(survivor_id)).await?;
-    let (survivor, duplicate) =
-        lock_both(&mut transaction, survivor_id, duplicate_id).await?;
+    let (survivor, duplicate) = lock_both(&mut transaction, survivor_id, duplicate_id).await?;
     for patient in [&survivor, &duplicate].into_iter().flatten() {
         must_see_if(caller, patient.restricted)?;
     }
@@ -150,12 +149,13 @@ pub(crate) async fn merge_patients(
             id: None,
             survivor: after,
         };
-        let answer = transaction.commit(survivor_id, (StatusCode::OK, Json(answer))).await?;
+        let answer = transaction
+            .commit(survivor_id, (StatusCode::OK, Json(answer)))
+            .await?;
         return Ok(answer);
     }
     let id = Uuid::now_v7();
-    let survivor =
-        write(id, caller, (survivor, duplicate), after, &mut transaction).await?;
+    let survivor = write(id, caller, (survivor, duplicate), after, &mut transaction).await?;
     let subject = Subject::ResourceOfPatients(on_record(id), &both);
     trail.succeeded(&mut *transaction, subject).await?;
     let at = [(header::LOCATION, format!("merges/{id}"))];
@@ -190,8 +190,7 @@ async fn write(
     duplicate.merged_into = Some(before.id);
     // The duplicate shows no more to anybody than the survivor does.
     duplicate.restricted = after.restricted;
-    let duplicate =
-        storage::save(duplicate, VersionKind::Merge, None, author, transaction).await?;
+    let duplicate = storage::save(duplicate, VersionKind::Merge, None, author, transaction).await?;
     let survivor = storage::save(after, VersionKind::Merge, None, author, transaction).await?;
     let belongings = Belongings::hand_over(transaction, survivor.id, duplicate.id).await?;
     sqlx::query!(
@@ -239,8 +238,7 @@ async fn flatten(
         let before = patient.version;
         patient.merged_into = Some(survivor.id);
         patient.restricted |= survivor.restricted;
-        let patient =
-            storage::save(patient, VersionKind::Merge, None, author, transaction).await?;
+        let patient = storage::save(patient, VersionKind::Merge, None, author, transaction).await?;
         let change = Change::Merged {
             survivor: survivor.id,
         };

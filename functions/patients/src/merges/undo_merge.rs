@@ -136,7 +136,9 @@ pub(crate) async fn undo_merge(
         survivor,
         duplicate,
     };
-    let answer = transaction.commit(survivor_id, (StatusCode::OK, Json(answer))).await?;
+    let answer = transaction
+        .commit(survivor_id, (StatusCode::OK, Json(answer)))
+        .await?;
 
     delivery.deliver_now(&database, duplicate_id).await;
     delivery.deliver_now(&database, survivor_id).await;
@@ -209,7 +211,12 @@ async fn restore(
     belongings
         .give_back(transaction, survivor.id, duplicate.id)
         .await?;
-    outbox::announce(transaction, &duplicate, Change::Unmerged((&duplicate).into())).await?;
+    outbox::announce(
+        transaction,
+        &duplicate,
+        Change::Unmerged((&duplicate).into()),
+    )
+    .await?;
     outbox::announce(transaction, &survivor, Change::Updated((&survivor).into())).await?;
     Ok((survivor, duplicate))
 }

@@ -61,7 +61,11 @@ async fn who_is_about_to_be_registered_may_be_there_already(database: PgPool) {
         "emails": [], "addresses": [], "dateOfBirth": "1983-11-04",
     });
     assert!(candidates(call, &stranger).await.is_empty());
-    let child = with(with(stranger, "dateOfBirth", "2015-01-02"), "phones", json!([{ "number": "+49 30 901820" }]));
+    let child = with(
+        with(stranger, "dateOfBirth", "2015-01-02"),
+        "phones",
+        json!([{ "number": "+49 30 901820" }]),
+    );
     assert!(candidates(call, &child).await.is_empty());
     // Nobody was registered.
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM patients.patient")
@@ -128,7 +132,10 @@ async fn restricted_patients_are_no_candidates_for_most_of_the_staff(database: P
         .await
         .unwrap();
     assert_eq!(worklist(call).await.len(), 1);
-    let receptionist = Call { role: Role::Receptionist, ..call };
+    let receptionist = Call {
+        role: Role::Receptionist,
+        ..call
+    };
     assert!(worklist(receptionist).await.is_empty());
     let found = candidates(receptionist, &ann("new@clinic.example")).await;
     assert_eq!(found.len(), 1);

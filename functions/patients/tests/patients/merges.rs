@@ -23,7 +23,8 @@ fn duplicate() -> Value {
 
 async fn merge(call: Call<'_>, survivor: &str, duplicate: &str) -> Answer {
     let body = json!({ "survivorId": survivor, "duplicateId": duplicate });
-    call.send(Method::POST, "/api/patients/merges", Some(&body)).await
+    call.send(Method::POST, "/api/patients/merges", Some(&body))
+        .await
 }
 
 async fn undo(call: Call<'_>, merge: &Value) -> Answer {
@@ -56,7 +57,9 @@ async fn changes(database: &PgPool, patient: &str) -> Vec<String> {
     .fetch_all(database)
     .await
     .unwrap();
-    let events = payloads.iter().map(|payload| events::PatientEvent::decode(payload).unwrap());
+    let events = payloads
+        .iter()
+        .map(|payload| events::PatientEvent::decode(payload).unwrap());
     events.map(|event| event.change.kind().to_owned()).collect()
 }
 
@@ -66,13 +69,21 @@ async fn the_survivor_gets_what_the_duplicate_has(database: PgPool) {
     let (survivor, other) = (call.created(&zoe()).await, call.created(&duplicate()).await);
     let before = (read(call, &survivor).await, read(call, &other).await);
     let dry = json!({ "survivorId": survivor, "duplicateId": other, "dryRun": true });
-    let preview = call.send(Method::POST, "/api/patients/merges", Some(&dry)).await;
-    assert_eq!((preview.status, &preview.body["id"]), (StatusCode::OK, &Value::Null));
+    let preview = call
+        .send(Method::POST, "/api/patients/merges", Some(&dry))
+        .await;
+    assert_eq!(
+        (preview.status, &preview.body["id"]),
+        (StatusCode::OK, &Value::Null)
+    );
     assert_eq!(read(call, &survivor).await, before.0);
 
     let merged = merge(call, &survivor, &other).await;
     assert_eq!(merged.status, StatusCode::CREATED, "{}", merged.body);
-    assert_eq!(content(&merged.body["survivor"]), content(&preview.body["survivor"]));
+    assert_eq!(
+        content(&merged.body["survivor"]),
+        content(&preview.body["survivor"])
+    );
     let after = read(call, &survivor).await;
     assert_eq!(after, merged.body["survivor"]);
     assert_eq!(after["version"], 2);
@@ -83,7 +94,10 @@ async fn the_survivor_gets_what_the_duplicate_has(database: PgPool) {
     assert_eq!(after["names"][1]["text"], "Zoe Omega");
     assert_eq!(after["names"][1]["use"], "FORMER");
     let gone = read(call, &other).await;
-    assert_eq!((&gone["mergedInto"], &gone["active"]), (&json!(survivor), &json!(false)));
+    assert_eq!(
+        (&gone["mergedInto"], &gone["active"]),
+        (&json!(survivor), &json!(false))
+    );
     assert_eq!(changes(&database, &other).await, ["created", "merged"]);
     assert_eq!(changes(&database, &survivor).await, ["created", "updated"]);
 
@@ -99,8 +113,14 @@ async fn the_survivor_gets_what_the_duplicate_has(database: PgPool) {
     let restored = (read(call, &survivor).await, read(call, &other).await);
     assert_eq!(content(&restored.0), content(&before.0));
     assert_eq!(content(&restored.1), content(&before.1));
-    assert_eq!((&restored.0["version"], &restored.1["version"]), (&json!(3), &json!(3)));
-    assert_eq!(changes(&database, &other).await, ["created", "merged", "unmerged"]);
+    assert_eq!(
+        (&restored.0["version"], &restored.1["version"]),
+        (&json!(3), &json!(3))
+    );
+    assert_eq!(
+        changes(&database, &other).await,
+        ["created", "merged", "unmerged"]
+    );
     let twice = undo(call, &merged.body["id"]).await;
     assert_eq!(twice.status, StatusCode::CONFLICT);
 }
@@ -116,9 +136,14 @@ async fn fields_are_taken_from_whom_the_caller_says(database: PgPool) {
     for (fields, status) in [
         (json!({ "sex": "BOTH" }), StatusCode::BAD_REQUEST),
         (json!({ "hat": "SURVIVOR" }), StatusCode::BAD_REQUEST),
-        (json!({ "name": "DUPLICATE", "emails": "DUPLICATE", "addresses": "SURVIVOR" }), StatusCode::CREATED),
+        (
+            json!({ "name": "DUPLICATE", "emails": "DUPLICATE", "addresses": "SURVIVOR" }),
+            StatusCode::CREATED,
+        ),
     ] {
-        let answer = call.send(Method::POST, "/api/patients/merges", Some(&body(fields))).await;
+        let answer = call
+            .send(Method::POST, "/api/patients/merges", Some(&body(fields)))
+            .await;
         assert_eq!(answer.status, status, "{}", answer.body);
     }
     let after = read(call, &survivor).await;
@@ -132,19 +157,34 @@ async fn another_version_than_the_one_that_was_read_is_not_merged(database: PgPo
     let call = Call::as_admin(&database);
     let (survivor, other) = (call.created(&zoe()).await, call.created(&duplicate()).await);
     for field in ["survivorVersion", "duplicateVersion"] {
-        let body = with(json!({ "survivorId": survivor, "duplicateId": other }), field, 2);
-        let answer = call.send(Method::POST, "/api/patients/merges", Some(&body)).await;
+        let body = with(
+            json!({ "survivorId": survivor, "duplicateId": other }),
+            field,
+            2,
+        );
+        let answer = call
+            .send(Method::POST, "/api/patients/merges", Some(&body))
+            .await;
         assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED);
     }
     let own = merge(call, &survivor, &survivor).await;
     assert_eq!(own.status, StatusCode::BAD_REQUEST);
     let unknown = merge(call, &survivor, &Uuid::now_v7().to_string()).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
-    let receptionist = Call { role: Role::Receptionist, ..call };
-    assert_eq!(merge(receptionist, &survivor, &other).await.status, StatusCode::FORBIDDEN);
+    let receptionist = Call {
+        role: Role::Receptionist,
+        ..call
+    };
+    assert_eq!(
+        merge(receptionist, &survivor, &other).await.status,
+        StatusCode::FORBIDDEN
+    );
     let path = format!("/api/patients/{other}");
     call.send(Method::DELETE, &path, None).await;
-    assert_eq!(merge(call, &survivor, &other).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        merge(call, &survivor, &other).await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -164,7 +204,13 @@ async fn a_merge_is_not_undone_after_a_change(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn chains_are_flat_and_unmerge_in_the_reverse_order(database: PgPool) {
     let call = Call::as_admin(&database);
-    let person = |n: u32| with(with(zoe(), "email", format!("z{n}@clinic.example")), "name", format!("Zoe {n}"));
+    let person = |n: u32| {
+        with(
+            with(zoe(), "email", format!("z{n}@clinic.example")),
+            "name",
+            format!("Zoe {n}"),
+        )
+    };
     let mut ids = Vec::new();
     for n in 0..4 {
         ids.push(call.created(&person(n)).await);
@@ -193,7 +239,10 @@ async fn chains_are_flat_and_unmerge_in_the_reverse_order(database: PgPool) {
         .unwrap();
     assert_eq!(all.len(), 4);
     // Whoever is merged away cannot be a survivor.
-    assert_eq!(merge(call, &ids[0], &ids[3]).await.status, StatusCode::CONFLICT);
+    assert_eq!(
+        merge(call, &ids[0], &ids[3]).await.status,
+        StatusCode::CONFLICT
+    );
     assert_eq!(undo(call, &merges[0]).await.status, StatusCode::CONFLICT);
     for (place, id) in merges.iter().enumerate().rev() {
         let undone = undo(call, id).await;
@@ -207,14 +256,22 @@ async fn two_merges_of_the_same_pair_leave_one_survivor(database: PgPool) {
     let call = Call::as_admin(&database);
     for round in 0..5 {
         let person = |n: u32| with(zoe(), "email", format!("z{round}{n}@clinic.example"));
-        let (one, other) = (call.created(&person(0)).await, call.created(&person(1)).await);
+        let (one, other) = (
+            call.created(&person(0)).await,
+            call.created(&person(1)).await,
+        );
         let both = [(&one, &other), (&other, &one)];
         let answers = join_all(both.map(|(one, other)| merge(call, one, other))).await;
-        let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+        let mut statuses: Vec<u16> = answers
+            .iter()
+            .map(|answer| answer.status.as_u16())
+            .collect();
         statuses.sort_unstable();
         assert_eq!(statuses, [201, 409]);
         let merged = [read(call, &one).await, read(call, &other).await];
-        let away = merged.iter().filter(|patient| !patient["mergedInto"].is_null());
+        let away = merged
+            .iter()
+            .filter(|patient| !patient["mergedInto"].is_null());
         assert_eq!(away.count(), 1);
     }
 }
@@ -230,7 +287,10 @@ async fn if_one_was_restricted_the_survivor_is(database: PgPool) {
         .unwrap();
     let merged = merge(call, &survivor, &other).await;
     assert_eq!(merged.body["survivor"]["restricted"], true);
-    let receptionist = Call { role: Role::Receptionist, ..call };
+    let receptionist = Call {
+        role: Role::Receptionist,
+        ..call
+    };
     for id in [&survivor, &other] {
         let path = format!("/api/patients/{id}");
         let closed = receptionist.send(Method::GET, &path, None).await;
@@ -244,12 +304,20 @@ async fn if_one_was_restricted_the_survivor_is(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn relationships_family_and_groups_are_the_survivors(database: PgPool) {
     let call = Call::as_admin(&database);
-    let person = |n: u32| with(with(zoe(), "email", format!("z{n}@clinic.example")), "name", format!("Zoe {n}"));
+    let person = |n: u32| {
+        with(
+            with(zoe(), "email", format!("z{n}@clinic.example")),
+            "name",
+            format!("Zoe {n}"),
+        )
+    };
     let mut ids = Vec::new();
     for n in 0..4 {
         ids.push(call.created(&person(n)).await);
     }
-    let [survivor, other, child, parent] = &*ids else { panic!() };
+    let [survivor, other, child, parent] = &*ids else {
+        panic!()
+    };
     let relate = async |patient: &str, with: &str, role: &str| {
         let path = format!("/api/patients/{patient}/relationships");
         let body = json!({ "patientId": with, "role": role });
@@ -264,7 +332,11 @@ async fn relationships_family_and_groups_are_the_survivors(database: PgPool) {
     let home = json!({ "headId": other, "address": "1 Main St", "memberIds": [child] });
     call.send(Method::PUT, &path, Some(&home)).await;
     let body = json!({ "name": "Ward 4" });
-    let group = call.send(Method::POST, "/api/groups", Some(&body)).await.body["id"].clone();
+    let group = call
+        .send(Method::POST, "/api/groups", Some(&body))
+        .await
+        .body["id"]
+        .clone();
     let group = group.as_str().unwrap();
     let member = format!("/api/groups/{group}/members/{other}");
     call.send(Method::PUT, &member, None).await;
@@ -279,7 +351,11 @@ async fn relationships_family_and_groups_are_the_survivors(database: PgPool) {
         members.sort();
         let path = format!("/api/groups?patientId={patient}");
         let groups = call.send(Method::GET, &path, None).await.body;
-        (members, family["headId"].clone(), groups["groups"].as_array().unwrap().len())
+        (
+            members,
+            family["headId"].clone(),
+            groups["groups"].as_array().unwrap().len(),
+        )
     };
     let before = (belongings(survivor).await, belongings(other).await);
     let merged = merge(call, survivor, other).await;
@@ -289,16 +365,25 @@ async fn relationships_family_and_groups_are_the_survivors(database: PgPool) {
     assert_eq!((head, groups), (json!(survivor), 1));
     assert_eq!(belongings(child).await.0.len(), 1);
     undo(call, &merged.body["id"]).await;
-    assert_eq!((belongings(survivor).await, belongings(other).await), before);
+    assert_eq!(
+        (belongings(survivor).await, belongings(other).await),
+        before
+    );
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_repeated_merge_has_one_effect(database: PgPool) {
     let call = Call::as_admin(&database);
     let (survivor, other) = (call.created(&zoe()).await, call.created(&duplicate()).await);
-    let call = Call { key: Some("0b9a3e0e-1d53-4d7c-8a52-1f3f4c6f7a01"), ..call };
+    let call = Call {
+        key: Some("0b9a3e0e-1d53-4d7c-8a52-1f3f4c6f7a01"),
+        ..call
+    };
     let first = merge(call, &survivor, &other).await;
     let second = merge(call, &survivor, &other).await;
-    assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::CREATED));
+    assert_eq!(
+        (first.status, second.status),
+        (StatusCode::CREATED, StatusCode::CREATED)
+    );
     assert_eq!(first.body, second.body);
 }

@@ -224,7 +224,12 @@ impl Api {
     pub(crate) async fn outcomes(&self, standing: &Standing) -> Result<Vec<Line>, ApiError> {
         let url = standing.outcomes_url.as_deref().unwrap_or_default();
         let attempt = || async {
-            let response = self.http.get(url).send().await.map_err(ApiError::Unreachable)?;
+            let response = self
+                .http
+                .get(url)
+                .send()
+                .await
+                .map_err(ApiError::Unreachable)?;
             let status = response.status();
             if !status.is_success() {
                 return Err(ApiError::Unavailable(status));
@@ -233,7 +238,9 @@ impl Api {
         };
         let text = attempt.retry(pauses()).when(ApiError::may_pass).await?;
         let lines = text.lines().map(serde_json::from_str);
-        lines.collect::<Result<_, _>>().map_err(|_| ApiError::Unknown(StatusCode::OK))
+        lines
+            .collect::<Result<_, _>>()
+            .map_err(|_| ApiError::Unknown(StatusCode::OK))
     }
 
     /// Calls the API as the user, again and again if it asks to come back.

@@ -165,7 +165,10 @@ impl Import {
                 State::Completed => {
                     progress.at(settled, 0);
                     for of in self.api.outcomes(&standing).await? {
-                        let place = of.line.checked_sub(1).and_then(|place| pending.rows.get(place));
+                        let place = of
+                            .line
+                            .checked_sub(1)
+                            .and_then(|place| pending.rows.get(place));
                         let (line, id) = place.context("an outcome of a line that was not sent")?;
                         let outcome = of.outcome();
                         progress.settled(&outcome);

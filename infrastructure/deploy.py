@@ -15,6 +15,7 @@ its owner can read, and that is gone afterwards. No secret is on a command line 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import re
@@ -23,7 +24,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
@@ -445,7 +445,7 @@ def answers(url: str) -> bool:
             with urllib.request.urlopen(url, timeout=20) as response:
                 if response.status == 200:
                     return True
-        except (urllib.error.URLError, TimeoutError) as error:
+        except (OSError, http.client.HTTPException) as error:
             print(f"    {error}", flush=True)
         time.sleep(5)
     return False

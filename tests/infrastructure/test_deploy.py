@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import sys
 import tomllib
+import urllib.error
 
 import deploy
 import pytest
@@ -225,6 +227,48 @@ def test_the_owner_logs_in_with_whatever_rds_has_made_up() -> None:
     made.learn_secrets(REPOSITORY / "infrastructure/operations.yaml")
     url = made.known["DatabaseOwnerUrl"]
     assert url == "postgres://owner:a%3Ab%23c%25%3F@host:5432/db"
+
+
+class Answer:
+    """An answer with a 200."""
+
+    status = 200
+
+    def __enter__(self) -> Answer:
+        """As it is."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        urllib.error.URLError("no such name"),
+        TimeoutError(),
+        ConnectionResetError(),
+        http.client.RemoteDisconnected(),
+        http.client.BadStatusLine(""),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_whatever_goes_wrong_is_tried_again(
+    trouble: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection may break at any time, above all right after a deployment."""
+    answers = [trouble, Answer()]
+
+    def urlopen(*_: object, **__: object) -> Answer:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(deploy.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(deploy.time, "sleep", lambda _: None)
+    assert deploy.answers("https://api/health")
+    assert not answers
 
 
 def test_the_region_is_that_of_the_option() -> None:

@@ -125,14 +125,13 @@ impl Exporter {
             return Ok(true);
         }
         let (key, mut text) = (key(job.id), Vec::new());
-        let mut parts = match job.parts.take() {
-            Some(parts) => parts,
-            None => {
-                if job.format == FileFormat::Csv {
-                    text = table::header()?;
-                }
-                Parts::begin(&self.files, &key, job.format.content_type()).await?
+        let mut parts = if let Some(parts) = job.parts.take() {
+            parts
+        } else {
+            if job.format == FileFormat::Csv {
+                text = table::header()?;
             }
+            Parts::begin(&self.files, &key, job.format.content_type()).await?
         };
         let mut written: Vec<Uuid> = Vec::new();
         loop {
@@ -227,38 +226,35 @@ impl Exporter {
         parts: Option<&Parts>,
     ) -> Result<bool, api::Error> {
         let mut transaction = Transaction::begin(&self.database).await?;
-        let ours = match parts {
-            Some(parts) => {
-                let last = written.last().copied().unwrap_or(job.last);
-                let saved = sqlx::query!(
-                    "UPDATE patients.export
+        let ours = if let Some(parts) = parts {
+            let last = written.last().copied().unwrap_or(job.last);
+            let saved = sqlx::query!(
+                "UPDATE patients.export
                      SET last_id = $3, exported = exported + $4, parts = $5,
                          leased_until = clock_timestamp() + interval '60 seconds'
                      WHERE id = $1 AND leased_by = $2 AND last_id = $6 AND state = 'RUNNING'",
-                    job.id,
-                    job.lease,
-                    last,
-                    i32::try_from(written.len())?,
-                    serde_json::to_value(parts)?,
-                    job.last,
-                )
-                .execute(&mut transaction)
-                .await?;
-                job.last = last;
-                saved.rows_affected()
-            }
-            None => {
-                let saved = sqlx::query!(
-                    "UPDATE patients.export
+                job.id,
+                job.lease,
+                last,
+                i32::try_from(written.len())?,
+                serde_json::to_value(parts)?,
+                job.last,
+            )
+            .execute(&mut transaction)
+            .await?;
+            job.last = last;
+            saved.rows_affected()
+        } else {
+            let saved = sqlx::query!(
+                "UPDATE patients.export
                      SET leased_until = clock_timestamp() + interval '60 seconds'
                      WHERE id = $1 AND leased_by = $2 AND state = 'RUNNING'",
-                    job.id,
-                    job.lease,
-                )
-                .execute(&mut transaction)
-                .await?;
-                saved.rows_affected()
-            }
+                job.id,
+                job.lease,
+            )
+            .execute(&mut transaction)
+            .await?;
+            saved.rows_affected()
         };
         if ours == 0 {
             transaction.rollback().await?;

@@ -161,7 +161,7 @@ pub(super) async fn write(
 struct Known {
     /// By name and date of birth.
     by_name: HashMap<(String, String), Vec<Patient>>,
-    by_identifier: HashMap<(String, String), Holder>,
+    holders_of_identifiers: HashMap<(String, String), Holder>,
     by_email: HashMap<String, Holder>,
 }
 
@@ -265,7 +265,8 @@ impl Known {
         };
         for identifier in &patient.identifiers {
             let identifier = (identifier.system.clone(), identifier.value.clone());
-            self.by_identifier.insert(identifier, holder.clone());
+            self.holders_of_identifiers
+                .insert(identifier, holder.clone());
         }
         if holder.is_deleted || patient.merged_into.is_some() {
             return;
@@ -284,12 +285,12 @@ impl Known {
     /// day, unless something that is known of both differs.
     fn meets(&self, patient: &Patient, rule: EmailRule) -> Meeting {
         let own = key(patient);
-        let identifiers = patient.identifiers.iter().filter_map(|identifier| {
-            self.by_identifier
+        let mut identifiers = patient.identifiers.iter().filter_map(|identifier| {
+            self.holders_of_identifiers
                 .get(&(identifier.system.clone(), identifier.value.clone()))
         });
         let taken = "Another patient has this identifier";
-        for holder in identifiers {
+        if let Some(holder) = identifiers.next() {
             if holder.is_deleted {
                 return Meeting::Taken("A deleted patient has this identifier");
             }

@@ -107,7 +107,8 @@ fn table(part: &[u8], is_last: bool, line: u64, delimiter: u8, most: usize) -> C
         let begins = cut.next_line + line_ends(blank);
         let record = text.trim_ascii();
         // With an even number of them, each is closed. A single one within a line, as in 5", is text.
-        let quotes = record.iter().filter(|&&byte| byte == b'"').count();
+        let is_quote = |byte: &&u8| **byte == b'"';
+        let quotes = record.iter().filter(is_quote).count();
         if quotes % 2 == 1 && record.contains(&b'\n') && end == part.len() {
             cut.unclosed = Some(begins);
         }

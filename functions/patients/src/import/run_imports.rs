@@ -287,7 +287,9 @@ impl Importer {
 
 /// Whether it may succeed when it is tried again: a unique value, or a deadlock.
 fn is_race(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("23505" | "40P01" | "40001"))
 }
 

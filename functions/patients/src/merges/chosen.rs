@@ -59,6 +59,7 @@ pub(crate) struct Choices {
 ///
 /// # Errors
 /// 400 if a field that can have one value is to have both, or a list becomes too long.
+#[expect(clippy::too_many_lines, reason = "one paragraph for each field")]
 pub(super) fn merged(
     survivor: &Patient,
     duplicate: &Patient,

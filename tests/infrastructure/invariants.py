@@ -432,6 +432,35 @@ def data_outlives_its_stack(system: System) -> Iterator[str]:
             yield f"{stack}: {name} has the policies {policies}"
 
 
+# How long the name of each type may be. The name of a deployment has up to 32 characters.
+LONGEST_NAMES = {
+    "AWS::Backup::BackupVault": ("BackupVaultName", 50),
+    "AWS::DynamoDB::Table": ("TableName", 255),
+    "AWS::ECS::Cluster": ("ClusterName", 255),
+    "AWS::ECS::TaskDefinition": ("Family", 255),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": ("Name", 32),
+    "AWS::ElasticLoadBalancingV2::TargetGroup": ("Name", 32),
+    "AWS::Events::Rule": ("Name", 64),
+    "AWS::IAM::Role": ("RoleName", 64),
+    "AWS::Lambda::Function": ("FunctionName", 64),
+    "AWS::MSK::Cluster": ("ClusterName", 64),
+    "AWS::SNS::Topic": ("TopicName", 256),
+    "AWS::SQS::Queue": ("QueueName", 80),
+}
+
+
+@invariant
+def names_are_short_enough(system: System) -> Iterator[str]:
+    """For every name of a deployment; the name and the stage have a limit together."""
+    for stack, name, resource in system.resources():
+        key, longest = LONGEST_NAMES.get(resource["Type"], ("", 0))
+        its = resource.get("Properties", {}).get(key)
+        text = its.get("Fn::Sub", "${Name}") if isinstance(its, dict) else its or ""
+        length = len(re.sub(r"\$\{(?:Name|AWS::StackName)\}", "n" * 32, str(text)))
+        if length > longest and key:
+            yield f"{stack}: {name} has a name of up to {length} characters, not {longest}"
+
+
 # How each type says that it is encrypted.
 ENCRYPTED: dict[str, Callable[[dict], bool]] = {
     "AWS::DynamoDB::Table": lambda it: it.get("SSESpecification") == {"SSEEnabled": True},

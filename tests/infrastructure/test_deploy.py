@@ -96,7 +96,7 @@ def test_no_secret_is_on_a_command_line() -> None:
 
 def test_a_stage_is_a_deployment_of_its_own() -> None:
     """All of its stacks have another name."""
-    lines = commands("--size", "economy", "--stage", "test", *ARGUMENTS, *SENDER)
+    lines = commands("--size", "economy", "--stage", "production", *ARGUMENTS, *SENDER)
     names = {
         word
         for line in lines
@@ -104,7 +104,7 @@ def test_a_stage_is_a_deployment_of_its_own() -> None:
         if before == "--stack-name"
     }
     assert names
-    assert all(name.startswith("patient-management-test") for name in names)
+    assert all(name.startswith("patient-management-production") for name in names)
 
 
 @pytest.mark.parametrize(

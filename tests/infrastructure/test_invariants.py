@@ -203,6 +203,8 @@ MUTATIONS: list[tuple[str, str, Change]] = [
     ("data_outlives_its_stack", "the events", put("data Kafka /UpdateReplacePolicy", "Delete")),
     ("data_outlives_its_stack", "a table", remove("application AnalyticsTable /UpdateReplacePolicy")),
     ("data_outlives_its_stack", "a new table", with_("application", "NewTable", "AWS::DynamoDB::Table")),
+    ("names_are_short_enough", "a name of the load balancer", put("billing Balancer Name", {"Fn::Sub": "${Name}-lb"})),
+    ("names_are_short_enough", "a long name of a function", put("application LoginFunction FunctionName", {"Fn::Sub": "${AWS::StackName}-" + "x" * 32})),
     ("data_is_encrypted", "a table", remove("application AnalyticsTable SSESpecification")),
     ("data_is_encrypted", "a queue", put("application DeadLetterQueue SqsManagedSseEnabled", False)),
     ("data_is_encrypted", "a secret under a key of AWS", remove("data BillingToken KmsKeyId")),

@@ -160,8 +160,8 @@ def test_data_is_not_deleted_without_its_name(monkeypatch: pytest.MonkeyPatch) -
 class Answers(deploy.Commands):
     """Commands that are answered here, to see what follows from the answers."""
 
-    def __init__(self, answers: dict[str, str]) -> None:
-        """Answer whatever contains a key."""
+    def __init__(self, answers: dict[str, str | list[str]]) -> None:
+        """Answer whatever contains a key; if there are several answers, one after the other."""
         super().__init__(plan=False, prefix=[], region=None)
         self.answers = answers
         self.ran: list[str] = []
@@ -175,10 +175,11 @@ class Answers(deploy.Commands):
         """Answer."""
         line = " ".join(command)
         self.ran.append(line)
-        return next((each for key, each in self.answers.items() if key in line), planned)
+        answer = next((each for key, each in self.answers.items() if key in line), planned)
+        return answer.pop(0) if isinstance(answer, list) else answer
 
 
-def deployment(answers: dict[str, str]) -> tuple[deploy.Deployment, Answers]:
+def deployment(answers: dict[str, str | list[str]]) -> tuple[deploy.Deployment, Answers]:
     """A deployment whose commands are answered here."""
     options = deploy.options_of(["--size", "economy", "--watch", "1", *ARGUMENTS, *SENDER])
     made = deploy.Deployment(options)
@@ -188,11 +189,49 @@ def deployment(answers: dict[str, str]) -> tuple[deploy.Deployment, Answers]:
     return made, commands_
 
 
+SERVER_ERRORS = '[["patient-management-server-errors", "2026-11-30T05:00:00Z"]]'
+SERVER_ERRORS_AGAIN = SERVER_ERRORS.replace("05:00", "06:00")
+AUTHORIZER_FAILS = SERVER_ERRORS.replace("server-errors", "authorizer-fails")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "quiet"),
+    [
+        ([SERVER_ERRORS, SERVER_ERRORS, "[]"], True),
+        ([SERVER_ERRORS, "[]", "[]"], True),
+        ([SERVER_ERRORS, SERVER_ERRORS, SERVER_ERRORS], False),
+        ([SERVER_ERRORS, SERVER_ERRORS_AGAIN], False),
+        (["[]", SERVER_ERRORS], False),
+        ([SERVER_ERRORS, AUTHORIZER_FAILS], False),
+        ([AUTHORIZER_FAILS], False),
+    ],
+    ids=[
+        "it goes off at the end",
+        "it goes off at once",
+        "it never goes off",
+        "it goes on again within a minute",
+        "it goes on again",
+        "another one goes on",
+        "another one is on",
+    ],
+)
+def test_a_repair_is_not_rolled_back(
+    minutes: list[str], quiet: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alarm that is on already goes off some minutes after its cause is gone."""
+    made, ran = deployment({"describe-alarms": minutes})
+    made.options.watch = 2
+    monkeypatch.setattr(deploy.time, "sleep", lambda _: None)
+    assert made.stays_quiet({"patient-management-server-errors"}) is quiet
+    assert not minutes
+    assert "StateTransitionedTimestamp" in ran.ran[0]
+
+
 def test_an_alarm_rolls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the template that was deployed before."""
-    made, ran = deployment({"describe-alarms": "patient-management-server-errors"})
+    made, ran = deployment({"describe-alarms": SERVER_ERRORS})
     monkeypatch.setattr(deploy, "answers", lambda _: True)
-    assert not made.works()
+    assert not made.works(set())
     with pytest.raises(deploy.Failure, match="rolled back"):
         made.roll_back("Resources: {}")
     assert "cloudformation deploy --stack-name patient-management " in ran.ran[-1]
@@ -202,7 +241,7 @@ def test_an_api_that_does_not_answer_rolls_back(monkeypatch: pytest.MonkeyPatch)
     """Without waiting for an alarm."""
     made, ran = deployment({})
     monkeypatch.setattr(deploy, "answers", lambda url: not url.endswith("/health"))
-    assert not made.works()
+    assert not made.works(set())
     assert not ran.ran
 
 

@@ -27,6 +27,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -39,6 +40,9 @@ FUNCTION_CONCURRENCY = {"economy": "5", "hospital": "10"}
 
 # While one of these is on after a deployment, the one before it is deployed again.
 ROLL_BACK_ON = ["server-errors", "authorizer-fails"]
+
+# What CloudFormation says in place of a value with NoEcho.
+NO_ECHO = "****"
 
 # How long the API may take to answer after a deployment: the first requests start functions.
 PATIENCE_SECONDS = 120
@@ -112,6 +116,15 @@ def title(text: str) -> None:
     print(f"\n{text}", flush=True)
 
 
+@dataclass(frozen=True)
+class Deployed:
+    """The application as it was deployed."""
+
+    template: str
+    # All but those that CloudFormation does not show.
+    parameters: dict[str, str]
+
+
 class Deployment:
     """A deployment, and what is known of it so far."""
 
@@ -152,10 +165,9 @@ class Deployment:
         self.deploy_application()
         if not (self.provisioned() and self.works(on_before)):
             self.roll_back(before)
-        if not before:
-            # Its alarm is on until it has run once.
-            self.invoke("verify-audit-trail")
         self.deploy_stack("operations", "The dashboard")
+        title("The audit trail, whose alarm is on until it has been verified once")
+        self.invoke("verify-audit-trail")
         print(f"\n{self.name} is deployed: {self.known.get('ApiUrl', '')}")
 
     def check_what_is_missing(self) -> None:
@@ -243,17 +255,31 @@ class Deployment:
             digest = self.commands.ask(*look, planned="sha256:<digest>")
         self.known["BillingImage"] = f"{repository}@{digest}"
 
-    def deployed_before(self) -> str:
-        """The template of the application as it is deployed now, for rolling back."""
+    def deployed_before(self) -> Deployed | None:
+        """The application as it is deployed now, for rolling back."""
         title("What is deployed now")
-        answer = self.commands.ask(
+        body = self.commands.ask(
             *("aws", "cloudformation", "get-template", "--stack-name", self.name),
             *("--template-stage", "Original", "--query", "TemplateBody", "--output", "json"),
             planned="",
             default="",
         )
-        body = json.loads(answer) if answer else ""
-        return body if isinstance(body, str) else json.dumps(body)
+        if not body and not self.commands.plan:
+            return None
+        parameters = self.commands.ask(
+            *("aws", "cloudformation", "describe-stacks", "--stack-name", self.name),
+            *("--query", "Stacks[0].Parameters", "--output", "json"),
+            planned="[]",
+        )
+        template = json.loads(body or '""')
+        return Deployed(
+            template if isinstance(template, str) else json.dumps(template),
+            {
+                each["ParameterKey"]: each["ParameterValue"]
+                for each in json.loads(parameters) or []
+                if each["ParameterValue"] != NO_ECHO
+            },
+        )
 
     def deploy_application(self) -> None:
         """Build and deploy all functions, with what the other stacks have told as parameters."""
@@ -382,23 +408,34 @@ class Deployment:
         )
         return dict(json.loads(answer))
 
-    def roll_back(self, before: str) -> None:
-        """Deploy the functions that were there before. The schema stays as it is now: every
-        release runs on the schema of the next.
+    def roll_back(self, before: Deployed | None) -> None:
+        """Deploy the functions that were there before, with the parameters of then. The schema
+        stays as it is now: every release runs on the schema of the next.
         """
         if not before:
             raise Failure("it does not work, and there is nothing to go back to")
         title("It does not work: back to what was deployed before")
         with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
             file = Path(folder, "before.yaml")
-            file.write_text(before)
-            self.commands.run(
+            file.write_text(before.template)
+            done = self.commands.run(
                 *("aws", "cloudformation", "deploy", "--stack-name", self.name),
                 *("--template-file", str(file), "--no-fail-on-empty-changeset"),
                 *("--s3-bucket", self.known["PackagesBucket"], "--s3-prefix", "application"),
                 *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+                *("--parameter-overrides", *pairs(before.parameters)),
+                unless_it_fails=False,
             )
-        raise Failure("rolled back: the deployment before this one serves again")
+        if not done:
+            raise Failure("it does not work, and neither did rolling back: see above")
+        health = self.known["ApiUrl"] + "/health"
+        print("  GET", health, flush=True)
+        if not answers(health):
+            raise Failure(
+                "rolled back to the deployment before this one, which does not answer either: "
+                "look at its log, and whether a password has changed, which is not rolled back"
+            )
+        raise Failure("rolled back: the deployment before this one answers again")
 
     # ------------------------------------------------------------ tearing down
 

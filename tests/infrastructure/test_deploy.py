@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import subprocess
 import sys
 import tomllib
@@ -48,12 +49,12 @@ def test_the_stacks_come_in_order(size: str) -> None:
         "docker push ",
         "deploy --no-fail-on-empty-changeset --stack-name patient-management-billing ",
         "get-template ",
+        "cloudwatch describe-alarms ",
         "sam build ",
         "sam deploy ",
         "lambda invoke --function-name patient-management-provision ",
-        "cloudwatch describe-alarms ",
-        "lambda invoke --function-name patient-management-verify-audit-trail ",
         "deploy --no-fail-on-empty-changeset --stack-name patient-management-operations ",
+        "lambda invoke --function-name patient-management-verify-audit-trail ",
     ]
     lines = commands("--size", size, *ARGUMENTS, *SENDER)
     places = [
@@ -227,13 +228,64 @@ def test_a_repair_is_not_rolled_back(
     assert "StateTransitionedTimestamp" in ran.ran[0]
 
 
+BEFORE = deploy.Deployed("Resources: {}", {"RequestsPerSecond": "200"})
+
+
+def test_what_was_deployed_before_has_parameters() -> None:
+    """All that CloudFormation shows: the new ones may be what is wrong."""
+    parameters = [
+        {"ParameterKey": "RequestsPerSecond", "ParameterValue": "200"},
+        {"ParameterKey": "BillingToken", "ParameterValue": "****"},
+    ]
+    made, ran = deployment(
+        {"get-template": '"Resources: {}"', "describe-stacks": json.dumps(parameters)}
+    )
+    assert made.deployed_before() == BEFORE
+    assert "Stacks[0].Parameters" in ran.ran[-1]
+
+
+def test_rolling_back_brings_the_parameters_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation would take those of the attempt otherwise."""
+    made, ran = deployment({})
+    monkeypatch.setattr(deploy, "answers", lambda _: True)
+    with pytest.raises(deploy.Failure, match="before this one answers again"):
+        made.roll_back(BEFORE)
+    assert ran.ran[-1].endswith("--parameter-overrides RequestsPerSecond=200")
+
+
+def test_rolling_back_does_not_claim_what_it_has_not_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The deployment before may have another fault, or not come back at all."""
+    made, ran = deployment({})
+    monkeypatch.setattr(deploy, "answers", lambda _: False)
+    with pytest.raises(deploy.Failure, match="does not answer either"):
+        made.roll_back(BEFORE)
+    monkeypatch.setattr(ran, "run", lambda *_, **__: False)
+    with pytest.raises(deploy.Failure, match="neither did rolling back"):
+        made.roll_back(BEFORE)
+
+
+def test_the_audit_trail_is_verified_however_often_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a first try that failed, there is something that was deployed before."""
+    made, ran = deployment({"lambda invoke": "None"})
+    monkeypatch.setattr(made, "deployed_before", lambda: BEFORE)
+    for step in ("deploy_stack", "deploy_application", "push_billing_image"):
+        monkeypatch.setattr(made, step, lambda *_: None)
+    monkeypatch.setattr(made, "works", lambda _: True)
+    made.deploy()
+    assert "patient-management-verify-audit-trail" in ran.ran[-1]
+
+
 def test_an_alarm_rolls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the template that was deployed before."""
     made, ran = deployment({"describe-alarms": SERVER_ERRORS})
     monkeypatch.setattr(deploy, "answers", lambda _: True)
     assert not made.works(set())
     with pytest.raises(deploy.Failure, match="rolled back"):
-        made.roll_back("Resources: {}")
+        made.roll_back(BEFORE)
     assert "cloudformation deploy --stack-name patient-management " in ran.ran[-1]
 
 
@@ -255,7 +307,7 @@ def test_a_first_deployment_has_nothing_to_go_back_to() -> None:
     """It stays as it is, to be looked at."""
     made, ran = deployment({})
     with pytest.raises(deploy.Failure, match="nothing to go back to"):
-        made.roll_back("")
+        made.roll_back(None)
     assert not ran.ran
 
 

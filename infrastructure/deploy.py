@@ -41,6 +41,12 @@ FUNCTION_CONCURRENCY = {"economy": "5", "hospital": "10"}
 # While one of these is on after a deployment, the one before it is deployed again.
 ROLL_BACK_ON = ["server-errors", "authorizer-fails"]
 
+# Where MSK says what the brokers' listeners are, by KafkaAuthentication.
+BOOTSTRAP_BROKERS = {
+    "IAM": "BootstrapBrokerStringSaslIam",
+    "SCRAM": "BootstrapBrokerStringSaslScram",
+}
+
 # What CloudFormation says in place of a value with NoEcho.
 NO_ECHO = "****"
 
@@ -152,8 +158,9 @@ class Deployment:
             "AlarmEmail": options.alarm_email,
             "BillingDomain": f"billing.{options.domain}",
             "CertificateArn": options.certificate_arn,
-        }
-        self.known.setdefault("FunctionConcurrency", FUNCTION_CONCURRENCY[options.size])
+            "FunctionConcurrency": FUNCTION_CONCURRENCY[options.size],
+        } | self.given
+        self.check_what_is_given()
         self.check_what_is_missing()
 
         self.deploy_stack("network", "The network")
@@ -169,6 +176,28 @@ class Deployment:
         title("The audit trail, whose alarm is on until it has been verified once")
         self.invoke("verify-audit-trail")
         print(f"\n{self.name} is deployed: {self.known.get('ApiUrl', '')}")
+
+    def check_what_is_given(self) -> None:
+        """Refuse what would not fit the rest."""
+        for name, option in {"Name": "--name and --stage", "Size": "--size"}.items():
+            if name in self.given:
+                raise Failure(f"say {option} instead of --set {name}")
+        for name in ("BillingDatabasePassword", "BillingToken"):
+            if name in self.given:
+                raise Failure(
+                    f"the billing service reads {name} from its secret: change it there, or say "
+                    f"--set {name}SecretArn"
+                )
+        authentication = self.given.get("KafkaAuthentication", "IAM")
+        if authentication not in BOOTSTRAP_BROKERS or (
+            authentication != "IAM" and "KafkaClusterArn" not in self.given
+        ):
+            raise Failure(
+                "the brokers of the stack know roles only: say KafkaClusterArn as well for "
+                "KafkaAuthentication=SCRAM, empty for brokers that are not MSK; NONE is refused"
+            )
+        if self.given.get("KafkaClusterArn") == "" and "KafkaBootstrapServers" not in self.given:
+            raise Failure("say --set KafkaBootstrapServers=… for brokers that are not MSK")
 
     def check_what_is_missing(self) -> None:
         """Ask for everything at once, before anything is deployed."""
@@ -207,7 +236,7 @@ class Deployment:
         return {
             name: self.known[name]
             for name in names_in(template, "Parameters")
-            if self.known.get(name)
+            if self.known.get(name) or name in self.given
         }
 
     def learn_outputs(self, stack: str, template: Path) -> None:
@@ -226,6 +255,8 @@ class Deployment:
 
     def push_billing_image(self) -> None:
         """Build the image of this revision, unless the registry has it, and learn its digest."""
+        if "BillingImage" in self.given:
+            return
         title("The image of the billing service")
         tool = self.options.container_tool
         repository = self.known["BillingRepository"]
@@ -286,12 +317,7 @@ class Deployment:
         title(f"The application ({self.name})")
         template = REPOSITORY / "template.yaml"
         self.learn_secrets(template)
-        self.known["KafkaBootstrapServers"] = self.commands.ask(
-            *("aws", "kafka", "get-bootstrap-brokers", "--cluster-arn"),
-            self.known["KafkaClusterArn"],
-            *("--query", "BootstrapBrokerStringSaslIam", "--output", "text"),
-            planned="<KafkaBootstrapServers>",
-        )
+        self.learn_brokers()
         self.commands.run(
             *("sam", "build", "--config-env", "aws"),
             *("--parameter-overrides", f"Architecture={self.known['Architecture']}"),
@@ -313,12 +339,26 @@ class Deployment:
             )
         self.learn_outputs(self.name, template)
 
+    def learn_brokers(self) -> None:
+        """Ask MSK for the listeners of the brokers, which no stack tells."""
+        if "KafkaBootstrapServers" in self.given:
+            return
+        listeners = BOOTSTRAP_BROKERS[self.given.get("KafkaAuthentication", "IAM")]
+        self.known["KafkaBootstrapServers"] = self.commands.ask(
+            *("aws", "kafka", "get-bootstrap-brokers", "--cluster-arn"),
+            self.known["KafkaClusterArn"],
+            *("--query", listeners, "--output", "text"),
+            planned="<KafkaBootstrapServers>",
+        )
+
     def learn_secrets(self, template: Path) -> None:
         """Read the secrets that parameters are for. The database's owner has two parts."""
         for name in names_in(template, "Parameters"):
             arn = self.known.get(f"{name}SecretArn")
-            if arn:
+            if arn and name not in self.given:
                 self.known[name] = self.secret(arn, planned=f"<secret of {name}SecretArn>")
+        if "DatabaseOwnerUrl" in self.given:
+            return
         owner = self.secret(
             self.known["DatabaseOwnerSecretArn"],
             planned='{"username": "<user>", "password": "<password>"}',

@@ -17,6 +17,8 @@ CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/one"
 ARGUMENTS = ["--domain", "clinic.example", "--certificate-arn", CERTIFICATE]
 SENDER = ["--set", "NotificationsSender=clinic@clinic.example"]
 
+SCRAM = ["--set", "KafkaAuthentication=SCRAM"]
+
 
 def plan(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The plan, without account, credentials and network."""
@@ -88,6 +90,41 @@ def test_what_is_given_has_precedence() -> None:
     assert "<DatabaseAddress>" not in output
 
 
+def set_(**given: str) -> list[str]:
+    """Options that say these parameters."""
+    return [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
+
+
+def test_what_is_given_is_not_computed() -> None:
+    """Brokers, passwords and addresses may be others than those of the stacks."""
+    given = {
+        "KafkaBootstrapServers": "broker:9096",
+        "DatabaseOwnerUrl": "postgres://me@there:5432/db",
+        "PatientsDatabasePassword": "a-password-of-mine",
+        "BillingImage": "mine@sha256:" + "0" * 64,
+        "FunctionConcurrency": "0",
+        "AlarmEmail": "me@clinic.example",
+        "BillingDomain": "money.clinic.example",
+        "AllowedOrigins": "",
+    }
+    output = plan("--size", "economy", *ARGUMENTS, *SENDER, *set_(**given)).stdout
+    for name, value in given.items():
+        assert f"{name}={value}" in output or f"    {name}: {value}\n" in output, name
+    assert "get-bootstrap-brokers" not in output
+    assert "<DatabaseOwnerSecretArn>" not in output
+    assert "<PatientsDatabasePasswordSecretArn>" not in output
+    assert "docker" not in output
+
+
+def test_brokers_are_asked_for_the_listeners_that_are_used() -> None:
+    """Those for passwords are others than those for roles."""
+    scram = set_(KafkaAuthentication="SCRAM", KafkaClusterArn="arn", KafkaSecretArn="arn")
+    lines = commands("--size", "economy", *ARGUMENTS, *SENDER, *scram)
+    asked = [line for line in lines if "get-bootstrap-brokers" in line]
+    assert len(asked) == 1
+    assert "--cluster-arn arn --query BootstrapBrokerStringSaslScram" in asked[0]
+
+
 def test_no_secret_is_on_a_command_line() -> None:
     """Not even its place: secrets are in a file."""
     for line in commands("--size", "economy", *ARGUMENTS, *SENDER):
@@ -115,6 +152,13 @@ def test_a_stage_is_a_deployment_of_its_own() -> None:
         (["--size", "economy", *ARGUMENTS], "say --set NAME=VALUE for: NotificationsSender"),
         (["--size", "economy", *ARGUMENTS, *SENDER, "--set", "Colour=red"], "parameter Colour"),
         (["--size", "economy", "--name", "Ours", *ARGUMENTS, *SENDER], "Ours is not a name"),
+        (["--size", "economy", *ARGUMENTS, *SENDER, "--set", "Size=huge"], "say --size instead"),
+        (["--size", "economy", *ARGUMENTS, *SENDER, "--set", "BillingToken=x"], "from its secret"),
+        (["--size", "economy", *ARGUMENTS, *SENDER, *SCRAM], "say KafkaClusterArn as well"),
+        (
+            ["--size", "economy", *ARGUMENTS, *SENDER, *SCRAM, "--set", "KafkaClusterArn="],
+            "say --set KafkaBootstrapServers",
+        ),
         (["--size", "huge", *ARGUMENTS, *SENDER], "invalid choice"),
         (["--size", "economy", *ARGUMENTS, *SENDER, "--delete-data"], "is for --destroy"),
     ],

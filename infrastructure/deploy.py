@@ -26,7 +26,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,20 @@ ROLL_BACK_ON = ["server-errors", "authorizer-fails"]
 BOOTSTRAP_BROKERS = {
     "IAM": "BootstrapBrokerStringSaslIam",
     "SCRAM": "BootstrapBrokerStringSaslScram",
+}
+
+# How AWS says that something does not exist.
+NO_SUCH_THING = re.compile(r"does not exist|not exist|NotFound|NonExistent")
+
+# The states in which CloudFormation changes nothing in a stack any more, and the way out.
+STUCK = {
+    **dict.fromkeys(
+        ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "REVIEW_IN_PROGRESS", "CREATE_FAILED"],
+        "it was never deployed. See its events for the reason, then delete it {delete}",
+    ),
+    "DELETE_FAILED": "see its events for what could not be deleted, then delete it {delete}",
+    "UPDATE_ROLLBACK_FAILED": "see its events for the reason, remove that, then run "
+    "`aws cloudformation continue-update-rollback --stack-name {stack}`",
 }
 
 # What CloudFormation says in place of a value with NoEcho.
@@ -82,7 +96,9 @@ class Commands:
         return ended.returncode == 0
 
     def ask(self, *command: str, planned: str, default: str | None = None) -> str:
-        """What a command answers; with --plan, `planned`. With a default, it may fail."""
+        """What a command answers; with --plan, `planned`. What it asks for has to exist, unless
+        there is a default.
+        """
         self.show(command)
         if self.plan:
             return planned
@@ -91,13 +107,14 @@ class Commands:
             env=self.environment,
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
-            stderr=None if default is None else subprocess.DEVNULL,
+            stderr=None if default is None else subprocess.PIPE,
             text=True,
         )
         if ended.returncode:
-            if default is None:
-                raise Failure(f"`{shlex.join(command[:3])} …` failed, see above")
-            return default
+            if default is not None and NO_SUCH_THING.search(ended.stderr):
+                return default
+            print(ended.stderr or "", file=sys.stderr)
+            raise Failure(f"`{shlex.join(command[:3])} …` failed, see above")
         return ended.stdout.strip()
 
     def show(self, command: Sequence[str]) -> None:
@@ -162,6 +179,7 @@ class Deployment:
         } | self.given
         self.check_what_is_given()
         self.check_what_is_missing()
+        self.check_what_is_there()
 
         self.deploy_stack("network", "The network")
         self.deploy_stack("data", "Database, Kafka, keys, registry, backups")
@@ -218,6 +236,68 @@ class Deployment:
         if unknown:
             raise Failure("no template has the parameter " + ", ".join(sorted(unknown)))
 
+    def check_what_is_there(self) -> None:
+        """Refuse to deploy over stacks that failed, and over what a deleted stack has left: the
+        deployment would fail halfway, after most of an hour.
+        """
+        title("What is there already")
+        application = ""
+        for stack in ("network", "data", "billing", "", "operations"):
+            name = f"{self.name}-{stack}" if stack else self.name
+            state = self.commands.ask(
+                *("aws", "cloudformation", "describe-stacks", "--stack-name", name),
+                *("--query", "Stacks[0].StackStatus", "--output", "text"),
+                planned="",
+                default="",
+            )
+            if state in STUCK:
+                delete = f"with `aws cloudformation delete-stack --stack-name {name}`"
+                if stack == "data":
+                    delete = "with --destroy --delete-data, because its database is protected"
+                way_out = STUCK[state].format(delete=delete, stack=name)
+                raise Failure(f"{name} is in the state {state}: {way_out}")
+            if not stack:
+                application = state
+        if not application:
+            left = [what for what, _ in self.left_behind(planned=False)]
+            if left:
+                raise Failure(
+                    f"an earlier {self.name} has left {', '.join(left)}: import or delete them, as "
+                    "docs/operations.md says under Tearing down"
+                )
+
+    def left_behind(self, *, planned: bool) -> Iterator[tuple[str, list[str]]]:
+        """What the application's stack leaves behind under a name that a new stack needs, and the
+        command that deletes it.
+        """
+        for table in ("analytics", "notifications"):
+            name = f"{self.name}-{table}"
+            if self.commands.ask(
+                *("aws", "dynamodb", "describe-table", "--table-name", name),
+                *("--query", "Table.TableName", "--output", "text"),
+                planned=name * planned,
+                default="",
+            ):
+                yield f"the table {name}", ["dynamodb", "delete-table", "--table-name", name]
+        for queue in ("dead-letters", "refusals"):
+            name = f"{self.name}-{queue}"
+            url = self.commands.ask(
+                *("aws", "sqs", "get-queue-url", "--queue-name", name),
+                *("--query", "QueueUrl", "--output", "text"),
+                planned=f"<address of {name}>" * planned,
+                default="",
+            )
+            if url:
+                yield f"the queue {name}", ["sqs", "delete-queue", "--queue-url", url]
+        name = f"{self.name}/signing-key"
+        if self.commands.ask(
+            *("aws", "secretsmanager", "describe-secret", "--secret-id", name),
+            *("--query", "Name", "--output", "text"),
+            planned=name * planned,
+            default="",
+        ):
+            yield f"the secret {name}", deleting_secret(name)
+
     def deploy_stack(self, stack: str, what: str) -> None:
         """Deploy a stack of infrastructure, and learn its outputs."""
         title(f"{what} ({self.name}-{stack})")
@@ -249,9 +329,11 @@ class Deployment:
             *("--query", "Stacks[0].Outputs", "--output", "json"),
             planned="",
         )
-        told = {each["OutputKey"]: each["OutputValue"] for each in json.loads(answer or "[]")}
+        told = {
+            each["OutputKey"]: each["OutputValue"] for each in json.loads(answer or "null") or []
+        }
         # What was given has precedence: a restored database is at another address.
-        self.known |= (told or planned) | self.given
+        self.known |= (planned if self.commands.plan else told) | self.given
 
     def push_billing_image(self) -> None:
         """Build the image of this revision, unless the registry has it, and learn its digest."""
@@ -491,7 +573,7 @@ class Deployment:
             self.delete_data()
             # Lambda takes up to 40 minutes to give back its addresses there.
             self.delete_stack(f"{self.name}-network")
-            print("\nWhat is left: a last snapshot of the database, the backups, and their keys.")
+            print("\nWhat is left is in docs/operations.md, under Tearing down.")
         else:
             print(f"\n{self.name}-data stays, and {self.name}-network, which it is in.")
 
@@ -504,36 +586,64 @@ class Deployment:
         )
 
     def delete_data(self) -> None:
-        """Take the protection away, delete the stack, then what the stack leaves behind."""
+        """Take the protection away, delete the stack, then what the stacks leave behind. All of it
+        may be repeated, and none of it needs a stack that was deployed to its end.
+        """
         stack = f"{self.name}-data"
-        self.learn_outputs(stack, INFRASTRUCTURE / "data.yaml")
         title("Letting go of the database")
-        identifier = self.known["DatabaseIdentifier"]
-        kinds = {"hospital": "cluster", "economy": "instance"}
-        kind = kinds[self.options.size]
-        self.commands.run(
-            *("aws", "rds", f"modify-db-{kind}", f"--db-{kind}-identifier", identifier),
-            *("--no-deletion-protection", "--apply-immediately"),
-        )
-        title("Deleting Kafka, whose configuration cannot go before it")
-        cluster = ("--cluster-arn", self.known["KafkaClusterArn"])
-        self.commands.run("aws", "kafka", "delete-cluster", *cluster)
-        look = ("aws", "kafka", "describe-cluster-v2", *cluster, "--query", "ClusterInfo.State")
-        while self.commands.ask(*look, planned="", default=""):
-            time.sleep(30)
+        there = self.resources_of(stack)
+        for kind, name in (("instance", "Database"), ("cluster", "Cluster")):
+            if name in there:
+                self.commands.run(
+                    *("aws", "rds", f"modify-db-{kind}", f"--db-{kind}-identifier", there[name]),
+                    *("--no-deletion-protection", "--apply-immediately"),
+                )
+        if "Kafka" in there:
+            title("Deleting Kafka, whose configuration cannot go before it")
+            self.delete_kafka(there["Kafka"])
         self.delete_stack(stack)
         title("Deleting what the stacks leave behind")
-        for table in ("analytics", "notifications"):
-            self.commands.run(
-                *("aws", "dynamodb", "delete-table", "--table-name", f"{self.name}-{table}")
-            )
-        secrets = [self.known[name] for name in self.known if name.endswith("SecretArn")]
-        owner = self.known["DatabaseOwnerSecretArn"]
-        for secret in [*(arn for arn in secrets if arn != owner), f"{self.name}/signing-key"]:
-            self.commands.run(
-                *("aws", "secretsmanager", "delete-secret", "--secret-id", secret),
-                "--force-delete-without-recovery",
-            )
+        secrets = names_in(INFRASTRUCTURE / "data.yaml", "Resources")
+        for name, lines in secrets.items():
+            if name in there and "Type: AWS::SecretsManager::Secret" in lines:
+                self.commands.run("aws", *deleting_secret(there[name]))
+        for _, command in self.left_behind(planned=True):
+            self.commands.run("aws", *command)
+
+    def resources_of(self, stack: str) -> dict[str, str]:
+        """The names of the resources that a stack has, by those in its template. After a failure,
+        it has some of them, and no outputs.
+        """
+        other_size = {"economy": "Cluster", "hospital": "Database"}[self.options.size]
+        template = names_in(INFRASTRUCTURE / "data.yaml", "Resources")
+        planned = [[name, f"<{name}>"] for name in template if name != other_size]
+        answer = self.commands.ask(
+            *("aws", "cloudformation", "describe-stack-resources", "--stack-name", stack),
+            "--query",
+            "StackResources[?ResourceStatus!='DELETE_COMPLETE' && PhysicalResourceId]"
+            ".[LogicalResourceId, PhysicalResourceId]",
+            *("--output", "json"),
+            planned=json.dumps(planned),
+            default="[]",
+        )
+        return dict(json.loads(answer))
+
+    def delete_kafka(self, arn: str) -> None:
+        """Delete the brokers, unless somebody has, and wait until they are gone."""
+        look = (
+            *("aws", "kafka", "describe-cluster-v2", "--cluster-arn", arn),
+            *("--query", "ClusterInfo.State", "--output", "text"),
+        )
+        if self.commands.ask(*look, planned="ACTIVE", default="") not in {"", "DELETING"}:
+            self.commands.run("aws", "kafka", "delete-cluster", "--cluster-arn", arn)
+        while self.commands.ask(*look, planned="", default=""):
+            time.sleep(30)
+
+
+def deleting_secret(name: str) -> list[str]:
+    """The command that deletes a secret at once, so that its name is free."""
+    command = ["secretsmanager", "delete-secret", "--force-delete-without-recovery"]
+    return [*command, "--secret-id", name]
 
 
 def answers(url: str) -> bool:

@@ -190,7 +190,90 @@ def test_data_is_deleted_when_asked_to(size: str, kind: str) -> None:
     deleted = [line.split()[-1] for line in lines if " delete-stack " in line]
     assert deleted[-2:] == ["patient-management-data", "patient-management-network"]
     assert any(f"modify-db-{kind} " in line and "no-deletion-protection" in line for line in lines)
+    assert sum(" modify-db-" in line for line in lines) == 1
+    names = " ".join(line for line in lines if "delete-" in line)
+    for left in ("-analytics", "-notifications", "-dead-letters", "-refusals", "/signing-key"):
+        assert f"patient-management{left}" in names, left
     assert not any("delete-db" in line for line in lines)
+
+
+def test_a_data_stack_that_was_never_finished_can_be_deleted() -> None:
+    """It has no outputs, and not all of its resources; the protected database is one of them."""
+    rest = '[["Database", "the-database"], ["BillingToken", "arn:token"]]'
+    made, ran = deployment({"describe-stacks": "null", "describe-stack-resources": rest})
+    made.delete_data()
+    assert "--db-instance-identifier the-database --no-deletion-protection" in ran.ran[1]
+    assert not [line for line in ran.ran if "<Kafka" in line or " kafka " in line]
+    deleted = [line.split()[-1] for line in ran.ran if "delete-secret" in line]
+    assert deleted == ["arn:token", "patient-management/signing-key"]
+    assert not any("<" in line.replace("<address of", "") for line in ran.ran)
+
+
+def test_deleting_data_may_be_repeated() -> None:
+    """When the stack, and some of what it left, is gone already."""
+    gone = dict.fromkeys(
+        ["describe-table", "get-queue-url", "describe-secret", "describe-cluster-v2"], ""
+    )
+    made, ran = deployment(gone | {"describe-stack-resources": '[["Kafka", "arn:kafka"]]'})
+    made.delete_data()
+    deleting = [line for line in ran.ran if " delete-" in line]
+    assert deleting == ["aws cloudformation delete-stack --stack-name patient-management-data"]
+
+
+def test_no_name_of_a_plan_is_used_for_a_stack_without_outputs() -> None:
+    """What is not known must not be made up."""
+    made, _ = deployment({"describe-stacks": "null"})
+    made.learn_outputs("patient-management-data", REPOSITORY / "infrastructure/data.yaml")
+    assert "KafkaClusterArn" not in made.known
+
+
+@pytest.mark.parametrize(
+    ("state", "stack", "advice"),
+    [
+        ("ROLLBACK_FAILED", "-data", "with --destroy --delete-data"),
+        ("ROLLBACK_COMPLETE", "-network", "`aws cloudformation delete-stack --stack-name "),
+        ("REVIEW_IN_PROGRESS", "-billing", "`aws cloudformation delete-stack --stack-name "),
+        ("ROLLBACK_COMPLETE", "", "`aws cloudformation delete-stack --stack-name "),
+        ("DELETE_FAILED", "-operations", "could not be deleted"),
+        ("UPDATE_ROLLBACK_FAILED", "", "continue-update-rollback --stack-name "),
+    ],
+)
+def test_a_stack_that_is_stuck_is_noticed_first(state: str, stack: str, advice: str) -> None:
+    """With what leads out of it."""
+    name = f"patient-management{stack}"
+    made, ran = deployment({f"--stack-name {name} ": state, "describe-stacks": "UPDATE_COMPLETE"})
+    with pytest.raises(deploy.Failure) as failure:
+        made.deploy()
+    assert f"{name} is in the state {state}" in str(failure.value)
+    assert advice in str(failure.value)
+    assert all("describe-stacks" in line for line in ran.ran)
+
+
+def test_what_a_deleted_stack_has_left_is_noticed_first() -> None:
+    """Its names are taken."""
+    left = {"describe-table": "", "queue-name patient-management-refusals": "https://queue"}
+    gone = {"get-queue-url": "", "describe-secret": "patient-management/signing-key"}
+    made, ran = deployment(left | gone)
+    with pytest.raises(deploy.Failure) as failure:
+        made.deploy()
+    assert (
+        "has left the queue patient-management-refusals, the secret patient-management/signing-key:"
+        in str(failure.value)
+    )
+    assert not any("cloudformation deploy" in line for line in ran.ran)
+    deployed, ran = deployment(left | gone | {"describe-stacks": "UPDATE_COMPLETE"})
+    deployed.check_what_is_there()
+    assert not any("describe-table" in line for line in ran.ran)
+
+
+def test_only_what_does_not_exist_is_nothing() -> None:
+    """Whoever may not ask does not know."""
+    commands_ = deploy.Commands(plan=False, prefix=[], region=None)
+    for message in ("Stack with id a does not exist", "NotFoundException", "NonExistentQueue"):
+        answer = commands_.ask("sh", "-c", f"echo {message} >&2; exit 1", planned="", default="")
+        assert answer == ""
+    with pytest.raises(deploy.Failure):
+        commands_.ask("sh", "-c", "echo ExpiredToken >&2; exit 1", planned="", default="")
 
 
 def test_data_is_not_deleted_without_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

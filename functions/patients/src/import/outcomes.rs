@@ -16,7 +16,7 @@ const PAGE: i64 = 5_000;
 /// What became of a line.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Outcome {
+struct Row {
     line: i64,
     outcome: String,
     patient_id: Option<Uuid>,
@@ -38,7 +38,7 @@ pub(super) async fn write(
     let mut last = 0;
     loop {
         let page = sqlx::query_as!(
-            Outcome,
+            Row,
             "SELECT line, outcome, patient_id, reason FROM patients.import_line
              WHERE import_id = $1 AND line > $2 ORDER BY line LIMIT $3",
             import,

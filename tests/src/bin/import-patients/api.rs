@@ -111,7 +111,7 @@ pub(crate) enum State {
 /// What became of a line.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Line {
+pub(crate) struct Answer {
     /// Which line of the file that was uploaded, from 1.
     pub(crate) line: usize,
     outcome: Became,
@@ -127,7 +127,7 @@ enum Became {
     Refused,
 }
 
-impl Line {
+impl Answer {
     /// The outcome of its row.
     pub(crate) fn outcome(self) -> Outcome {
         match (self.outcome, self.patient_id) {
@@ -221,7 +221,7 @@ impl Api {
     ///
     /// # Errors
     /// If the bucket does not say.
-    pub(crate) async fn outcomes(&self, standing: &Standing) -> Result<Vec<Line>, ApiError> {
+    pub(crate) async fn outcomes(&self, standing: &Standing) -> Result<Vec<Answer>, ApiError> {
         let url = standing.outcomes_url.as_deref().unwrap_or_default();
         let attempt = || async {
             let response = self

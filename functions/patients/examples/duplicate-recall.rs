@@ -57,7 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     writeln!(out, "|---|---|---|---|---|")?;
     let mut row = |name: &str, all: usize, found: usize| {
-        let share = |part: usize, whole: usize| part as f64 / whole as f64;
+        let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        let share = |part: usize, whole: usize| number(part) / number(whole);
         let (recall, effort) = (100.0 * share(found, truth), share(all, truth));
         writeln!(
             out,
@@ -125,12 +126,9 @@ fn read(path: &str) -> Result<Vec<Record>, Box<dyn Error>> {
             .parse(Utc::now(), ClinicTimeZone::UTC, EmailRule::Shared)
             .and_then(|change| change.of(None));
         let details = details.map_err(|problem| {
-            problem
-                .document(None)
-                .errors
-                .into_iter()
-                .map(|(a, b)| format!("{a}: {b}"))
-                .collect::<String>()
+            let errors = problem.document(None).errors.into_iter();
+            let errors: Vec<String> = errors.map(|(a, b)| format!("{a}: {b}")).collect();
+            errors.join("; ")
         })?;
         let patient = storage::unregistered(details, NaiveDate::MAX);
         let name = row.get(0).unwrap_or_default();

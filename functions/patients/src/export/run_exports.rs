@@ -1,6 +1,7 @@
 //! When somebody wants an export, on a schedule, and when the previous run had no time for the rest:
 //! writes the files.
 
+use futures::future::BoxFuture;
 use std::time::Instant;
 
 use audit_trail::{Action, Outcome, Record, Subject};
@@ -61,7 +62,13 @@ impl Exporter {
     ///
     /// # Errors
     /// If the database or the bucket fails. What is written is kept, and the next run goes on.
-    pub async fn run(&self, until: Instant) -> Result<Ran, api::Error> {
+    //
+    // The future of a call to AWS is so deeply nested that programs would not compile with it.
+    pub fn run(&self, until: Instant) -> BoxFuture<'_, Result<Ran, api::Error>> {
+        Box::pin(self.run_all(until))
+    }
+
+    async fn run_all(&self, until: Instant) -> Result<Ran, api::Error> {
         sqlx::query!(
             "DELETE FROM patients.export
              WHERE created_at < now() - interval '7 days' AND state <> 'RUNNING'",

@@ -1,6 +1,7 @@
 //! When a file was uploaded, on a schedule, and when the previous run had no time for the rest:
 //! works through the imports.
 
+use futures::future::BoxFuture;
 use std::{collections::BTreeMap, time::Instant};
 
 use api::ClinicTimeZone;
@@ -67,7 +68,13 @@ impl Importer {
     ///
     /// # Errors
     /// If the database or the bucket fails. What has been done is done, and the next run goes on.
-    pub async fn run(&self, until: Instant) -> Result<Ran, api::Error> {
+    //
+    // The future of a call to AWS is so deeply nested that programs would not compile with it.
+    pub fn run(&self, until: Instant) -> BoxFuture<'_, Result<Ran, api::Error>> {
+        Box::pin(self.run_all(until))
+    }
+
+    async fn run_all(&self, until: Instant) -> Result<Ran, api::Error> {
         self.expire().await?;
         self.find_uploads().await?;
         let mut ran = Ran::default();

@@ -348,7 +348,7 @@ class Deployment:
             raise Failure("commit first: what is deployed is found by its revision")
         look = (
             *("aws", "ecr", "describe-images", "--repository-name"),
-            *(path or f"{self.name}/billing-service", "--image-ids", f"imageTag={revision}"),
+            *(path or repository, "--image-ids", f"imageTag={revision}"),
             *("--query", "imageDetails[0].imageDigest", "--output", "text"),
         )
         digest = self.commands.ask(*look, planned="", default="")

@@ -455,10 +455,36 @@ def names_are_short_enough(system: System) -> Iterator[str]:
     for stack, name, resource in system.resources():
         key, longest = LONGEST_NAMES.get(resource["Type"], ("", 0))
         its = resource.get("Properties", {}).get(key)
-        text = its.get("Fn::Sub", "${Name}") if isinstance(its, dict) else its or ""
-        length = len(re.sub(r"\$\{(?:Name|AWS::StackName)\}", "n" * 32, str(text)))
+        text = as_list(its.get("Fn::Sub", "${Name}"))[0] if isinstance(its, dict) else its or ""
+        # What is not a name is the beginning of an id.
+        text = re.sub(r"\$\{(?:Name|AWS::StackName)\}", "n" * 32, text)
+        length = len(re.sub(r"\$\{\w+\}", "i" * 8, text))
         if length > longest and key:
             yield f"{stack}: {name} has a name of up to {length} characters, not {longest}"
+
+
+# What outlives its stack under a name that a deployment has no use for.
+NAMED_FOR_NOBODY = {
+    "AWS::Backup::BackupVault": "BackupVaultName",
+    "AWS::ECR::Repository": "RepositoryName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::SecretsManager::Secret": "Name",
+}
+
+# Whose name is needed all the same, and why.
+NEEDS_ITS_NAME = {"SigningKeySecret": "`make deploy-aws --destroy --delete-data` deletes it"}
+
+
+@invariant
+def what_stays_blocks_nobody(system: System) -> Iterator[str]:
+    """A stack of the same name can be created again, with names that no other stack has had."""
+    for stack, name, resource in system.resources():
+        its = resource.get("Properties", {}).get(NAMED_FOR_NOBODY.get(resource["Type"], ""))
+        if its is None or name in NEEDS_ITS_NAME or resource.get("DeletionPolicy") not in KEEP:
+            continue
+        if ("AWS::StackId", None) not in references(its):
+            yield f"{stack}: {name} is called {its} in every stack of this name"
 
 
 # How each type says that it is encrypted.

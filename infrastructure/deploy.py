@@ -511,7 +511,7 @@ class Deployment:
             if not minute:
                 since = {name: when for name, when in on.items() if name in on_before}
             # It has gone off and on again if it is on since another moment.
-            new = [name for name, when in on.items() if since.get(name) != when]
+            new = [name for name, when in on.items() if (name, when) not in since.items()]
             if new:
                 print(f"  these alarms are on after {minute} minutes: {', '.join(new)}")
                 return False

@@ -332,6 +332,7 @@ AUTHORIZER_FAILS = SERVER_ERRORS.replace("server-errors", "authorizer-fails")
         (["[]", SERVER_ERRORS], False),
         ([SERVER_ERRORS, AUTHORIZER_FAILS], False),
         ([AUTHORIZER_FAILS], False),
+        (['[["patient-management-authorizer-fails", null]]'], False),
     ],
     ids=[
         "it goes off at the end",
@@ -341,6 +342,7 @@ AUTHORIZER_FAILS = SERVER_ERRORS.replace("server-errors", "authorizer-fails")
         "it goes on again",
         "another one goes on",
         "another one is on",
+        "another one is on, and nobody says since when",
     ],
 )
 def test_a_repair_is_not_rolled_back(

@@ -486,7 +486,7 @@ class Deployment:
     # ------------------------------------------------------------ whether it works
 
     def works(self, on_before: set[str]) -> bool:
-        """Whether the API answers, and no alarm goes off for a while that was not on before."""
+        """Whether the API answers, and no alarm begins for a while that was not on before."""
         title("Smoke test")
         api = self.known["ApiUrl"]
         for path in ("/health", "/openapi.json"):
@@ -496,7 +496,7 @@ class Deployment:
         return self.stays_quiet(on_before)
 
     def stays_quiet(self, on_before: set[str]) -> bool:
-        """Whether no alarm goes off for a while. One that was on before may stay on for now, or a
+        """Whether no alarm begins for a while. One that was on before may stay on for now, or a
         repair would be rolled back at once; by the end it has to be off.
         """
         minutes = self.options.watch
@@ -510,7 +510,7 @@ class Deployment:
             on = self.alarms_that_are_on()
             if not minute:
                 since = {name: when for name, when in on.items() if name in on_before}
-            # It has gone off and on again if it is on since another moment.
+            # It has ended and begun again if it is on since another moment.
             new = [name for name, when in on.items() if (name, when) not in since.items()]
             if new:
                 print(f"  these alarms are on after {minute} minutes: {', '.join(new)}")

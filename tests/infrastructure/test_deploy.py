@@ -335,12 +335,12 @@ AUTHORIZER_FAILS = SERVER_ERRORS.replace("server-errors", "authorizer-fails")
         (['[["patient-management-authorizer-fails", null]]'], False),
     ],
     ids=[
-        "it goes off at the end",
-        "it goes off at once",
-        "it never goes off",
-        "it goes on again within a minute",
-        "it goes on again",
-        "another one goes on",
+        "it ends in time",
+        "it ends at once",
+        "it never ends",
+        "it ends and begins within a minute",
+        "it begins",
+        "another one begins",
         "another one is on",
         "another one is on, and nobody says since when",
     ],
@@ -348,7 +348,7 @@ AUTHORIZER_FAILS = SERVER_ERRORS.replace("server-errors", "authorizer-fails")
 def test_a_repair_is_not_rolled_back(
     minutes: list[str], quiet: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An alarm that is on already goes off some minutes after its cause is gone."""
+    """An alarm that is on already ends some minutes after its cause is gone."""
     made, ran = deployment({"describe-alarms": minutes})
     made.options.watch = 2
     monkeypatch.setattr(deploy.time, "sleep", lambda _: None)

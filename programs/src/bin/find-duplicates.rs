@@ -16,7 +16,7 @@ pub(crate) async fn main() -> Result<(), api::Error> {
     let database = &store::pool("find-duplicates")?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<IgnoredAny>| {
         let until = end_of_run(&event.context, RESERVE);
-        Ok::<_, api::Error>(find_duplicates(database, until).await?)
+        Ok::<_, api::Error>(Box::pin(find_duplicates(database, until)).await?)
     }))
     .await
 }

@@ -109,6 +109,13 @@ def problems(all_: Manifests) -> list[str]:
             for each in the_container["env"]
             if each["name"] in {"DATABASE_URL", "BILLING_TOKEN"}
         ),
+        "the region of a database of RDS": {
+            "name": "AWS_REGION",
+            "valueFrom": {
+                "secretKeyRef": {"name": "billing-service", "key": "region", "optional": True}
+            },
+        }
+        in the_container["env"],
         "spread over zones": any(
             each["topologyKey"] == "topology.kubernetes.io/zone"
             for each in the_pod.get("topologySpreadConstraints", [])
@@ -182,6 +189,9 @@ CHANGES: dict[str, Change] = {
     "it listens there": lambda it: container(it)["ports"][0].update(containerPort=9002),
     "secrets from a secret": lambda it: container(it)["env"].append(
         {"name": "BILLING_TOKEN", "value": "x"}
+    ),
+    "the region of a database of RDS": lambda it: container(it)["env"].remove(
+        next(each for each in container(it)["env"] if each["name"] == "AWS_REGION")
     ),
     "spread over zones": lambda it: pod(it).pop("topologySpreadConstraints"),
     "a limit on memory": lambda it: container(it)["resources"].pop("limits"),

@@ -184,6 +184,7 @@ class Deployment:
         self.deploy_stack("network", "The network")
         self.deploy_stack("data", "Database, Kafka, keys, registry, backups")
         self.push_billing_image()
+        self.learn_versions_of_secrets(INFRASTRUCTURE / "billing.yaml")
         self.deploy_stack("billing", "The billing service")
         before = self.deployed_before()
         on_before = set(self.alarms_that_are_on())
@@ -220,6 +221,8 @@ class Deployment:
     def check_what_is_missing(self) -> None:
         """Ask for everything at once, before anything is deployed."""
         given = set(self.known) | {"DatabaseOwnerUrl", "KafkaBootstrapServers", "BillingImage"}
+        versions = names_in(INFRASTRUCTURE / "billing.yaml", "Parameters")
+        given |= {name for name in versions if name.endswith("SecretVersion")}
         missing = []
         templates = [INFRASTRUCTURE / f"{stack}.yaml" for stack in ("network", "data", "billing")]
         for template in [*templates, REPOSITORY / "template.yaml"]:
@@ -367,6 +370,23 @@ class Deployment:
             self.commands.run(tool, "push", image)
             digest = self.commands.ask(*look, planned="sha256:<digest>")
         self.known["BillingImage"] = f"{repository}@{digest}"
+
+    def learn_versions_of_secrets(self, template: Path) -> None:
+        """Find out which version of each secret is the current one. A stack that names it changes
+        when the secret does.
+        """
+        title("The versions of its secrets")
+        for name in names_in(template, "Parameters"):
+            if not name.endswith("SecretVersion") or name in self.given:
+                continue
+            arn = name.removesuffix("Version") + "Arn"
+            self.known[name] = self.commands.ask(
+                *("aws", "secretsmanager", "list-secret-version-ids"),
+                *("--secret-id", self.known[arn]),
+                *("--query", "Versions[?contains(VersionStages, 'AWSCURRENT')].VersionId | [0]"),
+                *("--output", "text"),
+                planned=f"<{name}>",
+            )
 
     def deployed_before(self) -> Deployed | None:
         """The application as it is deployed now, for rolling back."""

@@ -374,10 +374,47 @@ def tasks_may_read_their_secrets(system: System) -> Iterator[str]:
         ]
         for container in task["ContainerDefinitions"]:
             for secret in container.get("Secrets", []):
-                if secret["ValueFrom"] not in readable:
+                secret_name, _ = next(references(secret["ValueFrom"]))
+                if {"Ref": secret_name} not in readable:
                     yield f"{name}: may not read {secret['Name']}"
         if "kms:Decrypt" not in json.dumps(role["Policies"]):
             yield f"{name}: may not decrypt its secrets"
+
+
+@invariant
+def another_secret_starts_new_tasks(system: System) -> Iterator[str]:
+    """Tasks read secrets when they start, and start when their definition has changed. So whatever
+    a secret consists of is named there, and another secret by its version.
+    """
+    billing = system.stacks["billing"]
+    for name, task in billing.of_type("AWS::ECS::TaskDefinition"):
+        for container in task["ContainerDefinitions"]:
+            named = {each for each, _ in references(container)}
+            for secret in container.get("Secrets", []):
+                made_of = {each for each, _ in references(secret["ValueFrom"])}
+                for own in made_of & set(billing.resources):
+                    value = billing.resources[own]["Properties"]["SecretString"]
+                    parts = {each for each, _ in references(value)}
+                    versions = {each[:-3] + "Version" for each in parts if "SecretArn" in each}
+                    if versions - parts:
+                        yield f"{own}: no {sorted(versions - parts)}"
+                    made_of |= parts
+                wanted = {
+                    each[:-3] + "Version" if each.endswith("SecretArn") else each
+                    for each in made_of
+                }
+                if wanted - named:
+                    yield f"{name}: {secret['Name']} may change without {sorted(wanted - named)}"
+
+
+@invariant
+def the_database_is_verified(system: System) -> Iterator[str]:
+    """Against the roots of its region, which the service has to know."""
+    for name, task in system.of_type("AWS::ECS::TaskDefinition"):
+        for container in task["ContainerDefinitions"]:
+            region = {"Name": "AWS_REGION", "Value": {"Ref": "AWS::Region"}}
+            if region not in container.get("Environment", []):
+                yield f"{name}: does not know its region"
 
 
 # ---------------------------------------------------------------- all stacks
@@ -597,7 +634,7 @@ def passwords_are_where_they_have_to_be(system: System) -> Iterator[str]:
     """Nowhere but where SECRET_SETTINGS says."""
     for stack in system.stacks.values():
         for name, parameter in stack.template.get("Parameters", {}).items():
-            if name.endswith("Arn"):
+            if name.endswith(("Arn", "SecretVersion")):
                 continue
             if SECRET_PARAMETERS.match(name) and stack.name == APPLICATION:
                 if parameter.get("NoEcho") is not True or "Default" in parameter:

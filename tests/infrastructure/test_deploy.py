@@ -125,6 +125,20 @@ def test_brokers_are_asked_for_the_listeners_that_are_used() -> None:
     assert "--cluster-arn arn --query BootstrapBrokerStringSaslScram" in asked[0]
 
 
+def test_the_billing_service_learns_of_another_secret() -> None:
+    """By its version: nothing else changes when a secret does."""
+    made, _ = deployment({"--secret-id arn:token ": "v2", "--secret-id arn:password ": "v1"})
+    made.known |= {
+        "BillingTokenSecretArn": "arn:token",
+        "BillingDatabasePasswordSecretArn": "arn:password",
+    }
+    template = REPOSITORY / "infrastructure/billing.yaml"
+    made.learn_versions_of_secrets(template)
+    parameters = made.parameters_of(template)
+    assert parameters["BillingTokenSecretVersion"] == "v2"
+    assert parameters["BillingDatabasePasswordSecretVersion"] == "v1"
+
+
 def test_no_secret_is_on_a_command_line() -> None:
     """Not even its place: secrets are in a file."""
     for line in commands("--size", "economy", *ARGUMENTS, *SENDER):

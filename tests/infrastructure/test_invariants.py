@@ -88,6 +88,18 @@ def replaced(path: str, old: str, new: str) -> Change:
     return change
 
 
+def replaced_in(path: str, old: str, new: str) -> Change:
+    """Replace words in a text with references."""
+
+    def change(templates: Templates) -> None:
+        stack, resource, key = path.split()
+        text = templates[stack]["Resources"][resource]["Properties"][key]
+        assert old in text["Fn::Sub"]
+        text["Fn::Sub"] = text["Fn::Sub"].replace(old, new)
+
+    return change
+
+
 def function_setting(name: str, value: object) -> Change:
     """Another setting of a function."""
 
@@ -198,6 +210,11 @@ MUTATIONS: list[tuple[str, str, Change]] = [
     ("containers_can_do_little", "a public address", put("billing Service NetworkConfiguration AwsvpcConfiguration AssignPublicIp", "ENABLED")),
     ("tasks_may_read_their_secrets", "another secret", put(f"{CONTAINER} Secrets 0 ValueFrom", {"Ref": "Other"})),
     ("tasks_may_read_their_secrets", "no key", put("billing ExecutionRole Policies", [])),
+    ("another_secret_starts_new_tasks", "the token as it is", put(f"{CONTAINER} Secrets 1 ValueFrom", {"Ref": "BillingTokenSecretArn"})),
+    ("another_secret_starts_new_tasks", "the password as it is", replaced_in("billing DatabaseUrl SecretString", ":::${BillingDatabasePasswordSecretVersion}", "")),
+    ("another_secret_starts_new_tasks", "no word of the password", remove(f"{CONTAINER} DockerLabels database-password-version")),
+    ("another_secret_starts_new_tasks", "no word of the address", remove(f"{CONTAINER} DockerLabels database")),
+    ("the_database_is_verified", "no region", put(f"{CONTAINER} Environment", [{"Name": "BILLING_LISTEN", "Value": "0.0.0.0:9001"}])),
     # all stacks
     ("data_outlives_its_stack", "a key", remove("data DataKey /DeletionPolicy")),
     ("data_outlives_its_stack", "the events", put("data Kafka /UpdateReplacePolicy", "Delete")),

@@ -207,6 +207,22 @@ impl PatientInput {
             || self.contacts.is_given())
     }
 
+    /// Whether the first mailbox or address has to be there. A form that sends back what it has
+    /// read, with the field emptied, has forgotten it: only an empty list says that there is none.
+    fn reachable_by<T>(&self, list: &Given<Vec<T>>, rule: EmailRule) -> Presence {
+        let is_emptied = match list {
+            Given::Missing => false,
+            Given::Empty => true,
+            Given::Value(entries) => entries.is_empty(),
+        };
+        match rule {
+            EmailRule::Shared => Presence::Optional,
+            EmailRule::Unique if is_emptied => Presence::Optional,
+            EmailRule::Unique if self.is_flat() => Presence::Required,
+            EmailRule::Unique => Presence::NeverBlank,
+        }
+    }
+
     /// The flat fields, and nothing else.
     fn flat(
         &self,
@@ -215,10 +231,14 @@ impl PatientInput {
         rule: EmailRule,
         reader: &mut Reader<'_>,
     ) -> Option<Change> {
-        let must_be_reachable = self.is_flat() && rule == EmailRule::Unique;
+        let presence = if self.names.is_given() {
+            Presence::NeverBlank
+        } else {
+            Presence::Required
+        };
         let name = flat(
             self.name.clone(),
-            !self.names.is_given(),
+            presence,
             InvalidField::Required("Name"),
             |text| {
                 let line = Line::parse(text, &(1..=100));
@@ -229,28 +249,29 @@ impl PatientInput {
         let name = reader.member("name", name);
         let email = flat(
             self.email.clone(),
-            must_be_reachable,
+            self.reachable_by(&self.emails, rule),
             InvalidField::Required("Email"),
             |text| Ok(EmailAddress::parse(text)?.as_written().to_owned()),
         );
         let email = reader.member("email", email);
         let address = InvalidField::Required("Address");
-        let address = flat(self.address.clone(), must_be_reachable, address, |text| {
+        let presence = self.reachable_by(&self.addresses, rule);
+        let address = flat(self.address.clone(), presence, address, |text| {
             let lines = Lines::parse(text, &(1..=300));
             let lines = lines.map_err(|error| InvalidField::Text("Address", error))?;
             Ok(lines.as_str().to_owned())
         });
         let address = reader.member("address", address);
         let born = InvalidField::Required("Date of birth");
-        let born = flat(
-            self.date_of_birth.clone(),
-            !self.birth_date.is_given(),
-            born,
-            |text| {
-                // A newborn may come from where it is already tomorrow.
-                past_date("Date of birth", text, latest_day(now))
-            },
-        );
+        let presence = if self.birth_date.is_given() {
+            Presence::Optional
+        } else {
+            Presence::Required
+        };
+        let born = flat(self.date_of_birth.clone(), presence, born, |text| {
+            // A newborn may come from where it is already tomorrow.
+            past_date("Date of birth", text, latest_day(now))
+        });
         let date_of_birth = reader.member("dateOfBirth", born);
         let registered_date = reader.member(
             "registeredDate",
@@ -417,7 +438,8 @@ impl Change {
             |field, label| Problem::invalid_field(field, InvalidField::Required(label).to_string());
         let birth_date = birth_dates.into_iter().next();
         let birth_date = birth_date.ok_or_else(|| required("dateOfBirth", "Date of birth"))?;
-        if names.is_empty() {
+        let is_official = |name: &&Name| name.r#use == NameUse::Official;
+        if names.iter().filter(is_official).count() != 1 {
             return Err(required("name", "Name"));
         }
         let (deceased, deceased_date) =
@@ -512,22 +534,29 @@ fn agree<F: PartialEq + Clone, R: PartialEq + Clone>(
     })
 }
 
-/// A flat field: blank is as good as null, and missing if it has to be there.
+/// Whether a flat field has to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// It has to be.
+    Required,
+    /// It may be missing, but whoever sends it says something.
+    NeverBlank,
+    /// It may be missing, null or blank.
+    Optional,
+}
+
+/// A flat field: blank is as good as null.
 fn flat<T>(
     given: Given<String>,
-    required: bool,
+    presence: Presence,
     missing: InvalidField,
     parse: impl Fn(&str) -> Result<T, InvalidField>,
 ) -> Result<Given<T>, InvalidField> {
-    let given = match given {
-        Given::Value(text) if !required && text.trim().is_empty() => Given::Empty,
-        given => given,
-    };
     match given {
-        Given::Value(text) => parse(&text).map(Given::Value),
-        Given::Missing | Given::Empty if required => Err(missing),
-        Given::Empty => Ok(Given::Empty),
-        Given::Missing => Ok(Given::Missing),
+        Given::Value(text) if !text.trim().is_empty() => parse(&text).map(Given::Value),
+        Given::Missing if presence != Presence::Required => Ok(Given::Missing),
+        Given::Value(_) | Given::Empty if presence == Presence::Optional => Ok(Given::Empty),
+        Given::Value(_) | Given::Missing | Given::Empty => Err(missing),
     }
 }
 

@@ -250,6 +250,54 @@ async fn a_clinic_may_let_families_share_a_mailbox(database: PgPool) {
         .await;
 }
 
+/// As a page does that sends back what it has read, with a field that somebody has emptied.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_official_name_cannot_be_taken_away(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let id = admin.created(&milo()).await;
+    let path = format!("/api/patients/{id}");
+    let read = admin.send(Method::GET, &path, None).await.body;
+    for blank in [json!(""), json!(" "), Value::Null] {
+        let refused = with(read.clone(), "name", blank);
+        let refused = admin.send(Method::PUT, &path, Some(&refused)).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert_eq!(refused.body["errors"]["name"], "Name is required");
+    }
+    assert_eq!(admin.send(Method::GET, &path, None).await.body, read);
+    let refused = with(milo(), "name", Value::Null);
+    assert_eq!(admin.create(&refused).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn only_an_empty_list_removes_a_mailbox_or_an_address(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let id = admin.created(&zoe()).await;
+    let path = format!("/api/patients/{id}");
+    let read = admin.send(Method::GET, &path, None).await.body;
+    for (field, list, error) in [
+        ("email", "emails", "Email is required"),
+        ("address", "addresses", "Address is required"),
+    ] {
+        let mut without_list = read.clone();
+        without_list.as_object_mut().unwrap().remove(list);
+        for from in [&read, &without_list] {
+            for blank in [json!(""), json!(" "), Value::Null] {
+                let refused = with(from.clone(), field, blank);
+                let refused = admin.send(Method::PUT, &path, Some(&refused)).await;
+                assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+                assert_eq!(refused.body["errors"][field], error);
+            }
+        }
+    }
+    let without = with(with(read, "email", Value::Null), "emails", json!([]));
+    let without = admin.send(Method::PUT, &path, Some(&without)).await;
+    assert_eq!(without.status, StatusCode::OK, "{}", without.body);
+    assert_eq!(without.body["emails"], json!([]));
+    // And what was read of somebody without can be sent back.
+    let again = admin.send(Method::PUT, &path, Some(&without.body)).await;
+    assert_eq!(again.status, StatusCode::OK, "{}", again.body);
+}
+
 /// Rows from before there was a record.
 #[sqlx::test(migrations = false)]
 async fn patients_of_before_get_a_record_and_a_history_and_are_found(database: PgPool) {

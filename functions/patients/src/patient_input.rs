@@ -18,6 +18,7 @@ use crate::{
         Given, Identifier, IdentifierInput, MOST, Name, NameInput, NameUse, Phone, PhoneInput,
         Reader, Sex,
     },
+    search::terms,
 };
 
 /// A patient as a client sends them. Every field may be missing or invalid: [`parse`](Self::parse)
@@ -441,6 +442,11 @@ impl Change {
         let is_official = |name: &&Name| name.r#use == NameUse::Official;
         if names.iter().filter(is_official).count() != 1 {
             return Err(required("name", "Name"));
+        }
+        let is_new = before.is_none_or(|before| before.names != names);
+        if is_new && !terms::can_be_found_by(&names) {
+            let said = "Names have too many words for a search to find them";
+            return Err(Problem::invalid_field("names", said));
         }
         let (deceased, deceased_date) =
             death(&self.deceased, self.deceased_date, before, &birth_date)?;

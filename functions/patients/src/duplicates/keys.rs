@@ -16,6 +16,9 @@ use crate::{
 /// What the keys begin with that are not terms of the search anyway.
 const KEY: char = '+';
 
+/// The most characters of a line of an address that are compared.
+const LONGEST_LINE: usize = 100;
+
 /// The keys of a patient.
 #[must_use]
 pub fn of(patient: &Patient) -> BTreeSet<String> {
@@ -63,6 +66,8 @@ pub(crate) fn own(patient: &Patient) -> BTreeSet<String> {
         let line = address.lines.first().map(|line| fold::folded(line));
         // A number alone is in every street.
         let line = line.filter(|line| line.split(' ').count() > 1);
+        // Folding may make one letter many, and an entry of the index has a limit.
+        let line = line.map(|line| line.chars().take(LONGEST_LINE).collect::<String>());
         keys.extend(line.map(|line| format!("{KEY}a {line}")));
     }
     for identifier in &patient.identifiers {

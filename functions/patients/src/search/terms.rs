@@ -9,7 +9,11 @@ use super::{
     fold::{self, Word},
     phonetic, vocabulary,
 };
-use crate::{duplicates::keys, patient::Patient, record::NameUse};
+use crate::{
+    duplicates::keys,
+    patient::Patient,
+    record::{Name, NameUse},
+};
 
 /// Which form the terms have. Increase it when folding changes: every patient gets their terms anew
 /// (see [`catch_up`](super::catch_up)).
@@ -17,6 +21,10 @@ pub(crate) const FORM: i16 = 1;
 
 /// The most characters of a sort key.
 const LONGEST_KEY: usize = 80;
+
+/// The most bytes of what stands beside a term: an entry of the index has to fit on a third of a
+/// page, with the term and the sort key.
+const MOST_BESIDE: usize = 1900;
 
 /// What the terms of words of names, codes, dates, telephone numbers and mailboxes begin with.
 pub(crate) const SOUND: char = '~';
@@ -49,10 +57,21 @@ pub(crate) fn sort_key(patient: &Patient) -> String {
     key.chars().take(LONGEST_KEY).collect()
 }
 
-/// Every word of every name, in all its forms.
+/// Whether the words of these names are few enough for a search to look for all of them at once.
+pub(crate) fn can_be_found_by(names: &[Name]) -> bool {
+    let words = words_of(names);
+    is_beside(&words) && is_beside(&sounds_of(&words))
+}
+
+/// Every word of every name of the patient, in all its forms.
 pub(crate) fn name_terms(patient: &Patient) -> BTreeSet<String> {
+    words_of(&patient.names)
+}
+
+/// Every word of every name, in all its forms.
+pub(crate) fn words_of(names: &[Name]) -> BTreeSet<String> {
     let mut terms = BTreeSet::new();
-    for name in &patient.names {
+    for name in names {
         let parts = name.given.iter().chain(&name.family);
         for text in parts.chain([&name.text]) {
             let words = fold::words(text);
@@ -86,11 +105,7 @@ struct Terms {
 
 fn terms(patient: &Patient) -> Terms {
     let words = name_terms(patient);
-    let sounds: BTreeSet<String> = words
-        .iter()
-        .flat_map(|word| phonetic::codes(word))
-        .map(|code| format!("{SOUND}{code}"))
-        .collect();
+    let sounds = sounds_of(&words);
     let beside_words = beside(&words);
     let beside_sounds = beside(&sounds);
     let mut others = BTreeSet::from([format!("{BORN}{}", patient.birth_date.value)]);
@@ -118,12 +133,26 @@ fn terms(patient: &Patient) -> Terms {
     all
 }
 
+fn sounds_of(words: &BTreeSet<String>) -> BTreeSet<String> {
+    let codes = words.iter().flat_map(|word| phonetic::codes(word));
+    codes.map(|code| format!("{SOUND}{code}")).collect()
+}
+
+/// All terms that fit. Nobody can enter names with more, but there are patients from before.
 fn beside(terms: &BTreeSet<String>) -> String {
-    terms.iter().fold(" ".to_owned(), |mut all, term| {
-        all.push_str(term);
-        all.push(' ');
-        all
-    })
+    let mut all = " ".to_owned();
+    for term in terms {
+        if all.len() + term.len() < MOST_BESIDE {
+            all.push_str(term);
+            all.push(' ');
+        }
+    }
+    all
+}
+
+fn is_beside(terms: &BTreeSet<String>) -> bool {
+    let bytes: usize = terms.iter().map(|term| term.len() + 1).sum();
+    1 + bytes <= MOST_BESIDE
 }
 
 /// Makes the patient findable by what they are now.

@@ -5,7 +5,10 @@ use identity::Role;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::fixtures::{Call, log_in_the_caller, with, zoe};
+use crate::{
+    fixtures::{Call, delivery, log_in_the_caller, with, zoe},
+    relay::relay,
+};
 
 async fn register(database: &PgPool, name: &str, more: Value) -> String {
     let mut patient = json!({
@@ -348,4 +351,60 @@ async fn what_a_patient_is_found_by_follows_every_change(database: PgPool) {
     admin.send(Method::PUT, &path, Some(&renamed)).await;
     assert!(by(&database, "omega").await.is_empty());
     assert_eq!(by(&database, "lovelace").await, ["Ada Lovelace"]);
+}
+
+/// Words that no compression makes shorter.
+fn long_names(many: usize, characters: usize) -> Vec<Value> {
+    let mut state = 4_711_u64;
+    let mut letter = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + u8::try_from((state >> 33) % 26).unwrap())
+    };
+    (0..many)
+        .map(|place| {
+            let word = |_| (0..characters / 4).map(|_| letter()).collect::<String>();
+            let text: Vec<String> = (0..4).map(word).collect();
+            let r#use = if place == 0 { "OFFICIAL" } else { "FORMER" };
+            json!({ "use": r#use, "text": text.join(" "), "given": [] })
+        })
+        .collect()
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn names_are_too_long_only_for_a_search_that_could_not_find_them(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let patient = json!({ "dateOfBirth": "1983-11-14", "emails": [], "addresses": [] });
+    let refused = admin.create(&with(patient.clone(), "names", long_names(20, 96))).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+    assert!(refused.body["errors"]["names"].is_string(), "{}", refused.body);
+    let names = long_names(18, 96);
+    let last = names[17]["text"].clone();
+    let created = admin.create(&with(patient, "names", names)).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.body);
+    assert_eq!(by(&database, last.as_str().unwrap()).await.len(), 1);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_patient_with_too_many_words_does_not_keep_others_from_being_found(database: PgPool) {
+    let odd = register(&database, "Odd Many", json!({})).await;
+    register(&database, "Zoë Feil", json!({})).await;
+    let record = json!({ "names": long_names(40, 96) }).to_string();
+    let name = long_names(1, 96)[0]["text"].as_str().unwrap().to_owned();
+    sqlx::query(
+        "UPDATE patients.patient SET record = $1::jsonb, name = $2 WHERE id = $3::uuid",
+    )
+    .bind(record)
+    .bind(&name)
+    .bind(odd)
+    .execute(&database)
+    .await
+    .unwrap();
+    sqlx::raw_sql("UPDATE patients.patient SET indexed_with = 0; DELETE FROM patients.search_term")
+        .execute(&database)
+        .await
+        .unwrap();
+    relay(&database, &delivery()).await;
+    assert_eq!(by(&database, "zoe feil").await, ["Zoë Feil"]);
+    let first = name.split(' ').next().unwrap();
+    assert_eq!(by(&database, first).await, [name.as_str()]);
 }

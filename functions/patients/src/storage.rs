@@ -335,7 +335,7 @@ pub async fn insert(
 
 /// Stores a patient who was [locked](lock) and then changed, and writes the version that this is.
 /// The version and the time of the change are set here. With a rule, the e-mail address is held to
-/// it; without one, it stays as it was.
+/// it if it is another than before, or the patient was gone; otherwise, it stays as it was.
 ///
 /// # Errors
 /// 409 if another patient has the e-mail address or an identifier.
@@ -353,8 +353,12 @@ pub async fn save(
         "UPDATE patients.patient
          SET version = version + 1, name = $2, email = $3, address = $4, date_of_birth = $5,
              birth_precision = $6, birth_estimated = $7, registered_date = $8,
-             record = $9::text::jsonb, email_shared = coalesce($10, email_shared), sort_key = $11,
-             indexed_with = $12, restricted = $13, active = $14, merged_into = $15,
+             record = $9::text::jsonb,
+             email_shared = CASE
+                 WHEN lower(email) = lower($3) AND deleted_at IS NULL THEN email_shared
+                 ELSE coalesce($10, email_shared)
+             END,
+             sort_key = $11, indexed_with = $12, restricted = $13, active = $14, merged_into = $15,
              deleted_at = $16, updated_at = GREATEST(updated_at, clock_timestamp())
          WHERE id = $1
          RETURNING version, updated_at",
@@ -386,7 +390,7 @@ pub async fn save(
 }
 
 /// Before the index decides: a refusal can name who has the address, and addresses that were
-/// stored while families shared them count, too.
+/// stored while families shared them count, too. Who has shared one keeps it.
 async fn must_have_own_mailbox(
     patient: &Patient,
     rule: EmailRule,
@@ -399,6 +403,10 @@ async fn must_have_own_mailbox(
     let other = sqlx::query!(
         "SELECT id, restricted FROM patients.patient
          WHERE lower(email) = lower($1) AND id <> $2 AND deleted_at IS NULL AND merged_into IS NULL
+           AND NOT EXISTS (
+               SELECT FROM patients.patient AS before
+               WHERE before.id = $2 AND lower(before.email) = lower($1)
+                 AND before.deleted_at IS NULL)
          ORDER BY id
          LIMIT 1",
         email,

@@ -298,6 +298,32 @@ async fn only_an_empty_list_removes_a_mailbox_or_an_address(database: PgPool) {
     assert_eq!(again.status, StatusCode::OK, "{}", again.body);
 }
 
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_shares_a_mailbox_can_be_changed_when_nobody_may_share_any_more(database: PgPool) {
+    let unique = Call::as_admin(&database);
+    let shared = Call {
+        emails: EmailRule::Shared,
+        ..unique
+    };
+    let alone = with(zoe(), "email", "alone@clinic.example");
+    let alone = unique.created(&alone).await;
+    let ids = [unique.created(&zoe()).await, shared.created(&zoe()).await];
+    for id in &ids {
+        let path = format!("/api/patients/{id}");
+        let moved = with(zoe(), "address", "2 Main St");
+        let changed = unique.send(Method::PUT, &path, Some(&moved)).await;
+        assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
+    }
+    // Nobody else gets the mailbox, and who was deleted does not get it back.
+    let path = format!("/api/patients/{alone}");
+    let refused = unique.send(Method::PUT, &path, Some(&zoe())).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    let path = format!("/api/patients/{}", ids[1]);
+    unique.send(Method::DELETE, &path, None).await;
+    let restored = unique.send(Method::POST, &format!("{path}/restore"), None).await;
+    assert_eq!(restored.status, StatusCode::CONFLICT, "{}", restored.body);
+}
+
 /// Rows from before there was a record.
 #[sqlx::test(migrations = false)]
 async fn patients_of_before_get_a_record_and_a_history_and_are_found(database: PgPool) {

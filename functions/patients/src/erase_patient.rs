@@ -111,12 +111,12 @@ pub(crate) async fn erase_patient(
         }
     }
     erase(patient, &mut transaction).await?;
-    vocabulary::forget(words, &mut transaction).await?;
     trail
         .succeeded_because(&mut *transaction, Subject::Patient(id), reason.as_str())
         .await?;
     let answer = transaction.commit(id, StatusCode::NO_CONTENT).await?;
 
+    vocabulary::forget(words, &database).await?;
     delivery.deliver_now(&database, id).await;
     Ok(answer)
 }

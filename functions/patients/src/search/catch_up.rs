@@ -9,8 +9,9 @@ use store::Transaction;
 use super::terms;
 use crate::storage;
 
-/// How many patients are made searchable in one transaction.
-const AT_A_TIME: i64 = 100;
+/// How many patients are made searchable in one transaction: whoever has learned a word holds on to
+/// it until the end, and only the words of one patient are learned in an order.
+const AT_A_TIME: i64 = 1;
 
 /// Makes patients searchable until all are, or the time is up. Returns whether all are.
 ///

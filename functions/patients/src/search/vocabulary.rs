@@ -108,13 +108,12 @@ pub(crate) async fn near(word: &str, database: &PgPool) -> Result<Vec<String>, s
 /// Removes those of these words that no patient has any more.
 ///
 /// Nobody adds a word in the meantime: a transaction that has counted on a word to be there is over,
-/// and its patient visible, before this one looks.
-pub(crate) async fn forget(
-    words: BTreeSet<String>,
-    transaction: &mut Transaction,
-) -> Result<(), sqlx::Error> {
+/// and its patient visible, before this one looks. That is why it is a short one of its own: nobody
+/// can register a patient while it lasts.
+pub(crate) async fn forget(words: BTreeSet<String>, database: &PgPool) -> Result<(), sqlx::Error> {
+    let mut transaction = Transaction::begin(database).await?;
     sqlx::query!("LOCK TABLE patients.vocabulary IN SHARE ROW EXCLUSIVE MODE")
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
     let words: Vec<String> = words.into_iter().collect();
     sqlx::query!(
@@ -124,9 +123,9 @@ pub(crate) async fn forget(
                            WHERE used.term = vocabulary.term)",
         &words,
     )
-    .execute(transaction)
+    .execute(&mut transaction)
     .await?;
-    Ok(())
+    transaction.commit().await
 }
 
 #[cfg(test)]

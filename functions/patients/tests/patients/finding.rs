@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    fixtures::{Call, delivery, log_in_the_caller, with, zoe},
+    fixtures::{Call, delivery, eventually, log_in_the_caller, with, zoe},
     relay::relay,
 };
 
@@ -407,4 +407,31 @@ async fn a_patient_with_too_many_words_does_not_keep_others_from_being_found(dat
     assert_eq!(by(&database, "zoe feil").await, ["Zoë Feil"]);
     let first = name.split(' ').next().unwrap();
     assert_eq!(by(&database, first).await, [name.as_str()]);
+}
+
+/// They would wait for each other: whoever has learned a word keeps it until the end.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_catches_up_holds_on_to_no_words(database: PgPool) {
+    register(&database, "Zzzzz", json!({})).await;
+    register(&database, "Aaaaa", json!({})).await;
+    sqlx::raw_sql(
+        "UPDATE patients.patient SET indexed_with = 0;
+         DELETE FROM patients.search_term;
+         DELETE FROM patients.vocabulary",
+    )
+    .execute(&database)
+    .await
+    .unwrap();
+    let mut registration = database.begin().await.unwrap();
+    sqlx::query("INSERT INTO patients.vocabulary (term) VALUES ('aaaaa')")
+        .execute(&mut *registration)
+        .await
+        .unwrap();
+    let everyone_else = async {
+        eventually(&database, "SELECT EXISTS (SELECT FROM patients.vocabulary WHERE term = 'zzzzz')").await;
+        registration.rollback().await.unwrap();
+    };
+    let delivery = delivery();
+    tokio::join!(relay(&database, &delivery), everyone_else);
+    assert_eq!(by(&database, "aaaaa").await, ["Aaaaa"]);
 }

@@ -229,3 +229,15 @@ pub(crate) async fn outbox_kinds(database: &PgPool) -> Vec<String> {
         .await
         .unwrap()
 }
+
+/// Waits until this query answers true.
+pub(crate) async fn eventually(database: &PgPool, query: &'static str) {
+    for _ in 0..500 {
+        let holds: bool = sqlx::query_scalar(query).fetch_one(database).await.unwrap();
+        if holds {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("never: {query}");
+}

@@ -5,7 +5,7 @@ use identity::{Role, testing::CALLER};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::fixtures::{Answer, Call, log_in_the_caller, outbox_kinds, with, zoe};
+use crate::fixtures::{Answer, Call, eventually, log_in_the_caller, outbox_kinds, with, zoe};
 
 async fn get(call: Call<'_>, path: &str) -> Answer {
     call.send(Method::GET, path, None).await
@@ -238,4 +238,27 @@ async fn nothing_remains_of_who_is_erased(database: PgPool) {
     // The number is not given again.
     let next = plain.create(&zoe()).await.body;
     assert_eq!(next["recordNumber"], "100002");
+}
+
+/// Who forgets the words of names has to wait for those who learn some. Nobody waits for the
+/// erasure meanwhile.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_erasure_is_done_before_words_are_forgotten(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let id = admin.created(&zoe()).await;
+    let path = format!("/api/patients/{id}");
+    admin.send(Method::DELETE, &path, None).await;
+    let mut registration = database.begin().await.unwrap();
+    sqlx::query("INSERT INTO patients.vocabulary (term) VALUES ('somebody')")
+        .execute(&mut *registration)
+        .await
+        .unwrap();
+    let erase = format!("{path}/erase");
+    let reason = reason();
+    let everyone_else = async {
+        eventually(&database, "SELECT NOT EXISTS (SELECT FROM patients.patient)").await;
+        registration.rollback().await.unwrap();
+    };
+    let (erased, ()) = tokio::join!(post(admin, &erase, Some(&reason)), everyone_else);
+    assert_eq!(erased.status, StatusCode::NO_CONTENT, "{}", erased.body);
 }

@@ -162,8 +162,9 @@ pub(crate) async fn list_patient_history(
     }))
 }
 
-/// What says nothing about the patient: it is different in every version.
-const OF_THE_VERSION: [&str; 2] = ["version", "updatedAt"];
+/// What says nothing about the patient: it is different in every version, or is the same in all and
+/// only written in another form.
+const OF_THE_VERSION: [&str; 3] = ["version", "createdAt", "updatedAt"];
 
 /// The fields that differ, by name. A field that one of them does not have is null there.
 fn changes(from: &Value, to: &Value) -> Vec<FieldChange> {

@@ -334,9 +334,11 @@ async fn patients_of_before_get_a_record_and_a_history_and_are_found(database: P
     let [first, second] = [(); 2].map(|()| Uuid::now_v7());
     sqlx::raw_sql(AssertSqlSafe(format!(
         "INSERT INTO patients.patient
-             (id, version, name, email, address, date_of_birth, registered_date)
-         VALUES ('{second}', 3, 'Łukasz Nowak', 'l@clinic.example', 'here', '2000-02-29', '2024-01-10'),
-                ('{first}', 1, 'Zoë Feil', 'z@clinic.example', '1 Main St', '1983-11-14', '2024-01-10')"
+             (id, version, name, email, address, date_of_birth, registered_date, created_at, updated_at)
+         VALUES ('{second}', 3, 'Łukasz Nowak', 'l@clinic.example', 'here', '2000-02-29', '2024-01-10',
+                 '2024-01-10T09:00Z', '2024-02-10T09:00Z'),
+                ('{first}', 1, 'Zoë Feil', 'z@clinic.example', '1 Main St', '1983-11-14', '2024-01-10',
+                 '2024-01-10T09:00:00.123456Z', '2024-01-10T09:00:00.123456Z')"
     )))
     .execute(&database)
     .await
@@ -359,8 +361,15 @@ async fn patients_of_before_get_a_record_and_a_history_and_are_found(database: P
         .body;
     assert_eq!(found["patients"][0]["id"], second.to_string());
     assert_eq!(found["patients"][0]["recordNumber"], "100002");
+    let path = format!("/api/patients/{second}");
+    let read = admin.send(Method::GET, &path, None).await.body;
+    let moved = with(read, "address", "there");
+    admin.send(Method::PUT, &path, Some(&moved)).await;
     let path = format!("/api/patients/{second}/history");
     let history = admin.send(Method::GET, &path, None).await.body;
+    let changed = history["versions"][1]["changes"].as_array().unwrap();
+    let changed: Vec<_> = changed.iter().map(|change| &change["field"]).collect();
+    assert_eq!(changed, ["address", "addresses"], "{history}");
     assert_eq!(history["versions"][0]["version"], 3);
     assert_eq!(history["versions"][0]["kind"], "UPDATE");
     let next = admin.create(&zoe()).await.body;

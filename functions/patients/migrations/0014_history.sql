@@ -55,8 +55,10 @@ SELECT id, version, CASE WHEN version = 1 THEN 'CREATE' ELSE 'UPDATE' END,
        updated_at, NULL
 FROM patients.patient;
 
--- Removes a deleted patient for good: the record, its history, what the search knows of it, and the
--- answers that were stored for repeated requests. What others must hear of stays in the outbox.
+-- Removes a deleted patient for good: the record, its history, what the search knows of it, and what
+-- the answers say that were stored for repeated requests. The requests themselves stay known: a
+-- registration that is repeated would register the patient again. What others must hear of stays in
+-- the outbox.
 -- The number of the record is not given again: numbers come from a sequence.
 --
 -- It runs as the owner, because nobody else may touch the history. Returns the version that the
@@ -78,7 +80,9 @@ BEGIN
         RETURN NULL;
     END IF;
     DELETE FROM patients.patient_version WHERE patient_id = erase.patient;
-    DELETE FROM patients.idempotency_key WHERE subject = erase.patient;
+    UPDATE patients.idempotency_key
+    SET status = 404, content_type = NULL, entity_tag = NULL, location = NULL, body = ''
+    WHERE subject = erase.patient;
     DELETE FROM patients.patient WHERE id = erase.patient;
     RETURN last + 1;
 END

@@ -1,6 +1,8 @@
 //! `POST /api/patients/{id}/erase`: removes a deleted patient for good, as the right to erasure
 //! asks for.
 
+use std::collections::BTreeSet;
+
 use api::{
     Input, InputErrors, PathId, Problem, ProblemDocument, ProblemType, State,
     layers::{Once, Permitted, Recorded},
@@ -19,10 +21,12 @@ use serde::Deserialize;
 use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     outbox::{self, Delivery},
     patient::{Patient, not_found},
+    record::Name,
     schema::SCHEMA,
     search::{terms, vocabulary},
     storage,
@@ -103,10 +107,10 @@ pub(crate) async fn erase_patient(
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let mut words = terms::name_terms(&patient);
+    let mut words = every_word(id, &mut transaction).await?;
     for source in merged {
         if let Some(source) = storage::lock(source, &mut transaction).await? {
-            words.append(&mut terms::name_terms(&source));
+            words.append(&mut every_word(source.id, &mut transaction).await?);
             erase(source, &mut transaction).await?;
         }
     }
@@ -119,6 +123,27 @@ pub(crate) async fn erase_patient(
     vocabulary::forget(words, &database).await?;
     delivery.deliver_now(&database, id).await;
     Ok(answer)
+}
+
+/// Every word of every name that the patient ever had.
+async fn every_word(
+    patient: Uuid,
+    transaction: &mut Transaction,
+) -> Result<BTreeSet<String>, Problem> {
+    let names = sqlx::query_scalar!(
+        r#"SELECT DISTINCT (snapshot -> 'names')::text AS "names!"
+           FROM patients.patient_version
+           WHERE patient_id = $1"#,
+        patient,
+    )
+    .fetch_all(transaction)
+    .await?;
+    let mut words = BTreeSet::new();
+    for names in names {
+        let names: Vec<Name> = serde_json::from_str(&names).map_err(Problem::internal)?;
+        words.append(&mut terms::words_of(&names));
+    }
+    Ok(words)
 }
 
 /// Removes one record, and has everybody told.

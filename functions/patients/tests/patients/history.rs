@@ -176,10 +176,13 @@ async fn nothing_remains_of_who_is_erased(database: PgPool) {
         key: Some("once"),
         ..Call::as_admin(&database)
     };
-    let id = admin.created(&with(zoe(), "name", "Zoë Xylophon")).await;
+    let registered = with(zoe(), "name", "Zoë Xylophon");
+    let id = admin.created(&registered).await;
     let path = format!("/api/patients/{id}");
     let erase = format!("{path}/erase");
     let plain = Call::as_admin(&database);
+    let renamed = with(zoe(), "name", "Zoë Feil");
+    plain.send(Method::PUT, &path, Some(&renamed)).await;
     assert_eq!(
         post(plain, &erase, Some(&reason())).await.status,
         StatusCode::CONFLICT
@@ -238,6 +241,14 @@ async fn nothing_remains_of_who_is_erased(database: PgPool) {
     // The number is not given again.
     let next = plain.create(&zoe()).await.body;
     assert_eq!(next["recordNumber"], "100002");
+    // Nor is the patient registered again by who has not heard of it.
+    let again = Call {
+        key: Some("once"),
+        ..plain
+    };
+    let again = again.create(&registered).await;
+    assert_eq!(again.status, StatusCode::NOT_FOUND, "{}", again.body);
+    assert!(again.body["type"].as_str().unwrap().ends_with(":deleted"));
 }
 
 /// Who forgets the words of names has to wait for those who learn some. Nobody waits for the

@@ -71,7 +71,8 @@ pub async fn write(
 }
 
 /// Rejects callers who may not see this patient's history: that of a deleted patient is only for
-/// those who may see who was deleted.
+/// those who may see who was deleted. A record that was merged is as closed as the one that
+/// continues it.
 ///
 /// # Errors
 /// 403 or 404; or if the database fails.
@@ -81,9 +82,11 @@ pub(crate) async fn must_be_seen(
     database: &PgPool,
 ) -> Result<(), Problem> {
     let found = sqlx::query!(
-        r#"SELECT restricted, deleted_at IS NOT NULL AS "is_deleted!"
-           FROM patients.patient
-           WHERE id = $1"#,
+        r#"SELECT own.restricted OR coalesce(survivor.restricted, false) AS "restricted!",
+                  coalesce(own.deleted_at, survivor.deleted_at) IS NOT NULL AS "is_deleted!"
+           FROM patients.patient AS own
+           LEFT JOIN patients.patient AS survivor ON survivor.id = own.merged_into
+           WHERE own.id = $1"#,
         patient,
     )
     .fetch_optional(database)

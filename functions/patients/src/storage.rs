@@ -117,18 +117,24 @@ fn with_first<T>(
     entries
 }
 
-/// The patient, also one who is deleted or merged into another.
+/// The patient, also one who is deleted or merged into another. Who was merged is as restricted and
+/// as deleted as the record that continues theirs.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn find(id: Uuid, database: impl PgExecutor<'_>) -> Result<Option<Patient>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT id, version, record_number, name, email, address, date_of_birth, birth_precision,
-                  birth_estimated, registered_date, record::text AS "document!", restricted, active,
-                  merged_into, deleted_at, created_at, updated_at
-           FROM patients.patient
-           WHERE id = $1"#,
+        r#"SELECT own.id, own.version, own.record_number, own.name, own.email, own.address,
+                  own.date_of_birth, own.birth_precision, own.birth_estimated, own.registered_date,
+                  own.record::text AS "document!",
+                  own.restricted OR coalesce(survivor.restricted, false) AS "restricted!",
+                  own.active, own.merged_into,
+                  coalesce(own.deleted_at, survivor.deleted_at) AS deleted_at,
+                  own.created_at, own.updated_at
+           FROM patients.patient AS own
+           LEFT JOIN patients.patient AS survivor ON survivor.id = own.merged_into
+           WHERE own.id = $1"#,
         id,
     )
     .fetch_optional(database)

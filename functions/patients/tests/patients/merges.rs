@@ -387,3 +387,34 @@ async fn a_repeated_merge_has_one_effect(database: PgPool) {
     );
     assert_eq!(first.body, second.body);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_merged_record_is_as_closed_as_the_survivor(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let (survivor, other) = (call.created(&zoe()).await, call.created(&duplicate()).await);
+    merge(call, &survivor, &other).await;
+    sqlx::query("UPDATE patients.patient SET restricted = true WHERE id = $1::uuid")
+        .bind(&survivor)
+        .execute(&database)
+        .await
+        .unwrap();
+    let receptionist = Call {
+        role: Role::Receptionist,
+        ..call
+    };
+    let auditor = Call {
+        role: Role::Auditor,
+        ..call
+    };
+    let path = format!("/api/patients/{other}");
+    for path in [path.clone(), format!("{path}/history"), format!("{path}/versions/1")] {
+        let refused = receptionist.send(Method::GET, &path, None).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    call.send(Method::DELETE, &format!("/api/patients/{survivor}"), None).await;
+    let gone = call.send(Method::GET, &path, None).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    assert!(gone.body["type"].as_str().unwrap().ends_with(":deleted"));
+    let history = auditor.send(Method::GET, &format!("{path}/history"), None).await;
+    assert_eq!(history.status, StatusCode::OK, "{}", history.body);
+}

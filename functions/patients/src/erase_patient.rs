@@ -108,15 +108,17 @@ pub(crate) async fn erase_patient(
     .fetch_all(&mut *transaction)
     .await?;
     let mut words = every_word(id, &mut transaction).await?;
+    let mut erased = vec![id];
     for source in merged {
         if let Some(source) = storage::lock(source, &mut transaction).await? {
             words.append(&mut every_word(source.id, &mut transaction).await?);
+            erased.push(source.id);
             erase(source, &mut transaction).await?;
         }
     }
     erase(patient, &mut transaction).await?;
     trail
-        .succeeded_because(&mut *transaction, Subject::Patient(id), reason.as_str())
+        .succeeded_because(&mut *transaction, Subject::Patients(&erased), reason.as_str())
         .await?;
     let answer = transaction.commit(id, StatusCode::NO_CONTENT).await?;
 

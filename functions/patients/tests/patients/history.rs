@@ -273,3 +273,26 @@ async fn an_erasure_is_done_before_words_are_forgotten(database: PgPool) {
     let (erased, ()) = tokio::join!(post(admin, &erase, Some(&reason)), everyone_else);
     assert_eq!(erased.status, StatusCode::NO_CONTENT, "{}", erased.body);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn everybody_who_is_erased_is_on_record(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let other = with(zoe(), "email", "other@clinic.example");
+    let (survivor, other) = (admin.created(&zoe()).await, admin.created(&other).await);
+    let both = json!({ "survivorId": survivor, "duplicateId": other });
+    post(admin, "/api/patients/merges", Some(&both)).await;
+    let path = format!("/api/patients/{survivor}");
+    admin.send(Method::DELETE, &path, None).await;
+    let erased = post(admin, &format!("{path}/erase"), Some(&reason())).await;
+    assert_eq!(erased.status, StatusCode::NO_CONTENT, "{}", erased.body);
+    let mut on_record: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "SELECT unnest(patient_ids) FROM audit.record WHERE action = 'ERASE_PATIENT'",
+    )
+    .fetch_all(&database)
+    .await
+    .unwrap();
+    on_record.sort_unstable();
+    let mut both: Vec<uuid::Uuid> = [survivor, other].map(|id| id.parse().unwrap()).to_vec();
+    both.sort_unstable();
+    assert_eq!(on_record, both);
+}

@@ -55,6 +55,22 @@ SELECT id, version, CASE WHEN version = 1 THEN 'CREATE' ELSE 'UPDATE' END,
        updated_at, NULL
 FROM patients.patient;
 
+-- Functions of before delete the row. No history is left of who is not there.
+CREATE FUNCTION patients.forget_versions() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM patients.patient_version WHERE patient_id = OLD.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER history_goes_with_patient
+    AFTER DELETE ON patients.patient
+    FOR EACH ROW EXECUTE FUNCTION patients.forget_versions();
+
+REVOKE ALL ON FUNCTION patients.forget_versions FROM PUBLIC;
+
 -- Removes a deleted patient for good: the record, its history, what the search knows of it, and what
 -- the answers say that were stored for repeated requests. The requests themselves stay known: a
 -- registration that is repeated would register the patient again. What others must hear of stays in

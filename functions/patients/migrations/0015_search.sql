@@ -66,4 +66,22 @@ CREATE TRIGGER search_follows_patient
         OR OLD.merged_into IS DISTINCT FROM NEW.merged_into)
     EXECUTE FUNCTION patients.follow_in_search();
 
-REVOKE ALL ON FUNCTION patients.follow_in_search FROM PUBLIC;
+-- Functions of before change the columns that they know, and neither the record nor the terms:
+-- search catches up with them.
+CREATE FUNCTION patients.search_has_to_catch_up() RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    NEW.indexed_with := 0;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER search_catches_up
+    BEFORE UPDATE OF name, email, address ON patients.patient
+    FOR EACH ROW WHEN (
+        OLD.record = NEW.record
+        AND (OLD.name, OLD.email, OLD.address) IS DISTINCT FROM (NEW.name, NEW.email, NEW.address))
+    EXECUTE FUNCTION patients.search_has_to_catch_up();
+
+REVOKE ALL ON FUNCTION patients.follow_in_search, patients.search_has_to_catch_up FROM PUBLIC;

@@ -257,6 +257,17 @@ async fn the_preferences_of_a_patient_outlive_a_deletion_and_go_with_an_erasure(
         "kinds": kinds(both(false, false)),
     });
     put(&database, patient, "*", &wanted).await;
+    sqlx::query(
+        "INSERT INTO notifications.message
+             (id, patient_id, appointment_id, kind, channel, sequence, offset_minutes, must_be_told,
+              by_patient, occurred_at, due_at, next_attempt_at, state, recipient, subject, sent_at)
+         VALUES (gen_random_uuid(), $1, gen_random_uuid(), 'APPOINTMENT_BOOKED', 'EMAIL', 0, 0, false,
+                 false, now(), now(), now(), 'SENT', 'zoe@clinic.example', 'For Zoë', now())",
+    )
+    .bind(patient)
+    .execute(&database)
+    .await
+    .unwrap();
     let notifier = notifier_with(&Ses::start().await, &database).await;
     let deleted = event(patient, Change::Deleted);
     assert_eq!(notifier.notify(&deleted).await.unwrap(), Effect::Ignored);
@@ -274,6 +285,14 @@ async fn the_preferences_of_a_patient_outlive_a_deletion_and_go_with_an_erasure(
         let left = Preferences::of(patient, &mut transaction).await.unwrap();
         assert_eq!(left, Preferences::default());
     }
+    let said: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM notifications.message
+         WHERE recipient IS NOT NULL OR subject IS NOT NULL",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    assert_eq!(said, 0);
     let opt_outs: i64 = sqlx::query_scalar("SELECT count(*) FROM notifications.opt_out")
         .fetch_one(&database)
         .await

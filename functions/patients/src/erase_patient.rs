@@ -118,7 +118,11 @@ pub(crate) async fn erase_patient(
     }
     erase(patient, &mut transaction).await?;
     trail
-        .succeeded_because(&mut *transaction, Subject::Patients(&erased), reason.as_str())
+        .succeeded_because(
+            &mut *transaction,
+            Subject::Patients(&erased),
+            reason.as_str(),
+        )
         .await?;
     let answer = transaction.commit(id, StatusCode::NO_CONTENT).await?;
 

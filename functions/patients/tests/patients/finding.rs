@@ -357,7 +357,9 @@ async fn what_a_patient_is_found_by_follows_every_change(database: PgPool) {
 fn long_names(many: usize, characters: usize) -> Vec<Value> {
     let mut state = 4_711_u64;
     let mut letter = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         char::from(b'a' + u8::try_from((state >> 33) % 26).unwrap())
     };
     (0..many)
@@ -374,9 +376,15 @@ fn long_names(many: usize, characters: usize) -> Vec<Value> {
 async fn names_are_too_long_only_for_a_search_that_could_not_find_them(database: PgPool) {
     let admin = Call::as_admin(&database);
     let patient = json!({ "dateOfBirth": "1983-11-14", "emails": [], "addresses": [] });
-    let refused = admin.create(&with(patient.clone(), "names", long_names(20, 96))).await;
+    let refused = admin
+        .create(&with(patient.clone(), "names", long_names(20, 96)))
+        .await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
-    assert!(refused.body["errors"]["names"].is_string(), "{}", refused.body);
+    assert!(
+        refused.body["errors"]["names"].is_string(),
+        "{}",
+        refused.body
+    );
     let names = long_names(18, 96);
     let last = names[17]["text"].clone();
     let created = admin.create(&with(patient, "names", names)).await;
@@ -390,15 +398,13 @@ async fn a_patient_with_too_many_words_does_not_keep_others_from_being_found(dat
     register(&database, "Zoë Feil", json!({})).await;
     let record = json!({ "names": long_names(40, 96) }).to_string();
     let name = long_names(1, 96)[0]["text"].as_str().unwrap().to_owned();
-    sqlx::query(
-        "UPDATE patients.patient SET record = $1::jsonb, name = $2 WHERE id = $3::uuid",
-    )
-    .bind(record)
-    .bind(&name)
-    .bind(odd)
-    .execute(&database)
-    .await
-    .unwrap();
+    sqlx::query("UPDATE patients.patient SET record = $1::jsonb, name = $2 WHERE id = $3::uuid")
+        .bind(record)
+        .bind(&name)
+        .bind(odd)
+        .execute(&database)
+        .await
+        .unwrap();
     sqlx::raw_sql("UPDATE patients.patient SET indexed_with = 0; DELETE FROM patients.search_term")
         .execute(&database)
         .await
@@ -428,7 +434,11 @@ async fn who_catches_up_holds_on_to_no_words(database: PgPool) {
         .await
         .unwrap();
     let everyone_else = async {
-        eventually(&database, "SELECT EXISTS (SELECT FROM patients.vocabulary WHERE term = 'zzzzz')").await;
+        eventually(
+            &database,
+            "SELECT EXISTS (SELECT FROM patients.vocabulary WHERE term = 'zzzzz')",
+        )
+        .await;
         registration.rollback().await.unwrap();
     };
     let delivery = delivery();

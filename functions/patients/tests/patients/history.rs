@@ -267,7 +267,11 @@ async fn an_erasure_is_done_before_words_are_forgotten(database: PgPool) {
     let erase = format!("{path}/erase");
     let reason = reason();
     let everyone_else = async {
-        eventually(&database, "SELECT NOT EXISTS (SELECT FROM patients.patient)").await;
+        eventually(
+            &database,
+            "SELECT NOT EXISTS (SELECT FROM patients.patient)",
+        )
+        .await;
         registration.rollback().await.unwrap();
     };
     let (erased, ()) = tokio::join!(post(admin, &erase, Some(&reason)), everyone_else);

@@ -148,11 +148,13 @@ async fn writable(database: &PgPool) -> sqlx::pool::PoolConnection<sqlx::Postgre
 async fn functions_of_before_leave_nothing_behind(database: PgPool) {
     let admin = Call::as_admin(&database);
     let id = admin.created(&with(zoe(), "name", "Before Marriage")).await;
-    sqlx::query("UPDATE patients.patient SET version = 2, name = 'After Wedding' WHERE id = $1::uuid")
-        .bind(&id)
-        .execute(&database)
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE patients.patient SET version = 2, name = 'After Wedding' WHERE id = $1::uuid",
+    )
+    .bind(&id)
+    .execute(&database)
+    .await
+    .unwrap();
     relay(&database, &delivery()).await;
     for (q, total) in [("wedding", 1), ("marriage", 0)] {
         let path = format!("/api/patients?q={q}");

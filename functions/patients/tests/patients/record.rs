@@ -320,7 +320,9 @@ async fn who_shares_a_mailbox_can_be_changed_when_nobody_may_share_any_more(data
     assert_eq!(refused.status, StatusCode::CONFLICT);
     let path = format!("/api/patients/{}", ids[1]);
     unique.send(Method::DELETE, &path, None).await;
-    let restored = unique.send(Method::POST, &format!("{path}/restore"), None).await;
+    let restored = unique
+        .send(Method::POST, &format!("{path}/restore"), None)
+        .await;
     assert_eq!(restored.status, StatusCode::CONFLICT, "{}", restored.body);
 }
 

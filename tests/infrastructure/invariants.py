@@ -443,6 +443,8 @@ MAY_GO = {
     "SessionsTable": "everybody logs in again",
     "LoginAttemptsTable": "counts of the last minutes",
     "RelayOutboxQueue": "a message says nothing that the schedule does not",
+    "RunImportsQueue": "a message says nothing that the schedule does not",
+    "RunExportsQueue": "a message says nothing that the schedule does not",
     "RelayAppointmentEventsQueue": "a message says nothing that the schedule does not",
     "SendDueMessagesQueue": "a message says nothing that the schedule does not",
     "SendAccountMessagesQueue": "a message says nothing that the schedule does not",
@@ -510,7 +512,10 @@ NAMED_FOR_NOBODY = {
 }
 
 # Whose name is needed all the same, and why.
-NEEDS_ITS_NAME = {"SigningKeySecret": "`make deploy-aws --destroy --delete-data` deletes it"}
+NEEDS_ITS_NAME = {
+    "SigningKeySecret": "`make deploy-aws --destroy --delete-data` deletes it",
+    "PatientFiles": "a policy names it before it is there",
+}
 
 
 @invariant
@@ -538,6 +543,7 @@ ENCRYPTED: dict[str, Callable[[dict], bool]] = {
 
 # What is encrypted with a key of AWS, or not at all, and why.
 NOT_WITH_OUR_KEY = {
+    "PatientFiles": "with the key of S3: it holds files for days",
     "SigningKeySecret": "with the key that Secrets Manager has for the account",
     "DeliveriesTopic": "SES cannot publish to a topic under a key of AWS; it holds nothing, and "
     "passes everything on to an encrypted queue at once",

@@ -23,7 +23,10 @@ KNOWN_TO_LOCALSTACK = {
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
     "AWS::Logs::SubscriptionFilter",
+    "AWS::S3::Bucket",
+    "AWS::S3::BucketPolicy",
     "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
     "AWS::SecretsManager::Secret",
 }
 

@@ -67,7 +67,12 @@ fn counters(
                 .expression_attribute_names("#band", band_attribute(band))
                 .update_expression("ADD #kind :one, #band :one")
         }
-        Change::Updated(_) | Change::Deleted => update.update_expression("ADD #kind :one"),
+        Change::Updated(_)
+        | Change::Deleted
+        | Change::Restored(_)
+        | Change::Erased
+        | Change::Merged { .. }
+        | Change::Unmerged(_) => update.update_expression("ADD #kind :one"),
     };
     Ok(TransactWriteItem::builder().update(update.build()?).build())
 }

@@ -68,6 +68,14 @@ pub struct Counts {
     pub updated: u64,
     /// Patients who were deleted.
     pub deleted: u64,
+    /// Deleted patients who were restored.
+    pub restored: u64,
+    /// Deleted patients who were erased.
+    pub erased: u64,
+    /// Records that were merged into another one.
+    pub merged: u64,
+    /// Records that are in use again because a merge was undone.
+    pub unmerged: u64,
     /// The registered patients by their age in years at registration.
     pub age_bands: AgeBandCounts,
 }
@@ -128,6 +136,10 @@ pub fn read_day(item: &Item) -> Result<(NaiveDate, Counts), MalformedDay> {
         created: counter("created")?,
         updated: counter("updated")?,
         deleted: counter("deleted")?,
+        restored: counter("restored")?,
+        erased: counter("erased")?,
+        merged: counter("merged")?,
+        unmerged: counter("unmerged")?,
         age_bands: AgeBandCounts {
             from_0_to_17: band(AgeBand::From0To17)?,
             from_18_to_29: band(AgeBand::From18To29)?,
@@ -145,6 +157,10 @@ impl AddAssign for Counts {
         self.created += other.created;
         self.updated += other.updated;
         self.deleted += other.deleted;
+        self.restored += other.restored;
+        self.erased += other.erased;
+        self.merged += other.merged;
+        self.unmerged += other.unmerged;
         self.age_bands += other.age_bands;
     }
 }

@@ -13,6 +13,7 @@ use audit_trail::{About, Action, Outcome, ResourceType, Subject, Trail};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use identity::{Permission, Role};
+use patient_access::ids_of;
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
@@ -221,11 +222,12 @@ impl Page {
         };
         // Who is on the first page of a list is in so many records that it would take long to read
         // them all, and in so many of the newest ones that it is not necessary.
-        let rows = fetch(self.newest_of(patient, clinic, limit), database).await?;
+        let patients = ids_of(patient, database).await?;
+        let rows = fetch(self.newest_of(&patients, clinic, limit), database).await?;
         if i64::try_from(rows.len()).is_ok_and(|found| found == limit) {
             return Ok(rows);
         }
-        fetch(self.all_of(patient, clinic, limit), database).await
+        fetch(self.all_of(&patients, clinic, limit), database).await
     }
 
     /// The newest records that fit, whosever data it was.
@@ -240,7 +242,7 @@ impl Page {
     /// What fits and is the patient's of some of the newest records.
     fn newest_of(
         &self,
-        patient: Uuid,
+        patients: &[Uuid],
         clinic: ClinicTimeZone,
         limit: i64,
     ) -> QueryBuilder<Postgres> {
@@ -248,8 +250,8 @@ impl Page {
         query.push(RECORDS);
         self.push_time(&mut query, clinic);
         push_order(&mut query, LOOKED_THROUGH * limit);
-        query.push(") AS newest WHERE patient_ids @> ");
-        query.push_bind([patient]);
+        query.push(") AS newest WHERE patient_ids && ");
+        query.push_bind(patients.to_vec());
         self.push_filters(&mut query);
         push_order(&mut query, limit);
         query
@@ -258,10 +260,15 @@ impl Page {
     /// What fits of all that is the patient's. It is collected before it is put in order:
     /// PostgreSQL, which may know how frequent a patient is and not when they were, would look for
     /// them from the newest record on, through all the years before it comes to one.
-    fn all_of(&self, patient: Uuid, clinic: ClinicTimeZone, limit: i64) -> QueryBuilder<Postgres> {
+    fn all_of(
+        &self,
+        patients: &[Uuid],
+        clinic: ClinicTimeZone,
+        limit: i64,
+    ) -> QueryBuilder<Postgres> {
         let mut query = QueryBuilder::new("WITH of_patient AS MATERIALIZED (");
-        query.push(RECORDS).push(" AND patient_ids @> ");
-        query.push_bind([patient]);
+        query.push(RECORDS).push(" AND patient_ids && ");
+        query.push_bind(patients.to_vec());
         self.push_filters(&mut query);
         self.push_time(&mut query, clinic);
         query.push(") SELECT * FROM of_patient");

@@ -12,10 +12,12 @@ mod close_account;
 mod create_account;
 mod database;
 mod deadline;
+mod erase_account;
 mod get_account;
 mod health;
 mod observe;
 mod refusal;
+mod reopen_account;
 mod service_token;
 mod settings;
 
@@ -24,7 +26,9 @@ use std::{future::Future, time::Duration};
 use axum::{Router, middleware};
 use contracts::billing::v1::{
     CloseBillingAccountRequest, CloseBillingAccountResponse, CreateBillingAccountRequest,
-    CreateBillingAccountResponse, GetBillingAccountRequest, GetBillingAccountResponse,
+    CreateBillingAccountResponse, EraseBillingAccountRequest, EraseBillingAccountResponse,
+    GetBillingAccountRequest, GetBillingAccountResponse, ReopenBillingAccountRequest,
+    ReopenBillingAccountResponse,
     billing_service_server::{self, BillingService, BillingServiceServer},
 };
 use sqlx::PgPool;
@@ -43,8 +47,10 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use close_account::close_account;
 use create_account::create_account;
 use database::once_more_if_outdated;
+use erase_account::erase_account;
 use get_account::get_account;
 use refusal::refusal;
+use reopen_account::reopen_account;
 
 pub use ask_health::{Unhealthy, ask_health};
 pub use capacity::Capacity;
@@ -216,6 +222,26 @@ impl BillingService for Accounts {
     ) -> Result<tonic::Response<CloseBillingAccountResponse>, Status> {
         let request = observe::read(request);
         once_more_if_outdated(|| close_account(&self.database, &request))
+            .await
+            .map(tonic::Response::new)
+    }
+
+    async fn reopen_billing_account(
+        &self,
+        request: Request<ReopenBillingAccountRequest>,
+    ) -> Result<tonic::Response<ReopenBillingAccountResponse>, Status> {
+        let request = observe::read(request);
+        once_more_if_outdated(|| reopen_account(&self.database, &request))
+            .await
+            .map(tonic::Response::new)
+    }
+
+    async fn erase_billing_account(
+        &self,
+        request: Request<EraseBillingAccountRequest>,
+    ) -> Result<tonic::Response<EraseBillingAccountResponse>, Status> {
+        let request = observe::read(request);
+        once_more_if_outdated(|| erase_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }

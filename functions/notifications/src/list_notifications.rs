@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use identity::{Caller, Permission};
-use patient_access::must_see;
+use patient_access::{ids_of, must_see};
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -162,13 +162,19 @@ pub(crate) async fn list_notifications(
     must_see(caller, patient_id, &database).await?;
 
     let position = page.cursor.map(|Cursor((Time(time), Id(id)))| (time, id));
-    let (mut listed, cut_short) = welcomes(&table, patient_id, position, page.limit).await?;
-    let last_welcome = listed.last().map(|(place, _)| *place);
-    let messages = messages(&database, patient_id, position, page.limit).await?;
-    // Where there are more welcomes than were read, those after the last one have to come first.
-    listed.extend(messages.into_iter().filter(|(place, _)| {
-        !cut_short || last_welcome.is_some_and(|last_welcome| *place > last_welcome)
-    }));
+    let patients = ids_of(patient_id, &database).await?;
+    let mut listed = messages(&database, &patients, position, page.limit).await?;
+    // Where there are more welcomes than were read, what comes after the last one has to wait.
+    let mut horizon: Option<Place> = None;
+    for &patient in &patients {
+        let (welcomes, cut_short) = welcomes(&table, patient, position, page.limit).await?;
+        if cut_short {
+            horizon = horizon.max(welcomes.last().map(|(place, _)| *place));
+        }
+        listed.extend(welcomes);
+    }
+    let cut_short = horizon.is_some();
+    listed.retain(|(place, _)| horizon.is_none_or(|horizon| *place >= horizon));
     listed.sort_by_key(|(place, _)| Reverse(*place));
 
     let more = cut_short || listed.len() > page.limit.items();
@@ -225,20 +231,20 @@ async fn welcomes(
 /// The messages about appointments behind this place, newest first, one more than fits on the page.
 async fn messages(
     database: &PgPool,
-    patient_id: Uuid,
+    patients: &[Uuid],
     position: Option<Place>,
     limit: Limit,
 ) -> Result<Vec<(Place, Notification)>, Problem> {
     let (before, before_id) = position.unzip();
     let stored = sqlx::query!(
-        "SELECT id, appointment_id, kind, channel, occurred_at, due_at, state, reason, created_at,
+        "SELECT id, patient_id, appointment_id, kind, channel, occurred_at, due_at, state, reason, created_at,
                 recipient, subject, sent_at
          FROM notifications.message
-         WHERE patient_id = $1
+         WHERE patient_id = ANY($1)
            AND ($2::timestamptz IS NULL OR (occurred_at, id) < ($2, $3::uuid))
          ORDER BY occurred_at DESC, id DESC
          LIMIT $4",
-        patient_id,
+        patients,
         before,
         before_id,
         limit.and_one_more(),
@@ -252,7 +258,7 @@ async fn messages(
             let occasion: Occasion = row.kind.parse().map_err(unknown)?;
             let shown = Notification {
                 id: row.id,
-                patient_id,
+                patient_id: row.patient_id,
                 kind: occasion.into(),
                 channel: row.channel.parse().map_err(unknown)?,
                 recipient: row.recipient,

@@ -2,17 +2,18 @@
 //!
 //! One item per notification: `pk` is `PATIENT#<patient id>`, `sk` is `<time of the event>#<event
 //! id>`, so a patient's notifications are in the order of their events, and an event has at most
-//! one. Notifications are kept. The last version seen of each patient is kept separately, in the
+//! one. Notifications are kept until their patient is erased. The last version seen of each patient is kept separately, in the
 //! items of [`events::seen`]; only those of deleted patients expire.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, SecondsFormat, Utc};
 use events::PatientEvent;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::message::Message;
-use store::{MissingSetting, Table};
+use crate::{attempt::TableError, message::Message};
+use store::{MissingSetting, Table, failure_code};
 
 /// The table of the notifications.
 #[derive(Debug)]
@@ -236,6 +237,43 @@ impl Notification {
             sent_at: None,
             message_id: None,
             failure_reason: None,
+        }
+    }
+}
+
+/// Removes all notifications of an erased patient: they say who it was.
+///
+/// # Errors
+/// If the table does not respond.
+pub(crate) async fn forget(patient: Uuid, table: &Table) -> Result<(), TableError> {
+    let partition = AttributeValue::S(partition(patient));
+    loop {
+        let page = table
+            .client()
+            .await
+            .query()
+            .table_name(table.name())
+            .consistent_read(true)
+            .key_condition_expression("pk = :patient")
+            .expression_attribute_values(":patient", partition.clone())
+            .projection_expression("pk, sk")
+            .send()
+            .await
+            .map_err(|error| TableError::Failed(failure_code(&error)))?;
+        let items = page.items.unwrap_or_default();
+        if items.is_empty() {
+            return Ok(());
+        }
+        for item in items {
+            table
+                .client()
+                .await
+                .delete_item()
+                .table_name(table.name())
+                .set_key(Some(item))
+                .send()
+                .await
+                .map_err(|error| TableError::Failed(failure_code(&error)))?;
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Stores the welcome as `PENDING`, sends it, and stores the outcome; [`attempt`] describes how
 //! duplicates and crashes are handled. Registrations without a welcome, changes to a patient and
 //! deletions are not a reason to write to the patient. They are marked as seen, so that a welcome
-//! that arrives after them is no longer sent; and how a deleted patient wanted to be reached is
-//! forgotten.
+//! that arrives after them is no longer sent. A deleted patient may be restored, and then wants to
+//! be reached as before; of an erased one, nothing is kept.
 //!
 //! [`attempt`]: crate::attempt
 
@@ -16,7 +16,7 @@ use store::{Table, TransactionError};
 use crate::{
     attempt::{Attempt, Start, TableError},
     message::{Clinic, welcome},
-    notification::Notification,
+    notification::{self, Notification},
     preferences,
 };
 
@@ -33,7 +33,7 @@ pub enum NotifyError {
     #[error(transparent)]
     Table(#[from] TableError),
     /// The database failed.
-    #[error("what is kept of a deleted patient cannot be removed: {0}")]
+    #[error("what is kept of an erased patient cannot be removed: {0}")]
     Database(#[from] sqlx::Error),
 }
 
@@ -46,7 +46,7 @@ pub struct Notifier {
     pub mailer: Mailer,
     /// The sender.
     pub clinic: Clinic,
-    /// Where it is stored how patients want to be reached. Only needed when one is deleted.
+    /// Where it is stored how patients want to be reached. Only needed when one is erased.
     pub database: PgPool,
 }
 
@@ -56,15 +56,20 @@ impl Notifier {
     /// # Errors
     /// If it cannot be done now.
     pub async fn notify(&self, event: &PatientEvent) -> Result<Effect, NotifyError> {
-        if event.change == Change::Deleted {
+        if event.change == Change::Erased {
             // Before it is marked as seen, so that a failure is not forgotten.
             preferences::forget(event.patient_id, &self.database).await?;
+            notification::forget(event.patient_id, &self.table).await?;
         }
         let Change::Created(patient) = &event.change else {
             return Ok(self.see(event).await?);
         };
+        let Some(email) = &patient.email else {
+            // Nobody to write to, such as a child.
+            return Ok(self.see(event).await?);
+        };
         let message = welcome(&patient.name, &self.clinic);
-        let notification = Notification::welcome(event, &patient.email, message);
+        let notification = Notification::welcome(event, email, message);
         match Attempt::start(&self.table, event, notification).await? {
             Start::Ours(attempt) => self.send(*attempt).await,
             Start::Settled => Ok(Effect::AlreadyApplied),

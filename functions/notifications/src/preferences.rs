@@ -178,7 +178,7 @@ pub(crate) async fn locked_version(
     Ok(version.unwrap_or(0))
 }
 
-/// Forgets how a patient wanted to be reached, because the patient was deleted.
+/// Forgets how a patient wanted to be reached, because the patient was erased.
 ///
 /// # Errors
 /// If the database does not respond.
@@ -189,10 +189,10 @@ pub async fn forget(patient: Uuid, database: &PgPool) -> Result<(), sqlx::Error>
     )
     .execute(database)
     .await?;
-    // What was sent stays on record, without the address that it was sent to.
+    // What was sent stays on record, without what it said and the address that it was sent to.
     sqlx::query!(
-        "UPDATE notifications.message SET recipient = NULL
-         WHERE patient_id = $1 AND recipient IS NOT NULL",
+        "UPDATE notifications.message SET recipient = NULL, subject = NULL
+         WHERE patient_id = $1 AND (recipient IS NOT NULL OR subject IS NOT NULL)",
         patient,
     )
     .execute(database)

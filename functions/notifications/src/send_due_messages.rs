@@ -269,7 +269,10 @@ impl Sender {
             Verdict::Postpone(end) => return Ok(Prepared::Later(end)),
         }
         let recipient = match (message.channel, &preferences.phone) {
-            (Channel::Email, _) => contact.email,
+            (Channel::Email, _) => match contact.email.clone() {
+                Some(email) => email,
+                None => return Ok(Suppression::NoAddress.into()),
+            },
             (Channel::Sms, Some(phone)) => phone.clone(),
             (Channel::Sms, None) => return Ok(Suppression::NotWanted.into()),
         };
@@ -523,7 +526,7 @@ impl From<Suppression> for Prepared {
 #[derive(FromRow)]
 struct Contact {
     name: String,
-    email: String,
+    email: Option<String>,
     /// Only what they must be told is sent: somebody else may read it.
     restricted: bool,
 }

@@ -24,6 +24,8 @@ pub enum Suppression {
     Restricted,
     /// The patient does not want it, or not on this channel.
     NotWanted,
+    /// The patient has no e-mail address.
+    NoAddress,
     /// Mail to this address has come back, or its owner has complained.
     AddressSuppressed,
     /// It would have arrived in the quiet hours, and they end too late.

@@ -1,7 +1,7 @@
 //! `POST /api/patients`: registers a patient and has a billing account opened for them.
 
 use api::{
-    ClinicTimeZone, InputAndQuery, OnConstraint as _, ProblemDocument, State,
+    ClinicTimeZone, InputAndQuery, ProblemDocument, State,
     layers::{Once, Permitted, Recorded},
 };
 use audit_trail::{Action, Subject, Trail};
@@ -15,12 +15,14 @@ use route::Route;
 use serde::Deserialize;
 use sqlx::PgPool;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 use crate::{
+    email_rule::EmailRule,
     outbox::{self, Delivery},
-    patient::{EMAIL_UNIQUE, Patient, PatientInput, email_taken},
+    patient::Patient,
+    patient_input::PatientInput,
     schema::SCHEMA,
+    storage,
     stored_answer::begin,
 };
 
@@ -32,8 +34,8 @@ pub const ROUTE: Route<Permitted, Recorded, Once> = Route::post("/api/patients")
     .once_in(SCHEMA);
 
 /// Serves the route.
-pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    ROUTE.served_by(create_patient, (database.clone(), delivery), database)
+pub fn routes(database: PgPool, delivery: Delivery, rule: EmailRule) -> Router {
+    ROUTE.served_by(create_patient, (database.clone(), delivery, rule), database)
 }
 
 /// What the registration leads to.
@@ -59,7 +61,8 @@ enum Welcome {
 /// Register a patient
 ///
 /// The response is sent as soon as the patient is stored. From then on, their billing account, the
-/// event and everything that follows from it are certain.
+/// event and everything that follows from it are certain. The five flat fields are enough; the
+/// others say more.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "patients",
     params(Consequences, IdempotencyKey),
@@ -70,12 +73,12 @@ enum Welcome {
                  ("Location" = String, description = "Where the patient is"))),
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not register patients, or not without a welcome", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Another patient has the e-mail address or an identifier, and `existingPatientId` says who if the caller may see them; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create_patient(
     caller: Caller,
-    State((database, delivery)): State<(PgPool, Delivery)>,
+    State((database, delivery, rule)): State<(PgPool, Delivery, EmailRule)>,
     clinic: ClinicTimeZone,
     trail: Trail,
     work: UnitOfWork,
@@ -85,28 +88,14 @@ pub(crate) async fn create_patient(
         caller.must(Permission::RegisterWithoutWelcome)?;
     }
     let now = Utc::now();
-    let details = input.parse(now, clinic)?;
+    let details = input.parse(now, clinic, rule)?.of(None)?;
     // A newborn whose date of birth is still tomorrow here is registered on that date.
-    let today = clinic.day(now).max(details.date_of_birth);
+    let today = clinic.day(now).max(details.birth_date.first_day());
+    let registered = details.registered_date.unwrap_or(today);
 
     let mut transaction = begin(work, caller, &database, &trail, None).await?;
-    let patient = sqlx::query_as!(
-        Patient,
-        "INSERT INTO patients.patient
-             (id, version, name, email, address, date_of_birth, registered_date)
-         VALUES ($1, 1, $2, $3, $4, $5, $6)
-         RETURNING id, version, name, email, address, date_of_birth, registered_date,
-                   restricted, created_at, updated_at",
-        Uuid::now_v7(),
-        details.name.as_str(),
-        details.email.as_written(),
-        details.address.as_str(),
-        details.date_of_birth,
-        details.registered_date.unwrap_or(today),
-    )
-    .fetch_one(&mut *transaction)
-    .await
-    .on_constraint(EMAIL_UNIQUE, email_taken)?;
+    let patient =
+        storage::insert(details, registered, rule, caller.into(), &mut transaction).await?;
     outbox::open_billing_account(&mut transaction, &patient).await?;
     let change = match welcome {
         Welcome::Sent => Change::Created,

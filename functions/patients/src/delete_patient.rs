@@ -6,6 +6,7 @@ use api::{
 };
 use audit_trail::{About, Action, Subject, Trail};
 use axum::{Router, response::Response};
+use chrono::{SubsecRound as _, Utc};
 use events::Change;
 use http::StatusCode;
 use idempotency::{IdempotencyKey, Interrupted, UnitOfWork};
@@ -15,9 +16,10 @@ use route::Route;
 use sqlx::PgPool;
 
 use crate::{
+    history::VersionKind,
     outbox::{self, Delivery},
-    patient::{Patient, not_found},
     schema::SCHEMA,
+    storage,
     stored_answer::begin,
 };
 
@@ -36,8 +38,9 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// Delete a patient
 ///
-/// Removes their data. Their billing account is closed, but can still be read. The audit trail of
-/// their record is kept.
+/// Nobody finds them any more, their appointments are cancelled, and their billing account is
+/// closed, but can still be read. Their record and its history are kept, so that they can be
+/// restored: see `restore`. Their record number is never given again.
 #[utoipa::path(
     delete, path = ROUTE.path(), tag = "patients",
     params(
@@ -61,21 +64,17 @@ pub(crate) async fn delete_patient(
     work: UnitOfWork,
 ) -> Result<Response, Interrupted> {
     let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
-    // The deletion is the last version, and happens now. Along with it, a trigger in the schema
-    // writes a message to the outbox that closes the billing account.
-    let patient = sqlx::query_as!(
-        Patient,
-        r#"DELETE FROM patients.patient
-         WHERE id = $1
-         RETURNING id, version + 1 AS "version!", name, email, address, date_of_birth,
-                   registered_date, restricted, created_at, now() AS "updated_at!""#,
-        id,
-    )
-    .fetch_optional(&mut *transaction)
-    .await?
-    .ok_or_else(not_found)?;
-    must_see_if(caller, patient.restricted)?;
-    if_match.check(patient.version - 1)?;
+    let patient = storage::lock(id, &mut transaction).await?;
+    if let Some(patient) = &patient {
+        must_see_if(caller, patient.restricted)?;
+    }
+    let mut patient = storage::changeable(patient)?;
+    if_match.check(patient.version)?;
+    // The deletion is a version. Along with it, a trigger in the schema writes a message to the
+    // outbox that closes the billing account.
+    patient.deleted_at = Some(Utc::now().trunc_subsecs(6));
+    let kind = VersionKind::Delete;
+    let patient = storage::save(patient, kind, None, caller.into(), &mut transaction).await?;
     outbox::announce(&mut transaction, &patient, Change::Deleted).await?;
     trail
         .succeeded(&mut *transaction, Subject::Patient(id))

@@ -11,7 +11,7 @@ use patient_access::must_see_if;
 use route::Route;
 use sqlx::PgPool;
 
-use crate::patient::{Patient, not_found};
+use crate::{patient::Patient, storage};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patients/{id}")
@@ -27,7 +27,8 @@ pub fn routes(database: PgPool) -> Router {
 
 /// Get a patient
 ///
-/// Their current data and version. Every read of a patient is recorded in the audit trail.
+/// Their current data and version. A record that was merged into another one can still be read:
+/// `mergedInto` says which continues it. Every read of a patient is recorded in the audit trail.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "patients",
     params(("id" = uuid::Uuid, Path, description = "The patient's id")),
@@ -35,7 +36,7 @@ pub fn routes(database: PgPool) -> Router {
         (status = 200, description = "The patient", body = Patient,
          headers(("ETag" = String, description = "The version, for If-Match"))),
         (status = 403, description = "The role may not see patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient, or they were deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_patient(
@@ -44,18 +45,11 @@ pub(crate) async fn get_patient(
     trail: Trail,
     PathId(id): PathId,
 ) -> Result<(EntityTag, Json<Patient>), Problem> {
-    let patient = sqlx::query_as!(
-        Patient,
-        "SELECT id, version, name, email, address, date_of_birth, registered_date,
-                restricted, created_at, updated_at
-         FROM patients.patient
-         WHERE id = $1",
-        id,
-    )
-    .fetch_optional(&database)
-    .await?
-    .ok_or_else(not_found)?;
-    must_see_if(caller, patient.restricted)?;
+    let patient = storage::find(id, &database).await?;
+    if let Some(patient) = &patient {
+        must_see_if(caller, patient.restricted)?;
+    }
+    let patient = storage::in_use(patient)?;
 
     trail.succeeded(&database, Subject::Patient(id)).await?;
     Ok((patient.entity_tag(), Json(patient)))

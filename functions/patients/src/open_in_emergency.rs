@@ -18,7 +18,7 @@ use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::patient::{Patient, not_found};
+use crate::{patient::Patient, storage};
 
 /// A reason is a sentence: neither a single key typed to get past the field, nor a report.
 const REASON_CHARACTERS: std::ops::RangeInclusive<usize> = 10..=500;
@@ -73,17 +73,7 @@ pub(crate) async fn open_in_emergency(
     let reason = emergency.parse()?;
 
     let mut transaction = Transaction::begin(&database).await?;
-    let patient = sqlx::query_as!(
-        Patient,
-        "SELECT id, version, name, email, address, date_of_birth, registered_date,
-                restricted, created_at, updated_at
-         FROM patients.patient
-         WHERE id = $1",
-        id,
-    )
-    .fetch_optional(&mut transaction)
-    .await?
-    .ok_or_else(not_found)?;
+    let patient = storage::in_use(storage::find(id, &mut transaction).await?)?;
     tell_administrators(&mut transaction, caller, id, &request).await?;
     trail
         .succeeded_because(&mut transaction, Subject::Patient(id), reason.as_str())

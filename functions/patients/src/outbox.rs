@@ -34,8 +34,13 @@ pub enum MessageKind {
     /// A request to the billing service to open the account.
     BillingAccount,
     /// A request to the billing service to close the account. The schema's trigger
-    /// `billing_account_is_closed` writes it when a patient is deleted.
+    /// `billing_account_follows_deletion` writes it when a patient is deleted.
     BillingClosure,
+    /// A request to the billing service to open the account again. The same trigger writes it when
+    /// a patient is restored.
+    BillingReopening,
+    /// A request to the billing service to forget who the account was of.
+    BillingErasure,
     /// An event for Kafka.
     PatientEvent,
 }
@@ -55,7 +60,10 @@ impl outbox::Kind for MessageKind {
 
     fn receiver(self) -> Receiver {
         match self {
-            Self::BillingAccount | Self::BillingClosure => Receiver::Billing,
+            Self::BillingAccount
+            | Self::BillingClosure
+            | Self::BillingReopening
+            | Self::BillingErasure => Receiver::Billing,
             Self::PatientEvent => Receiver::Kafka,
         }
     }
@@ -69,11 +77,7 @@ pub async fn open_billing_account(
     transaction: &mut Transaction,
     patient: &Patient,
 ) -> Result<(), sqlx::Error> {
-    let request = CreateBillingAccountRequest {
-        patient_id: patient.id.to_string(),
-        name: patient.name.clone(),
-        email: patient.email.clone(),
-    };
+    let request = account_request(patient);
     let id = Uuid::now_v7();
     write(
         transaction,
@@ -85,6 +89,74 @@ pub async fn open_billing_account(
     .await
 }
 
+/// Has the name and the address removed from the billing account of an erased patient.
+///
+/// # Errors
+/// If the database fails.
+pub async fn erase_billing_account(
+    transaction: &mut Transaction,
+    patient: Uuid,
+) -> Result<(), sqlx::Error> {
+    let id = Uuid::now_v7();
+    write(
+        transaction,
+        patient,
+        id,
+        MessageKind::BillingErasure,
+        Vec::new(),
+    )
+    .await
+}
+
+/// Has billing accounts opened for these patients, and their registration announced on Kafka.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn register_all(
+    patients: &[Patient],
+    change: fn(events::Patient) -> Change,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    let messages = patients.iter().flat_map(|patient| {
+        let request = account_request(patient).encode_to_vec();
+        let event = event_of(patient, change(patient.into()));
+        [
+            (
+                patient.id,
+                Uuid::now_v7(),
+                MessageKind::BillingAccount,
+                request,
+            ),
+            (
+                patient.id,
+                event.id,
+                MessageKind::PatientEvent,
+                event.encode(),
+            ),
+        ]
+    });
+    outbox::write_all(transaction, messages).await
+}
+
+fn account_request(patient: &Patient) -> CreateBillingAccountRequest {
+    CreateBillingAccountRequest {
+        patient_id: patient.id.to_string(),
+        name: patient.name.clone(),
+        // Empty: the account has none.
+        email: patient.email.clone().unwrap_or_default(),
+    }
+}
+
+fn event_of(patient: &Patient, change: Change) -> PatientEvent {
+    PatientEvent {
+        id: Uuid::now_v7(),
+        occurred_at: patient.updated_at,
+        patient_id: patient.id,
+        patient_version: patient.version,
+        change,
+    }
+}
+
 /// Has the change that led to this state of the patient announced on Kafka.
 ///
 /// # Errors
@@ -94,13 +166,7 @@ pub async fn announce(
     patient: &Patient,
     change: Change,
 ) -> Result<(), sqlx::Error> {
-    let event = PatientEvent {
-        id: Uuid::now_v7(),
-        occurred_at: patient.updated_at,
-        patient_id: patient.id,
-        patient_version: patient.version,
-        change,
-    };
+    let event = event_of(patient, change);
     write(
         transaction,
         patient.id,
@@ -185,6 +251,12 @@ impl Sender for Receivers {
             }
             MessageKind::BillingClosure => {
                 self.billing.close_account(patient_id).await?;
+            }
+            MessageKind::BillingReopening => {
+                self.billing.reopen_account(patient_id).await?;
+            }
+            MessageKind::BillingErasure => {
+                self.billing.erase_account(patient_id).await?;
             }
             MessageKind::PatientEvent => {
                 self.producer

@@ -1,63 +1,15 @@
-//! A patient: what clients send, the validated types, and what clients get.
+//! A patient as clients get them, and what is said when one cannot be had.
 
 use std::fmt;
 
-use api::{ClinicTimeZone, EntityTag, InputErrors, Problem, ReadOnly, latest_day};
-use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
-use fields::{EmailAddress, InvalidEmailAddress, InvalidText, Line, Lines};
+use api::{EntityTag, Problem, ProblemType};
+use chrono::{DateTime, NaiveDate, Utc};
+use fields::{InvalidEmailAddress, InvalidText};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Nobody alive was born earlier.
-const FIRST_YEAR: i32 = 1900;
-
-/// A patient as a client sends them. Every field may be missing or invalid: [`parse`](Self::parse)
-/// checks them. The read-only fields of a patient are accepted and ignored; any other field is
-/// rejected.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(example = json!({
-    "name": "Milo Feil",
-    "email": "milo.feil@example.com",
-    "address": "422 Farrell Path Unit 69, Somerville, Massachusetts 02143",
-    "dateOfBirth": "1983-11-14",
-    "registeredDate": "2024-01-10"
-}))]
-pub struct PatientInput {
-    /// Full name, at most 100 characters.
-    #[schema(required, nullable = false, max_length = 100, pattern = r"\S")]
-    name: Option<String>,
-    /// E-mail address. No two patients have the same, regardless of case. The part before the @ is
-    /// ASCII; an internationalized domain is returned as it is stored, in Punycode (`xn--…`).
-    #[schema(required, nullable = false, format = Email, max_length = 254)]
-    email: Option<String>,
-    /// Postal address, at most 300 characters.
-    #[schema(required, nullable = false, max_length = 300, pattern = r"\S")]
-    address: Option<String>,
-    /// Date of birth, `YYYY-MM-DD`.
-    #[schema(required, nullable = false, format = Date)]
-    date_of_birth: Option<String>,
-    /// When the clinic registered the patient, `YYYY-MM-DD`. If it is missing, it is today on
-    /// creation and unchanged on update.
-    #[schema(format = Date)]
-    registered_date: Option<String>,
-    #[serde(default, rename = "id")]
-    #[schema(read_only, value_type = Option<Uuid>)]
-    _id: ReadOnly,
-    #[serde(default, rename = "version")]
-    #[schema(read_only, value_type = Option<i64>)]
-    _version: ReadOnly,
-    #[serde(default, rename = "restricted")]
-    #[schema(read_only, value_type = Option<bool>)]
-    _restricted: ReadOnly,
-    #[serde(default, rename = "createdAt")]
-    #[schema(read_only, value_type = Option<DateTime<Utc>>)]
-    _created_at: ReadOnly,
-    #[serde(default, rename = "updatedAt")]
-    #[schema(read_only, value_type = Option<DateTime<Utc>>)]
-    _updated_at: ReadOnly,
-}
+use crate::record::{Address, BirthDate, Contact, Email, Identifier, Name, Phone, Sex};
 
 /// What is wrong with a field, in terms that clients know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,133 +26,15 @@ pub enum InvalidField {
     /// It is not a date.
     #[error("{0} should be a date in the form YYYY-MM-DD")]
     Date(&'static str),
+    /// It is neither a date nor a part of one.
+    #[error("Date of birth should be YYYY-MM-DD, YYYY-MM or YYYY")]
+    BirthDate,
     /// The date is in the future.
     #[error("{0} cannot be in the future")]
     Future(&'static str),
     /// The date is before anybody alive was born.
     #[error("{0} cannot be before 1900")]
     Past(&'static str),
-}
-
-/// A patient's validated data.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PatientDetails {
-    /// Full name.
-    pub name: PatientName,
-    /// E-mail address.
-    pub email: EmailAddress,
-    /// Postal address.
-    pub address: PostalAddress,
-    /// Date of birth.
-    pub date_of_birth: NaiveDate,
-    /// When the clinic registered them, if the client gave it.
-    pub registered_date: Option<NaiveDate>,
-}
-
-impl PatientInput {
-    /// The validated data, as of this moment in this clinic.
-    ///
-    /// # Errors
-    /// 400, with everything that is wrong.
-    pub fn parse(
-        self,
-        now: DateTime<Utc>,
-        clinic: ClinicTimeZone,
-    ) -> Result<PatientDetails, Problem> {
-        let mut errors = InputErrors::default();
-        let name = errors.field("name", PatientName::parse(self.name));
-        let email = errors.field("email", email(self.email));
-        let address = errors.field("address", PostalAddress::parse(self.address));
-        let date_of_birth = errors.field(
-            "dateOfBirth",
-            self.date_of_birth
-                .ok_or(InvalidField::Required("Date of birth"))
-                // A newborn may come from where it is already tomorrow.
-                .and_then(|date| past_date("Date of birth", &date, latest_day(now))),
-        );
-        let registered_date = errors.field(
-            "registeredDate",
-            self.registered_date
-                .map(|date| past_date("Registered date", &date, clinic.day(now)))
-                .transpose(),
-        );
-        match (name, email, address, date_of_birth, registered_date) {
-            (
-                Some(name),
-                Some(email),
-                Some(address),
-                Some(date_of_birth),
-                Some(registered_date),
-            ) => {
-                if let Some(registered_date) = registered_date {
-                    born_before_registered(date_of_birth, registered_date)?;
-                }
-                Ok(PatientDetails {
-                    name,
-                    email,
-                    address,
-                    date_of_birth,
-                    registered_date,
-                })
-            }
-            _ => Err(errors.into_problem()),
-        }
-    }
-}
-
-/// A full name: 1 to 100 characters on one line.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PatientName(Line);
-
-impl PatientName {
-    fn parse(name: Option<String>) -> Result<Self, InvalidField> {
-        Line::parse(&name.unwrap_or_default(), &(1..=100))
-            .map(Self)
-            .map_err(|error| InvalidField::Text("Name", error))
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-/// A postal address: 1 to 300 characters, possibly on several lines.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PostalAddress(Lines);
-
-impl PostalAddress {
-    fn parse(address: Option<String>) -> Result<Self, InvalidField> {
-        Lines::parse(&address.unwrap_or_default(), &(1..=300))
-            .map(Self)
-            .map_err(|error| InvalidField::Text("Address", error))
-    }
-
-    /// The address as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-fn email(email: Option<String>) -> Result<EmailAddress, InvalidField> {
-    Ok(EmailAddress::parse(&email.unwrap_or_default())?)
-}
-
-fn past_date(
-    field: &'static str,
-    text: &str,
-    latest: NaiveDate,
-) -> Result<NaiveDate, InvalidField> {
-    let date = api::day(text).map_err(|_| InvalidField::Date(field))?;
-    if date > latest {
-        return Err(InvalidField::Future(field));
-    }
-    if date.year() < FIRST_YEAR {
-        return Err(InvalidField::Past(field));
-    }
-    Ok(date)
 }
 
 /// Checks that nobody is registered before they were born.
@@ -221,17 +55,44 @@ pub(crate) fn born_before_registered(
 }
 
 /// A patient as clients get them.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(title = "Patient", as = Patient, example = json!({
     "id": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
     "version": 1,
+    "recordNumber": "100042",
     "name": "Milo Feil",
     "email": "milo.feil@example.com",
-    "address": "422 Farrell Path Unit 69, Somerville, Massachusetts 02143",
+    "address": "422 Farrell Path Unit 69\nSomerville MA 02143",
     "dateOfBirth": "1983-11-14",
     "registeredDate": "2024-01-10",
+    "names": [
+        { "use": "OFFICIAL", "text": "Milo Feil", "family": "Feil", "given": ["Milo"],
+          "prefix": null, "suffix": null, "from": "2012-06-01", "to": null },
+        { "use": "FORMER", "text": "Milo Hansen", "family": "Hansen", "given": ["Milo"],
+          "prefix": null, "suffix": null, "from": null, "to": "2012-05-31" }
+    ],
+    "identifiers": [{ "system": "https://insurance.example/members", "value": "M-4711" }],
+    "phones": [{ "use": "MOBILE", "number": "+44 20 7946 0958", "e164": "+442079460958" }],
+    "emails": [{ "use": "HOME", "address": "milo.feil@example.com" }],
+    "addresses": [{
+        "use": "HOME", "text": "422 Farrell Path Unit 69\nSomerville MA 02143",
+        "lines": ["422 Farrell Path Unit 69"], "city": "Somerville", "state": "MA",
+        "postalCode": "02143", "country": "US", "from": null, "to": null
+    }],
+    "birthDate": { "value": "1983-11-14", "precision": "DAY", "estimated": false },
+    "sex": "MALE",
+    "genderIdentity": null,
+    "language": "en",
+    "deceased": false,
+    "deceasedDate": null,
+    "contacts": [{
+        "name": "Ada Feil", "relationship": "mother", "phone": "+44 20 7946 0959", "email": null
+    }],
     "restricted": false,
+    "active": true,
+    "mergedInto": null,
+    "deletedAt": null,
     "createdAt": "2024-01-10T09:30:00.123456Z",
     "updatedAt": "2024-01-10T09:30:00.123456Z"
 }))]
@@ -240,18 +101,59 @@ pub struct Patient {
     pub id: Uuid,
     /// 1 on creation, incremented with every change; the number in the `ETag`.
     pub version: i64,
-    /// Full name.
+    /// The number of the patient's record in this clinic; never changes, and is never given again.
+    pub record_number: String,
+    /// Full name: that of the official name.
     pub name: String,
-    /// E-mail address.
-    pub email: String,
-    /// Postal address.
-    pub address: String,
-    /// Date of birth.
+    /// E-mail address: the first one. Null if there is none.
+    #[schema(required)]
+    pub email: Option<String>,
+    /// Postal address: the text of the first one. Null if there is none.
+    #[schema(required)]
+    pub address: Option<String>,
+    /// Date of birth. Where only the month or the year is known, it is the first day of it:
+    /// `birthDate` says how much is known.
     pub date_of_birth: NaiveDate,
     /// When the clinic registered the patient.
     pub registered_date: NaiveDate,
+    /// All names: the official one first.
+    pub names: Vec<Name>,
+    /// Numbers that others have given the patient.
+    pub identifiers: Vec<Identifier>,
+    /// Telephone numbers, in the order of preference.
+    pub phones: Vec<Phone>,
+    /// E-mail addresses, in the order of preference.
+    pub emails: Vec<Email>,
+    /// Postal addresses, in the order of preference.
+    pub addresses: Vec<Address>,
+    /// The birth date, as far as it is known.
+    pub birth_date: BirthDate,
+    /// The sex on record; null if nobody has asked.
+    #[schema(required)]
+    pub sex: Option<Sex>,
+    /// How the patient describes their gender.
+    #[schema(required)]
+    pub gender_identity: Option<String>,
+    /// The language to speak with the patient: a tag such as `de` or `pt-BR` (BCP 47).
+    #[schema(required)]
+    pub language: Option<String>,
+    /// Whether the patient has died.
+    pub deceased: bool,
+    /// When the patient died, if the day is known.
+    #[schema(required)]
+    pub deceased_date: Option<NaiveDate>,
+    /// People to turn to about the patient.
+    pub contacts: Vec<Contact>,
     /// Whether only callers who may see restricted records can see it.
     pub restricted: bool,
+    /// Whether the record is in use: one that was merged into another is not.
+    pub active: bool,
+    /// The record that continues this one, if they were merged.
+    #[schema(required)]
+    pub merged_into: Option<Uuid>,
+    /// When the record was deleted; null if it was not.
+    #[schema(required)]
+    pub deleted_at: Option<DateTime<Utc>>,
     /// When the record was created.
     pub created_at: DateTime<Utc>,
     /// When the record was last changed.
@@ -295,6 +197,12 @@ pub fn not_found() -> Problem {
     Problem::not_found("Patient not found")
 }
 
+/// The 404 for a patient who was deleted, and could be restored.
+#[must_use]
+pub fn deleted() -> Problem {
+    Problem::new(ProblemType::Deleted, "Patient not found")
+}
+
 /// The 409 for an e-mail address that another patient has.
 #[must_use]
 pub fn email_taken() -> Problem {
@@ -304,91 +212,20 @@ pub fn email_taken() -> Problem {
 /// The unique index that decides it.
 pub const EMAIL_UNIQUE: &str = "patient_email_unique";
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The 409 for a number that another patient has in the same system.
+#[must_use]
+pub fn identifier_taken() -> Problem {
+    Problem::conflict("identifiers", "Another patient has this identifier")
+}
 
-    fn valid() -> PatientInput {
-        PatientInput {
-            name: Some("Zoë Ωmega".to_owned()),
-            email: Some("zoe@clinic.example".to_owned()),
-            address: Some("1 Main St\nBoston".to_owned()),
-            date_of_birth: Some("2000-02-29".to_owned()),
-            ..PatientInput::default()
-        }
-    }
+/// The unique index that decides it.
+pub const IDENTIFIER_UNIQUE: &str = "patient_identifier_unique";
 
-    #[test]
-    fn valid_fields_are_kept_unchanged() {
-        let details = valid()
-            .parse(Utc::now(), ClinicTimeZone::UTC)
-            .unwrap_or_else(|_| panic!("is valid"));
-        assert_eq!(details.name.as_str(), "Zoë Ωmega");
-        assert_eq!(details.address.as_str(), "1 Main St\nBoston");
-        assert_eq!(details.registered_date, None);
-    }
-
-    #[test]
-    fn a_text_field_says_what_is_wrong_with_it() {
-        let refusal = |name: &str| {
-            PatientName::parse(Some(name.to_owned()))
-                .err()
-                .unwrap()
-                .to_string()
-        };
-        assert_eq!(refusal(" \u{3000} "), "Name is required");
-        assert_eq!(
-            refusal(&"é".repeat(101)),
-            "Name cannot exceed 100 characters"
-        );
-        assert_eq!(refusal("a\0b"), "Name cannot contain control characters");
-        assert!(PatientName::parse(Some("é".repeat(100))).is_ok());
-        assert_eq!(
-            PatientName::parse(None).err(),
-            Some(InvalidField::Text("Name", InvalidText::Missing))
-        );
-    }
-
-    #[test]
-    fn an_invalid_email_address_is_rejected_with_the_reason() {
-        let refusal = |text: Option<&str>| {
-            let refused = email(text.map(ToOwned::to_owned));
-            refused.err().unwrap().to_string()
-        };
-        assert_eq!(refusal(None), "Email is required");
-        assert_eq!(refusal(Some(" ")), "Email is required");
-        assert_eq!(refusal(Some("nobody")), "Email should be valid");
-        let long = format!("{}@clinic.example", "x".repeat(254));
-        assert_eq!(refusal(Some(&long)), "Email cannot exceed 254 characters");
-        assert!(refusal(Some("用户@例子.广告")).contains("cannot deliver"));
-    }
-
-    #[test]
-    fn a_date_has_exactly_one_format_and_lies_between_1900_and_today() {
-        let today = Utc::now().date_naive();
-        for text in [
-            "",
-            "29.02.2000",
-            "2001-02-29",
-            "2000-2-29",
-            "20000-01-01",
-            "2000-01-01T00:00:00Z",
-            "٢٠٠٠-٠١-٠١",
-        ] {
-            assert_eq!(
-                past_date("Date of birth", text, today),
-                Err(InvalidField::Date("Date of birth")),
-                "{text}"
-            );
-        }
-        assert_eq!(
-            past_date("Date of birth", "2999-01-01", today),
-            Err(InvalidField::Future("Date of birth"))
-        );
-        assert_eq!(
-            past_date("Date of birth", "1899-12-31", today),
-            Err(InvalidField::Past("Date of birth"))
-        );
-        assert!(past_date("Date of birth", "2000-02-29", today).is_ok());
-    }
+/// The 409 for a change to a record that was merged into another.
+#[must_use]
+pub fn merged() -> Problem {
+    Problem::new(
+        ProblemType::Conflict,
+        "This record was merged into another one: change that one",
+    )
 }

@@ -1,4 +1,5 @@
-//! On a schedule: delivers what requests left in the outbox, and deletes expired stored responses.
+//! On a schedule: delivers what requests left in the outbox, deletes expired stored responses, and
+//! makes patients searchable who are not yet.
 
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use sqlx::PgPool;
 
 pub use outbox::Relayed;
 
-use crate::{outbox::Delivery, schema::SCHEMA};
+use crate::{outbox::Delivery, schema::SCHEMA, search::catch_up::catch_up};
 
 /// Delivers until nothing is left that can be delivered now, or the time is up.
 ///
@@ -18,7 +19,8 @@ pub async fn relay_outbox(
     delivery: &Delivery,
     until: Instant,
 ) -> Result<Relayed, sqlx::Error> {
-    let relayed = relay("relay-outbox", database, delivery, until).await?;
+    let mut relayed = relay("relay-outbox", database, delivery, until).await?;
     idempotency::prune(database, SCHEMA).await?;
+    relayed.unfinished |= !Box::pin(catch_up(database, until)).await?;
     Ok(relayed)
 }

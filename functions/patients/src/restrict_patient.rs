@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use store::Transaction;
 use utoipa::ToSchema;
 
-use crate::patient::{Patient, not_found};
+use crate::{history::VersionKind, patient::Patient, storage};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> =
@@ -74,27 +74,13 @@ pub(crate) async fn restrict_patient(
     sessions
         .must_still(&mut transaction, caller, Permission::RestrictPatient)
         .await?;
-    let version = sqlx::query_scalar!(
-        "SELECT version FROM patients.patient WHERE id = $1 FOR UPDATE",
-        id,
-    )
-    .fetch_optional(&mut transaction)
-    .await?
-    .ok_or_else(not_found)?;
-    if_match.check(version)?;
+    let patient = storage::lock(id, &mut transaction).await?;
+    let mut patient = storage::changeable(patient)?;
+    if_match.check(patient.version)?;
     // No event: what other services know of the patient has not changed.
-    let patient = sqlx::query_as!(
-        Patient,
-        "UPDATE patients.patient
-         SET version = version + 1, restricted = $2, updated_at = GREATEST(updated_at, clock_timestamp())
-         WHERE id = $1
-         RETURNING id, version, name, email, address, date_of_birth, registered_date,
-                   restricted, created_at, updated_at",
-        id,
-        restriction.restricted,
-    )
-    .fetch_one(&mut transaction)
-    .await?;
+    patient.restricted = restriction.restricted;
+    let kind = VersionKind::Update;
+    let patient = storage::save(patient, kind, None, caller.into(), &mut transaction).await?;
     trail
         .succeeded(&mut transaction, Subject::Patient(id))
         .await?;

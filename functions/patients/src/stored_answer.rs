@@ -7,11 +7,13 @@ use patient_access::{must_see, must_see_if};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::patient::deleted;
+
 /// Begins the work on this patient, or on one who is about to be registered.
 ///
 /// # Errors
 /// Those of [`UnitOfWork::begin`]; 403 if the caller may not see the patient in the stored
-/// response.
+/// response; 404 if that patient is erased.
 pub(crate) async fn begin(
     work: UnitOfWork,
     caller: Caller,
@@ -28,6 +30,9 @@ pub(crate) async fn begin(
         } else {
             // An earlier version has stored it, and nobody knows whose data it contains.
             must_see_if(caller, true)?;
+        }
+        if answer.is_erased() {
+            return Err(deleted().into());
         }
     }
     begun

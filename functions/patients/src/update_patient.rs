@@ -1,7 +1,7 @@
 //! `PUT /api/patients/{id}`: replaces a patient's data.
 
 use api::{
-    ClinicTimeZone, IfMatch, Input, OnConstraint as _, PathId, ProblemDocument, State,
+    ClinicTimeZone, IfMatch, Input, PathId, ProblemDocument, State,
     layers::{Once, Permitted, Recorded},
 };
 use audit_trail::{About, Action, Subject, Trail};
@@ -15,11 +15,13 @@ use route::Route;
 use sqlx::PgPool;
 
 use crate::{
+    email_rule::EmailRule,
+    history::VersionKind,
     outbox::{self, Delivery},
-    patient::{
-        EMAIL_UNIQUE, Patient, PatientInput, born_before_registered, email_taken, not_found,
-    },
+    patient::Patient,
+    patient_input::PatientInput,
     schema::SCHEMA,
+    storage,
     stored_answer::begin,
 };
 
@@ -32,14 +34,16 @@ pub const ROUTE: Route<Permitted, Recorded, Once> = Route::put("/api/patients/{i
     .once_in(SCHEMA);
 
 /// Serves the route.
-pub fn routes(database: PgPool, delivery: Delivery) -> Router {
-    ROUTE.served_by(update_patient, (database.clone(), delivery), database)
+pub fn routes(database: PgPool, delivery: Delivery, rule: EmailRule) -> Router {
+    ROUTE.served_by(update_patient, (database.clone(), delivery, rule), database)
 }
 
 /// Update a patient
 ///
 /// Replaces their data. You may send back a patient that you have read, with your changes: fields
-/// that you cannot set are ignored.
+/// that you cannot set are ignored. Beyond the five flat fields, what is missing stays as it is, and
+/// null or an empty list removes it. Where a flat field and a list say the same, the one that you
+/// have changed counts.
 #[utoipa::path(
     put, path = ROUTE.path(), tag = "patients",
     params(
@@ -54,12 +58,12 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not change patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "Another patient has the e-mail address, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Another patient has the e-mail address or an identifier, and `existingPatientId` says who if the caller may see them; the record was merged into another one; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn update_patient(
     caller: Caller,
-    State((database, delivery)): State<(PgPool, Delivery)>,
+    State((database, delivery, rule)): State<(PgPool, Delivery, EmailRule)>,
     PathId(id): PathId,
     if_match: IfMatch,
     clinic: ClinicTimeZone,
@@ -67,39 +71,18 @@ pub(crate) async fn update_patient(
     work: UnitOfWork,
     Input(input): Input<PatientInput>,
 ) -> Result<Response, Interrupted> {
-    let details = input.parse(Utc::now(), clinic)?;
+    let change = input.parse(Utc::now(), clinic, rule)?;
 
     let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
-    let before = sqlx::query!(
-        "SELECT version, restricted FROM patients.patient WHERE id = $1 FOR UPDATE",
-        id,
-    )
-    .fetch_optional(&mut *transaction)
-    .await?
-    .ok_or_else(not_found)?;
-    must_see_if(caller, before.restricted)?;
-    if_match.check(before.version)?;
-    let patient = sqlx::query_as!(
-        Patient,
-        "UPDATE patients.patient
-         SET version = version + 1, name = $2, email = $3, address = $4, date_of_birth = $5,
-             registered_date = COALESCE($6, registered_date),
-             updated_at = GREATEST(updated_at, clock_timestamp())
-         WHERE id = $1
-         RETURNING id, version, name, email, address, date_of_birth, registered_date,
-                   restricted, created_at, updated_at",
-        id,
-        details.name.as_str(),
-        details.email.as_written(),
-        details.address.as_str(),
-        details.date_of_birth,
-        details.registered_date,
-    )
-    .fetch_one(&mut *transaction)
-    .await
-    .on_constraint(EMAIL_UNIQUE, email_taken)?;
-    // If the client gave none, the date of registration is the one that was stored before.
-    born_before_registered(patient.date_of_birth, patient.registered_date)?;
+    let patient = storage::lock(id, &mut transaction).await?;
+    if let Some(patient) = &patient {
+        must_see_if(caller, patient.restricted)?;
+    }
+    let mut patient = storage::changeable(patient)?;
+    if_match.check(patient.version)?;
+    patient.set(change.of(Some(&patient))?);
+    let (kind, rule) = (VersionKind::Update, Some(rule));
+    let patient = storage::save(patient, kind, rule, caller.into(), &mut transaction).await?;
     outbox::announce(
         &mut transaction,
         &patient,

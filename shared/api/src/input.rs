@@ -72,6 +72,16 @@ impl<T: DeserializeOwned, Q: DeserializeOwned + Send, S: Sync> FromRequest<S>
     }
 }
 
+/// Reads a JSON object that did not come as a body, such as a line of a file, as strictly as a body.
+///
+/// # Errors
+/// 400 with what is wrong with it.
+pub fn read_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
+    let json = Json::parse(json)
+        .map_err(|error| Problem::new(ProblemType::InvalidInput, error.to_string()))?;
+    json.read("field")
+}
+
 /// Whether the headers say so: exactly once, and with no parameter other than the `charset` that
 /// JSON has anyway (RFC 8259, sections 8.1 and 11). Formats based on JSON do not count.
 fn is_json(headers: &HeaderMap) -> bool {
@@ -184,6 +194,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for PathInput<T> {
     }
 }
 
+/// An id in the path, and the query parameters.
+#[derive(Debug)]
+pub struct PathIdAndQuery<T>(pub Uuid, pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for PathIdAndQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        let query = read_query(&parts.uri)?;
+        let id = text.and_then(|Path(text)| text.parse().ok());
+        id.map(|Id(id)| Self(id, query))
+            .ok_or_else(|| Problem::invalid_field("id", "The id must be a UUID"))
+    }
+}
+
 /// An id and a date in the path: `{id}` and `{date}`.
 #[derive(Debug, Clone, Copy)]
 pub struct PathIdAndDay(pub Uuid, pub NaiveDate);
@@ -225,6 +251,12 @@ impl InputErrors {
                 None
             }
         }
+    }
+
+    /// Whether nothing was wrong so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The problem that lists everything collected.

@@ -43,7 +43,7 @@ pub use header::only_header;
 pub use id::{Id, InvalidId};
 pub use input::{
     Input, InputAndQuery, InputErrors, MAX_BODY_BYTES, OptionalInput, PathId, PathIdAndDay,
-    PathInput, QueryInput, id_in_query, read_body,
+    PathIdAndQuery, PathInput, QueryInput, id_in_query, read_body, read_json,
 };
 pub use json::ReadOnly;
 pub use observe::RequestId;

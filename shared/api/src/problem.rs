@@ -65,6 +65,8 @@ pub enum ProblemType {
     Forbidden,
     /// There is no such resource.
     NotFound,
+    /// The resource was deleted. Whoever may delete it may restore it.
+    Deleted,
     /// The route exists, but not with this method.
     MethodNotAllowed,
     /// The change conflicts with existing data.
@@ -109,6 +111,7 @@ impl ProblemType {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
             Self::NotFound => (StatusCode::NOT_FOUND, "Not found"),
+            Self::Deleted => (StatusCode::NOT_FOUND, "Deleted"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Self::Conflict => (StatusCode::CONFLICT, "Conflict"),
             Self::RequestInProgress => (StatusCode::CONFLICT, "Request in progress"),
@@ -180,6 +183,7 @@ pub struct Problem {
     detail: String,
     errors: FieldErrors,
     conflicts: Vec<Conflict>,
+    existing_patient: Option<Box<Uuid>>,
     retry_after_seconds: Option<u32>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
@@ -193,6 +197,7 @@ impl Problem {
             detail: detail.into(),
             errors: FieldErrors::new(),
             conflicts: Vec::new(),
+            existing_patient: None,
             retry_after_seconds: None,
             header: None,
             source: None,
@@ -268,6 +273,13 @@ impl Problem {
                 "The body must not be compressed: send it without Content-Encoding",
             )
         }
+    }
+
+    /// Names the patient with whom a change conflicts. Only for callers who may see them.
+    #[must_use]
+    pub fn with_existing_patient(mut self, patient: Uuid) -> Self {
+        self.existing_patient = Some(Box::new(patient));
+        self
     }
 
     /// 409, with the field that conflicts.
@@ -418,6 +430,7 @@ impl Problem {
             detail: self.detail.clone(),
             errors: self.errors.clone(),
             conflicts: self.conflicts.clone(),
+            existing_patient_id: self.existing_patient.as_deref().copied(),
             request_id: request_id.map(ToOwned::to_owned),
         }
     }
@@ -486,6 +499,10 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub conflicts: Vec<Conflict>,
+    /// The patient who has what another one was to get, if the caller may see them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub existing_patient_id: Option<Uuid>,
     /// Identifies this request in the logs; quote it when you ask for help.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -50,8 +50,36 @@ pub enum Action {
     UpdatePatient,
     /// A patient was removed.
     DeletePatient,
+    /// A patient who had been removed was restored.
+    RestorePatient,
+    /// A patient was erased, with everything that was known of them.
+    ErasePatient,
+    /// The history of a patient, or one version of them, was looked at.
+    ReadPatientHistory,
+    /// Patients were looked for. What was asked is not on record, only who was found.
+    SearchPatients,
     /// A patient's record was closed to most of the staff, or opened again.
     RestrictPatient,
+    /// Who is related to a patient, or lives with them, was looked at.
+    ReadFamily,
+    /// Who is related to a patient, or lives with them, was changed.
+    ChangeFamily,
+    /// Groups of patients, or who is in them, were looked at.
+    ReadGroups,
+    /// A group of patients, or who is in it, was changed.
+    ChangeGroup,
+    /// Patients were imported from a file, or such an import was looked at.
+    ImportPatients,
+    /// Patients were exported to a file, or such an export was looked at.
+    ExportPatients,
+    /// Patients who may be one were looked at.
+    FindDuplicates,
+    /// Two patients were said not to be one, or that was taken back.
+    DecideDuplicate,
+    /// Two records of one patient were merged.
+    MergePatients,
+    /// A merge of two records was undone.
+    UndoMerge,
     /// A restricted patient was looked at in an emergency, for a stated reason.
     EmergencyAccess,
     /// A patient's billing account was looked at.

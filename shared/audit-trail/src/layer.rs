@@ -96,16 +96,15 @@ async fn complete(
 /// or about us.
 const fn outcome_of(problem: ProblemType) -> Option<(ProblemType, Outcome)> {
     use ProblemType::{
-        AmbiguousLocalTime, BodyTooLarge, Conflict, Forbidden, HoldExpired, IdempotencyKeyReused,
-        Internal, InvalidInput, MethodNotAllowed, NonexistentLocalTime, NotBookable, NotFound,
-        PreconditionFailed, PreconditionRequired, RequestInProgress, SlotTaken, TooManyRequests,
-        Unauthorized, Unavailable, UnsupportedMediaType,
+        AmbiguousLocalTime, BodyTooLarge, Conflict, Deleted, Forbidden, HoldExpired,
+        IdempotencyKeyReused, Internal, InvalidInput, MethodNotAllowed, NonexistentLocalTime,
+        NotBookable, NotFound, PreconditionFailed, PreconditionRequired, RequestInProgress,
+        SlotTaken, TooManyRequests, Unauthorized, Unavailable, UnsupportedMediaType,
     };
     match problem {
         Unauthorized | Forbidden | TooManyRequests => Some((problem, Outcome::Refused)),
-        NotFound | Conflict | SlotTaken | HoldExpired | NotBookable | PreconditionFailed => {
-            Some((problem, Outcome::Failed))
-        }
+        NotFound | Deleted | Conflict | SlotTaken | HoldExpired | NotBookable
+        | PreconditionFailed => Some((problem, Outcome::Failed)),
         InvalidInput | NonexistentLocalTime | AmbiguousLocalTime | MethodNotAllowed
         | PreconditionRequired | RequestInProgress | BodyTooLarge | UnsupportedMediaType
         | IdempotencyKeyReused | Unavailable | Internal => None,

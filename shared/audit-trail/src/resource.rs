@@ -39,6 +39,14 @@ pub enum ResourceType {
     Service,
     /// A patient's place on the waitlist.
     WaitlistEntry,
+    /// Patients who have something in common.
+    Group,
+    /// An import of patients from a file.
+    PatientImport,
+    /// An export of patients to a file.
+    PatientExport,
+    /// A merge of two records of one patient.
+    PatientMerge,
 }
 
 /// There is no type of resource of this name.

@@ -19,13 +19,15 @@ pub enum Subject<'a> {
     Resource(Resource),
     /// This resource of one patient's.
     ResourceOfPatient(Resource, Uuid),
+    /// This resource of these patients', 100 at most.
+    ResourceOfPatients(Resource, &'a [Uuid]),
 }
 
 impl Subject<'_> {
     pub(crate) fn patients(&self) -> &[Uuid] {
         match self {
             Self::Patient(id) | Self::ResourceOfPatient(_, id) => std::slice::from_ref(id),
-            Self::Patients(ids) => ids,
+            Self::Patients(ids) | Self::ResourceOfPatients(_, ids) => ids,
             Self::Nobody | Self::Account(_) | Self::Resource(_) => &[],
         }
     }
@@ -37,13 +39,16 @@ impl Subject<'_> {
             | Self::Patient(_)
             | Self::Patients(_)
             | Self::Resource(_)
-            | Self::ResourceOfPatient(..) => None,
+            | Self::ResourceOfPatient(..)
+            | Self::ResourceOfPatients(..) => None,
         }
     }
 
     pub(crate) const fn resource(&self) -> Option<Resource> {
         match self {
-            Self::Resource(resource) | Self::ResourceOfPatient(resource, _) => Some(*resource),
+            Self::Resource(resource)
+            | Self::ResourceOfPatient(resource, _)
+            | Self::ResourceOfPatients(resource, _) => Some(*resource),
             Self::Nobody | Self::Patient(_) | Self::Patients(_) | Self::Account(_) => None,
         }
     }

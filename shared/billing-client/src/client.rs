@@ -3,7 +3,8 @@
 use std::{future::Future, time::Duration};
 
 use contracts::billing::v1::{
-    CloseBillingAccountRequest, CreateBillingAccountRequest, GetBillingAccountRequest,
+    CloseBillingAccountRequest, CreateBillingAccountRequest, EraseBillingAccountRequest,
+    GetBillingAccountRequest, ReopenBillingAccountRequest,
     billing_service_client::BillingServiceClient,
 };
 use telemetry::TraceContext;
@@ -116,6 +117,38 @@ impl BillingClient {
                 patient_id: patient_id.to_string(),
             });
             async move { billing.close_billing_account(request).await }
+        })
+        .await?;
+        answer.account.try_into()
+    }
+
+    /// Opens the account of a restored patient. Repeating the call is safe.
+    ///
+    /// # Errors
+    /// See [`BillingError`]. A missing account is an error, because accounts are opened first.
+    pub async fn reopen_account(&self, patient_id: Uuid) -> Result<Account, BillingError> {
+        let answer = bounded(|| {
+            let mut billing = self.billing.clone();
+            let request = self.request(ReopenBillingAccountRequest {
+                patient_id: patient_id.to_string(),
+            });
+            async move { billing.reopen_billing_account(request).await }
+        })
+        .await?;
+        answer.account.try_into()
+    }
+
+    /// Removes from the account of an erased patient who they were. Repeating the call is safe.
+    ///
+    /// # Errors
+    /// See [`BillingError`]. A missing account is an error, because accounts are opened first.
+    pub async fn erase_account(&self, patient_id: Uuid) -> Result<Account, BillingError> {
+        let answer = bounded(|| {
+            let mut billing = self.billing.clone();
+            let request = self.request(EraseBillingAccountRequest {
+                patient_id: patient_id.to_string(),
+            });
+            async move { billing.erase_billing_account(request).await }
         })
         .await?;
         answer.account.try_into()

@@ -35,8 +35,19 @@ pub enum Change {
     CreatedWithoutWelcome(Patient),
     /// The patient's data changed.
     Updated(Patient),
-    /// The patient was deleted.
+    /// The patient was deleted, and may be restored.
     Deleted,
+    /// The patient was restored.
+    Restored(Patient),
+    /// The patient, who had been deleted, was erased: nothing may remain that tells who they were.
+    Erased,
+    /// The record was merged into another one.
+    Merged {
+        /// The patient whose record continues.
+        survivor: Uuid,
+    },
+    /// A merge was undone: the record is in use again.
+    Unmerged(Patient),
 }
 
 impl Change {
@@ -47,6 +58,10 @@ impl Change {
             Self::Created(_) | Self::CreatedWithoutWelcome(_) => "created",
             Self::Updated(_) => "updated",
             Self::Deleted => "deleted",
+            Self::Restored(_) => "restored",
+            Self::Erased => "erased",
+            Self::Merged { .. } => "merged",
+            Self::Unmerged(_) => "unmerged",
         }
     }
 }
@@ -56,11 +71,11 @@ impl Change {
 pub struct Patient {
     /// Full name.
     pub name: String,
-    /// E-mail address.
-    pub email: String,
-    /// Postal address.
-    pub address: String,
-    /// Date of birth.
+    /// E-mail address, if they have one.
+    pub email: Option<String>,
+    /// Postal address, if they have one.
+    pub address: Option<String>,
+    /// Date of birth; the first possible day, if less is known.
     pub date_of_birth: NaiveDate,
     /// When the clinic registered them.
     pub registered_date: NaiveDate,
@@ -97,6 +112,16 @@ impl PatientEvent {
                 patient: Some(patient.into()),
             }),
             Change::Deleted => Wire::Deleted(v1::PatientDeleted {}),
+            Change::Restored(patient) => Wire::Restored(v1::PatientRestored {
+                patient: Some(patient.into()),
+            }),
+            Change::Erased => Wire::Erased(v1::PatientErased {}),
+            Change::Merged { survivor } => Wire::Merged(v1::PatientMerged {
+                survivor_id: survivor.to_string(),
+            }),
+            Change::Unmerged(patient) => Wire::Unmerged(v1::PatientUnmerged {
+                patient: Some(patient.into()),
+            }),
         };
         v1::PatientEvent {
             event_id: self.id.to_string(),
@@ -127,6 +152,15 @@ impl PatientEvent {
             }
             Wire::Updated(updated) => Change::Updated(patient(updated.patient)?),
             Wire::Deleted(v1::PatientDeleted {}) => Change::Deleted,
+            Wire::Restored(restored) => Change::Restored(patient(restored.patient)?),
+            Wire::Erased(v1::PatientErased {}) => Change::Erased,
+            Wire::Merged(merged) => Change::Merged {
+                survivor: merged
+                    .survivor_id
+                    .parse()
+                    .map_err(|_| Undecodable("survivor_id"))?,
+            },
+            Wire::Unmerged(unmerged) => Change::Unmerged(patient(unmerged.patient)?),
         };
         Ok(Self {
             id: event
@@ -171,13 +205,14 @@ impl Event for PatientEvent {
         self.patient_id
     }
 
-    /// A patient is over when they are deleted.
+    /// A patient is over when they are deleted, unless they are restored, or when they are erased.
     fn mark(&self) -> Mark {
         Mark {
             about: self.patient_id,
             version: self.patient_version,
             attribute: "patientVersion",
-            over_at: (self.change == Change::Deleted).then_some(self.occurred_at),
+            over_at: matches!(self.change, Change::Deleted | Change::Erased)
+                .then_some(self.occurred_at),
         }
     }
 }
@@ -194,8 +229,8 @@ fn patient(patient: Option<v1::Patient>) -> Result<Patient, Undecodable> {
             .parse()
             .map_err(|_| Undecodable("registered_date"))?,
         name: patient.name,
-        email: patient.email,
-        address: patient.address,
+        email: Some(patient.email).filter(|email| !email.is_empty()),
+        address: Some(patient.address).filter(|address| !address.is_empty()),
     })
 }
 
@@ -203,8 +238,8 @@ impl From<&Patient> for v1::Patient {
     fn from(patient: &Patient) -> Self {
         Self {
             name: patient.name.clone(),
-            email: patient.email.clone(),
-            address: patient.address.clone(),
+            email: patient.email.clone().unwrap_or_default(),
+            address: patient.address.clone().unwrap_or_default(),
             date_of_birth: patient.date_of_birth.to_string(),
             registered_date: patient.registered_date.to_string(),
         }
@@ -228,8 +263,8 @@ mod tests {
     fn zoe() -> Patient {
         Patient {
             name: "Zoë 🩺".to_owned(),
-            email: "zoe@clinic.example".to_owned(),
-            address: "1 Main St".to_owned(),
+            email: Some("zoe@clinic.example".to_owned()),
+            address: Some("1 Main St".to_owned()),
             date_of_birth: NaiveDate::from_ymd_opt(2000, 2, 29).unwrap(),
             registered_date: NaiveDate::from_ymd_opt(2024, 1, 1).unwrap(),
         }
@@ -241,7 +276,18 @@ mod tests {
             Change::Created(zoe()),
             Change::CreatedWithoutWelcome(zoe()),
             Change::Updated(zoe()),
+            Change::Updated(Patient {
+                email: None,
+                address: None,
+                ..zoe()
+            }),
             Change::Deleted,
+            Change::Restored(zoe()),
+            Change::Erased,
+            Change::Merged {
+                survivor: Uuid::now_v7(),
+            },
+            Change::Unmerged(zoe()),
         ] {
             let event = event(change);
             assert_eq!(PatientEvent::decode(&event.encode()), Ok(event));

@@ -3,7 +3,7 @@
 //!
 //! | `pk` | `sk` | attributes |
 //! |---|---|---|
-//! | `SEEN#<patient id>` | `MARK` | `patientVersion`; `eventId`, of the event that made it; `expiresAt`, seconds since 1970, once the patient is deleted |
+//! | `SEEN#<patient id>` | `MARK` | `patientVersion`; `eventId`, of the event that made it; `expiresAt`, seconds since 1970, while the patient is deleted |
 //! | `SEEN#<appointment id>` | `MARK` | `appointmentVersion`; `eventId`; `expiresAt`, always |
 //!
 //! The mark advances in the transaction of the event's effect, and never goes back. A version
@@ -58,7 +58,8 @@ pub fn mark(table: &Table, event: &impl Event) -> Result<TransactWriteItem, Buil
             .update_expression("SET #version = :version, eventId = :event, expiresAt = :expiresAt")
             .expression_attribute_values(":expiresAt", AttributeValue::N(seconds))
     } else {
-        update.update_expression("SET #version = :version, eventId = :event")
+        // Who was deleted and is restored is not over.
+        update.update_expression("SET #version = :version, eventId = :event REMOVE expiresAt")
     };
     Ok(TransactWriteItem::builder().update(update.build()?).build())
 }

@@ -56,6 +56,12 @@ impl StoredAnswer {
         self.subject
     }
 
+    /// Whether what it said was removed, because the person was erased whose data it contained.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND && self.body.is_empty()
+    }
+
     /// The response to a request that has already taken effect.
     pub(crate) fn replay(self) -> Response {
         let mut response = Response::new(Body::from(self.body));

@@ -58,12 +58,13 @@ impl Role {
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
             ChangeNotificationPreferences, ChangeOwnPassword, CreatePatient, DeletePatient,
-            EndOwnSessions, ListPatients, ManageAccounts, ManageAppointments,
-            ManageNotificationTemplates, ManageSchedules, OpenInEmergency, Overbook, ReadAccounts,
-            ReadAnalytics, ReadAppointments, ReadAuditTrail, ReadBillingAccount,
-            ReadNotificationPreferences, ReadNotifications, ReadOwnAccount, ReadPatient,
-            ReadSchedules, RecordAbsences, RegisterWithoutWelcome, RestrictPatient,
-            SeeRestrictedPatients, UpdatePatient,
+            EndOwnSessions, ErasePatient, ExportPatients, ImportPatients, ListPatients,
+            ManageAccounts, ManageAppointments, ManageNotificationTemplates, ManageSchedules,
+            MergePatients, OpenInEmergency, Overbook, ReadAccounts, ReadAnalytics,
+            ReadAppointments, ReadAuditTrail, ReadBillingAccount, ReadNotificationPreferences,
+            ReadNotifications, ReadOwnAccount, ReadPatient, ReadSchedules, RecordAbsences,
+            RegisterWithoutWelcome, RestrictPatient, SeeDeletedPatients, SeeRestrictedPatients,
+            UpdatePatient,
         };
         match self {
             Self::Admin => &[
@@ -78,7 +79,12 @@ impl Role {
                 RegisterWithoutWelcome,
                 UpdatePatient,
                 DeletePatient,
+                SeeDeletedPatients,
+                ErasePatient,
                 RestrictPatient,
+                ImportPatients,
+                ExportPatients,
+                MergePatients,
                 SeeRestrictedPatients,
                 ReadBillingAccount,
                 ReadSchedules,
@@ -134,6 +140,7 @@ impl Role {
                 ReadAccounts,
                 ListPatients,
                 ReadPatient,
+                SeeDeletedPatients,
                 SeeRestrictedPatients,
                 ReadBillingAccount,
                 ReadSchedules,
@@ -177,10 +184,20 @@ pub enum Permission {
     RegisterWithoutWelcome,
     /// Change a patient's data.
     UpdatePatient,
-    /// Delete a patient.
+    /// Delete a patient, or restore one.
     DeletePatient,
+    /// See who was deleted, and what was known of them.
+    SeeDeletedPatients,
+    /// Erase a deleted patient for good.
+    ErasePatient,
     /// Restrict a patient's record, or lift the restriction.
     RestrictPatient,
+    /// Import patients from a file.
+    ImportPatients,
+    /// Export patients to a file.
+    ExportPatients,
+    /// Merge two records of one patient, and undo it.
+    MergePatients,
     /// See restricted patients, and do with them whatever one may do with others.
     SeeRestrictedPatients,
     /// See a restricted patient in an emergency, for a reason that is recorded.

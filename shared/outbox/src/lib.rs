@@ -69,4 +69,4 @@ pub use kafka_only::{Announcement, KafkaOnly, Publisher, announce};
 pub use kind::Kind;
 pub use relay::{Relayed, relay};
 pub use sender::{Message, SendError, Sender};
-pub use table::write;
+pub use table::{write, write_all};

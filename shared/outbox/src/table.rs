@@ -52,6 +52,40 @@ pub async fn write<K: Kind>(
     Ok(())
 }
 
+/// Writes messages about many patients to the outbox, in this order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn write_all<K: Kind>(
+    transaction: &mut Transaction,
+    messages: impl IntoIterator<Item = (Uuid, Uuid, K, Vec<u8>)>,
+) -> Result<(), sqlx::Error> {
+    let (mut patients, mut ids, mut kinds, mut payloads) = (vec![], vec![], vec![], vec![]);
+    for (patient, id, kind, payload) in messages {
+        patients.push(patient);
+        ids.push(id);
+        kinds.push(kind.name());
+        payloads.push(payload);
+    }
+    let statement = format!(
+        "INSERT INTO {}.outbox (patient_id, message_id, kind, payload, traceparent)
+         SELECT patient_id, message_id, kind, payload, $5
+         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) WITH ORDINALITY
+             AS message (patient_id, message_id, kind, payload, place)
+         ORDER BY place",
+        K::SCHEMA
+    );
+    sqlx::query(AssertSqlSafe(statement))
+        .bind(patients)
+        .bind(ids)
+        .bind(kinds)
+        .bind(payloads)
+        .bind(TraceContext::current().next_step().to_string())
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
 /// The outbox with these kinds of messages. The name of its schema is a constant in the service's
 /// code, so formatting it into a statement is safe.
 pub(crate) struct Outbox<K>(PhantomData<K>);

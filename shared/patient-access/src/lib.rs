@@ -31,6 +31,21 @@ pub async fn must_see(
     must_see_if(caller, restricted)
 }
 
+/// Every id that a patient has: records may have been merged, and what other services keep stays under
+/// the id that it was kept under. For services that list what they have of a patient.
+///
+/// # Errors
+/// If the database does not respond.
+pub async fn ids_of(
+    patient: Uuid,
+    database: impl PgExecutor<'_>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar("SELECT patients.ids_of($1)")
+        .bind(patient)
+        .fetch_one(database)
+        .await
+}
+
 /// Rejects callers who may not see a patient, given whether the record is restricted.
 ///
 /// # Errors

@@ -62,6 +62,14 @@ mod tests {
                 About::ResourceInPath(ResourceType::Resource)
             } else if row.path.starts_with("/api/waitlist/{id}") {
                 About::ResourceInPath(ResourceType::WaitlistEntry)
+            } else if row.path.starts_with("/api/groups/{id}") {
+                About::ResourceInPath(ResourceType::Group)
+            } else if row.path.starts_with("/api/patients/imports/{id}") {
+                About::ResourceInPath(ResourceType::PatientImport)
+            } else if row.path.starts_with("/api/patients/exports/{id}") {
+                About::ResourceInPath(ResourceType::PatientExport)
+            } else if row.path.starts_with("/api/patients/merges/{id}") {
+                About::ResourceInPath(ResourceType::PatientMerge)
             } else {
                 assert!(!row.path.contains("{id}"), "{row:?}: whose id is it?");
                 continue;

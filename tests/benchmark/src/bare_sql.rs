@@ -193,8 +193,8 @@ fn event(event_id: Uuid, id: Uuid, patient: &NewPatient) -> Vec<u8> {
         patient_version: 1,
         change: Change::Created(events::Patient {
             name: patient.name.clone(),
-            email: patient.email.clone(),
-            address: patient.address.clone(),
+            email: Some(patient.email.clone()),
+            address: Some(patient.address.clone()),
             date_of_birth: patient.date_of_birth,
             registered_date: patient.registered_date,
         }),

@@ -73,6 +73,7 @@ async fn a_repeated_event_takes_effect_once() {
     .await;
     let expected = json!({
         "created": 1, "updated": 0, "deleted": 1,
+        "restored": 0, "erased": 0, "merged": 0, "unmerged": 0,
         "ageBands": { "0-17": 0, "18-29": 0, "30-44": 1, "45-59": 0, "60-74": 0, "75+": 0 },
     });
     assert_eq!(counts, expected);

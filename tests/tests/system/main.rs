@@ -19,6 +19,7 @@ mod database_role;
 mod dead_letters;
 mod documentation;
 mod events;
+mod files;
 mod idempotency;
 mod import;
 mod local_invocation;

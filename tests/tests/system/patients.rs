@@ -84,7 +84,7 @@ async fn a_patient_is_registered_read_updated_and_deleted() {
         assert_eq!(problem.detail, "Patient not found");
     }
     let again = visitor.put(&created.path()).json(&moved).answers(404).await;
-    assert_eq!(again.problem().name(), "not-found");
+    assert_eq!(again.problem().name(), "deleted");
     // The e-mail address can be used again.
     visitor.register(&moved).await;
 }

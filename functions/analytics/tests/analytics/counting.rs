@@ -43,7 +43,7 @@ async fn each_kind_of_event_has_its_counter() {
     let bands = json!({ "0-17": 1, "18-29": 1, "30-44": 1, "45-59": 1, "60-74": 1, "75+": 2 });
     assert_eq!(
         totals(table, MAY).await,
-        json!({ "created": 7, "updated": 2, "deleted": 1, "ageBands": bands })
+        json!({ "created": 7, "updated": 2, "deleted": 1, "restored": 0, "erased": 0, "merged": 0, "unmerged": 0, "ageBands": bands })
     );
 }
 

@@ -31,8 +31,8 @@ pub(crate) fn event(occurred_at: &str, change: Change) -> PatientEvent {
 pub(crate) fn born_on(date_of_birth: &str) -> Patient {
     Patient {
         name: "Zoë Ærøskøbing 🩺".to_owned(),
-        email: "zoë@clinic.example".to_owned(),
-        address: "Ullevålsveien 1, Oslo".to_owned(),
+        email: Some("zoë@clinic.example".to_owned()),
+        address: Some("Ullevålsveien 1, Oslo".to_owned()),
         date_of_birth: date_of_birth.parse().unwrap(),
         registered_date: "2024-05-01".parse().unwrap(),
     }

@@ -39,11 +39,11 @@ async fn analytics_include_every_day_of_the_period() {
         json!({
             "from": "2024-02-28",
             "to": "2024-03-01",
-            "totals": { "created": 1, "updated": 1, "deleted": 0, "ageBands": one },
+            "totals": { "created": 1, "updated": 1, "deleted": 0, "restored": 0, "erased": 0, "merged": 0, "unmerged": 0, "ageBands": one },
             "days": [
-                { "date": "2024-02-28", "created": 1, "updated": 0, "deleted": 0, "ageBands": one },
-                { "date": "2024-02-29", "created": 0, "updated": 0, "deleted": 0, "ageBands": none },
-                { "date": "2024-03-01", "created": 0, "updated": 1, "deleted": 0, "ageBands": none },
+                { "date": "2024-02-28", "created": 1, "updated": 0, "deleted": 0, "restored": 0, "erased": 0, "merged": 0, "unmerged": 0, "ageBands": one },
+                { "date": "2024-02-29", "created": 0, "updated": 0, "deleted": 0, "restored": 0, "erased": 0, "merged": 0, "unmerged": 0, "ageBands": none },
+                { "date": "2024-03-01", "created": 0, "updated": 1, "deleted": 0, "restored": 0, "erased": 0, "merged": 0, "unmerged": 0, "ageBands": none },
             ],
         })
     );

@@ -1,8 +1,10 @@
-//! When a patient is deleted, their appointments are cancelled and they leave the waitlist.
+//! When a patient is deleted, their appointments are cancelled and they leave the waitlist. When they
+//! are erased, what was written about them goes, too.
 
 use events::{Change as PatientChange, Effect, PatientEvent};
 use sqlx::PgPool;
 use store::Transaction;
+use uuid::Uuid;
 
 use super::{
     appointment::{self, By, Change},
@@ -15,6 +17,9 @@ use events::AppointmentChange;
 /// Why they are cancelled, in their history.
 const REASON: &str = "The patient was deleted";
 
+/// What takes the place of a reason that somebody has written.
+const FORGOTTEN: &str = "The patient was erased";
+
 /// Does what this event requires. Once it is done, there is nothing left to do.
 ///
 /// # Errors
@@ -23,7 +28,8 @@ pub async fn cancel_for_deleted_patient(
     database: &PgPool,
     event: &PatientEvent,
 ) -> Result<Effect, sqlx::Error> {
-    if event.change != PatientChange::Deleted {
+    let is_erased = event.change == PatientChange::Erased;
+    if event.change != PatientChange::Deleted && !is_erased {
         return Ok(Effect::Ignored);
     }
     let mut transaction = Transaction::begin(database).await?;
@@ -65,10 +71,37 @@ pub async fn cancel_for_deleted_patient(
         }
         cancelled += 1;
     }
+    if is_erased {
+        forget(event.patient_id, &mut transaction).await?;
+    }
     transaction.commit().await?;
     Ok(if cancelled + left.rows_affected() == 0 {
         Effect::AlreadyApplied
     } else {
         Effect::Applied
     })
+}
+
+/// Removes what people have written about an erased patient's appointments. When they were, and what
+/// became of them, stays.
+async fn forget(patient: Uuid, transaction: &mut Transaction) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE appointments.history SET reason = NULL
+         WHERE reason IS NOT NULL
+           AND appointment_id IN (SELECT id FROM appointments.appointment WHERE patient_id = $1)",
+        patient,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "UPDATE appointments.appointment
+         SET cancel_reason = CASE WHEN cancel_reason IS NOT NULL THEN $2 END,
+             overbook_reason = CASE WHEN overbook_reason IS NOT NULL THEN $2 END
+         WHERE patient_id = $1",
+        patient,
+        FORGOTTEN,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
 }

@@ -9,7 +9,7 @@ use audit_trail::{About, Action, Subject, Trail};
 use axum::{Json, Router};
 use chrono::{DateTime, TimeDelta};
 use identity::{Caller, Permission};
-use patient_access::must_see;
+use patient_access::{ids_of, must_see};
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -105,10 +105,13 @@ pub(crate) async fn list_appointments(
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<AppointmentList>, Problem> {
-    let patient = page.patient_id.map(|Id(id)| id);
-    if let Some(patient) = patient {
-        must_see(caller, patient, &database).await?;
-    }
+    let patients = match page.patient_id {
+        Some(Id(patient)) => {
+            must_see(caller, patient, &database).await?;
+            Some(ids_of(patient, &database).await?)
+        }
+        None => None,
+    };
     let (after, after_id) = match page.cursor {
         Some(Cursor((Time(time), Id(id)))) => (time, id),
         None => (DateTime::UNIX_EPOCH, Uuid::nil()),
@@ -133,7 +136,7 @@ pub(crate) async fn list_appointments(
                   created_at, updated_at
            FROM appointments.appointment
            WHERE (starts_at, id) > ($1, $2)
-               AND ($3::uuid IS NULL OR patient_id = $3)
+               AND ($3::uuid[] IS NULL OR patient_id = ANY($3))
                AND ($4::uuid IS NULL OR resource_ids @> ARRAY[$4])
                AND ($5::timestamptz IS NULL OR starts_at >= $5)
                AND ($6::timestamptz IS NULL OR starts_at < $6)
@@ -144,7 +147,7 @@ pub(crate) async fn list_appointments(
            LIMIT $10"#,
         after,
         after_id,
-        patient,
+        patients.as_deref(),
         page.resource_id.map(|Id(id)| id),
         from,
         page.to.map(|to| to.end(clinic)),

@@ -10,7 +10,7 @@ use audit_trail::{About, Action, Subject, Trail};
 use axum::{Json, Router};
 use chrono::{DateTime, Days, Utc};
 use identity::{Caller, Permission};
-use patient_access::must_see;
+use patient_access::{ids_of, must_see};
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -104,10 +104,13 @@ pub(crate) async fn list_waitlist(
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<Waitlist>, Problem> {
     let now = clock::now();
-    let patient = page.patient_id.map(|Id(id)| id);
-    if let Some(patient) = patient {
-        must_see(caller, patient, &database).await?;
-    }
+    let patients = match page.patient_id {
+        Some(Id(patient)) => {
+            must_see(caller, patient, &database).await?;
+            Some(ids_of(patient, &database).await?)
+        }
+        None => None,
+    };
     let (after, after_id) = match page.cursor {
         Some(Cursor((Time(time), Id(id)))) => (time, id),
         None => (DateTime::UNIX_EPOCH, Uuid::nil()),
@@ -117,14 +120,14 @@ pub(crate) async fn list_waitlist(
         r#"SELECT id, patient_id, service_id, resource_id, first_day, last_day, created_at
            FROM appointments.waitlist_entry
            WHERE appointment_id IS NULL AND (created_at, id) > ($1, $2)
-               AND ($3::uuid IS NULL OR patient_id = $3)
+               AND ($3::uuid[] IS NULL OR patient_id = ANY($3))
                AND ($4::uuid IS NULL OR service_id = $4)
                AND ($5 OR NOT patients.is_restricted(patient_id))
            ORDER BY created_at, id
            LIMIT $6"#,
         after,
         after_id,
-        patient,
+        patients.as_deref(),
         page.service_id.map(|Id(id)| id),
         caller.role.may(Permission::SeeRestrictedPatients),
         page.limit.and_one_more(),

@@ -21,7 +21,8 @@ use sqlx::{PgPool, migrate::Migrator};
 use uuid::Uuid;
 
 /// The service's schema, and that of the service which knows names.
-static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| together([Service::Audit, Service::Auth]));
+static SCHEMAS: LazyLock<Migrator> =
+    LazyLock::new(|| together([Service::Audit, Service::Auth, Service::Patients]));
 
 /// Somebody read a patient's record.
 fn record(patient: Uuid) -> Record<'static> {

@@ -14,9 +14,11 @@ use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 /// The methods by which metrics are counted.
-const METHODS: [&str; 3] = [
+const METHODS: [&str; 5] = [
     "CreateBillingAccount",
     "CloseBillingAccount",
+    "EraseBillingAccount",
+    "ReopenBillingAccount",
     "GetBillingAccount",
 ];
 

@@ -26,8 +26,8 @@ pub(crate) const EMAIL: &str = "zoe.ærø@clinic.example";
 pub(crate) fn zoe() -> Patient {
     Patient {
         name: "Zoë Ærø 🩺".to_owned(),
-        email: EMAIL.to_owned(),
-        address: "Ullevålsveien 1, Oslo".to_owned(),
+        email: Some(EMAIL.to_owned()),
+        address: Some("Ullevålsveien 1, Oslo".to_owned()),
         date_of_birth: "1990-02-28".parse().unwrap(),
         registered_date: "2024-05-01".parse().unwrap(),
     }

@@ -205,7 +205,7 @@ async fn no_mail_is_sent_to_anything_but_a_single_address() {
         let ses = Ses::start().await;
         let notifier = notifier(&ses).await;
         let event = created(Patient {
-            email: email.to_owned(),
+            email: Some(email.to_owned()),
             ..zoe()
         });
         assert_eq!(
@@ -263,6 +263,44 @@ async fn a_welcome_after_a_later_version_is_not_sent(database: PgPool) {
         let again = notifier.notify(&later).await.unwrap();
         assert_eq!(again, Effect::AlreadyApplied);
     }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_has_no_address_gets_nothing_and_who_is_erased_leaves_nothing(database: PgPool) {
+    let ses = Ses::start().await;
+    let notifier = notifier_with(&ses, &database).await;
+    let child = created(Patient {
+        email: None,
+        ..zoe()
+    });
+    assert_eq!(notifier.notify(&child).await.unwrap(), Effect::Ignored);
+    assert!(ses.taken().is_empty());
+    let registered = created(zoe());
+    assert_eq!(notifier.notify(&registered).await.unwrap(), Effect::Applied);
+    let erased = PatientEvent {
+        patient_version: 3,
+        ..event(registered.patient_id, Change::Erased)
+    };
+    assert_eq!(notifier.notify(&erased).await.unwrap(), Effect::Ignored);
+    let table = &notifier.table;
+    let left = table
+        .client()
+        .await
+        .scan()
+        .table_name(table.name())
+        .send()
+        .await
+        .unwrap();
+    let left = left.items.unwrap_or_default();
+    assert!(
+        left.iter()
+            .all(|item| !format!("{item:?}").contains("zoe.")),
+        "{left:?}"
+    );
+    assert_eq!(
+        notifier.notify(&registered).await.unwrap(),
+        Effect::OutOfDate
+    );
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

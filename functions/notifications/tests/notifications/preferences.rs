@@ -1,7 +1,7 @@
 //! How a patient wants to be reached.
 
 use axum::{Router, body::Body};
-use events::{Change, Effect};
+use events::{Change, Effect, PatientEvent};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
@@ -250,21 +250,49 @@ async fn only_who_may_see_the_patient_sees_the_preferences(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn a_deleted_patients_preferences_go_with_them(database: PgPool) {
+async fn the_preferences_of_a_patient_outlive_a_deletion_and_go_with_an_erasure(database: PgPool) {
     let patient = register(&database, false).await;
     let wanted = json!({
         "language": "en", "phone": "+442079460958", "channels": both(true, false),
         "kinds": kinds(both(false, false)),
     });
     put(&database, patient, "*", &wanted).await;
+    sqlx::query(
+        "INSERT INTO notifications.message
+             (id, patient_id, appointment_id, kind, channel, sequence, offset_minutes, must_be_told,
+              by_patient, occurred_at, due_at, next_attempt_at, state, recipient, subject, sent_at)
+         VALUES (gen_random_uuid(), $1, gen_random_uuid(), 'APPOINTMENT_BOOKED', 'EMAIL', 0, 0, false,
+                 false, now(), now(), now(), 'SENT', 'zoe@clinic.example', 'For Zoë', now())",
+    )
+    .bind(patient)
+    .execute(&database)
+    .await
+    .unwrap();
     let notifier = notifier_with(&Ses::start().await, &database).await;
     let deleted = event(patient, Change::Deleted);
+    assert_eq!(notifier.notify(&deleted).await.unwrap(), Effect::Ignored);
+    let mut transaction = Transaction::begin(&database).await.unwrap();
+    let kept = Preferences::of(patient, &mut transaction).await.unwrap();
+    assert_ne!(kept, Preferences::default());
+    drop(transaction);
+    let erased = PatientEvent {
+        patient_version: deleted.patient_version + 1,
+        ..event(patient, Change::Erased)
+    };
     for effect in [Effect::Ignored, Effect::AlreadyApplied] {
-        assert_eq!(notifier.notify(&deleted).await.unwrap(), effect);
+        assert_eq!(notifier.notify(&erased).await.unwrap(), effect);
         let mut transaction = Transaction::begin(&database).await.unwrap();
         let left = Preferences::of(patient, &mut transaction).await.unwrap();
         assert_eq!(left, Preferences::default());
     }
+    let said: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM notifications.message
+         WHERE recipient IS NOT NULL OR subject IS NOT NULL",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    assert_eq!(said, 0);
     let opt_outs: i64 = sqlx::query_scalar("SELECT count(*) FROM notifications.opt_out")
         .fetch_one(&database)
         .await

@@ -16,9 +16,15 @@ use identity::{
 };
 use kafka::Cluster;
 use patients::{
-    create_patient, delete_patient, get_patient, list_patients, open_in_emergency,
+    add_group_member, check_duplicates, create_group, create_patient, decide_duplicate,
+    delete_patient,
+    email_rule::EmailRule,
+    end_relationship, erase_patient, get_family, get_group, get_patient, get_patient_version,
+    list_duplicate_candidates, list_groups, list_patient_history, list_patients, merge_patients,
+    open_in_emergency,
     outbox::{Delivery, Receivers},
-    restrict_patient, update_patient,
+    record_relationship, remove_group_member, replace_family, restore_patient, restrict_patient,
+    search_patients, undo_merge, update_group, update_patient,
 };
 use serde_json::{Value, json};
 use sessions::Sessions;
@@ -54,6 +60,10 @@ pub(crate) fn routes(database: &PgPool) -> Router {
 }
 
 pub(crate) fn routes_with(database: &PgPool, delivery: &Delivery) -> Router {
+    routes_of(database, delivery, EmailRule::Unique)
+}
+
+pub(crate) fn routes_of(database: &PgPool, delivery: &Delivery, rule: EmailRule) -> Router {
     let (database, delivery) = (|| database.clone(), || delivery.clone());
     around(
         "patients",
@@ -61,11 +71,31 @@ pub(crate) fn routes_with(database: &PgPool, delivery: &Delivery) -> Router {
         Router::new()
             .merge(list_patients::routes(database()))
             .merge(get_patient::routes(database()))
-            .merge(create_patient::routes(database(), delivery()))
-            .merge(update_patient::routes(database(), delivery()))
+            .merge(create_patient::routes(database(), delivery(), rule))
+            .merge(update_patient::routes(database(), delivery(), rule))
             .merge(delete_patient::routes(database(), delivery()))
+            .merge(restore_patient::routes(database(), delivery(), rule))
+            .merge(erase_patient::routes(database(), delivery()))
+            .merge(list_patient_history::routes(database()))
+            .merge(get_patient_version::routes(database()))
+            .merge(search_patients::routes(database()))
             .merge(restrict_patient::routes(database(), sessions()))
-            .merge(open_in_emergency::routes(database())),
+            .merge(open_in_emergency::routes(database()))
+            .merge(get_family::routes(database()))
+            .merge(replace_family::routes(database()))
+            .merge(record_relationship::routes(database()))
+            .merge(end_relationship::routes(database()))
+            .merge(list_groups::routes(database()))
+            .merge(create_group::routes(database()))
+            .merge(get_group::routes(database()))
+            .merge(update_group::routes(database()))
+            .merge(add_group_member::routes(database()))
+            .merge(remove_group_member::routes(database()))
+            .merge(check_duplicates::routes(database(), rule))
+            .merge(list_duplicate_candidates::routes(database()))
+            .merge(decide_duplicate::routes(database()))
+            .merge(merge_patients::routes(database(), delivery()))
+            .merge(undo_merge::routes(database(), delivery())),
     )
 }
 
@@ -87,6 +117,7 @@ pub(crate) struct Call<'a> {
     pub(crate) if_match: Option<&'a str>,
     pub(crate) key: Option<&'a str>,
     pub(crate) rule: IfMatchRule,
+    pub(crate) emails: EmailRule,
 }
 
 impl<'a> Call<'a> {
@@ -98,6 +129,7 @@ impl<'a> Call<'a> {
             if_match: None,
             key: None,
             rule: IfMatchRule::Optional,
+            emails: EmailRule::Unique,
         }
     }
 
@@ -128,7 +160,8 @@ impl<'a> Call<'a> {
     }
 
     async fn answer(self, request: Request<Body>) -> Answer {
-        let routes = routes(self.database).layer(Extension(self.rule));
+        let routes = routes_of(self.database, &delivery(), self.emails);
+        let routes = routes.layer(Extension(self.rule));
         answer(routes.oneshot(request).await.unwrap()).await
     }
 
@@ -195,4 +228,16 @@ pub(crate) async fn outbox_kinds(database: &PgPool) -> Vec<String> {
         .fetch_all(database)
         .await
         .unwrap()
+}
+
+/// Waits until this query answers true.
+pub(crate) async fn eventually(database: &PgPool, query: &'static str) {
+    for _ in 0..500 {
+        let holds: bool = sqlx::query_scalar(query).fetch_one(database).await.unwrap();
+        if holds {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("never: {query}");
 }

@@ -336,7 +336,7 @@ async fn a_rejection_leaves_the_key_free(database: PgPool) {
         let missing = keyed(&database, "m")
             .send(Method::DELETE, &path, None)
             .await;
-        assert_problem(&missing, StatusCode::NOT_FOUND, "not-found");
+        assert_problem(&missing, StatusCode::NOT_FOUND, "deleted");
         assert!(!is_replayed(&missing));
     }
     assert_same(&call.send(Method::DELETE, &path, None).await, &gone);

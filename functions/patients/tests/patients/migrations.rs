@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use uuid::Uuid;
 
-use crate::fixtures::{Answer, Call, log_in_the_caller, with, zoe};
+use crate::{
+    fixtures::{Answer, Call, delivery, log_in_the_caller, with, zoe},
+    relay::relay,
+};
 
 /// Every route, with every statement that it has, for a new patient; or for this one if nobody can
 /// be registered.
@@ -138,4 +141,34 @@ async fn writable(database: &PgPool) -> sqlx::pool::PoolConnection<sqlx::Postgre
         .await
         .unwrap();
     connection
+}
+
+/// Between a migration and the deployment, functions of before go on.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn functions_of_before_leave_nothing_behind(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let id = admin.created(&with(zoe(), "name", "Before Marriage")).await;
+    sqlx::query(
+        "UPDATE patients.patient SET version = 2, name = 'After Wedding' WHERE id = $1::uuid",
+    )
+    .bind(&id)
+    .execute(&database)
+    .await
+    .unwrap();
+    relay(&database, &delivery()).await;
+    for (q, total) in [("wedding", 1), ("marriage", 0)] {
+        let path = format!("/api/patients?q={q}");
+        let found = admin.send(Method::GET, &path, None).await.body;
+        assert_eq!(found["total"], total, "{q}");
+    }
+    sqlx::query("DELETE FROM patients.patient WHERE id = $1::uuid")
+        .bind(&id)
+        .execute(&database)
+        .await
+        .unwrap();
+    let versions: i64 = sqlx::query_scalar("SELECT count(*) FROM patients.patient_version")
+        .fetch_one(&database)
+        .await
+        .unwrap();
+    assert_eq!(versions, 0);
 }

@@ -348,6 +348,9 @@ fn grants(
             ));
         }
     }
+    for table in login.service.adds_to {
+        statements.push(format!("REVOKE UPDATE, DELETE ON {table} FROM {role};"));
+    }
     for Function { schema, signature } in functions {
         statements.push(format!(
             "GRANT USAGE ON SCHEMA {schema} TO {role};

@@ -8,6 +8,8 @@ pub struct Service {
     pub name: &'static str,
     /// The functions of other schemas that it calls. No other one is granted.
     pub calls: &'static [&'static str],
+    /// The tables of its own schema whose rows it may add and read, and neither change nor remove.
+    pub adds_to: &'static [&'static str],
 }
 
 /// The schema whose rows nobody may write, the service that it belongs to included: it reads them,
@@ -20,9 +22,11 @@ pub const SERVICES: [Service; 7] = [
         name: "appointments",
         calls: &[
             "audit.append",
+            "patients.ids_of",
             "patients.is_known",
             "patients.is_restricted",
         ],
+        adds_to: &[],
     },
     Service {
         name: "audit",
@@ -32,15 +36,19 @@ pub const SERVICES: [Service; 7] = [
             "audit.append_refusal_counts",
             "audit.note_verified",
             "auth.names_of",
+            "patients.ids_of",
         ],
+        adds_to: &[],
     },
     Service {
         name: "auth",
         calls: &["audit.append"],
+        adds_to: &[],
     },
     Service {
         name: "billing",
         calls: &["audit.append", "patients.is_restricted"],
+        adds_to: &[],
     },
     Service {
         name: "notifications",
@@ -48,17 +56,21 @@ pub const SERVICES: [Service; 7] = [
             "appointments.for_message",
             "audit.append",
             "patients.contact_of",
+            "patients.ids_of",
             "patients.is_restricted",
         ],
+        adds_to: &[],
     },
     Service {
         name: "patients",
         calls: &["audit.append", "auth.role_now", "auth.tell_administrators"],
+        adds_to: &["patients.patient_version"],
     },
     // Its health check connects, and asks nothing.
     Service {
         name: "platform",
         calls: &[],
+        adds_to: &[],
     },
 ];
 

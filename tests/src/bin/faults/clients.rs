@@ -255,8 +255,13 @@ impl Client {
             if let Some(patient) = self.update(patient).await {
                 self.known[position] = patient;
             }
-        } else if self.delete(patient).await {
+        } else if self.delete(patient.clone()).await {
             self.known.swap_remove(position);
+            if self.random.bool()
+                && let Some(patient) = self.restore(patient).await
+            {
+                self.known.push(patient);
+            }
         }
     }
 
@@ -347,6 +352,18 @@ impl Client {
         .is_some()
     }
 
+    /// Undoes a deletion.
+    async fn restore(&mut self, patient: Patient) -> Option<Patient> {
+        self.change(Wish {
+            kind: Kind::Restore,
+            patient: Some(patient),
+            wanted: None,
+            conditional: false,
+        })
+        .await
+        .flatten()
+    }
+
     /// A random patient from the file, at an address that no other change uses.
     fn somebody(&mut self) -> NewPatient {
         let row = self.random.usize(..self.load.rows.len());
@@ -426,6 +443,7 @@ fn call(visitor: &Visitor, wish: &Wish, key: Uuid) -> Call {
         Kind::Create => visitor.post(path),
         Kind::Update => visitor.put(path),
         Kind::Delete => visitor.delete(path),
+        Kind::Restore => visitor.post(&format!("{path}/restore")),
     };
     let call = call.header("Idempotency-Key", &key.to_string());
     let call = match &wish.patient {

@@ -99,6 +99,7 @@ pub(crate) fn check(
         changes::happened_once(&evidence),
         topic::is_in_order(&evidence),
         topic::deliveries_are_apart(&evidence),
+        changes::are_in_history(&evidence),
         changes::are_on_record(&evidence),
         consequences::accounts(&evidence),
         consequences::analytics(&evidence),

@@ -8,12 +8,13 @@ use system_tests::{NewPatient, Patient};
 use uuid::Uuid;
 
 /// The kind of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Kind {
     Create,
     Update,
     Delete,
+    Restore,
 }
 
 impl Kind {
@@ -23,6 +24,7 @@ impl Kind {
             Self::Create => "create-patient",
             Self::Update => "update-patient",
             Self::Delete => "delete-patient",
+            Self::Restore => "restore-patient",
         }
     }
 }

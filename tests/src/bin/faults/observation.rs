@@ -52,6 +52,8 @@ pub(crate) struct Observation {
     pub(crate) patients: HashMap<Uuid, Option<Patient>>,
     /// The version of every patient in the database.
     pub(crate) rows: HashMap<Uuid, i64>,
+    /// The version and the kind of every entry in the history of each patient, in order.
+    pub(crate) history: HashMap<Uuid, Vec<(i64, String)>>,
     /// How often each of these actions on a patient is recorded as succeeded: once for the first
     /// response, and once for each replay.
     pub(crate) on_record: HashMap<(Uuid, String), i64>,
@@ -89,6 +91,7 @@ struct Day {
     created: i64,
     updated: i64,
     deleted: i64,
+    restored: i64,
     age_bands: BTreeMap<String, i64>,
 }
 
@@ -162,6 +165,7 @@ impl Observation {
             notifications: notifications(load, &heard_of).await?,
             mails: mails(clinic).await,
             timed_out: timed_out(clinic.stack()),
+            history: history(database).await?,
             on_record: on_record(database).await?,
             trail_is_intact: trail_is_intact(clinic).await,
             letters: letters(
@@ -183,9 +187,21 @@ impl Observation {
 }
 
 async fn rows(database: &PgPool) -> Result<HashMap<Uuid, i64>> {
-    let rows = sqlx::query_as("SELECT id, version FROM patients.patient");
+    let rows = sqlx::query_as("SELECT id, version FROM patients.patient WHERE deleted_at IS NULL");
     let rows: Vec<(Uuid, i64)> = rows.fetch_all(database).await?;
     Ok(rows.into_iter().collect())
+}
+
+async fn history(database: &PgPool) -> Result<HashMap<Uuid, Vec<(i64, String)>>> {
+    let versions = sqlx::query_as(
+        "SELECT patient_id, version, kind FROM patients.patient_version ORDER BY patient_id, version",
+    );
+    let versions: Vec<(Uuid, i64, String)> = versions.fetch_all(database).await?;
+    let mut history: HashMap<Uuid, Vec<_>> = HashMap::new();
+    for (patient_id, version, kind) in versions {
+        history.entry(patient_id).or_default().push((version, kind));
+    }
+    Ok(history)
 }
 
 async fn on_record(database: &PgPool) -> Result<HashMap<(Uuid, String), i64>> {
@@ -193,7 +209,7 @@ async fn on_record(database: &PgPool) -> Result<HashMap<(Uuid, String), i64>> {
         "SELECT patient_ids[1], action, count(*)
          FROM audit.record
          WHERE outcome = 'SUCCEEDED'
-           AND action IN ('CREATE_PATIENT', 'UPDATE_PATIENT', 'DELETE_PATIENT')
+           AND action IN ('CREATE_PATIENT', 'UPDATE_PATIENT', 'DELETE_PATIENT', 'RESTORE_PATIENT')
          GROUP BY patient_ids[1], action",
     );
     let records: Vec<(Uuid, String, i64)> = records.fetch_all(database).await?;
@@ -227,6 +243,7 @@ async fn analytics(load: &Load, from: NaiveDate) -> Result<Counts> {
             ("created", day.created),
             ("updated", day.updated),
             ("deleted", day.deleted),
+            ("restored", day.restored),
         ];
         let kinds = kinds
             .into_iter()

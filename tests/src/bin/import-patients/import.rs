@@ -1,32 +1,35 @@
-//! The import itself: row by row, several at a time.
+//! The import itself: one file for all rows that are not settled.
 
 use std::{
-    future::ready,
     path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use anyhow::{Context as _, bail};
 use chrono::Utc;
-use futures::{StreamExt as _, stream};
 use system_tests::synthea::{Row, Rows};
 
 use crate::{
-    api::{Api, ApiError},
-    journal::{Entry, Journal, Outcome},
+    api::{Api, State},
+    journal::{Entry, Journal, Outcome, Pending},
     progress::Progress,
     report::{Report, ReportedRow},
 };
+
+/// The most rows of one file: as many as the API takes.
+const MOST: usize = 100_000;
+
+/// How often the API is asked how far it is.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The settings of an import.
 pub(crate) struct Import {
     /// The API that the patients are sent to.
     pub(crate) api: Api,
-    /// The number of rows in progress at the same time.
-    pub(crate) concurrency: usize,
     /// The most rows to process, of those that are not settled.
     pub(crate) limit: usize,
     /// Set when the import should stop.
@@ -34,8 +37,8 @@ pub(crate) struct Import {
 }
 
 impl Import {
-    /// Imports every row that is not settled. Stops early when told to, and at the first row whose
-    /// outcome is unknown: the next run continues there.
+    /// Imports every row that is not settled. Stops early when told to: the API goes on with what it
+    /// has, and the next run learns of it.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -47,33 +50,11 @@ impl Import {
     ) -> anyhow::Result<Report> {
         let (started, started_at) = (Instant::now(), Utc::now());
         let total = rows.count;
-        let known = journal.ids();
-        let before = u64::try_from(known.len())?;
+        let before = u64::try_from(journal.ids().len())?;
         let mut progress = Progress::new(total);
-        let mut failure: Option<anyhow::Error> = None;
-
         progress.skip(before);
-        let open = rows.filter(|row| !known.contains(&row.id)).take(self.limit);
-        let failed = AtomicBool::new(false);
-        let goes_on = || !self.stop.load(Ordering::Relaxed) && !failed.load(Ordering::Relaxed);
-        let mut settled = stream::iter(open)
-            .take_while(|_| ready(goes_on()))
-            .map(|row| async { (row.line, row.id.clone(), self.settle(row).await) })
-            .buffer_unordered(self.concurrency);
-        while let Some((line, id, outcome)) = settled.next().await {
-            match outcome {
-                Ok(outcome) => {
-                    progress.settled(&outcome);
-                    journal.add(Entry { line, id, outcome })?;
-                }
-                Err(error) => {
-                    failed.store(true, Ordering::Relaxed);
-                    let error = anyhow::Error::new(error).context(format!("line {line}"));
-                    failure.get_or_insert(error);
-                }
-            }
-        }
-        drop(settled);
+        let imported = self.import(rows, &mut journal, &mut progress).await;
+        let failure = imported.err();
         progress.end();
 
         let mut report = Report {
@@ -103,17 +84,121 @@ impl Import {
         Ok(report)
     }
 
-    async fn settle(&self, row: Row) -> Result<Outcome, ApiError> {
-        // The API cannot record a death, so they would be treated like any other patient.
-        if let Some(day) = row.died {
-            let reason = format!("died on {day}");
-            return Ok(Outcome::LeftOut { reason });
+    async fn import(
+        &self,
+        rows: Rows,
+        journal: &mut Journal,
+        progress: &mut Progress,
+    ) -> anyhow::Result<()> {
+        if let Some(pending) = journal.take_pending() {
+            self.wait(&pending, true, journal, progress).await?;
         }
-        match row.patient {
-            Ok(patient) => self.api.create(&patient).await,
-            Err(reason) => Ok(Outcome::Refused { reason }),
+        let known = journal.ids();
+        let open = rows.filter(|row| !known.contains(&row.id)).take(self.limit);
+        let mut open = open.peekable();
+        while open.peek().is_some() && !self.is_stopped() {
+            self.import_some(open.by_ref().take(MOST), journal, progress)
+                .await?;
         }
+        Ok(())
     }
+
+    /// Has the API import these rows.
+    async fn import_some(
+        &self,
+        rows: impl Iterator<Item = Row>,
+        journal: &mut Journal,
+        progress: &mut Progress,
+    ) -> anyhow::Result<()> {
+        let (mut upload, mut sent) = (Vec::new(), Vec::new());
+        for row in rows {
+            let (line, id) = (row.line, row.id.clone());
+            match patient(row) {
+                Ok(mut patient) => {
+                    sent.push((line, id));
+                    upload.append(&mut patient);
+                }
+                Err(outcome) => {
+                    progress.settled(&outcome);
+                    journal.add(Entry { line, id, outcome })?;
+                }
+            }
+        }
+        if sent.is_empty() {
+            return Ok(());
+        }
+        let import = self.api.start(upload.len()).await?;
+        let pending = Pending {
+            import: import.id,
+            rows: sent,
+        };
+        journal.wait_for(pending.clone())?;
+        self.api.upload(&import, upload).await?;
+        self.wait(&pending, false, journal, progress).await
+    }
+
+    /// Waits until these rows have an outcome, or the import is told to stop.
+    async fn wait(
+        &self,
+        pending: &Pending,
+        resumed: bool,
+        journal: &mut Journal,
+        progress: &mut Progress,
+    ) -> anyhow::Result<()> {
+        let settled = u64::try_from(journal.ids().len())?;
+        while !self.is_stopped() {
+            let Some(standing) = self.api.standing(pending.import).await? else {
+                return Ok(());
+            };
+            match standing.state {
+                // The run before ended before it had sent the rows: they are sent anew.
+                State::AwaitingUpload if resumed => return Ok(()),
+                State::AwaitingUpload | State::Running => {
+                    progress.at(settled, standing.processed);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                State::Expired => return Ok(()),
+                State::Refused => bail!(
+                    "the API refuses the file: {}",
+                    standing.refusal.unwrap_or_default()
+                ),
+                State::Completed => {
+                    progress.at(settled, 0);
+                    for of in self.api.outcomes(&standing).await? {
+                        let place = of
+                            .line
+                            .checked_sub(1)
+                            .and_then(|place| pending.rows.get(place));
+                        let (line, id) = place.context("an outcome of a line that was not sent")?;
+                        let outcome = of.outcome();
+                        progress.settled(&outcome);
+                        let (line, id) = (*line, id.clone());
+                        journal.add(Entry { line, id, outcome })?;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// The line of a row in the file for the API, or the outcome of one that is not sent.
+fn patient(row: Row) -> Result<Vec<u8>, Outcome> {
+    // A clinic does not treat them.
+    if let Some(day) = row.died {
+        let reason = format!("died on {day}");
+        return Err(Outcome::LeftOut { reason });
+    }
+    let refused = |reason| Outcome::Refused { reason };
+    let patient = row.patient.map_err(refused)?;
+    let mut line = serde_json::to_vec(&patient).map_err(|error| refused(error.to_string()))?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 fn row(entry: &Entry, reason: &str) -> ReportedRow {

@@ -53,6 +53,15 @@ pub(crate) struct Entry {
     pub(crate) outcome: Outcome,
 }
 
+/// Rows that the API is importing: their outcomes are its to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pending {
+    /// The import.
+    pub(crate) import: Uuid,
+    /// The line and the id of each row, in the order of the lines that were uploaded.
+    pub(crate) rows: Vec<(u64, String)>,
+}
+
 /// What identifies an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,6 +76,7 @@ pub(crate) struct Subject {
 pub(crate) struct Journal {
     file: File,
     entries: HashMap<String, Entry>,
+    pending: Option<Pending>,
 }
 
 impl Journal {
@@ -101,10 +111,16 @@ impl Journal {
                 .open(path)
                 .with_context(cannot)?,
             entries: HashMap::new(),
+            pending: None,
         };
         if continues {
-            let entries = lines.filter_map(|line| serde_json::from_slice::<Entry>(line).ok());
-            journal.entries = entries.map(|entry| (entry.id.clone(), entry)).collect();
+            for line in lines {
+                if let Ok(entry) = serde_json::from_slice::<Entry>(line) {
+                    journal.entries.insert(entry.id.clone(), entry);
+                } else if let Ok(pending) = serde_json::from_slice::<Pending>(line) {
+                    journal.pending = Some(pending);
+                }
+            }
             journal
                 .file
                 .set_len(whole.try_into()?)
@@ -137,6 +153,22 @@ impl Journal {
         self.write(&entry).context("cannot write the journal")?;
         self.entries.insert(entry.id.clone(), entry);
         Ok(())
+    }
+
+    /// Notes that the API is importing these rows.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn wait_for(&mut self, pending: Pending) -> anyhow::Result<()> {
+        self.write(&pending).context("cannot write the journal")?;
+        self.pending = Some(pending);
+        Ok(())
+    }
+
+    /// The rows that the API was importing when the previous run ended, unless they are settled.
+    pub(crate) fn take_pending(&mut self) -> Option<Pending> {
+        let pending = self.pending.take();
+        pending.filter(|of| of.rows.iter().any(|(_, id)| !self.entries.contains_key(id)))
     }
 
     fn write(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
@@ -192,6 +224,24 @@ mod tests {
         let mut known: Vec<_> = journal.entries().cloned().collect();
         known.sort_by(|one, other| one.id.cmp(&other.id));
         assert_eq!(known, entries);
+    }
+
+    #[test]
+    fn rows_that_the_api_is_importing_are_known_to_the_next_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.journal");
+        let pending = Pending {
+            import: Uuid::now_v7(),
+            rows: vec![(2, "1".to_owned()), (3, "2".to_owned())],
+        };
+        let mut journal = Journal::open(&path, &subject()).unwrap();
+        journal.wait_for(pending.clone()).unwrap();
+        journal.add(entry("1", Outcome::AlreadyThere)).unwrap();
+        let mut journal = Journal::open(&path, &subject()).unwrap();
+        assert_eq!(journal.take_pending(), Some(pending));
+        journal.add(entry("2", Outcome::AlreadyThere)).unwrap();
+        let mut journal = Journal::open(&path, &subject()).unwrap();
+        assert_eq!(journal.take_pending(), None);
     }
 
     #[test]

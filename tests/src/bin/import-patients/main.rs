@@ -1,7 +1,8 @@
-//! `import-patients`: creates the patients of a Synthea CSV file through the API.
+//! `import-patients`: imports the patients of a Synthea CSV file through the API.
 //!
-//! The outcome of each row is written to a journal beside the report as soon as it is known, so
-//! that an interrupted import resumes where it stopped.
+//! It uploads them as one file and waits until the API has worked through it. What is being imported,
+//! and the outcome of each row, are written to a journal beside the report, so that an interrupted
+//! import resumes where it stopped; the API goes on meanwhile.
 
 mod api;
 mod import;
@@ -55,9 +56,6 @@ struct Arguments {
     /// The password; better set in the environment, where nobody sees it
     #[arg(long, env = "IMPORT_PASSWORD", hide_env_values = true)]
     password: Option<SecretString>,
-    /// How many patients to create at the same time
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
-    concurrency: u16,
     /// The most rows to process that are not settled yet [default: all]
     #[arg(long)]
     limit: Option<usize>,
@@ -93,7 +91,6 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
     let import = Import {
         api,
-        concurrency: arguments.concurrency.into(),
         limit: arguments.limit.unwrap_or(usize::MAX),
         stop: stop_on_signals(),
     };
@@ -139,8 +136,7 @@ fn journal_path(report: &Path) -> PathBuf {
     report.with_extension("journal")
 }
 
-/// Set by the first Ctrl-C, after which the rows in flight are completed. The second one does not
-/// wait for them.
+/// Set by the first Ctrl-C, which ends the waiting. The second one ends the program at once.
 fn stop_on_signals() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);

@@ -58,6 +58,12 @@ impl Progress {
         self.show();
     }
 
+    /// Shows how many rows the API has worked through, of those that it is importing.
+    pub(crate) fn at(&mut self, settled: u64, processed: u64) {
+        self.bar.set_position(settled + processed);
+        self.show();
+    }
+
     /// Ends the display.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();

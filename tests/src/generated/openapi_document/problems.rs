@@ -138,6 +138,7 @@ fn example(kind: ProblemType) -> (&'static str, Problem) {
             "There is no such resource",
             Problem::not_found("Patient not found"),
         ),
+        ProblemType::Deleted => ("The resource was deleted", plain("Patient not found")),
         ProblemType::MethodNotAllowed => (
             "The route does not have this method",
             plain("The route does not have this method"),

@@ -188,9 +188,10 @@ impl Bookings {
         .bind(&ours)
         .fetch_all(database)
         .await?;
-        let patients: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM patients.patient")
-            .fetch_all(database)
-            .await?;
+        let patients: Vec<Uuid> =
+            sqlx::query_scalar("SELECT id FROM patients.patient WHERE deleted_at IS NULL")
+                .fetch_all(database)
+                .await?;
         let ours: HashSet<Uuid> = ours.into_iter().collect();
         let mails = clinic.aws().mails().await;
         let sent = mails.iter().filter_map(sent);

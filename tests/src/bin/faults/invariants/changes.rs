@@ -19,8 +19,9 @@ pub(super) fn are_there(evidence: &Evidence<'_>) -> Invariant {
         };
         let told = match (&change.wanted, patient) {
             (Some(wanted), Some(patient)) => is_as_wanted(patient, wanted),
-            (None, None) => true,
-            _ => false,
+            (None, None) => change.kind == Kind::Delete,
+            (None, Some(_)) => change.kind == Kind::Restore,
+            (Some(_), None) => false,
         };
         invariant.check(told, || {
             format!("{}: the response is not what was requested", change.name)
@@ -54,9 +55,19 @@ fn by_patient(changes: &[Change]) -> HashMap<Uuid, Vec<&Change>> {
 
 fn state_is_wrong(changes: &[&Change], state: Option<&Patient>) -> Option<String> {
     let of = |kind| move |change: &&&Change| change.kind == kind;
+    // A patient who is restored is so by the client that has deleted them, and afterwards.
+    let ends = changes.iter().filter(|change| {
+        change.is_acknowledged() && matches!(change.kind, Kind::Delete | Kind::Restore)
+    });
+    let last_end = ends.max_by_key(|change| change.begun);
+    let may_be_restored = changes
+        .iter()
+        .filter(of(Kind::Restore))
+        .any(|change| change.is_unknown());
+    let was_deleted = last_end.is_some_and(|change| change.kind == Kind::Delete);
+    let is_deleted = was_deleted && !may_be_restored;
     let mut deletions = changes.iter().filter(of(Kind::Delete));
-    let is_deleted = deletions.clone().any(|change| change.is_acknowledged());
-    let may_be_deleted = deletions.any(|change| change.is_unknown());
+    let may_be_deleted = was_deleted || deletions.any(|change| change.is_unknown());
     let told = changes.iter().filter_map(|change| change.acknowledged());
     let last = told.max_by_key(|patient| patient.version);
     match (state, last) {
@@ -77,7 +88,8 @@ fn state_is_wrong(changes: &[&Change], state: Option<&Patient>) -> Option<String
         (Some(state), _) => {
             let unknown = changes.iter().filter(|change| change.is_unknown());
             let mut wanted = unknown.filter_map(|change| change.wanted.as_ref());
-            let is_whole = wanted.any(|wanted| is_as_wanted(state, wanted));
+            // A restoration leaves the patient as they were.
+            let is_whole = may_be_restored || wanted.any(|wanted| is_as_wanted(state, wanted));
             (!is_whole).then(|| format!("nobody requested version {}", state.version))
         }
     }
@@ -89,16 +101,20 @@ pub(super) fn happened_once(evidence: &Evidence<'_>) -> Invariant {
     let mut invariant = Invariant::new("every change happened once, and no rejected one");
     // Every change is unique in what it requests.
     let mut effects: HashMap<&str, u32> = HashMap::new();
-    let mut deletions: HashMap<Uuid, u32> = HashMap::new();
+    let mut ends: HashMap<(Uuid, Kind), u32> = HashMap::new();
     for (patient_id, events) in &evidence.events {
         for record in events {
-            match announced(record.event.change.as_ref()) {
+            let change = record.event.change.as_ref();
+            match announced(change) {
+                Some(_) if matches!(change, Some(patient_event::Change::Restored(_))) => {
+                    *ends.entry((*patient_id, Kind::Restore)).or_default() += 1;
+                }
                 Some(patient) => *effects.entry(&patient.address).or_default() += 1,
-                None => *deletions.entry(*patient_id).or_default() += 1,
+                None => *ends.entry((*patient_id, Kind::Delete)).or_default() += 1,
             }
         }
     }
-    let mut may_be_deleted: HashMap<Uuid, (u32, u32)> = HashMap::new();
+    let mut may_have_ended: HashMap<(Uuid, Kind), (u32, u32)> = HashMap::new();
     for change in evidence.changes {
         if let Some(wanted) = &change.wanted {
             let times = effects.remove(wanted.address.as_str()).unwrap_or_default();
@@ -111,15 +127,15 @@ pub(super) fn happened_once(evidence: &Evidence<'_>) -> Invariant {
                 format!("{} ({}) happened {times} times", change.name, told(change))
             });
         } else if let Some(patient_id) = change.patient_id {
-            let (certain, possible) = may_be_deleted.entry(patient_id).or_default();
+            let (certain, possible) = may_have_ended.entry((patient_id, change.kind)).or_default();
             *certain += u32::from(change.is_acknowledged());
             *possible += u32::from(change.is_acknowledged() || change.is_unknown());
         }
     }
-    for (patient_id, (certain, possible)) in may_be_deleted {
-        let times = deletions.remove(&patient_id).unwrap_or_default();
-        invariant.check((certain..=possible.min(1)).contains(&times), || {
-            format!("patient {patient_id}: {certain} deletions acknowledged, {times} happened")
+    for ((patient_id, kind), (certain, possible)) in may_have_ended {
+        let times = ends.remove(&(patient_id, kind)).unwrap_or_default();
+        invariant.check((certain..=possible).contains(&times), || {
+            format!("patient {patient_id}: {certain} times {kind:?} acknowledged, {times} happened")
         });
     }
     let unasked = effects.into_keys().map(|address| {
@@ -127,8 +143,9 @@ pub(super) fn happened_once(evidence: &Evidence<'_>) -> Invariant {
         format!("{name} happened but was not requested")
     });
     invariant.violations.extend(unasked);
-    let unasked = deletions.into_keys();
-    let unasked = unasked.map(|id| format!("patient {id} was deleted, but nobody requested it"));
+    let unasked = ends.into_keys();
+    let unasked = unasked
+        .map(|(id, kind)| format!("{kind:?} of patient {id} happened, but nobody requested it"));
     invariant.violations.extend(unasked);
     let mut versions: HashMap<_, Vec<_>> = HashMap::new();
     for change in evidence.changes {
@@ -164,7 +181,12 @@ pub(super) fn are_on_record(evidence: &Evidence<'_>) -> Invariant {
                 .entry(action(record.event.change.as_ref()))
                 .or_default() += 1;
         }
-        for name in ["CREATE_PATIENT", "UPDATE_PATIENT", "DELETE_PATIENT"] {
+        for name in [
+            "CREATE_PATIENT",
+            "UPDATE_PATIENT",
+            "DELETE_PATIENT",
+            "RESTORE_PATIENT",
+        ] {
             let happened = happened.get(name).copied().unwrap_or_default();
             let on_record = observed.on_record.get(&(*patient_id, name.to_owned()));
             let on_record = on_record.copied().unwrap_or_default();
@@ -178,11 +200,51 @@ pub(super) fn are_on_record(evidence: &Evidence<'_>) -> Invariant {
     invariant
 }
 
+/// Every event is a version in the history of its patient, in order and without a gap, and the history
+/// of a patient who is gone ends with the deletion.
+pub(super) fn are_in_history(evidence: &Evidence<'_>) -> Invariant {
+    let mut invariant = Invariant::new("the history has every version once, in order");
+    for (patient_id, events) in &evidence.events {
+        let history = evidence.observed.history.get(patient_id);
+        let history = history.map(Vec::as_slice).unwrap_or_default();
+        let happened = events.iter().map(|record| {
+            let version = record.event.patient_version.cast_signed();
+            (version, kind(record.event.change.as_ref()).to_owned())
+        });
+        invariant.check(happened.eq(history.iter().cloned()), || {
+            format!("patient {patient_id}: the history is {history:?}")
+        });
+        let is_there = evidence.observed.rows.contains_key(patient_id);
+        let is_over = history.last().is_none_or(|(_, kind)| kind == "DELETE");
+        invariant.check(is_there != is_over, || {
+            format!("patient {patient_id}: the history does not end as the patient did")
+        });
+    }
+    invariant
+}
+
+/// The history's name for what an event announces.
+const fn kind(change: Option<&patient_event::Change>) -> &'static str {
+    match change {
+        Some(patient_event::Change::Created(_)) => "CREATE",
+        Some(patient_event::Change::Updated(_)) => "UPDATE",
+        Some(patient_event::Change::Deleted(_)) => "DELETE",
+        Some(patient_event::Change::Restored(_)) => "RESTORE",
+        Some(patient_event::Change::Merged(_)) => "MERGE",
+        Some(patient_event::Change::Unmerged(_)) => "UNMERGE",
+        Some(patient_event::Change::Erased(_)) | None => "?",
+    }
+}
+
 /// The audit trail's name for what an event announces.
 const fn action(change: Option<&patient_event::Change>) -> &'static str {
     match change {
         Some(patient_event::Change::Created(_)) => "CREATE_PATIENT",
         Some(patient_event::Change::Updated(_)) => "UPDATE_PATIENT",
+        Some(patient_event::Change::Restored(_)) => "RESTORE_PATIENT",
+        Some(patient_event::Change::Erased(_)) => "ERASE_PATIENT",
+        Some(patient_event::Change::Merged(_)) => "MERGE_PATIENTS",
+        Some(patient_event::Change::Unmerged(_)) => "UNDO_MERGE",
         Some(patient_event::Change::Deleted(_)) | None => "DELETE_PATIENT",
     }
 }
@@ -195,12 +257,16 @@ fn told(change: &Change) -> String {
     }
 }
 
-/// The patient in an event, unless the event announces a deletion.
+/// The patient in an event, unless the event announces that there is one no more.
 pub(super) fn announced(change: Option<&patient_event::Change>) -> Option<&Announced> {
     match change? {
         patient_event::Change::Created(created) => created.patient.as_ref(),
         patient_event::Change::Updated(updated) => updated.patient.as_ref(),
-        patient_event::Change::Deleted(_) => None,
+        patient_event::Change::Restored(restored) => restored.patient.as_ref(),
+        patient_event::Change::Unmerged(unmerged) => unmerged.patient.as_ref(),
+        patient_event::Change::Deleted(_)
+        | patient_event::Change::Erased(_)
+        | patient_event::Change::Merged(_) => None,
     }
 }
 

@@ -35,8 +35,8 @@ pub(super) fn accounts(evidence: &Evidence<'_>) -> Invariant {
         let accounts = evidence.observed.accounts.get(patient_id);
         let states = accounts.cloned().unwrap_or_default();
         let events = evidence.events.get(patient_id).into_iter().flatten();
-        let mut changes = events.map(|record| &record.event.change);
-        let is_deleted = changes.any(|change| matches!(change, Some(Happened::Deleted(_))));
+        let last = events.map(|record| &record.event.change).next_back();
+        let is_deleted = matches!(last, Some(Some(Happened::Deleted(_) | Happened::Erased(_))));
         let expected = if is_deleted { "CLOSED" } else { "ACTIVE" };
         invariant.check(states == [expected], || {
             format!("patient {patient_id} has accounts in these states: {states:?}, not {expected}")
@@ -71,6 +71,10 @@ pub(super) fn analytics(evidence: &Evidence<'_>) -> Invariant {
             }
             Some(Happened::Updated(_)) => count("updated"),
             Some(Happened::Deleted(_)) => count("deleted"),
+            Some(Happened::Restored(_)) => count("restored"),
+            Some(Happened::Erased(_)) => count("erased"),
+            Some(Happened::Merged(_)) => count("merged"),
+            Some(Happened::Unmerged(_)) => count("unmerged"),
             None => {}
         }
     }

@@ -96,6 +96,10 @@ fn announced(patient: &Patient) -> v1::Patient {
     }
 }
 
+fn versions<const N: usize>(kinds: [&str; N]) -> Vec<(i64, String)> {
+    (1..).zip(kinds.map(str::to_owned)).collect()
+}
+
 fn good() -> Run {
     let (stays, goes) = (Uuid::now_v7(), Uuid::now_v7());
     let first = patient(stays, 1, "c0-1");
@@ -139,6 +143,11 @@ fn good() -> Run {
         records,
         patients: [(stays, Some(second)), (goes, None)].into(),
         rows: [(stays, 2)].into(),
+        history: [
+            (stays, versions(["CREATE", "UPDATE"])),
+            (goes, versions(["CREATE", "DELETE"])),
+        ]
+        .into(),
         on_record: [
             (stays, "CREATE_PATIENT"),
             (stays, "UPDATE_PATIENT"),

@@ -118,14 +118,21 @@ fn disorder(events: &[&PatientRecord]) -> Option<String> {
     if !expected.eq(versions.iter().copied()) {
         return Some(format!("its events have the versions {versions:?}"));
     }
-    let last = events.len().checked_sub(1)?;
-    for (position, record) in events.iter().enumerate() {
-        let fits = match &record.event.change {
-            Some(Happened::Created(_)) => position == 0,
-            Some(Happened::Updated(_)) => position > 0,
-            Some(Happened::Deleted(_)) => position > 0 && position == last,
-            None => false,
+    // Nobody changes who is deleted or merged away, and nobody returns who is neither.
+    let mut state = None;
+    for record in events {
+        let (from, to) = match &record.event.change {
+            Some(Happened::Created(_)) => (&[None][..], State::InUse),
+            Some(Happened::Updated(_)) => (&[Some(State::InUse)][..], State::InUse),
+            Some(Happened::Deleted(_)) => (&[Some(State::InUse)][..], State::Deleted),
+            Some(Happened::Restored(_)) => (&[Some(State::Deleted)][..], State::InUse),
+            Some(Happened::Erased(_)) => (&[Some(State::Deleted)][..], State::Erased),
+            Some(Happened::Merged(_)) => (&[Some(State::InUse)][..], State::Merged),
+            Some(Happened::Unmerged(_)) => (&[Some(State::Merged)][..], State::InUse),
+            None => (&[][..], State::Erased),
         };
+        let fits = from.contains(&state);
+        state = Some(to);
         if !fits || record.event.patient_id != record.key {
             return Some(format!("event {} is out of place", record.event.event_id));
         }
@@ -151,4 +158,13 @@ fn is_announced(evidence: &Evidence<'_>, change: &Change) -> bool {
                     && patient.registered_date == told.registered_date.to_string()
             })
     })
+}
+
+/// What the events so far make of a patient.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    InUse,
+    Deleted,
+    Merged,
+    Erased,
 }

@@ -1,0 +1,87 @@
+//! Patients who may be one: found by what they have in common, weighed by what agrees and what does
+//! not, and decided about by people.
+//!
+//! Nobody is ever merged automatically. [`keys`] says who is compared with whom, [`evidence`] how
+//! likely it is that two are one. The terms of the search hold the keys, so that they change with the
+//! patient.
+
+pub mod check_duplicates;
+pub mod decide_duplicate;
+pub mod evidence;
+pub mod find_duplicates;
+pub mod keys;
+pub mod list_duplicate_candidates;
+
+use serde::Serialize;
+use sqlx::PgExecutor;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::patient::Patient;
+use crate::storage;
+
+/// How many patients one patient is compared with at most.
+const MOST_COMPARED: i64 = 500;
+
+/// How sure it is that two patients are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = MatchGrade)]
+pub enum Grade {
+    /// Worth a look.
+    Possible,
+    /// More likely than not, and by far.
+    Probable,
+    /// As good as sure.
+    Certain,
+}
+
+impl Grade {
+    /// The grade of this score; none if it is not worth a look.
+    #[must_use]
+    pub fn of(score: f64) -> Option<Self> {
+        match score {
+            score if score >= 0.999 => Some(Self::Certain),
+            score if score >= 0.95 => Some(Self::Probable),
+            score if score >= 0.5 => Some(Self::Possible),
+            _ => None,
+        }
+    }
+}
+
+/// Those who may be this patient, the likeliest first.
+///
+/// # Errors
+/// If the database fails.
+async fn like(
+    patient: &Patient,
+    database: impl PgExecutor<'_> + Copy,
+    restricted_too: bool,
+) -> Result<Vec<(Patient, f64)>, sqlx::Error> {
+    let keys: Vec<String> = keys::of(patient).into_iter().collect();
+    let found: Vec<Uuid> = sqlx::query_scalar!(
+        "SELECT DISTINCT patient_id FROM patients.search_term
+         WHERE term = ANY($1) AND patient_id <> $2 AND NOT gone AND (NOT restricted OR $3)
+         LIMIT $4",
+        &keys,
+        patient.id,
+        restricted_too,
+        MOST_COMPARED,
+    )
+    .fetch_all(database)
+    .await?;
+    let others = storage::find_all(&found, database).await?;
+    let mut alike: Vec<(Patient, f64)> = others
+        .into_iter()
+        .filter(|other| other.deleted_at.is_none() && other.merged_into.is_none())
+        .filter_map(|other| {
+            let score = evidence::score(patient, &other);
+            Grade::of(score)?;
+            Some((other, score))
+        })
+        .collect();
+    alike.sort_by(|(one, score), (other, second)| {
+        second.total_cmp(score).then(one.id.cmp(&other.id))
+    });
+    Ok(alike)
+}

@@ -1,0 +1,489 @@
+//! A batch of lines: what they create, what becomes of each, and where the next batch begins, in one
+//! transaction.
+
+use std::collections::{BTreeSet, HashMap};
+
+use audit_trail::{Action, Outcome, Record, Subject};
+use chrono::{DateTime, NaiveDate, Utc};
+use events::Change;
+use identity::Role;
+use sqlx::PgPool;
+use store::Transaction;
+use uuid::Uuid;
+
+use super::{FileFormat, date_format::DateFormat, layout::Layout, on_record};
+use crate::{
+    duplicates::evidence,
+    email_rule::EmailRule,
+    history::{self, VersionKind},
+    outbox,
+    patient::Patient,
+    patient_input::Details,
+    record::BirthPrecision,
+    search::terms,
+    storage,
+};
+
+/// How many patients a record of the audit trail names at most.
+const ON_RECORD: usize = 100;
+
+/// An import that is being worked on.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) id: Uuid,
+    /// Whose turn it is: another run has another one.
+    pub(super) lease: Uuid,
+    pub(super) format: FileFormat,
+    pub(super) dates: DateFormat,
+    pub(super) columns: serde_json::Value,
+    pub(super) welcome: bool,
+    pub(super) length: u64,
+    pub(super) layout: Option<Layout>,
+    pub(super) next_byte: u64,
+    pub(super) next_line: u64,
+    pub(super) actor: Uuid,
+    pub(super) role: Role,
+}
+
+/// Lines of a file, and where the next one begins.
+pub(super) struct Batch {
+    /// Each line with the patient in it, or why it is none.
+    pub(super) lines: Vec<(u64, Result<Details, String>)>,
+    pub(super) next_byte: u64,
+    pub(super) next_line: u64,
+    /// The day on which they are registered, if the file says no other.
+    pub(super) today: NaiveDate,
+    pub(super) rule: EmailRule,
+}
+
+/// What becomes of a line.
+struct Verdict {
+    line: u64,
+    outcome: &'static str,
+    patient: Option<Uuid>,
+    reason: Option<String>,
+}
+
+/// Writes the batch, and moves the import to the next one. Returns whether the import is still ours;
+/// if not, nothing is written.
+///
+/// # Errors
+/// If the database fails, or somebody has written one of these patients at the same moment.
+pub(super) async fn write(
+    database: &PgPool,
+    job: &mut Job,
+    batch: &Batch,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = Transaction::begin(database).await?;
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    // First of all, so that nobody else works on these lines until the end.
+    let ours = sqlx::query!(
+        "UPDATE patients.import
+         SET leased_until = clock_timestamp() + interval '60 seconds', next_byte = $4, next_line = $5
+         WHERE id = $1 AND leased_by = $2 AND next_byte = $3 AND state = 'RUNNING'",
+        job.id,
+        job.lease,
+        number(job.next_byte),
+        number(batch.next_byte),
+        number(batch.next_line),
+    )
+    .execute(&mut transaction)
+    .await?;
+    if ours.rows_affected() == 0 {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    let mut known = Known::of(batch, &mut transaction).await?;
+    let mut created = Vec::new();
+    let mut verdicts = Vec::with_capacity(batch.lines.len());
+    for (line, patient) in &batch.lines {
+        let verdict = |outcome, patient, reason| Verdict {
+            line: *line,
+            outcome,
+            patient,
+            reason,
+        };
+        let details = match patient {
+            Ok(details) => details.clone(),
+            Err(reason) => {
+                verdicts.push(verdict("REFUSED", None, Some(reason.clone())));
+                continue;
+            }
+        };
+        // Who is born tomorrow, where it is tomorrow already, is registered then.
+        let registered = details.registered_date;
+        let registered = registered.unwrap_or(batch.today.max(details.birth_date.first_day()));
+        let patient = storage::unregistered(details, registered);
+        match known.meets(&patient, batch.rule) {
+            Meeting::Same(other) => verdicts.push(verdict("DUPLICATE", Some(other), None)),
+            Meeting::Taken(reason) => {
+                verdicts.push(verdict("REFUSED", None, Some(reason.to_owned())));
+            }
+            Meeting::Alike(other) => {
+                let reason = format!("Has the name and the date of birth of patient {other}");
+                verdicts.push(verdict("CREATED", Some(patient.id), Some(reason)));
+                known.learn(&patient, batch.rule);
+                created.push(patient);
+            }
+            Meeting::Nobody => {
+                verdicts.push(verdict("CREATED", Some(patient.id), None));
+                known.learn(&patient, batch.rule);
+                created.push(patient);
+            }
+        }
+    }
+    insert(&mut created, batch.rule, &mut transaction).await?;
+    announce(&created, job, &mut transaction).await?;
+    record_lines(&verdicts, job, &mut transaction).await?;
+    // Last, because everybody's records go into a few chains.
+    for patients in created.chunks(ON_RECORD) {
+        let ids: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
+        let record = Record {
+            id: Uuid::now_v7(),
+            actor: Some((job.actor, job.role)),
+            action: Action::ImportPatients,
+            outcome: Outcome::Succeeded,
+            problem: None,
+            subject: Subject::ResourceOfPatients(on_record(job.id), &ids),
+            reason: None,
+            source: None,
+            request_id: None,
+        };
+        record.append(&mut transaction).await?;
+    }
+    transaction.commit().await?;
+    (job.next_byte, job.next_line) = (batch.next_byte, batch.next_line);
+    Ok(true)
+}
+
+/// Who is there already.
+#[derive(Default)]
+struct Known {
+    /// By name and date of birth.
+    by_name: HashMap<(String, String), Vec<Patient>>,
+    holders_of_identifiers: HashMap<(String, String), Holder>,
+    by_email: HashMap<String, Holder>,
+}
+
+/// Who has an identifier or a mailbox.
+#[derive(Clone)]
+struct Holder {
+    id: Uuid,
+    key: (String, String),
+    is_deleted: bool,
+}
+
+/// Whom a new patient meets.
+enum Meeting {
+    /// Nobody.
+    Nobody,
+    /// Themselves.
+    Same(Uuid),
+    /// Somebody of the same name, born on the same day.
+    Alike(Uuid),
+    /// Somebody else who has what only one can have.
+    Taken(&'static str),
+}
+
+/// The folded name and the date of birth, as far as it is known.
+fn key(patient: &Patient) -> (String, String) {
+    let born = format!("{}{}", terms::BORN, patient.birth_date.value);
+    (terms::sort_key(patient), born)
+}
+
+impl Known {
+    /// Everybody whom these lines could be about.
+    async fn of(batch: &Batch, transaction: &mut Transaction) -> Result<Self, sqlx::Error> {
+        let mut keys = BTreeSet::new();
+        let mut identifiers = BTreeSet::new();
+        let mut emails = BTreeSet::new();
+        for details in batch
+            .lines
+            .iter()
+            .filter_map(|(_, patient)| patient.as_ref().ok())
+        {
+            let patient = storage::unregistered(details.clone(), batch.today);
+            keys.insert(key(&patient));
+            for identifier in patient.identifiers {
+                identifiers.insert((identifier.system, identifier.value));
+            }
+            if batch.rule == EmailRule::Unique {
+                emails.extend(patient.email.map(|email| email.to_lowercase()));
+            }
+        }
+        let (names, born): (Vec<String>, Vec<String>) = keys.into_iter().unzip();
+        let (systems, values): (Vec<String>, Vec<String>) = identifiers.into_iter().unzip();
+        let emails: Vec<String> = emails.into_iter().collect();
+        // Which patients hold what has to be unique.
+        let of_identifiers = sqlx::query!(
+            "SELECT taken.system, taken.value, taken.patient_id
+             FROM unnest($1::text[], $2::text[]) AS wanted (system, value)
+             JOIN patients.patient_identifier AS taken USING (system, value)",
+            &systems,
+            &values,
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let of_emails = sqlx::query_scalar!(
+            "SELECT id FROM patients.patient
+             WHERE lower(email) = ANY($1) AND deleted_at IS NULL AND merged_into IS NULL",
+            &emails,
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        // An exact place in the index of the search.
+        let of_names = sqlx::query_scalar!(
+            "SELECT found.patient_id
+             FROM unnest($1::text[], $2::text[]) AS wanted (sort_key, term)
+             JOIN patients.search_term AS found
+                 ON found.term = wanted.term AND found.sort_key = wanted.sort_key
+             WHERE NOT found.gone",
+            &names,
+            &born,
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let ids: BTreeSet<Uuid> = of_names
+            .into_iter()
+            .chain(of_emails)
+            .chain(of_identifiers.iter().map(|row| row.patient_id))
+            .collect();
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let mut known = Self::default();
+        for patient in storage::find_all(&ids, &mut *transaction).await? {
+            known.learn(&patient, batch.rule);
+        }
+        Ok(known)
+    }
+
+    /// From now on, this patient is there.
+    fn learn(&mut self, patient: &Patient, rule: EmailRule) {
+        let holder = Holder {
+            id: patient.merged_into.unwrap_or(patient.id),
+            key: key(patient),
+            is_deleted: patient.deleted_at.is_some(),
+        };
+        for identifier in &patient.identifiers {
+            let identifier = (identifier.system.clone(), identifier.value.clone());
+            self.holders_of_identifiers
+                .insert(identifier, holder.clone());
+        }
+        if holder.is_deleted || patient.merged_into.is_some() {
+            return;
+        }
+        if let (EmailRule::Unique, Some(email)) = (rule, &patient.email) {
+            self.by_email.insert(email.to_lowercase(), holder.clone());
+        }
+        self.by_name
+            .entry(holder.key)
+            .or_default()
+            .push(patient.clone());
+    }
+
+    /// Whom a new patient meets. With what only one can have, it is who has it, if they have the same
+    /// name or the same date of birth. Without, it is somebody of the same name, born on the same
+    /// day, unless something that is known of both differs.
+    fn meets(&self, patient: &Patient, rule: EmailRule) -> Meeting {
+        let own = key(patient);
+        let mut identifiers = patient.identifiers.iter().filter_map(|identifier| {
+            self.holders_of_identifiers
+                .get(&(identifier.system.clone(), identifier.value.clone()))
+        });
+        let taken = "Another patient has this identifier";
+        if let Some(holder) = identifiers.next() {
+            if holder.is_deleted {
+                return Meeting::Taken("A deleted patient has this identifier");
+            }
+            return if holder.key.0 == own.0 || holder.key.1 == own.1 {
+                Meeting::Same(holder.id)
+            } else {
+                Meeting::Taken(taken)
+            };
+        }
+        if let (EmailRule::Unique, Some(email)) = (rule, &patient.email)
+            && let Some(holder) = self.by_email.get(&email.to_lowercase())
+        {
+            return if holder.key == own {
+                Meeting::Same(holder.id)
+            } else {
+                Meeting::Taken("Email address already exists")
+            };
+        }
+        let Some(alike) = self.by_name.get(&own) else {
+            return Meeting::Nobody;
+        };
+        let exact = patient.birth_date.precision == BirthPrecision::Day;
+        let same = alike
+            .iter()
+            .find(|other| exact && !evidence::contradict(patient, other));
+        match (same, alike.first()) {
+            (Some(same), _) => Meeting::Same(same.id),
+            (None, Some(other)) => Meeting::Alike(other.id),
+            (None, None) => Meeting::Nobody,
+        }
+    }
+}
+
+/// Inserts the patients, each with everything that a registered patient has.
+async fn insert(
+    patients: &mut [Patient],
+    rule: EmailRule,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    if patients.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
+    let mut rows = Columns::default();
+    for patient in patients.iter() {
+        rows.push(patient)?;
+    }
+    let stored = sqlx::query!(
+        "INSERT INTO patients.patient
+             (id, version, name, email, address, date_of_birth, birth_precision, birth_estimated,
+              registered_date, record, email_shared, sort_key, indexed_with)
+         SELECT id, 1, name, email, address, date_of_birth, birth_precision, birth_estimated,
+                registered_date, record::jsonb, $11, sort_key, $12
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::date[], $6::text[],
+                     $7::boolean[], $8::date[], $9::text[], $10::text[])
+             AS made (id, name, email, address, date_of_birth, birth_precision, birth_estimated,
+                      registered_date, record, sort_key)
+         RETURNING id, record_number, created_at, updated_at",
+        &ids,
+        &rows.names,
+        &rows.emails as &[Option<String>],
+        &rows.addresses as &[Option<String>],
+        &rows.born,
+        &rows.precisions,
+        &rows.estimated,
+        &rows.registered,
+        &rows.records,
+        &rows.sort_keys,
+        rule == EmailRule::Shared,
+        terms::FORM,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let stored: HashMap<Uuid, (i64, DateTime<Utc>, DateTime<Utc>)> = stored
+        .into_iter()
+        .map(|row| (row.id, (row.record_number, row.created_at, row.updated_at)))
+        .collect();
+    for patient in patients.iter_mut() {
+        if let Some((number, created_at, updated_at)) = stored.get(&patient.id) {
+            patient.record_number = number.to_string();
+            patient.created_at = *created_at;
+            patient.updated_at = *updated_at;
+        }
+    }
+    let identifiers = patients.iter().flat_map(|patient| {
+        let identifiers = patient.identifiers.iter();
+        identifiers.map(|identifier| {
+            (
+                patient.id,
+                identifier.system.clone(),
+                identifier.value.clone(),
+            )
+        })
+    });
+    let mut identifiers: Vec<_> = identifiers.collect();
+    identifiers.sort_unstable_by(|(_, a, b), (_, c, d)| (a, b).cmp(&(c, d)));
+    let owners: Vec<Uuid> = identifiers.iter().map(|(patient, ..)| *patient).collect();
+    let (systems, values): (Vec<String>, Vec<String>) = identifiers
+        .into_iter()
+        .map(|(_, system, value)| (system, value))
+        .unzip();
+    sqlx::query!(
+        "INSERT INTO patients.patient_identifier (patient_id, system, value)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[])",
+        &owners,
+        &systems,
+        &values,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    terms::store_new(patients, transaction).await
+}
+
+/// The columns of many rows.
+#[derive(Default)]
+struct Columns {
+    names: Vec<String>,
+    emails: Vec<Option<String>>,
+    addresses: Vec<Option<String>>,
+    born: Vec<NaiveDate>,
+    precisions: Vec<String>,
+    estimated: Vec<bool>,
+    registered: Vec<NaiveDate>,
+    records: Vec<String>,
+    sort_keys: Vec<String>,
+}
+
+impl Columns {
+    fn push(&mut self, patient: &Patient) -> Result<(), sqlx::Error> {
+        self.names.push(patient.name.clone());
+        self.emails.push(patient.email.clone());
+        self.addresses.push(patient.address.clone());
+        self.born.push(patient.date_of_birth);
+        let precision: &str = patient.birth_date.precision.into();
+        self.precisions.push(precision.to_owned());
+        self.estimated.push(patient.birth_date.estimated);
+        self.registered.push(patient.registered_date);
+        self.records.push(patient.document()?);
+        self.sort_keys.push(terms::sort_key(patient));
+        Ok(())
+    }
+}
+
+/// The first version of each, and what others hear of them.
+async fn announce(
+    patients: &[Patient],
+    job: &Job,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    history::write_all(patients, VersionKind::Create, Some(job.actor), transaction).await?;
+    let change = if job.welcome {
+        Change::Created
+    } else {
+        Change::CreatedWithoutWelcome
+    };
+    outbox::register_all(patients, change, transaction).await
+}
+
+/// What has become of each line, and of how many.
+async fn record_lines(
+    verdicts: &[Verdict],
+    job: &Job,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    let lines: Vec<i64> = verdicts.iter().map(|of| of.line.cast_signed()).collect();
+    let outcomes: Vec<String> = verdicts.iter().map(|of| of.outcome.to_owned()).collect();
+    let patients: Vec<Option<Uuid>> = verdicts.iter().map(|of| of.patient).collect();
+    let reasons: Vec<Option<String>> = verdicts.iter().map(|of| of.reason.clone()).collect();
+    sqlx::query!(
+        "INSERT INTO patients.import_line (import_id, line, outcome, patient_id, reason)
+         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::text[])",
+        job.id,
+        &lines,
+        &outcomes,
+        &patients as &[Option<Uuid>],
+        &reasons as &[Option<String>],
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let count = |outcome: &str| {
+        let those = verdicts.iter().filter(|verdict| verdict.outcome == outcome);
+        i32::try_from(those.count()).unwrap_or(i32::MAX)
+    };
+    sqlx::query!(
+        "UPDATE patients.import
+         SET created = created + $2, duplicates = duplicates + $3, refused = refused + $4
+         WHERE id = $1",
+        job.id,
+        count("CREATED"),
+        count("DUPLICATE"),
+        count("REFUSED"),
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

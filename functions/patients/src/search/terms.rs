@@ -152,7 +152,7 @@ fn beside(terms: &BTreeSet<String>) -> String {
 
 fn is_beside(terms: &BTreeSet<String>) -> bool {
     let bytes: usize = terms.iter().map(|term| term.len() + 1).sum();
-    1 + bytes <= MOST_BESIDE
+    bytes < MOST_BESIDE
 }
 
 /// Makes the patient findable by what they are now.

@@ -34,9 +34,10 @@ use crate::{
     "registeredDate": "2024-01-10"
 }))]
 pub struct PatientInput {
-    /// Full name, at most 100 characters: the text of the official name.
+    /// Full name, at most 100 characters: the text of the official name. Required unless `names` has
+    /// one.
     #[serde(default)]
-    #[schema(value_type = String, required, nullable = false, max_length = 100, pattern = r"\S")]
+    #[schema(value_type = Option<String>, max_length = 100, pattern = r"\S")]
     name: Given<String>,
     /// E-mail address: the first of `emails`. Unless the clinic lets families share a mailbox, no
     /// two patients have the same, regardless of case. The part before the @ is ASCII; an
@@ -44,16 +45,17 @@ pub struct PatientInput {
     /// the request has only the five flat fields and the clinic does not let families share a
     /// mailbox.
     #[serde(default)]
-    #[schema(value_type = String, required, nullable = false, format = Email, max_length = 254)]
+    #[schema(value_type = Option<String>, format = Email, max_length = 254)]
     email: Given<String>,
     /// Postal address, at most 300 characters: the text of the first of `addresses`. Required like
     /// the e-mail address.
     #[serde(default)]
-    #[schema(value_type = String, required, nullable = false, max_length = 300, pattern = r"\S")]
+    #[schema(value_type = Option<String>, max_length = 300, pattern = r"\S")]
     address: Given<String>,
-    /// Date of birth, `YYYY-MM-DD`: the first day on which the patient can have been born.
+    /// Date of birth, `YYYY-MM-DD`: the first day on which the patient can have been born. Required
+    /// unless `birthDate` is given.
     #[serde(default)]
-    #[schema(value_type = String, required, nullable = false, format = Date)]
+    #[schema(value_type = Option<String>, format = Date)]
     date_of_birth: Given<String>,
     /// When the clinic registered the patient, `YYYY-MM-DD`. If it is missing, it is today on
     /// creation and unchanged on update.

@@ -8,6 +8,7 @@ use reqwest::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use uuid::Uuid;
 
 /// A call that has not been sent yet.
 #[must_use = "a call is not sent until its response is requested"]
@@ -176,6 +177,8 @@ pub struct Problem {
     /// What is in the way of an appointment.
     #[serde(default)]
     pub conflicts: Vec<Value>,
+    /// The patient who is already there.
+    pub existing_patient_id: Option<Uuid>,
     /// Identifies the request in the logs.
     pub request_id: String,
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// A patient as sent by a client.
@@ -54,8 +55,40 @@ pub struct Patient {
     pub date_of_birth: NaiveDate,
     /// When the clinic registered them.
     pub registered_date: NaiveDate,
+    /// The number of the record.
+    pub record_number: String,
+    /// All names.
+    pub names: Vec<Value>,
+    /// Numbers that others have given the patient.
+    pub identifiers: Vec<Value>,
+    /// Telephone numbers.
+    pub phones: Vec<Value>,
+    /// E-mail addresses.
+    pub emails: Vec<Value>,
+    /// Postal addresses.
+    pub addresses: Vec<Value>,
+    /// The birth date, as far as it is known.
+    pub birth_date: Value,
+    /// The sex on record.
+    pub sex: Option<String>,
+    /// In the patient's words.
+    pub gender_identity: Option<String>,
+    /// A BCP 47 tag.
+    pub language: Option<String>,
+    /// Whether they have died.
+    pub deceased: bool,
+    /// When.
+    pub deceased_date: Option<NaiveDate>,
+    /// People to turn to.
+    pub contacts: Vec<Value>,
     /// Whether only few may see the record.
     pub restricted: bool,
+    /// Whether the record was not merged into another.
+    pub active: bool,
+    /// The record that continues this one.
+    pub merged_into: Option<Uuid>,
+    /// When the record was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
     /// When the record was created.
     pub created_at: DateTime<Utc>,
     /// When the record was last changed.

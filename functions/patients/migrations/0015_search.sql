@@ -72,16 +72,18 @@ CREATE FUNCTION patients.search_has_to_catch_up() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    NEW.indexed_with := 0;
+    IF OLD.record = NEW.record
+        AND (OLD.name, OLD.email, OLD.address) IS DISTINCT FROM (NEW.name, NEW.email, NEW.address)
+    THEN
+        NEW.indexed_with := 0;
+    END IF;
     RETURN NEW;
 END
 $$;
 
+-- Without a condition: a column that a trigger names cannot change its type.
 CREATE TRIGGER search_catches_up
-    BEFORE UPDATE OF name, email, address ON patients.patient
-    FOR EACH ROW WHEN (
-        OLD.record = NEW.record
-        AND (OLD.name, OLD.email, OLD.address) IS DISTINCT FROM (NEW.name, NEW.email, NEW.address))
-    EXECUTE FUNCTION patients.search_has_to_catch_up();
+    BEFORE UPDATE ON patients.patient
+    FOR EACH ROW EXECUTE FUNCTION patients.search_has_to_catch_up();
 
 REVOKE ALL ON FUNCTION patients.follow_in_search, patients.search_has_to_catch_up FROM PUBLIC;

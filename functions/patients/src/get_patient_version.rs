@@ -44,7 +44,7 @@ pub(crate) struct Wanted {
     get, path = ROUTE.path(), tag = "patients",
     params(
         ("id" = uuid::Uuid, Path, description = "The patient's id"),
-        ("version" = i64, Path, description = "The version, from 1", minimum = 1),
+        ("version" = u32, Path, description = "The version, from 1", minimum = 1),
     ),
     responses(
         (status = 200, description = "The patient as they were", body = Patient),

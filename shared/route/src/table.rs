@@ -88,7 +88,9 @@ mod tests {
             let Some(permission) = row.permission else {
                 continue;
             };
-            if Role::Auditor.may(permission) && !own.contains(&permission) {
+            // The search reads: names stay out of the URL.
+            let reads = row.function == "search-patients";
+            if Role::Auditor.may(permission) && !own.contains(&permission) && !reads {
                 assert_eq!(row.method, Method::Get, "{row:?}");
             }
         }

@@ -17,9 +17,10 @@ use uuid::Uuid;
 
 const ROWS: usize = 30;
 
-/// The first rows of living patients in the sample data, with new ids, then two rows that the API
+/// The first rows of living patients in the sample data, with new ids and this at the end of their
+/// names, because whoever is there already is not imported again; then two rows that the API
 /// rejects, and one of a patient who has died.
-fn write_csv(folder: &Path) -> PathBuf {
+fn write_csv(folder: &Path, ending: &str) -> PathBuf {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/synthea/patients.csv");
     let sample = fs::read_to_string(sample).unwrap();
     let mut lines = sample.lines();
@@ -30,8 +31,10 @@ fn write_csv(folder: &Path) -> PathBuf {
     let living = lines.filter(|row| row.split(',').nth(2) == Some(""));
     let rows: Vec<&str> = living.take(ROWS).collect();
     for row in &rows {
-        let (_, rest) = row.split_once(',').unwrap();
-        writeln!(file, "{},{rest}", Uuid::new_v4()).unwrap();
+        let mut fields: Vec<&str> = row.split(',').collect();
+        let (id, family) = (Uuid::new_v4().to_string(), format!("{}{ending}", fields[8]));
+        (fields[0], fields[8]) = (&id, &family);
+        writeln!(file, "{}", fields.join(",")).unwrap();
     }
     let mut fields: Vec<&str> = rows[0].split(',').collect();
     let (unborn, nameless) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
@@ -49,13 +52,20 @@ fn write_csv(folder: &Path) -> PathBuf {
 struct Import {
     folder: tempfile::TempDir,
     file: PathBuf,
+    /// What the names end with.
+    ending: String,
 }
 
 impl Import {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = write_csv(folder.path());
-        Self { folder, file }
+        let ending = format!("-{}", Uuid::new_v4().simple());
+        let file = write_csv(folder.path(), &ending);
+        Self {
+            folder,
+            file,
+            ending,
+        }
     }
 
     fn report(&self) -> PathBuf {
@@ -176,7 +186,10 @@ async fn an_interrupted_import_resumes_where_it_stopped() {
     let visitor = clinic.administrator().await;
     let path = format!("/api/patients/{}", patients[0]);
     let patient: Patient = visitor.get(&path).answers(200).await.read();
-    assert_eq!(patient.name, "Mr. José Eduardo181 Gómez206");
+    assert_eq!(
+        patient.name,
+        format!("Mr. José Eduardo181 Gómez206{}", import.ending)
+    );
     assert_eq!(
         patient.address,
         "427 Balistreri Way Unit 19, Chicopee, Massachusetts 01013"

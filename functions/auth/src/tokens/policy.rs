@@ -183,7 +183,8 @@ fn is_parameter(segment: &str) -> bool {
 }
 
 /// Whether a pattern of one route covers requests that the gateway takes to this one. Of two routes
-/// with as many segments, it prefers the one that is first to name a segment.
+/// with as many segments, it prefers the one that is first to name a segment. A parameter never has
+/// the name of a segment for a value: no version is called `billing-account`.
 fn covers(pattern: &str, route: &str) -> bool {
     let parameters = |path: &str| -> Vec<bool> {
         let segments = path.trim_end_matches('/').split('/');
@@ -191,21 +192,27 @@ fn covers(pattern: &str, route: &str) -> bool {
     };
     let (other, this) = (parameters(pattern), parameters(route));
     let gets_them = this.len() != other.len() || this <= other;
-    gets_them && matches(pattern, route)
+    gets_them && segments_match(pattern, route, |name, of_route| name == of_route)
 }
 
 /// Whether a pattern matches some request to a route. A `*` matches one segment or more, and a
 /// parameter of the route may have any value.
 fn matches(pattern: &str, route: &str) -> bool {
-    fn segments_match(pattern: &[&str], route: &[&str]) -> bool {
+    segments_match(pattern, route, |name, of_route| {
+        name == of_route || is_parameter(of_route)
+    })
+}
+
+/// Whether each segment matches, where a `*` matches one or more, and a name what `is_same` says.
+fn segments_match(pattern: &str, route: &str, is_same: fn(&str, &str) -> bool) -> bool {
+    fn all(pattern: &[&str], route: &[&str], is_same: fn(&str, &str) -> bool) -> bool {
         match (pattern.split_first(), route.split_first()) {
             (None, None) => true,
             (Some((&"*", pattern)), Some(_)) => {
-                (1..=route.len()).any(|many| segments_match(pattern, &route[many..]))
+                (1..=route.len()).any(|many| all(pattern, &route[many..], is_same))
             }
-            (Some((segment, pattern)), Some((other, route))) => {
-                let same = segment == other || is_parameter(other);
-                same && segments_match(pattern, route)
+            (Some((name, pattern)), Some((of_route, route))) => {
+                is_same(name, of_route) && all(pattern, route, is_same)
             }
             _ => false,
         }
@@ -215,7 +222,7 @@ fn matches(pattern: &str, route: &str) -> bool {
             .split('/')
             .collect::<Vec<_>>()
     };
-    segments_match(&segments(pattern), &segments(route))
+    all(&segments(pattern), &segments(route), is_same)
 }
 
 fn statement(effect: IamPolicyEffect, resources: Vec<String>) -> IamPolicyStatement {

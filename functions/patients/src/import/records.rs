@@ -88,7 +88,7 @@ fn table(part: &[u8], is_last: bool, line: u64, delimiter: u8, most: usize) -> C
     let mut fields = ByteRecord::new();
     while cut.records.len() < most {
         if !matches!(reader.read_byte_record(&mut fields), Ok(true)) {
-            // What is left are line ends: the second half of the last one, and empty lines.
+            // What is left are empty lines.
             if is_last {
                 cut.next_line += line_ends(part[cut.bytes..].iter());
                 cut.bytes = part.len();
@@ -101,6 +101,9 @@ fn table(part: &[u8], is_last: bool, line: u64, delimiter: u8, most: usize) -> C
         if end == part.len() && !is_last {
             break;
         }
+        // The reader stops between the halves of a line end.
+        let is_halved = part[..end].ends_with(b"\r") && part[end..].starts_with(b"\n");
+        let end = end + usize::from(is_halved);
         let text = &part[cut.bytes..end];
         // The reader passes over empty lines.
         let blank = text.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));

@@ -407,14 +407,21 @@ async fn a_merged_record_is_as_closed_as_the_survivor(database: PgPool) {
         ..call
     };
     let path = format!("/api/patients/{other}");
-    for path in [path.clone(), format!("{path}/history"), format!("{path}/versions/1")] {
+    for path in [
+        path.clone(),
+        format!("{path}/history"),
+        format!("{path}/versions/1"),
+    ] {
         let refused = receptionist.send(Method::GET, &path, None).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}");
     }
-    call.send(Method::DELETE, &format!("/api/patients/{survivor}"), None).await;
+    call.send(Method::DELETE, &format!("/api/patients/{survivor}"), None)
+        .await;
     let gone = call.send(Method::GET, &path, None).await;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
     assert!(gone.body["type"].as_str().unwrap().ends_with(":deleted"));
-    let history = auditor.send(Method::GET, &format!("{path}/history"), None).await;
+    let history = auditor
+        .send(Method::GET, &format!("{path}/history"), None)
+        .await;
     assert_eq!(history.status, StatusCode::OK, "{}", history.body);
 }

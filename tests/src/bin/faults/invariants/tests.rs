@@ -8,6 +8,7 @@ use contracts::patient::v1::{
     self, PatientCreated, PatientDeleted, PatientEvent, PatientUpdated,
     patient_event::Change as Happening,
 };
+use serde_json::json;
 use system_tests::{DeadLetter, NewPatient, Patient, PatientRecord};
 use uuid::Uuid;
 
@@ -30,18 +31,33 @@ fn time() -> DateTime<Utc> {
 }
 
 fn patient(id: Uuid, version: i64, change: &str) -> Patient {
-    Patient {
-        id,
-        version,
-        name: "Zoë Feil".to_owned(),
-        email: format!("{id}@synthea.example"),
-        address: format!("{change}, 1 Main St"),
-        date_of_birth: "1987-03-12".parse().unwrap(),
-        registered_date: "2020-06-01".parse().unwrap(),
-        restricted: false,
-        created_at: time(),
-        updated_at: time(),
-    }
+    let (email, address) = (
+        format!("{id}@synthea.example"),
+        format!("{change}, 1 Main St"),
+    );
+    let read = json!({
+        "id": id,
+        "version": version,
+        "name": "Zoë Feil",
+        "email": email,
+        "address": address,
+        "dateOfBirth": "1987-03-12",
+        "registeredDate": "2020-06-01",
+        "recordNumber": "P000001",
+        "names": [{ "use": "OFFICIAL", "text": "Zoë Feil" }],
+        "identifiers": [],
+        "phones": [],
+        "emails": [{ "address": email }],
+        "addresses": [{ "text": address }],
+        "birthDate": { "date": "1987-03-12", "estimated": false },
+        "deceased": false,
+        "contacts": [],
+        "restricted": false,
+        "active": true,
+        "createdAt": time(),
+        "updatedAt": time(),
+    });
+    serde_json::from_value(read).unwrap()
 }
 
 fn change(name: &str, kind: Kind, patient_id: Uuid, told: Option<Patient>) -> Change {
@@ -195,6 +211,7 @@ fn broken_by(difference: impl FnOnce(&mut Run)) -> Vec<&'static str> {
 const THERE: &str = "every acknowledged change is stored";
 const ONCE: &str = "every change happened once, and no rejected one";
 const IN_ORDER: &str = "the topic has all events once or more, in order";
+const HISTORY: &str = "the history has every version once, in order";
 const APART: &str = "one delivery of a patient at a time";
 const ON_RECORD: &str = "every change is recorded, and the audit trail is intact";
 const ACCOUNTS: &str = "one account for every patient created, closed once deleted";
@@ -221,7 +238,7 @@ fn a_lost_outdated_or_resurrected_patient_is_found() {
         run.observed.patients.insert(id, None);
         run.observed.rows.clear();
     });
-    assert_eq!(lost, [THERE]);
+    assert_eq!(lost, [THERE, HISTORY]);
     let old = broken_by(|run| {
         let id = of(run, "c0-2");
         let first = run.changes[0].acknowledged().cloned();
@@ -241,7 +258,7 @@ fn a_lost_outdated_or_resurrected_patient_is_found() {
         run.observed.patients.insert(id, gone);
         run.observed.rows.insert(id, 1);
     });
-    assert_eq!(back, [THERE]);
+    assert_eq!(back, [THERE, HISTORY]);
 }
 
 #[test]
@@ -260,7 +277,7 @@ fn a_change_that_happened_twice_is_found() {
         let counts = run.observed.analytics.get_mut(&day).unwrap();
         counts.insert("updated".to_owned(), 2);
     });
-    assert_eq!(twice, [THERE, ONCE]);
+    assert_eq!(twice, [THERE, ONCE, HISTORY]);
     let one_version_for_two = broken_by(|run| {
         let again = run.changes[1].clone();
         run.changes.push(Change {
@@ -332,7 +349,7 @@ fn a_topic_with_gaps_or_disorder_is_found() {
         let counts = run.observed.analytics.get_mut(&day).unwrap();
         counts.remove("updated");
     });
-    assert_eq!(lost, [ONCE, IN_ORDER, ON_RECORD]);
+    assert_eq!(lost, [ONCE, IN_ORDER, HISTORY, ON_RECORD]);
     let swapped = broken_by(|run| run.observed.records.swap(0, 2));
     assert_eq!(swapped, [IN_ORDER, APART]);
     let again = broken_by(|run| {

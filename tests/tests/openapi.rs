@@ -224,6 +224,7 @@ fn fields_that_are_always_present_are_required() {
         ("ProblemDocument", "status"),
         ("ProblemDocument", "conflicts"),
         ("ProblemDocument", "errors"),
+        ("ProblemDocument", "existingPatientId"),
         ("ProblemDocument", "requestId"),
         ("JsonWebKey", "retiresAt"),
     ];
@@ -242,7 +243,7 @@ fn fields_that_are_always_present_are_required() {
     while let Some(name) = unread.pop() {
         let parts = references(&schemas[name]).into_iter();
         // What is read and sent back has all its fields.
-        let parts = parts.filter(|part| part.ends_with("Input"));
+        let parts = parts.filter(|part| part.ends_with("Input") || part.ends_with("Choices"));
         unread.extend(parts.filter(|part| inputs.insert(part)));
     }
     for (name, schema) in schemas.as_object().unwrap() {

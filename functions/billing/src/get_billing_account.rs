@@ -49,7 +49,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 pub struct BillingAccount {
     /// Identifies the account; never changes.
     pub account_id: Uuid,
-    /// The patient it belongs to.
+    /// The patient it belongs to: of a record that was merged into another, that one.
     pub patient_id: Uuid,
     /// Whether it is open.
     pub status: BillingAccountStatus,
@@ -70,7 +70,8 @@ pub enum BillingAccountStatus {
 /// Get a patient's billing account
 ///
 /// It is opened shortly after the patient was registered: until then, the response is 404. Shortly
-/// after the patient was deleted, it becomes `CLOSED` and can still be read.
+/// after the patient was deleted, it becomes `CLOSED` and can still be read. For a record that was
+/// merged into another, it is that one's account.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "billing",
     params(("id" = Uuid, Path, description = "The patient's id")),
@@ -90,8 +91,14 @@ pub(crate) async fn get_billing_account(
 ) -> Result<Json<BillingAccount>, Problem> {
     must_see(caller, patient_id, &database).await?;
 
+    let survivor = sqlx::query_scalar!(
+        r#"SELECT patients.canonical($1) AS "survivor!""#,
+        patient_id,
+    )
+    .fetch_one(&database)
+    .await?;
     let account = billing
-        .get_account(patient_id)
+        .get_account(survivor)
         .await
         .map_err(problem)?
         .ok_or_else(|| Problem::not_found("Billing account not found"))?;

@@ -43,7 +43,10 @@ async fn routes(administrator: &Visitor) -> Vec<Route> {
                 "/api/notifications" => format!("?patientId={}", patient.id),
                 _ => String::new(),
             },
-            path: path.replace("{id}", &id).replace("{file}", "page.css"),
+            path: path
+                .replace("{id}", &id)
+                .replace("{version}", "1")
+                .replace("{file}", "page.css"),
             methods: item.keys().map(|method| method.to_uppercase()).collect(),
         }
     });
@@ -155,10 +158,13 @@ async fn responses_for_unknown_paths_can_be_read_by_a_page() {
 }
 
 /// Routes that ask for something that these tests do not set up: an appointment, a service, a
-/// resource, a template, or the token of a link.
-const ASKS_FOR: [&str; 7] = [
+/// resource, a template, a group, an import, an export, or the token of a link.
+const ASKS_FOR: [&str; 10] = [
     "/api/appointments/",
     "/api/availability",
+    "/api/groups/",
+    "/api/patients/exports/",
+    "/api/patients/imports/",
     "/api/resources/",
     "/api/analytics/appointments",
     "/api/notification-templates/",

@@ -432,8 +432,8 @@ mod tests {
         }
     }
 
-    /// Words that are segments of routes, and may be ids.
-    const WORDS: [&str; 5] = ["a", "b", "export", "parts", "0199f7a2"];
+    /// Words that are segments of routes.
+    const WORDS: [&str; 4] = ["a", "b", "export", "parts"];
 
     /// The row to which the gateway routes a path: a named segment takes precedence over a
     /// parameter.
@@ -456,7 +456,7 @@ mod tests {
             .next()
     }
 
-    /// Tables of routes that nobody would write, and ids that nobody would choose.
+    /// Tables of routes that nobody would write.
     #[test]
     fn no_table_of_routes_leads_to_a_policy_that_denies_what_may_be_called() {
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -474,7 +474,7 @@ mod tests {
                 let mut path = String::new();
                 for _ in 0..=next(4) {
                     path.push('/');
-                    path.push_str(["{id}", WORDS[next(4)]][next(2)]);
+                    path.push_str(["{id}", WORDS[next(WORDS.len())]][next(2)]);
                 }
                 let path: &'static str = path.leak();
                 let route = [Route::get(path), Route::put(path)][next(2)];
@@ -486,7 +486,7 @@ mod tests {
             }
             let policy = policy_for(Role::Clinician, &stage(), &rows);
             for row in &rows {
-                let path = path_of(row, |_| WORDS[next(5)].to_owned());
+                let path = path_of(row, |_| "0199f7a2".to_owned());
                 let Some(row) = routed(&rows, row.method, &path) else {
                     continue;
                 };

@@ -84,6 +84,45 @@ async fn the_billing_account_is_shown_to_those_who_may_see_it(database: PgPool) 
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_account_of_a_record_that_was_merged_is_the_survivors(database: PgPool) {
+    let billing = Running::start(&database).await.client();
+    let [survivor, duplicate] = [Uuid::now_v7(), Uuid::now_v7()];
+    for (patient, email) in [
+        (survivor, "zoe@clinic.example"),
+        (duplicate, "zo@clinic.example"),
+    ] {
+        billing.create_account(patient, "Zoë", email).await.unwrap();
+        sqlx::query(
+            "INSERT INTO patients.patient
+                 (id, version, name, email, address, date_of_birth, registered_date)
+             VALUES ($1, 1, 'Zoë', $2, 'here', '1983-11-14', now())",
+        )
+        .bind(patient)
+        .bind(email)
+        .execute(&database)
+        .await
+        .unwrap();
+    }
+    sqlx::query("UPDATE patients.patient SET merged_into = $1, active = false WHERE id = $2")
+        .bind(survivor)
+        .bind(duplicate)
+        .execute(&database)
+        .await
+        .unwrap();
+
+    let accounts = [survivor, duplicate].map(async |patient| {
+        let request = as_caller(request(&patient.to_string()), Role::Admin);
+        let response = answer(&database, billing.clone(), request).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        json(response).await
+    });
+    let [own, merged] = accounts;
+    let own = own.await;
+    assert_eq!(own["patientId"], json!(survivor));
+    assert_eq!(merged.await, own);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_audit_record_names_the_billing_account(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let patient = Uuid::now_v7();

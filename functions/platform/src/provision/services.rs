@@ -47,7 +47,11 @@ pub const SERVICES: [Service; 7] = [
     },
     Service {
         name: "billing",
-        calls: &["audit.append", "patients.is_restricted"],
+        calls: &[
+            "audit.append",
+            "patients.canonical",
+            "patients.is_restricted",
+        ],
         adds_to: &[],
     },
     Service {

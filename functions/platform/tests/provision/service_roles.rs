@@ -703,7 +703,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 13] = [
+    const CALLS: [(&str, &str, &[&str]); 16] = [
         (
             "audit.append",
             APPEND,
@@ -768,6 +768,21 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             "patients.is_known",
             "SELECT patients.is_known(gen_random_uuid())",
             &["appointments", "patients"],
+        ),
+        (
+            "patients.ids_of",
+            "SELECT patients.ids_of(gen_random_uuid())",
+            &["appointments", "audit", "notifications", "patients"],
+        ),
+        (
+            "patients.canonical",
+            "SELECT patients.canonical(gen_random_uuid())",
+            &["billing", "patients"],
+        ),
+        (
+            "patients.erase",
+            "SELECT patients.erase(gen_random_uuid())",
+            &["patients"],
         ),
         (
             "patients.contact_of",

@@ -132,7 +132,9 @@ impl Answer {
     pub(crate) fn outcome(self) -> Outcome {
         match (self.outcome, self.patient_id) {
             (Became::Created, Some(patient_id)) => Outcome::Created { patient_id },
-            (Became::Created | Became::Duplicate, _) => Outcome::AlreadyThere,
+            (Became::Created | Became::Duplicate, patient_id) => {
+                Outcome::AlreadyThere { patient_id }
+            }
             (Became::Refused, _) => Outcome::Refused {
                 reason: self.reason.unwrap_or_default(),
             },

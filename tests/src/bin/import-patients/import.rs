@@ -74,7 +74,7 @@ impl Import {
         for entry in journal.entries() {
             match &entry.outcome {
                 Outcome::Created { .. } => report.created += 1,
-                Outcome::AlreadyThere => report.already_there += 1,
+                Outcome::AlreadyThere { .. } => report.already_there += 1,
                 Outcome::LeftOut { reason } => report.left_out.push(row(entry, reason)),
                 Outcome::Refused { reason } => report.refused.push(row(entry, reason)),
             }

@@ -27,8 +27,11 @@ pub(crate) enum Outcome {
         /// The patient's id.
         patient_id: Uuid,
     },
-    /// A patient with this e-mail address exists already.
-    AlreadyThere,
+    /// The patient exists already.
+    AlreadyThere {
+        /// The patient's id; missing where they were registered a moment ago.
+        patient_id: Option<Uuid>,
+    },
     /// The patient is skipped, because a clinic does not treat them.
     LeftOut {
         /// The reason.
@@ -182,6 +185,8 @@ impl Journal {
 mod tests {
     use super::*;
 
+    const THERE: Outcome = Outcome::AlreadyThere { patient_id: None };
+
     fn subject() -> Subject {
         Subject {
             file: PathBuf::from("/patients.csv"),
@@ -202,7 +207,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/report.journal");
         let entries = [
-            entry("1", Outcome::AlreadyThere),
+            entry("1", THERE),
             entry(
                 "2",
                 Outcome::Created {
@@ -236,10 +241,10 @@ mod tests {
         };
         let mut journal = Journal::open(&path, &subject()).unwrap();
         journal.wait_for(pending.clone()).unwrap();
-        journal.add(entry("1", Outcome::AlreadyThere)).unwrap();
+        journal.add(entry("1", THERE)).unwrap();
         let mut journal = Journal::open(&path, &subject()).unwrap();
         assert_eq!(journal.take_pending(), Some(pending));
-        journal.add(entry("2", Outcome::AlreadyThere)).unwrap();
+        journal.add(entry("2", THERE)).unwrap();
         let mut journal = Journal::open(&path, &subject()).unwrap();
         assert_eq!(journal.take_pending(), None);
     }
@@ -249,9 +254,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.journal");
         let mut journal = Journal::open(&path, &subject()).unwrap();
-        journal.add(entry("1", Outcome::AlreadyThere)).unwrap();
+        journal.add(entry("1", THERE)).unwrap();
         let whole = fs::metadata(&path).unwrap().len();
-        journal.add(entry("2", Outcome::AlreadyThere)).unwrap();
+        journal.add(entry("2", THERE)).unwrap();
         let end = fs::metadata(&path).unwrap().len();
         for length in whole..end {
             File::options()
@@ -262,7 +267,7 @@ mod tests {
                 .unwrap();
             let mut journal = Journal::open(&path, &subject()).unwrap();
             assert_eq!(journal.ids(), HashSet::from(["1".to_owned()]), "{length}");
-            journal.add(entry("2", Outcome::AlreadyThere)).unwrap();
+            journal.add(entry("2", THERE)).unwrap();
             assert_eq!(
                 Journal::open(&path, &subject()).unwrap().ids().len(),
                 2,
@@ -276,7 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.journal");
         let mut journal = Journal::open(&path, &subject()).unwrap();
-        journal.add(entry("1", Outcome::AlreadyThere)).unwrap();
+        journal.add(entry("1", THERE)).unwrap();
         let elsewhere = Subject {
             api_url: "http://localhost/other".to_owned(),
             ..subject()

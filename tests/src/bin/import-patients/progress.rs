@@ -50,7 +50,7 @@ impl Progress {
     pub(crate) fn settled(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Created { .. } => self.counts.created += 1,
-            Outcome::AlreadyThere => self.counts.already_there += 1,
+            Outcome::AlreadyThere { .. } => self.counts.already_there += 1,
             Outcome::LeftOut { .. } => self.counts.left_out += 1,
             Outcome::Refused { .. } => self.counts.refused += 1,
         }

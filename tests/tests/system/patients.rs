@@ -16,6 +16,7 @@ struct Page {
     patients: Vec<Patient>,
     next_cursor: Option<String>,
     total: Option<u64>,
+    removed: Vec<Value>,
 }
 
 async fn page(visitor: &Visitor, limit: usize, cursor: Option<&str>) -> Page {
@@ -525,6 +526,7 @@ async fn the_page_size_is_limited_and_invalid_queries_are_rejected() {
     assert_eq!(page.patients.len(), 1);
     // Null if they are too many to be counted.
     assert!(page.total.is_none_or(|total| total >= 1));
+    assert!(page.removed.is_empty());
     let default: Page = visitor.get("/api/patients").answers(200).await.read();
     assert!(default.patients.len() <= 20);
     for absent in ["limit=", "cursor="] {

@@ -5,15 +5,16 @@ mod answers;
 mod bookings;
 mod changes;
 mod consequences;
+mod merges;
 mod topic;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use system_tests::PatientRecord;
 use uuid::Uuid;
 
-use crate::{drain::Stuck, ledger::Change, observation::Observation};
+use crate::{drain::Stuck, ledger::Change, merges::Pair, observation::Observation};
 
 /// An invariant, and whether it held.
 #[derive(Debug, Clone, Serialize)]
@@ -56,6 +57,8 @@ struct Evidence<'a> {
     records: HashMap<Uuid, Vec<&'a PatientRecord>>,
     /// The same, each event once, at its first occurrence.
     events: HashMap<Uuid, Vec<&'a PatientRecord>>,
+    /// The patients of the merging clients.
+    paired: HashSet<Uuid>,
 }
 
 impl<'a> Evidence<'a> {
@@ -78,7 +81,20 @@ impl<'a> Evidence<'a> {
             observed,
             records,
             events,
+            paired: observed.pairs.iter().flat_map(Pair::ids).collect(),
         }
+    }
+
+    /// The events of the patients whom only the clients in the ledger change.
+    fn of_clients(&self) -> impl Iterator<Item = (&Uuid, &Vec<&'a PatientRecord>)> {
+        let events = self.events.iter();
+        events.filter(|(patient_id, _)| !self.paired.contains(patient_id))
+    }
+
+    /// The pairs whose client knows what became of them.
+    fn pairs(&self) -> impl Iterator<Item = &'a Pair> {
+        let pairs = self.observed.pairs.iter();
+        pairs.filter(|pair| pair.failure.is_none())
     }
 }
 
@@ -106,6 +122,9 @@ pub(crate) fn check(
         consequences::notifications(&evidence),
         consequences::mails(&evidence),
         consequences::dead_letters(&evidence),
+        merges::are_whole(&evidence),
+        merges::happened_once(&evidence),
+        merges::refusals(&evidence),
         bookings::slots(&evidence),
         bookings::are_kept(&evidence),
         bookings::happened_once(&evidence),

@@ -8,6 +8,7 @@ mod drain;
 mod faults;
 mod invariants;
 mod ledger;
+mod merges;
 mod observation;
 mod progress;
 mod report;
@@ -33,6 +34,7 @@ use crate::{
     clients::Load,
     drain::Drain,
     faults::{FaultKind, Stage},
+    merges::Registry,
     observation::{Baseline, Observation},
     report::Report,
     say::say,
@@ -144,6 +146,8 @@ async fn run(options: &Options) -> Result<ExitCode> {
     let clients = clients::start(&load, options.clients.get());
     let desk = Arc::new(Desk::new(Arc::clone(&load), practice, seed));
     let booking = bookings::start(&desk);
+    let registry = Arc::new(Registry::new(Arc::clone(&load), seed));
+    let merging = merges::start(&registry);
     let stage = Stage::new(
         Arc::clone(&load),
         database.clone(),
@@ -156,6 +160,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
     load.stop.store(true, Ordering::Relaxed);
     clients.join().await?;
     booking.join().await?;
+    merging.join().await?;
     watching.abort();
     let loaded = begun.elapsed();
 
@@ -166,13 +171,21 @@ async fn run(options: &Options) -> Result<ExitCode> {
     load.let_go().await;
     let drained = drain.wait().await;
     say(&format!(
-        "{:>4} s  checking {} changes of patients and {} of appointments",
+        "{:>4} s  checking {} changes of patients, {} of appointments and {} pairs of records",
         begun.elapsed().as_secs(),
         load.ledger.len(),
         desk.entries().len(),
+        registry.pairs().len(),
     ));
-    let observation =
-        Observation::take(&clinic, &database, &load, &desk, &stage, &baseline).await?;
+    let observation = Observation::take(
+        &clinic,
+        &database,
+        &load,
+        (&desk, &registry),
+        &stage,
+        &baseline,
+    )
+    .await?;
     let invariants = invariants::check(&load.ledger.changes(), &observation, drained.err());
     let report = Report {
         seed,

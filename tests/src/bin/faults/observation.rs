@@ -18,6 +18,7 @@ use crate::{
     bookings::{Bookings, Desk},
     clients::Load,
     faults::{Happened, INJECTED, Injected, Stage},
+    merges::{Pair, Registry},
     requests::Log,
 };
 
@@ -75,8 +76,19 @@ pub(crate) struct Observation {
     pub(crate) injected: Vec<Injected>,
     /// What became of the bookings.
     pub(crate) bookings: Bookings,
+    /// The records that were made one, and two again.
+    pub(crate) pairs: Vec<Pair>,
+    /// The merges in the database.
+    pub(crate) merges: Vec<Merge>,
     pub(crate) faults: Vec<Happened>,
     pub(crate) requests: Log,
+}
+
+/// A merge in the database.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Merge {
+    pub(crate) survivor: Uuid,
+    pub(crate) is_undone: bool,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +104,9 @@ struct Day {
     updated: i64,
     deleted: i64,
     restored: i64,
+    erased: i64,
+    merged: i64,
+    unmerged: i64,
     age_bands: BTreeMap<String, i64>,
 }
 
@@ -137,7 +152,7 @@ impl Observation {
         clinic: &Clinic,
         database: &PgPool,
         load: &Load,
-        desk: &Desk,
+        (desk, registry): (&Desk, &Registry),
         stage: &Stage,
         baseline: &Baseline,
     ) -> Result<Self> {
@@ -174,6 +189,13 @@ impl Observation {
                 known.iter().chain(&desk.practice().patients),
             )
             .await,
+            pairs: registry.pairs(),
+            merges: sqlx::query_as(
+                "SELECT survivor_id AS survivor, undone_at IS NOT NULL AS is_undone
+                 FROM patients.merge",
+            )
+            .fetch_all(database)
+            .await?,
             bookings: Bookings::take(clinic, database, desk, &baseline.appointments).await?,
             records,
             rows,
@@ -209,7 +231,8 @@ async fn on_record(database: &PgPool) -> Result<HashMap<(Uuid, String), i64>> {
         "SELECT patient_ids[1], action, count(*)
          FROM audit.record
          WHERE outcome = 'SUCCEEDED'
-           AND action IN ('CREATE_PATIENT', 'UPDATE_PATIENT', 'DELETE_PATIENT', 'RESTORE_PATIENT')
+           AND action IN ('CREATE_PATIENT', 'UPDATE_PATIENT', 'DELETE_PATIENT', 'RESTORE_PATIENT',
+                          'MERGE_PATIENTS', 'UNDO_MERGE')
          GROUP BY patient_ids[1], action",
     );
     let records: Vec<(Uuid, String, i64)> = records.fetch_all(database).await?;
@@ -244,6 +267,9 @@ async fn analytics(load: &Load, from: NaiveDate) -> Result<Counts> {
             ("updated", day.updated),
             ("deleted", day.deleted),
             ("restored", day.restored),
+            ("erased", day.erased),
+            ("merged", day.merged),
+            ("unmerged", day.unmerged),
         ];
         let kinds = kinds
             .into_iter()

@@ -13,6 +13,7 @@ use crate::{
     faults::FaultKind,
     invariants::Invariant,
     ledger::{Change, Kind},
+    merges::{Pair, Step},
     observation::Observation,
     requests::Latency,
 };
@@ -44,6 +45,8 @@ pub(crate) struct Report {
     pub(crate) ledger: Vec<Change>,
     #[serde(skip)]
     pub(crate) booking_ledger: Vec<Entry>,
+    #[serde(skip)]
+    pub(crate) pairs: Vec<Pair>,
 }
 
 /// The numbers of changes by outcome.
@@ -54,6 +57,7 @@ pub(crate) struct Changes {
     created: usize,
     updated: usize,
     deleted: usize,
+    restored: usize,
     refused: usize,
     unknown: usize,
     /// Attempts beyond the first.
@@ -70,10 +74,11 @@ impl Report {
             changes.filter(|change| change.kind == kind).count()
         };
         let unknown = ledger.iter().filter(|change| change.is_unknown()).count();
-        let (created, updated, deleted) = (
+        let (created, updated, deleted, restored) = (
             acknowledged(Kind::Create),
             acknowledged(Kind::Update),
             acknowledged(Kind::Delete),
+            acknowledged(Kind::Restore),
         );
         Self {
             changes: Changes {
@@ -81,13 +86,15 @@ impl Report {
                 created,
                 updated,
                 deleted,
-                refused: ledger.len() - created - updated - deleted - unknown,
+                restored,
+                refused: ledger.len() - created - updated - deleted - restored - unknown,
                 unknown,
                 retries: load.retries.load(Ordering::Relaxed),
                 requests: observation.requests.times.len(),
             },
             bookings: bookings::tally(&observation.bookings.entries),
             booking_ledger: observation.bookings.entries.clone(),
+            pairs: observation.pairs.clone(),
             latency: observation.requests.latency(),
             ledger,
             ..Self::default()
@@ -112,7 +119,8 @@ impl Report {
         fs::write(folder.join("report.json"), report).with_context(cannot)?;
         fs::write(folder.join("ledger.jsonl"), lines(&self.ledger)?).with_context(cannot)?;
         let bookings = lines(&self.booking_ledger)?;
-        fs::write(folder.join("bookings.jsonl"), bookings).with_context(cannot)
+        fs::write(folder.join("bookings.jsonl"), bookings).with_context(cannot)?;
+        fs::write(folder.join("merges.jsonl"), lines(&self.pairs)?).with_context(cannot)
     }
 }
 
@@ -134,6 +142,7 @@ impl fmt::Display for Report {
             created,
             updated,
             deleted,
+            restored,
             refused,
             unknown,
             retries,
@@ -152,7 +161,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{acknowledged} changes acknowledged ({created} created, {updated} updated, {deleted} \
-             deleted), {refused} rejected, {unknown} unknown; {requests} responses, {retries} retries. \
+             deleted, {restored} restored), {refused} rejected, {unknown} unknown; {requests} responses, {retries} retries. \
              Latency: p50 {p50:.0} ms, p99 {p99:.0} ms, longest {max:.0} ms.\n",
         )?;
         let mut bookings = table([
@@ -170,6 +179,17 @@ impl fmt::Display for Report {
             ]);
         }
         writeln!(f, "{bookings}\n")?;
+        let steps = self.pairs.iter().flat_map(|pair| &pair.steps);
+        let of = |wanted: fn(&Step) -> bool| steps.clone().filter(|step| wanted(step)).count();
+        writeln!(
+            f,
+            "{} pairs of records: {} merges, {} undone, {} survivors deleted, {} pairs erased.\n",
+            self.pairs.len(),
+            of(|step| matches!(step, Step::Merged { .. })),
+            of(|step| matches!(step, Step::Undone { .. })),
+            of(|step| matches!(step, Step::Deleted { .. })),
+            of(|step| matches!(step, Step::Erased)),
+        )?;
         let mut faults = table(["fault", "happened"]);
         for (kind, times) in &self.faults {
             faults.add_row([kind.name(), times.to_string()]);

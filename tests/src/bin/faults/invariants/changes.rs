@@ -102,7 +102,7 @@ pub(super) fn happened_once(evidence: &Evidence<'_>) -> Invariant {
     // Every change is unique in what it requests.
     let mut effects: HashMap<&str, u32> = HashMap::new();
     let mut ends: HashMap<(Uuid, Kind), u32> = HashMap::new();
-    for (patient_id, events) in &evidence.events {
+    for (patient_id, events) in evidence.of_clients() {
         for record in events {
             let change = record.event.change.as_ref();
             match announced(change) {
@@ -174,7 +174,7 @@ pub(super) fn are_on_record(evidence: &Evidence<'_>) -> Invariant {
     invariant.check(observed.trail_is_intact, || {
         "a record is missing, or was changed".to_owned()
     });
-    for (patient_id, events) in &evidence.events {
+    for (patient_id, events) in evidence.of_clients() {
         let mut happened: HashMap<&str, i64> = HashMap::new();
         for record in events {
             *happened
@@ -204,7 +204,7 @@ pub(super) fn are_on_record(evidence: &Evidence<'_>) -> Invariant {
 /// of a patient who is gone ends with the deletion.
 pub(super) fn are_in_history(evidence: &Evidence<'_>) -> Invariant {
     let mut invariant = Invariant::new("the history has every version once, in order");
-    for (patient_id, events) in &evidence.events {
+    for (patient_id, events) in evidence.of_clients() {
         let history = evidence.observed.history.get(patient_id);
         let history = history.map(Vec::as_slice).unwrap_or_default();
         let happened = events.iter().map(|record| {

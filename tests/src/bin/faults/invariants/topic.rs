@@ -126,7 +126,13 @@ fn disorder(events: &[&PatientRecord]) -> Option<String> {
             Some(Happened::Updated(_)) => (&[Some(State::InUse)][..], State::InUse),
             Some(Happened::Deleted(_)) => (&[Some(State::InUse)][..], State::Deleted),
             Some(Happened::Restored(_)) => (&[Some(State::Deleted)][..], State::InUse),
-            Some(Happened::Erased(_)) => (&[Some(State::Deleted)][..], State::Erased),
+            Some(Happened::Erased(_)) => {
+                // A record that was merged goes with the one that continues it.
+                (
+                    &[Some(State::Deleted), Some(State::Merged)][..],
+                    State::Erased,
+                )
+            }
             Some(Happened::Merged(_)) => (&[Some(State::InUse)][..], State::Merged),
             Some(Happened::Unmerged(_)) => (&[Some(State::Merged)][..], State::InUse),
             None => (&[][..], State::Erased),

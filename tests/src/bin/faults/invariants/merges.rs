@@ -162,3 +162,174 @@ pub(super) fn refusals(evidence: &Evidence<'_>) -> Invariant {
     }
     invariant
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::patient::v1::{
+        PatientCreated, PatientErased, PatientMerged, PatientUnmerged, PatientUpdated,
+        patient_event::Change,
+    };
+
+    use super::{
+        super::tests::{announced, patient, record, versions},
+        *,
+    };
+    use crate::observation::{Merge, Observation};
+
+    /// Two who were merged, undone, and merged again.
+    fn good() -> Observation {
+        let [one, other] = [Uuid::now_v7(), Uuid::now_v7()];
+        let version = |id, version| patient(id, version, "m0-1");
+        let merged = |version| Step::Merged {
+            id: Uuid::now_v7(),
+            survivor: Box::new(patient(one, version, "m0-1")),
+            duplicate: other,
+        };
+        let undone = Step::Undone {
+            survivor: Box::new(version(one, 3)),
+            duplicate: Box::new(version(other, 3)),
+        };
+        let pair = Pair {
+            name: "m0-1".to_owned(),
+            both: [version(one, 1), version(other, 1)],
+            steps: vec![merged(2), undone, merged(4)],
+            failure: None,
+        };
+        let gone = Patient {
+            active: false,
+            merged_into: Some(one),
+            ..version(other, 4)
+        };
+        let seen = |id| Some(announced(&version(id, 1)));
+        let created = |id| {
+            let created = PatientCreated {
+                patient: seen(id),
+                without_welcome: false,
+            };
+            record(id, 1, Change::Created(created))
+        };
+        let updated = |version| {
+            let updated = PatientUpdated { patient: seen(one) };
+            record(one, version, Change::Updated(updated))
+        };
+        let into = |version| {
+            let merged = PatientMerged {
+                survivor_id: one.to_string(),
+            };
+            record(other, version, Change::Merged(merged))
+        };
+        let again = PatientUnmerged {
+            patient: seen(other),
+        };
+        let row = |is_undone| Merge {
+            survivor: one,
+            is_undone,
+        };
+        let kinds = || versions(["CREATE", "MERGE", "UNMERGE", "MERGE"]);
+        Observation {
+            records: vec![
+                created(one),
+                created(other),
+                into(2),
+                updated(2),
+                record(other, 3, Change::Unmerged(again)),
+                updated(3),
+                into(4),
+                updated(4),
+            ],
+            patients: [(one, Some(version(one, 4))), (other, Some(gone))].into(),
+            history: [(one, kinds()), (other, kinds())].into(),
+            on_record: [("MERGE_PATIENTS", 2), ("UNDO_MERGE", 1)]
+                .map(|(action, times)| ((one, action.to_owned()), times))
+                .into(),
+            pairs: vec![pair],
+            merges: vec![row(true), row(false)],
+            ..Observation::default()
+        }
+    }
+
+    /// How often each of the three is violated by a run with this difference.
+    fn broken_by(difference: impl FnOnce(&mut Observation, [Uuid; 2])) -> [usize; 3] {
+        let mut observed = good();
+        let ids = observed.pairs[0].ids();
+        difference(&mut observed, ids);
+        let evidence = Evidence::new(&[], &observed);
+        [are_whole, happened_once, refusals].map(|invariant| invariant(&evidence).violations.len())
+    }
+
+    #[test]
+    fn a_run_without_violations_passes() {
+        assert_eq!(broken_by(|_, _| {}), [0, 0, 0]);
+    }
+
+    #[test]
+    fn half_a_merge_is_found() {
+        let one_remains = broken_by(|run, [_, other]| {
+            run.patients.insert(other, Some(patient(other, 3, "m0-1")));
+        });
+        assert_eq!(one_remains, [1, 0, 0]);
+        let other_is_lost = broken_by(|run, [_, other]| {
+            run.patients.insert(other, None);
+        });
+        assert_eq!(other_is_lost, [1, 0, 0]);
+        let survivor_is_old = broken_by(|run, [one, _]| {
+            run.patients.insert(one, Some(patient(one, 3, "m0-1")));
+        });
+        assert_eq!(survivor_is_old, [1, 0, 0]);
+    }
+
+    #[test]
+    fn an_undoing_that_leaves_something_behind_is_found() {
+        let something_remains = broken_by(|run, _| {
+            let Step::Undone { survivor, .. } = &mut run.pairs[0].steps[1] else {
+                panic!("the second step is the undoing");
+            };
+            survivor.phones.push("+1 617 555 0100".into());
+        });
+        assert_eq!(something_remains, [1, 0, 0]);
+    }
+
+    #[test]
+    fn a_merge_that_happened_twice_or_to_one_of_the_two_is_found() {
+        let not_in_history = broken_by(|run, [_, other]| {
+            run.history.get_mut(&other).unwrap().pop();
+        });
+        assert_eq!(not_in_history, [0, 1, 0]);
+        let not_announced = broken_by(|run, _| {
+            run.records.pop();
+        });
+        assert_eq!(not_announced, [0, 1, 0]);
+        let twice = broken_by(|run, _| run.merges.push(run.merges[1].clone()));
+        assert_eq!(twice, [0, 1, 0]);
+        let not_on_record = broken_by(|run, _| run.on_record.clear());
+        assert_eq!(not_on_record, [0, 2, 0]);
+    }
+
+    #[test]
+    fn who_is_erased_leaves_no_history() {
+        let erase = |run: &mut Observation, [one, other]: [Uuid; 2]| {
+            let survivor = one;
+            run.pairs[0].steps.push(Step::Deleted { survivor });
+            run.pairs[0].steps.push(Step::Erased);
+            run.patients = [(one, None), (other, None)].into();
+            run.history.clear();
+            run.merges.clear();
+            for (id, version) in [(one, 5), (one, 6), (other, 5)] {
+                let event = record(id, version, Change::Erased(PatientErased {}));
+                run.records.push(event);
+            }
+        };
+        assert_eq!(broken_by(erase), [0, 0, 0]);
+        let history_remains = broken_by(|run, ids| {
+            erase(run, ids);
+            run.history.insert(ids[1], versions(["CREATE", "MERGE"]));
+        });
+        assert_eq!(history_remains, [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_request_that_was_rejected_is_found() {
+        let rejected = broken_by(|run, _| run.pairs[0].failure = Some("409".to_owned()));
+        assert_eq!(rejected, [0, 0, 1]);
+    }
+}

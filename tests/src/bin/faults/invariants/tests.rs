@@ -30,7 +30,7 @@ fn time() -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap()
 }
 
-fn patient(id: Uuid, version: i64, change: &str) -> Patient {
+pub(super) fn patient(id: Uuid, version: i64, change: &str) -> Patient {
     let (email, address) = (
         format!("{id}@synthea.example"),
         format!("{change}, 1 Main St"),
@@ -82,7 +82,7 @@ fn change(name: &str, kind: Kind, patient_id: Uuid, told: Option<Patient>) -> Ch
     }
 }
 
-fn record(patient_id: Uuid, version: u64, change: Happening) -> PatientRecord {
+pub(super) fn record(patient_id: Uuid, version: u64, change: Happening) -> PatientRecord {
     PatientRecord {
         key: patient_id.to_string(),
         headers: BTreeMap::new(),
@@ -102,7 +102,7 @@ fn record(patient_id: Uuid, version: u64, change: Happening) -> PatientRecord {
     }
 }
 
-fn announced(patient: &Patient) -> v1::Patient {
+pub(super) fn announced(patient: &Patient) -> v1::Patient {
     v1::Patient {
         name: patient.name.clone(),
         email: patient.email.clone(),
@@ -112,7 +112,7 @@ fn announced(patient: &Patient) -> v1::Patient {
     }
 }
 
-fn versions<const N: usize>(kinds: [&str; N]) -> Vec<(i64, String)> {
+pub(super) fn versions<const N: usize>(kinds: [&str; N]) -> Vec<(i64, String)> {
     (1..).zip(kinds.map(str::to_owned)).collect()
 }
 

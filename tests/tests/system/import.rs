@@ -11,7 +11,7 @@ use std::{
 
 use contracts::patient::v1::patient_event::Change;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use system_tests::{Clinic, Patient, Topic, within};
 use uuid::Uuid;
 
@@ -192,7 +192,9 @@ async fn an_interrupted_import_resumes_where_it_stopped() {
         "427 Balistreri Way Unit 19, Chicopee, Massachusetts 01013"
     );
     assert_eq!(patient.date_of_birth.to_string(), "1989-05-25");
-    // Nobody is welcomed unless the import asks for it.
+    // Nobody is welcomed unless the import asks for it. Everybody is announced by the relay, which
+    // otherwise runs once a minute.
+    clinic.aws().invoke("relay-outbox", &json!({})).await;
     let created = &topic.records_about(patient.id, 1).await[0].event.change;
     let Some(Change::Created(created)) = created else {
         panic!("{created:?}")

@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale search-at-scale duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
+.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale search-at-scale import-at-scale duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -170,6 +170,11 @@ trail-at-scale: orchestrator ## Measure the audit trail with 5,000,000 records; 
 # In separate databases, which are dropped afterwards.
 search-at-scale: orchestrator ## Measure searches of 1,000 and of 1,000,000 patients; ARGS="--patients 100000" changes the number
 	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin patient-search-at-scale -- $(ARGS)
+
+# On a separate stack, which keeps nothing.
+import-at-scale: orchestrator ## Measure an import of 100,000 patients beside their bare rows; ARGS="--patients 10000" changes the number
+	@STACK_DIR=$${STACK_DIR:-.local/import-at-scale} STACK_NAME=$${STACK_NAME:-import} STACK_PORTS=$${STACK_PORTS:-auto} \
+	  SQLX_OFFLINE=true $(ORCHESTRATOR) run --fresh -- cargo run --bin patient-import-at-scale -- $(ARGS)
 
 # Compiles in a temporary folder, with and without link-time optimisation.
 build-cost: ## Measure what building the functions for AWS costs; takes an hour of processor time

@@ -53,6 +53,12 @@ impl Process {
         Pid::from_raw(number).map(Self)
     }
 
+    /// Its id.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self.0.as_raw_pid()
+    }
+
     /// Kills it, and waits until it is gone.
     pub async fn kill(self) {
         self.signal(Signal::KILL);

@@ -71,6 +71,16 @@ CREATE TRIGGER history_goes_with_patient
 
 REVOKE ALL ON FUNCTION patients.forget_versions FROM PUBLIC;
 
+-- Who was erased, and when: nothing but the id, so that whoever keeps a copy of the patients learns
+-- that this one has to go.
+CREATE TABLE patients.erased_patient (
+    id         uuid        CONSTRAINT erased_patient_pkey PRIMARY KEY,
+    restricted boolean     NOT NULL,
+    erased_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE INDEX erased_patient_at ON patients.erased_patient (erased_at, id);
+
 -- Removes a deleted patient for good: the record, its history, what the search knows of it, and what
 -- the answers say that were stored for repeated requests. The requests themselves stay known: a
 -- registration that is repeated would register the patient again. What others must hear of stays in
@@ -96,6 +106,8 @@ BEGIN
         RETURN NULL;
     END IF;
     DELETE FROM patients.patient_version WHERE patient_id = erase.patient;
+    INSERT INTO patients.erased_patient (id, restricted)
+    SELECT id, restricted FROM patients.patient WHERE id = erase.patient;
     UPDATE patients.idempotency_key
     SET status = 404, content_type = NULL, entity_tag = NULL, location = NULL, body = ''
     WHERE subject = erase.patient;

@@ -117,8 +117,8 @@ enum OtherPlace {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PatientList {
     patients: Vec<Patient>,
-    /// Who has been deleted, or merged into another, since the time that was asked for. Empty for
-    /// all other lists.
+    /// Who has been deleted, erased, or merged into another, since the time that was asked for. Empty
+    /// for all other lists.
     removed: Vec<Removed>,
     /// Send it as `cursor` to get the next page; null on the last one.
     #[schema(required)]
@@ -140,7 +140,8 @@ pub(crate) struct PatientList {
 pub(crate) struct Removed {
     /// The patient.
     id: Uuid,
-    /// The record that continues this one, if they were merged; null if the patient was deleted.
+    /// The record that continues this one, if they were merged; null if the patient was deleted or
+    /// erased.
     #[schema(required)]
     merged_into: Option<Uuid>,
     /// When.
@@ -330,11 +331,16 @@ impl View<'_> {
             Some(_) => return Err(not_of_this_search()),
         };
         let mut rows = sqlx::query!(
-            r#"SELECT id, updated_at, merged_into,
-                      deleted_at IS NOT NULL OR merged_into IS NOT NULL AS "is_removed!"
-               FROM patients.patient
-               WHERE (updated_at, id) > ($1, $2) AND (NOT restricted OR $4)
-               ORDER BY updated_at, id
+            r#"SELECT id AS "id!", at AS "at!", merged_into, is_removed AS "is_removed!"
+               FROM (SELECT id, updated_at AS at, merged_into,
+                            deleted_at IS NOT NULL OR merged_into IS NOT NULL AS is_removed
+                     FROM patients.patient
+                     WHERE (updated_at, id) > ($1, $2) AND (NOT restricted OR $4)
+                     UNION ALL
+                     SELECT id, erased_at, NULL, true
+                     FROM patients.erased_patient
+                     WHERE (erased_at, id) > ($1, $2) AND (NOT restricted OR $4)) AS changed
+               ORDER BY at, id
                LIMIT $3"#,
             at,
             id,
@@ -344,20 +350,23 @@ impl View<'_> {
         .fetch_all(self.database)
         .await?;
         let next = self.limit.cut(&mut rows, |last| {
-            Place::Other(OtherPlace::Changed(Time(last.updated_at), Id(last.id)))
+            Place::Other(OtherPlace::Changed(Time(last.at), Id(last.id)))
         });
         let (removed, there): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_removed);
         let ids: Vec<Uuid> = there.iter().map(|row| row.id).collect();
         let removed = removed.into_iter().map(|row| Removed {
             id: row.id,
             merged_into: row.merged_into,
-            at: row.updated_at,
+            at: row.at,
         });
         let removed = removed.collect();
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!"
                FROM (SELECT FROM patients.patient
                      WHERE updated_at > $1 AND (NOT restricted OR $2)
+                     UNION ALL
+                     SELECT FROM patients.erased_patient
+                     WHERE erased_at > $1 AND (NOT restricted OR $2)
                      LIMIT $3) AS counted"#,
             since - OVERLAP,
             self.restricted,

@@ -4,12 +4,12 @@
 //! keeps those.
 
 use api::{
-    Cursor, Id, InputAndQuery, InputErrors, Limit, Problem, ProblemDocument, State,
+    ClinicTimeZone, Cursor, Id, InputAndQuery, InputErrors, Limit, Problem, ProblemDocument, State,
     layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{Action, Subject, Trail};
 use axum::{Json, Router};
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
 use identity::{Caller, Permission};
 use route::Route;
 use serde::{Deserialize, Serialize};
@@ -63,8 +63,8 @@ pub(crate) enum SearchPlace {
 }
 
 /// What somebody knows of a patient. All that is given has to fit. Any other field is rejected.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "q": "feil milo", "dateOfBirth": "14.11.1983" }))]
 pub(crate) struct Wanted {
     /// Words of names in any order, former names too; also a telephone number, a birth date, an
@@ -88,7 +88,11 @@ pub(crate) struct Wanted {
     #[schema(value_type = Option<Uuid>)]
     group_id: Option<Id>,
     /// Whether deleted patients are found, too. Only for those who may see them.
+    #[serde(default)]
     include_deleted: bool,
+    /// `nextCursor` of the previous page, instead of in the address: it contains a name.
+    #[schema(value_type = Option<String>)]
+    cursor: Option<Cursor<SearchPlace>>,
 }
 
 /// Search patients
@@ -110,6 +114,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn search_patients(
     caller: Caller,
     State(database): State<PgPool>,
+    clinic: ClinicTimeZone,
     trail: Trail,
     InputAndQuery(wanted, page): InputAndQuery<Wanted, Page>,
 ) -> Result<Json<PatientList>, Problem> {
@@ -122,12 +127,14 @@ pub(crate) async fn search_patients(
         deleted: wanted.include_deleted,
         only: None,
     };
-    let only = only(identifier.as_deref(), wanted.group_id, scope, &database).await?;
+    let today = clinic.day(Utc::now());
+    let group = wanted.group_id.map(|group| (group, today));
+    let only = only(identifier.as_deref(), group, scope, &database).await?;
     let scope = Scope {
         only: only.as_deref(),
         ..scope
     };
-    let after = page.cursor.map(|Cursor(place)| place);
+    let after = wanted.cursor.or(page.cursor).map(|Cursor(place)| place);
     let list = match only.as_deref() {
         Some(only) if query == Query::default() => {
             of_these(only, after, page.limit, scope, &database).await?
@@ -221,7 +228,7 @@ impl Wanted {
 /// The patients among whom to look, if an identifier or a group says so.
 async fn only(
     identifier: Option<&str>,
-    group: Option<Id>,
+    group: Option<(Id, NaiveDate)>,
     scope: Scope<'_>,
     database: &PgPool,
 ) -> Result<Option<Vec<Uuid>>, Problem> {
@@ -229,8 +236,8 @@ async fn only(
         Some(identifier) => Some(who_has(identifier, scope, database).await?),
         None => None,
     };
-    if let Some(Id(group)) = group {
-        let members = groups::members(group, Utc::now().date_naive(), database).await?;
+    if let Some((Id(group), today)) = group {
+        let members = groups::members(group, today, database).await?;
         let members =
             members.ok_or_else(|| Problem::invalid_field("groupId", "There is no such group"))?;
         only = Some(match only {

@@ -199,6 +199,26 @@ async fn better_hits_come_first_and_pages_have_each_hit_once(database: PgPool) {
         path = format!("/api/patients?q=smith&limit=1&cursor={cursor}");
     }
     assert_eq!(paged, all);
+
+    // The cursor contains a name, so it may be in the body, too.
+    let search = "/api/patients/search?limit=1";
+    let mut body = json!({ "q": "smith" });
+    let mut paged = Vec::new();
+    loop {
+        let call = Call::as_admin(&database);
+        let page = call.send(Method::POST, search, Some(&body)).await.body;
+        let name = page["patients"][0]["name"].as_str().unwrap();
+        paged.push(name.to_owned());
+        if page["nextCursor"].is_null() {
+            break;
+        }
+        body["cursor"] = page["nextCursor"].clone();
+    }
+    assert_eq!(paged, all);
+    body["cursor"] = json!("made-up");
+    let call = Call::as_admin(&database);
+    let refused = call.send(Method::POST, search, Some(&body)).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -302,6 +322,24 @@ async fn a_list_has_an_order_and_says_who_changed_or_is_gone(database: PgPool) {
         .body;
     assert_eq!(changed["removed"][0]["id"], ids[0], "{changed}");
     assert_eq!(changed["patients"].as_array().unwrap().len(), 2);
+    assert_eq!(changed["total"], 3);
+
+    // Whoever keeps a copy learns of an erasure, too.
+    let reason = json!({ "reason": "They have asked for it" });
+    let erase = format!("{path}/erase");
+    let erased = admin.send(Method::POST, &erase, Some(&reason)).await;
+    assert_eq!(erased.status, StatusCode::NO_CONTENT);
+    let after = admin
+        .send(
+            Method::GET,
+            "/api/patients?changedSince=2020-01-01T00:00:00Z",
+            None,
+        )
+        .await
+        .body;
+    assert_eq!(after["removed"][0]["id"], ids[0], "{after}");
+    assert!(after["removed"][0]["at"].as_str() > changed["removed"][0]["at"].as_str());
+    assert_eq!(after["total"], 3);
     let later = admin
         .send(
             Method::GET,

@@ -124,10 +124,13 @@ CREATE FUNCTION patients.follow_deletion() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
 BEGIN
+    -- With the accounts of the records that were merged into this one.
     INSERT INTO patients.outbox (patient_id, message_id, kind, payload, traceparent)
-    VALUES (NEW.id, gen_random_uuid(),
-            CASE WHEN NEW.deleted_at IS NULL THEN 'BILLING_REOPENING' ELSE 'BILLING_CLOSURE' END,
-            '', '');
+    SELECT id, gen_random_uuid(),
+           CASE WHEN NEW.deleted_at IS NULL THEN 'BILLING_REOPENING' ELSE 'BILLING_CLOSURE' END,
+           '', ''
+    FROM patients.patient
+    WHERE NEW.id IN (id, merged_into);
     RETURN NULL;
 END
 $$;

@@ -106,6 +106,11 @@ BEGIN
         RETURN NULL;
     END IF;
     DELETE FROM patients.patient_version WHERE patient_id = erase.patient;
+    -- What is left under its id stays as closed as the record that continues it.
+    UPDATE patients.patient AS merged SET restricted = true
+    FROM patients.patient AS survivor
+    WHERE merged.id = erase.patient AND survivor.id = merged.merged_into
+      AND survivor.restricted AND NOT merged.restricted;
     INSERT INTO patients.erased_patient (id, restricted)
     SELECT id, restricted FROM patients.patient WHERE id = erase.patient;
     UPDATE patients.idempotency_key

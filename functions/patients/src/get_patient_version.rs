@@ -7,6 +7,7 @@ use api::{
 use audit_trail::{About, Action, Subject, Trail};
 use axum::{Json, Router};
 use identity::{Caller, Permission};
+use patient_access::must_see_if;
 use route::Route;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -68,7 +69,8 @@ pub(crate) async fn get_patient_version(
         number.ok_or_else(|| Problem::invalid_field("version", "Must be a number from 1"))?;
     history::must_be_seen(caller, id, &database).await?;
     let row = sqlx::query!(
-        r#"SELECT kind, snapshot::text AS "snapshot!"
+        r#"SELECT kind, snapshot::text AS "snapshot!",
+                  coalesce((snapshot ->> 'restricted')::boolean, false) AS "restricted!"
            FROM patients.patient_version
            WHERE patient_id = $1 AND version = $2"#,
         id,
@@ -77,6 +79,8 @@ pub(crate) async fn get_patient_version(
     .fetch_optional(&database)
     .await?
     .ok_or_else(|| Problem::not_found("Version not found"))?;
+    // As with a restricted record that was merged into this one for a while.
+    must_see_if(caller, row.restricted)?;
     if row.kind == <&str>::from(VersionKind::Delete) {
         return Err(deleted());
     }

@@ -100,7 +100,8 @@ pub(crate) struct FieldChange {
 ///
 /// Every change is a version: what was done, when, by whom, and which fields are different since.
 /// The history of a deleted patient ends with their deletion, and is only for those who may see
-/// deleted patients. Looking at it is recorded in the audit trail.
+/// deleted patients. Of a time when the record was restricted, or one with a restricted record merged
+/// into it, callers who may not see those get no fields. Looking at it is recorded in the audit trail.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "patients",
     params(("id" = Uuid, Path, description = "The patient's id"), Page),
@@ -138,10 +139,14 @@ pub(crate) async fn list_patient_history(
     )
     .fetch_all(&database)
     .await?;
+    let sees_all = caller.role.may(Permission::SeeRestrictedPatients);
     let mut versions = Vec::with_capacity(rows.len());
     for row in rows {
         let read = |text: &str| serde_json::from_str(text).map_err(Problem::internal);
-        let before = row.before.as_deref().map(read).transpose()?;
+        let before: Option<Value> = row.before.as_deref().map(read).transpose()?;
+        let snapshot: Value = read(&row.snapshot)?;
+        let is_closed = |of: &Value| !sees_all && of["restricted"] == true;
+        let is_hidden = is_closed(&snapshot) || before.as_ref().is_some_and(is_closed);
         versions.push(Entry {
             version: row.version,
             kind: row
@@ -150,7 +155,11 @@ pub(crate) async fn list_patient_history(
                 .map_err(|_| Problem::internal("an unknown kind of version"))?,
             at: row.at,
             actor_id: row.actor_id,
-            changes: changes(&before.unwrap_or(Value::Null), &read(&row.snapshot)?),
+            changes: if is_hidden {
+                Vec::new()
+            } else {
+                changes(&before.unwrap_or(Value::Null), &snapshot)
+            },
         });
     }
     let next_cursor = page.limit.cut(&mut versions, |last| last.version);

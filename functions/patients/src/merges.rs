@@ -32,6 +32,8 @@ struct Moved {
     id: Uuid,
     before: i64,
     version: i64,
+    /// Whether it was restricted before.
+    restricted: bool,
 }
 
 /// Locks both records in the order of their ids.

@@ -191,6 +191,26 @@ impl fmt::Debug for Patient {
     }
 }
 
+/// The most bytes that the lists of a record have as JSON. A hundred records on a page, or as many
+/// changes of one from this much to that, stay below the 6 MB that a function can answer with.
+const MOST_BYTES: usize = 16 * 1024;
+
+/// Rejects lists, all those of a record together, that are too long.
+///
+/// # Errors
+/// 400.
+pub(crate) fn must_fit_on_a_page(lists: &impl Serialize) -> Result<(), Problem> {
+    let bytes = serde_json::to_vec(lists).map_err(Problem::internal)?.len();
+    if bytes <= MOST_BYTES {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemType::InvalidInput,
+        "Names, identifiers, telephone numbers, e-mail addresses, addresses and contacts are too long: \
+         together, they cannot exceed 16 KiB",
+    ))
+}
+
 /// The 404 for a patient who does not exist.
 #[must_use]
 pub fn not_found() -> Problem {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::{
     email_rule::EmailRule,
-    patient::{InvalidField, Patient, born_before_registered},
+    patient::{InvalidField, Patient, born_before_registered, must_fit_on_a_page},
     record::{
         Address, AddressInput, BirthDate, BirthDateInput, Contact, ContactInput, Email, EmailInput,
         Given, Identifier, IdentifierInput, MOST, Name, NameInput, NameUse, Phone, PhoneInput,
@@ -458,7 +458,7 @@ impl Change {
         if let Some(registered) = registered {
             born_before_registered(birth_date.first_day(), registered)?;
         }
-        Ok(Details {
+        Details {
             names,
             identifiers: self
                 .identifiers
@@ -485,7 +485,22 @@ impl Change {
                 .or(before.map(|before| before.contacts.clone()))
                 .unwrap_or_default(),
             registered_date: self.registered_date,
-        })
+        }
+        .bounded()
+    }
+}
+
+impl Details {
+    fn bounded(self) -> Result<Self, Problem> {
+        must_fit_on_a_page(&(
+            &self.names,
+            &self.identifiers,
+            &self.phones,
+            &self.emails,
+            &self.addresses,
+            &self.contacts,
+        ))?;
+        Ok(self)
     }
 }
 

@@ -81,6 +81,14 @@ pub(crate) async fn restrict_patient(
     patient.restricted = restriction.restricted;
     let kind = VersionKind::Update;
     let patient = storage::save(patient, kind, None, caller.into(), &mut transaction).await?;
+    // The records that were merged into this one are as open or closed as it is.
+    sqlx::query!(
+        "UPDATE patients.patient SET restricted = $2 WHERE merged_into = $1 AND restricted <> $2",
+        id,
+        restriction.restricted,
+    )
+    .execute(&mut transaction)
+    .await?;
     trail
         .succeeded(&mut transaction, Subject::Patient(id))
         .await?;

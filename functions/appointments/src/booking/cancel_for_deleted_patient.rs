@@ -33,19 +33,28 @@ pub async fn cancel_for_deleted_patient(
         return Ok(Effect::Ignored);
     }
     let mut transaction = Transaction::begin(database).await?;
+    // What was booked under the id of a record that was merged into theirs is theirs, too.
+    let mut patients =
+        sqlx::query_scalar!(r#"SELECT patients.ids_of($1) AS "ids!""#, event.patient_id,)
+            .fetch_one(&mut transaction)
+            .await?;
+    patients.sort_unstable();
     // Nothing is booked for them at the same moment, and nothing can be from now on.
-    occupancy::lock_patient(&mut transaction, event.patient_id).await?;
+    for patient in &patients {
+        occupancy::lock_patient(&mut transaction, *patient).await?;
+    }
     let left = sqlx::query!(
-        "DELETE FROM appointments.waitlist_entry WHERE patient_id = $1 AND appointment_id IS NULL",
-        event.patient_id,
+        "DELETE FROM appointments.waitlist_entry
+         WHERE patient_id = ANY($1) AND appointment_id IS NULL",
+        &patients,
     )
     .execute(&mut transaction)
     .await?;
     let ids = sqlx::query_scalar!(
         "SELECT id FROM appointments.appointment
-         WHERE patient_id = $1 AND status IN ('PENDING', 'BOOKED')
+         WHERE patient_id = ANY($1) AND status IN ('PENDING', 'BOOKED')
          ORDER BY starts_at, id",
-        event.patient_id,
+        &patients,
     )
     .fetch_all(&mut transaction)
     .await?;

@@ -53,3 +53,37 @@ async fn the_appointments_of_a_deleted_patient_are_cancelled_once(database: PgPo
     assert_eq!(list.body["entries"], json!([]));
     clinic.must_be_consistent().await;
 }
+
+/// What was booked under the id of a record that was merged into the deleted one is theirs.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn appointments_of_a_merged_record_are_cancelled_with_the_survivors(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "17:00").await;
+    let service = clinic.service(json!({})).await;
+    let [survivor, duplicate] = [clinic.patient().await, clinic.patient().await];
+    let id = clinic
+        .book(&duplicate, &service, &[&clinician], &at(3, "09:00"))
+        .await
+        .is(201)
+        .id();
+    sqlx::query(
+        "UPDATE patients.patient SET merged_into = $1::uuid, active = false WHERE id = $2::uuid",
+    )
+    .bind(&survivor)
+    .bind(&duplicate)
+    .execute(&clinic.database)
+    .await
+    .unwrap();
+    let deleted = PatientEvent {
+        id: Uuid::now_v7(),
+        occurred_at: Utc::now(),
+        patient_id: survivor.parse().unwrap(),
+        patient_version: 2,
+        change: Change::Deleted,
+    };
+    let effect = cancel_for_deleted_patient(&clinic.database, &deleted);
+    assert_eq!(effect.await.unwrap(), Effect::Applied);
+    assert_eq!(clinic.heard(&id).await, ["booked", "cancelled"]);
+    clinic.must_be_consistent().await;
+}

@@ -61,7 +61,7 @@ async fn fail_until_blocked(routes: &Router, source: &str, email: &str) -> usize
 async fn login_is_blocked_after_too_many_failures_whether_or_not_the_account_exists(
     database: PgPool,
 ) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
     for email in ["nobody@clinic.example", EMAIL] {
@@ -79,7 +79,7 @@ async fn login_is_blocked_after_too_many_failures_whether_or_not_the_account_exi
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn failures_elsewhere_do_not_block_login_from_a_known_source(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
     let home = "192.0.2.7";
@@ -102,7 +102,7 @@ async fn failures_elsewhere_do_not_block_login_from_a_known_source(database: PgP
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn concurrent_guesses_gain_nothing_over_sequential_ones(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
     guess_at_once(&routes, 10).await;
@@ -133,7 +133,7 @@ async fn guess_at_once(routes: &Router, expected: usize) {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn successful_logins_are_not_limited(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
     for _ in 0..15 {
@@ -144,7 +144,7 @@ async fn successful_logins_are_not_limited(database: PgPool) {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn login_may_be_tried_again_after_the_wait(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
     assert_eq!(fail_until_blocked(&routes, "192.0.2.1", EMAIL).await, 10);
@@ -157,7 +157,7 @@ async fn login_may_be_tried_again_after_the_wait(database: PgPool) {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_login_that_fails_because_of_an_outage_does_not_count(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     with_a_user(&database).await;
     let works = routes(&database, &deployment).await;
 
@@ -185,7 +185,7 @@ async fn a_login_that_fails_because_of_an_outage_does_not_count(database: PgPool
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn login_is_rejected_while_attempts_cannot_be_counted(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let access = deployment.access().await;
     let routes = login::routes(database.clone(), access, no_attempts());
     with_a_user(&database).await;
@@ -196,7 +196,7 @@ async fn login_is_rejected_while_attempts_cannot_be_counted(database: PgPool) {
 /// A whole clinic has one public address.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn failures_at_one_desk_do_not_block_login_at_the_others(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let routes = routes(&database, &deployment).await;
     with_a_user(&database).await;
     let clinic = "192.0.2.1";
@@ -213,7 +213,7 @@ async fn failures_at_one_desk_do_not_block_login_at_the_others(database: PgPool)
 /// Behind a proxy, the gateway sees the same address for everybody.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn behind_a_trusted_proxy_the_source_is_the_address_that_the_proxy_reports(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     with_a_user(&database).await;
     let routes = routes(&database, &deployment).await;
     let proxies = TrustedProxies::parse("203.0.113.0/24").unwrap();

@@ -70,7 +70,7 @@ async fn status(routes: &Router, request: Request<Body>) -> StatusCode {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn successful_and_rejected_logins_are_recorded(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let user = a_user(&database).await;
     let given = last(&database).await;
     assert_eq!(given.brief(), ("CREATE_ACCOUNT", "SUCCEEDED", None));
@@ -275,7 +275,7 @@ async fn reading_accounts_is_recorded(database: PgPool) {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn logouts_and_requests_for_a_forgotten_password_are_recorded(database: PgPool) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let user = a_user(&database).await;
     let session = deployment.begin(user).await.session;
     let logout = logout::routes(database.clone(), deployment.sessions().await);

@@ -246,7 +246,7 @@ async fn a_forgotten_password_is_replaced_with_a_token_that_is_valid_once(databa
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn set_password_lets_the_owner_log_in_while_others_are_guessing(database: PgPool) {
-    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
+    let (deployment, ses) = (Deployment::early_in_a_window().await, Ses::start().await);
     a_user(&database).await;
     let access = deployment.access().await;
     let routes = login::routes(database.clone(), access, deployment.attempts().await);
@@ -310,7 +310,7 @@ async fn set_password_rejects_a_token_that_expired_or_whose_account_was_disabled
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn requests_for_a_forgotten_password_cannot_flood_a_mailbox(database: PgPool) {
-    let (deployment, ses) = (Deployment::new().await, Ses::start().await);
+    let (deployment, ses) = (Deployment::early_in_a_window().await, Ses::start().await);
     a_user(&database).await;
     for _ in 0..5 {
         forget(&database, &deployment, EMAIL).await;
@@ -326,7 +326,7 @@ async fn requests_for_a_forgotten_password_cannot_flood_a_mailbox(database: PgPo
 async fn forgotten_password_requests_from_a_source_are_limited_to_what_a_clinic_needs(
     database: PgPool,
 ) {
-    let deployment = Deployment::new().await;
+    let deployment = Deployment::early_in_a_window().await;
     let routes = forgotten_password::routes(database.clone(), deployment.attempts().await);
     let forget = async |email: &str, source: &str| {
         let request = post("/auth/forgotten-password", &json!({ "email": email }));

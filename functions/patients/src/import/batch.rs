@@ -93,6 +93,10 @@ pub(super) async fn write(
         transaction.rollback().await?;
         return Ok(false);
     }
+    // Two imports at the same time would each take the other's patients for new.
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('import of patients', 0))::text")
+        .fetch_one(&mut transaction)
+        .await?;
     let mut known = Known::of(batch, &mut transaction).await?;
     let mut created = Vec::new();
     let mut verdicts = Vec::with_capacity(batch.lines.len());

@@ -143,7 +143,7 @@ pub(crate) enum Unreadable {
     Empty,
     #[error("The file is in UTF-16: save it as UTF-8")]
     Utf16,
-    #[error("The file is not UTF-8, which files of this format must be")]
+    #[error("The file is not UTF-8, as its format or its first bytes say")]
     NotUtf8,
     #[error("The file is no text: byte {0} is zero")]
     NotText(u64),
@@ -177,6 +177,8 @@ pub(crate) struct Look {
     /// The end of the part before, if it broke off within a character.
     broken: Vec<u8>,
     is_utf8: bool,
+    /// Whether it says that it is.
+    is_marked: bool,
 }
 
 impl Look {
@@ -192,6 +194,7 @@ impl Look {
             lines: 0,
             broken: Vec::new(),
             is_utf8: true,
+            is_marked: false,
         }
     }
 
@@ -256,7 +259,7 @@ impl Look {
         }
         if !self.is_utf8 {
             // JSON is UTF-8. A table that is not comes from a program that writes Windows-1252.
-            if self.format == FileFormat::Ndjson {
+            if self.format == FileFormat::Ndjson || self.is_marked {
                 return Err(Unreadable::NotUtf8);
             }
             layout.encoding = Encoding::Windows1252;
@@ -271,6 +274,7 @@ impl Look {
         if self.seen == 0 && UTF_16_MARKS.iter().any(|mark| part.starts_with(mark)) {
             return Err(Unreadable::Utf16);
         }
+        self.is_marked |= self.seen == 0 && part.starts_with(UTF_8_MARK);
         if let Some(zero) = part.iter().position(|&byte| byte == 0) {
             return Err(Unreadable::NotText(self.seen + zero as u64));
         }
@@ -495,6 +499,10 @@ mod tests {
         many.extend(b"a,b\n".repeat(100_001));
         for (file, refusal) in [
             (&b""[..], Unreadable::Empty),
+            (
+                b"\xef\xbb\xbfname,dob\nZ\xf6,2000-01-01\n",
+                Unreadable::NotUtf8,
+            ),
             (b"name,dob\n", Unreadable::NoLines),
             (
                 b"name;email\na;b\n",

@@ -2,6 +2,7 @@
 
 use api::{ClinicTimeZone, Problem};
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -16,6 +17,15 @@ use crate::{
 
 /// The most characters of a reason.
 const LONGEST_REASON: usize = 500;
+
+/// A record of an export that must not become one that everybody sees.
+const RESTRICTED: &str = "The record is restricted: register it by hand, and restrict it again";
+
+#[derive(Default, Deserialize)]
+struct Restricted {
+    #[serde(default)]
+    restricted: bool,
+}
 
 /// How the records of a file are read.
 pub(super) struct Reading<'a> {
@@ -44,6 +54,10 @@ impl Reading<'_> {
     /// The object of the line, with its dates in our form.
     fn of_json(&self, record: &Record) -> Result<Vec<u8>, String> {
         let line = record.fields.get(0).unwrap_or_default();
+        let is_restricted: Restricted = serde_json::from_slice(line).unwrap_or_default();
+        if is_restricted.restricted {
+            return Err(RESTRICTED.to_owned());
+        }
         if self.dates == DateFormat::YearFirst {
             return Ok(line.to_vec());
         }
@@ -264,6 +278,35 @@ mod tests {
         None,
         Some(Field::Sex),
     ];
+
+    /// As an export has it.
+    #[test]
+    fn a_restricted_record_does_not_become_an_open_one() {
+        let layout = Layout {
+            encoding: Encoding::Utf8,
+            delimiter: None,
+            columns: Vec::new(),
+            ignored: Vec::new(),
+            first_byte: 0,
+            first_line: 1,
+        };
+        let reading = Reading {
+            layout: &layout,
+            dates: DateFormat::YearFirst,
+            now: Utc::now(),
+            clinic: ClinicTimeZone::UTC,
+            rule: EmailRule::Shared,
+        };
+        let read = |restricted: bool| {
+            let line = json!({
+                "name": "Zo", "dateOfBirth": "2000-01-01", "restricted": restricted,
+            });
+            let fields = ByteRecord::from(vec![line.to_string()]);
+            reading.patient(&Record { line: 1, fields }).err()
+        };
+        assert_eq!(read(false), None);
+        assert_eq!(read(true).as_deref(), Some(RESTRICTED));
+    }
 
     #[test]
     fn a_row_becomes_a_patient() {

@@ -90,7 +90,7 @@ fn table(part: &[u8], is_last: bool, line: u64, delimiter: u8, most: usize) -> C
         if !matches!(reader.read_byte_record(&mut fields), Ok(true)) {
             // What is left are empty lines.
             if is_last {
-                cut.next_line += line_ends(part[cut.bytes..].iter());
+                cut.next_line += line_ends(part[cut.bytes..].iter().copied());
                 cut.bytes = part.len();
             }
             break;
@@ -107,7 +107,7 @@ fn table(part: &[u8], is_last: bool, line: u64, delimiter: u8, most: usize) -> C
         let text = &part[cut.bytes..end];
         // The reader passes over empty lines.
         let blank = text.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        let begins = cut.next_line + line_ends(blank);
+        let begins = cut.next_line + line_ends(blank.copied());
         let record = text.trim_ascii();
         // With an even number of them, each is closed. A single one within a line, as in 5", is text.
         let is_quote = |byte: &&u8| **byte == b'"';
@@ -115,7 +115,7 @@ fn table(part: &[u8], is_last: bool, line: u64, delimiter: u8, most: usize) -> C
         if quotes % 2 == 1 && record.contains(&b'\n') && end == part.len() {
             cut.unclosed = Some(begins);
         }
-        cut.next_line += line_ends(text.iter());
+        cut.next_line += line_ends(text.iter().copied());
         cut.bytes = end;
         // A line of nothing but white space, as at the end of many files.
         if fields.len() > 1 || fields.iter().any(|field| !field.trim_ascii().is_empty()) {
@@ -128,8 +128,15 @@ fn table(part: &[u8], is_last: bool, line: u64, delimiter: u8, most: usize) -> C
     cut
 }
 
-fn line_ends<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
-    bytes.map(|&byte| u64::from(byte == b'\n')).sum()
+/// A line ends with a line feed, a carriage return, or both.
+fn line_ends(bytes: impl Iterator<Item = u8>) -> u64 {
+    let mut ends = 0;
+    let mut last = 0;
+    for byte in bytes {
+        ends += u64::from(byte == b'\r' || (byte == b'\n' && last != b'\r'));
+        last = byte;
+    }
+    ends
 }
 
 #[cfg(test)]
@@ -198,6 +205,20 @@ mod tests {
         let found = texts(&cut(file, true, 1, COMMA, 100));
         let lines: Vec<u64> = found.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [1, 4, 6]);
+    }
+
+    #[test]
+    fn no_two_records_begin_on_the_same_line_however_lines_end() {
+        for file in [
+            "a,b\rc,d\re,f\r",
+            "a,b\nc,d\ne,f\n",
+            "a,b\r\nc,d\r\ne,f",
+            "a,b\rc,d\r\ne,f\n",
+        ] {
+            let found = texts(&cut(file.as_bytes(), true, 1, COMMA, 100));
+            let lines: Vec<u64> = found.iter().map(|(line, _)| *line).collect();
+            assert_eq!(lines, [1, 2, 3], "{file:?}");
+        }
     }
 
     #[test]

@@ -102,15 +102,17 @@ impl Importer {
         .await?;
         sqlx::query!(
             "DELETE FROM patients.import_line
-             WHERE import_id IN (SELECT id FROM patients.import
-                                 WHERE finished_at < now() - interval '7 days'
-                                 ORDER BY finished_at LIMIT 1)",
+             WHERE (import_id, line) IN (
+                 SELECT import_id, line FROM patients.import JOIN patients.import_line ON import_id = id
+                 WHERE finished_at < now() - interval '7 days'
+                 LIMIT 10000)",
         )
         .execute(&self.database)
         .await?;
         sqlx::query!(
             "DELETE FROM patients.import WHERE created_at < now() - interval '30 days'
-                 AND state NOT IN ('AWAITING_UPLOAD', 'RUNNING')",
+                 AND state NOT IN ('AWAITING_UPLOAD', 'RUNNING')
+                 AND NOT EXISTS (SELECT FROM patients.import_line WHERE import_id = id)",
         )
         .execute(&self.database)
         .await?;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    patient::Patient,
+    patient::{Patient, born_before_registered, must_fit_on_a_page},
     record::{Name, NameUse},
 };
 
@@ -176,7 +176,7 @@ pub(super) fn merged(
     if !errors.is_empty() {
         return Err(errors.into_problem());
     }
-    crate::patient::born_before_registered(merged.date_of_birth, merged.registered_date)?;
+    born_before_registered(merged.date_of_birth, merged.registered_date)?;
     if merged
         .deceased_date
         .is_some_and(|date| date < merged.date_of_birth)
@@ -184,6 +184,14 @@ pub(super) fn merged(
         let message = "Would be dead before the date of birth: choose the other date";
         return Err(Problem::invalid_field("fields.deceased", message));
     }
+    must_fit_on_a_page(&(
+        &merged.names,
+        &merged.identifiers,
+        &merged.phones,
+        &merged.emails,
+        &merged.addresses,
+        &merged.contacts,
+    ))?;
     merged.restricted |= duplicate.restricted;
     Ok(merged)
 }

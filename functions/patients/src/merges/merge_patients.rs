@@ -235,7 +235,7 @@ async fn flatten(
     .await?;
     let mut moved = Vec::with_capacity(ids.len());
     for mut patient in storage::find_all(&ids, &mut *transaction).await? {
-        let before = patient.version;
+        let (before, restricted) = (patient.version, patient.restricted);
         patient.merged_into = Some(survivor.id);
         patient.restricted |= survivor.restricted;
         let patient = storage::save(patient, VersionKind::Merge, None, author, transaction).await?;
@@ -247,6 +247,7 @@ async fn flatten(
             id: patient.id,
             before,
             version: patient.version,
+            restricted,
         });
     }
     Ok(moved)

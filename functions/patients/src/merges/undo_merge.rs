@@ -196,6 +196,7 @@ async fn restore(
             return Err(changed_since());
         };
         patient.merged_into = Some(duplicate.id);
+        patient.restricted = of.restricted;
         let patient = storage::save(patient, kind, None, author, transaction).await?;
         again.push((of.id, of.before, patient.version));
         let change = Change::Merged {

@@ -425,3 +425,79 @@ async fn a_merged_record_is_as_closed_as_the_survivor(database: PgPool) {
         .await;
     assert_eq!(history.status, StatusCode::OK, "{}", history.body);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_merged_record_is_restricted_opened_closed_and_erased_with_the_survivor(
+    database: PgPool,
+) {
+    crate::fixtures::log_in_the_caller(&database).await;
+    let call = Call::as_admin(&database);
+    let (survivor, other) = (call.created(&zoe()).await, call.created(&duplicate()).await);
+    merge(call, &survivor, &other).await;
+    let is_restricted = async || -> bool {
+        sqlx::query_scalar("SELECT patients.is_restricted($1::uuid)")
+            .bind(&other)
+            .fetch_one(&database)
+            .await
+            .unwrap()
+    };
+    let path = format!("/api/patients/{survivor}");
+    for restricted in [true, false, true] {
+        let body = json!({ "restricted": restricted });
+        let restriction = format!("{path}/restriction");
+        let answer = call.send(Method::PUT, &restriction, Some(&body)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        assert_eq!(is_restricted().await, restricted);
+    }
+    sqlx::query("DELETE FROM patients.outbox")
+        .execute(&database)
+        .await
+        .unwrap();
+    call.send(Method::DELETE, &path, None).await;
+    let closed: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT patient_id FROM patients.outbox WHERE kind = 'BILLING_CLOSURE' ORDER BY patient_id",
+    )
+    .fetch_all(&database)
+    .await
+    .unwrap();
+    let mut both: Vec<Uuid> = [&survivor, &other].map(|id| id.parse().unwrap()).into();
+    both.sort_unstable();
+    assert_eq!(closed, both);
+    let reason = json!({ "reason": "They have asked for it" });
+    let erase = format!("{path}/erase");
+    let erased = call.send(Method::POST, &erase, Some(&reason)).await;
+    assert_eq!(erased.status, StatusCode::NO_CONTENT, "{}", erased.body);
+    // What is left elsewhere under its id stays closed.
+    assert!(is_restricted().await);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn nothing_of_a_restricted_record_remains_to_be_read_after_a_merge_is_undone(
+    database: PgPool,
+) {
+    let call = Call::as_admin(&database);
+    let (survivor, other) = (call.created(&zoe()).await, call.created(&duplicate()).await);
+    sqlx::query("UPDATE patients.patient SET restricted = true WHERE id = $1::uuid")
+        .bind(&other)
+        .execute(&database)
+        .await
+        .unwrap();
+    let merged = merge(call, &survivor, &other).await;
+    undo(call, &merged.body["id"]).await;
+    let receptionist = Call {
+        role: Role::Receptionist,
+        ..call
+    };
+    let path = format!("/api/patients/{survivor}");
+    let open = receptionist.send(Method::GET, &path, None).await;
+    assert_eq!(open.status, StatusCode::OK);
+    let history = format!("{path}/history");
+    let seen = receptionist.send(Method::GET, &history, None).await.body;
+    assert_eq!(seen["versions"].as_array().unwrap().len(), 3);
+    assert!(!seen.to_string().contains("M-4711"), "{seen}");
+    let version = format!("{path}/versions/2");
+    let refused = receptionist.send(Method::GET, &version, None).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.body);
+    let all = call.send(Method::GET, &history, None).await.body;
+    assert!(all.to_string().contains("M-4711"), "{all}");
+}

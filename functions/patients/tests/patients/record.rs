@@ -268,6 +268,27 @@ async fn the_official_name_cannot_be_taken_away(database: PgPool) {
     assert_eq!(admin.create(&refused).await.status, StatusCode::BAD_REQUEST);
 }
 
+/// A page of a hundred has to fit into what a function can answer with.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_record_is_no_longer_than_a_page_can_show(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let addresses = |letter: &str| {
+        let address = json!({ "text": letter.repeat(300) });
+        with(milo(), "addresses", json!(vec![address; 20]))
+    };
+    let long = admin.create(&addresses("x")).await;
+    assert_eq!(long.status, StatusCode::CREATED, "{}", long.body);
+    let too_long = admin.create(&addresses("\u{8033}")).await;
+    assert_eq!(
+        too_long.status,
+        StatusCode::BAD_REQUEST,
+        "{}",
+        too_long.body
+    );
+    let said = too_long.body["detail"].as_str().unwrap();
+    assert!(said.ends_with("they cannot exceed 16 KiB"), "{said}");
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn only_an_empty_list_removes_a_mailbox_or_an_address(database: PgPool) {
     let admin = Call::as_admin(&database);

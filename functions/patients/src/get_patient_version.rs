@@ -49,7 +49,7 @@ pub(crate) struct Wanted {
     ),
     responses(
         (status = 200, description = "The patient as they were", body = Patient),
-        (status = 400, description = "The id or the version is not one", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "The id is not a UUID, or the version is not a positive number", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not see patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such version, or it is a deletion: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
     )

@@ -21,9 +21,8 @@ use crate::{
     search::terms,
 };
 
-/// A patient as a client sends them. Every field may be missing or invalid: [`parse`](Self::parse)
-/// checks them. The read-only fields of a patient are accepted and ignored; any other field is
-/// rejected.
+/// A patient as a client sends them. No field is always required, because most facts can be given in two
+/// forms. The read-only fields of a patient are accepted and ignored; any other field is rejected.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({

@@ -38,8 +38,8 @@ pub(crate) struct Place {
 
 /// Delete a relationship
 ///
-/// For one that was recorded by mistake: it is gone for both patients. One that is over is recorded
-/// with its last day instead.
+/// Removes it for both patients. To record that a relationship has ended, delete it, and record it
+/// again with `to`.
 #[utoipa::path(
     delete, path = ROUTE.path(), tag = "families",
     params(

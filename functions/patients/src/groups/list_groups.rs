@@ -31,7 +31,7 @@ pub fn routes(database: PgPool) -> Router {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Page {
-    /// Only the groups that this patient is in. Whoever asks has to be allowed to see the patient.
+    /// Only groups that this patient is, was or will be a member of. Whoever asks has to be allowed to see the patient.
     #[param(value_type = Option<Uuid>)]
     patient_id: Option<Id>,
     /// `nextCursor` of the previous page; omit it for the first page.

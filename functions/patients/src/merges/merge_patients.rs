@@ -93,7 +93,7 @@ pub(crate) struct Merge {
 /// The survivor gets what the duplicate has and it has not, or what `fields` says. The duplicate is
 /// kept for its id: it says whom it was merged into, can be read but not changed, and its record
 /// number, its former names and its numbers find the survivor. Appointments, messages and
-/// everything else is found by either id. Relationships, family and groups become the survivor's. If
+/// everything else are found by either id. Relationships, family and groups become the survivor's. If
 /// one of the two is restricted, the survivor is. A merge can be undone until one of the records is
 /// changed.
 #[utoipa::path(

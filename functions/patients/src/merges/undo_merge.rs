@@ -69,8 +69,7 @@ struct Stored {
 /// Undo a merge
 ///
 /// Both records are as they were before the merge, as new versions. It is refused if one of them has
-/// changed since, because that change would be lost; then merge nothing, and correct what is wrong by
-/// hand.
+/// changed since, because that change would be lost: correct the records by hand instead.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "duplicates",
     params(("id" = Uuid, Path, description = "The merge's id"), IdempotencyKey),

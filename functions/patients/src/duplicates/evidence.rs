@@ -50,16 +50,26 @@ pub(crate) fn contradict(one: &Patient, other: &Patient) -> bool {
     if differ {
         return true;
     }
+    let common = common(one, other);
+    // One thing in common is enough; with none in common, one that differs is too much.
+    !common.contains(&Some(true)) && common.contains(&Some(false))
+}
+
+/// Whether two patients of the same name share a mailbox, a telephone number or an address.
+pub(crate) fn share_something(one: &Patient, other: &Patient) -> bool {
+    common(one, other).contains(&Some(true))
+}
+
+/// Of mailboxes, telephone numbers and addresses: whether they have one in common, if both have any.
+fn common(one: &Patient, other: &Patient) -> [Option<bool>; 3] {
     let shared = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
         (!one.is_empty() && !other.is_empty()).then(|| !one.is_disjoint(other))
     };
-    let common = [
+    [
         shared(&mailboxes(one), &mailboxes(other)),
         shared(&phones(one), &phones(other)),
         shared(&addresses(one), &addresses(other)),
-    ];
-    // One thing in common is enough; with none in common, one that differs is too much.
-    !common.contains(&Some(true)) && common.contains(&Some(false))
+    ]
 }
 
 fn mailboxes(patient: &Patient) -> BTreeSet<String> {

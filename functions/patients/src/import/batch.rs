@@ -317,9 +317,10 @@ impl Known {
             return Meeting::Nobody;
         };
         let exact = patient.birth_date.precision == BirthPrecision::Day;
-        let same = alike
-            .iter()
-            .find(|other| exact && !evidence::contradict(patient, other));
+        let same = alike.iter().find(|other| {
+            let is_sure = exact || evidence::share_something(patient, other);
+            is_sure && !evidence::contradict(patient, other)
+        });
         match (same, alike.first()) {
             (Some(same), _) => Meeting::Same(same.id),
             (None, Some(other)) => Meeting::Alike(other.id),

@@ -72,6 +72,11 @@ impl Field {
         self.into()
     }
 
+    /// Whether what is in it may go on over several lines.
+    pub(crate) const fn may_have_lines(self) -> bool {
+        matches!(self, Self::Address | Self::Street)
+    }
+
     /// What the column is called by many, beside its name.
     const fn also(self) -> &'static [&'static str] {
         match self {

@@ -91,6 +91,19 @@ impl Reading<'_> {
                 columns.len()
             ));
         }
+        let goes_on = |field: &[u8]| field.contains(&b'\n') || field.contains(&b'\r');
+        let mut fields = columns.iter().zip(record.fields.iter());
+        // With a stray quotation mark before and another after them, whole rows are a part of a field.
+        let swallows = fields.find_map(|(column, field)| {
+            let column = column.filter(|column| !column.may_have_lines())?;
+            goes_on(field).then_some(column)
+        });
+        if let Some(column) = swallows {
+            return Err(format!(
+                "{} goes on over several lines: is a quotation mark not closed?",
+                column.name()
+            ));
+        }
         let row = Row {
             columns,
             encoding: self.layout.encoding,
@@ -306,6 +319,24 @@ mod tests {
         };
         assert_eq!(read(false), None);
         assert_eq!(read(true).as_deref(), Some(RESTRICTED));
+    }
+
+    #[test]
+    fn a_row_that_swallows_others_is_refused() {
+        let row: [&[u8]; 5] = [
+            b"Mike,1980-01-01\nAnn,1981-01-01\nAl",
+            b"",
+            b"1.2.1983",
+            b"a\nnote",
+            b"",
+        ];
+        let reason = read(&COLUMNS, DateFormat::DayFirstWithDots, &row).err();
+        assert_eq!(
+            reason.as_deref(),
+            Some("family goes on over several lines: is a quotation mark not closed?")
+        );
+        let row: [&[u8]; 5] = [b"Mike", b"", b"1.2.1983", b"a\nnote", b""];
+        assert!(read(&COLUMNS, DateFormat::DayFirstWithDots, &row).is_ok());
     }
 
     #[test]

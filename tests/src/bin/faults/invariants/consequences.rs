@@ -34,10 +34,15 @@ pub(super) fn accounts(evidence: &Evidence<'_>) -> Invariant {
     for patient_id in &created {
         let accounts = evidence.observed.accounts.get(patient_id);
         let states = accounts.cloned().unwrap_or_default();
-        let events = evidence.events.get(patient_id).into_iter().flatten();
-        let last = events.map(|record| &record.event.change).next_back();
-        let is_deleted = matches!(last, Some(Some(Happened::Deleted(_) | Happened::Erased(_))));
-        let expected = if is_deleted { "CLOSED" } else { "ACTIVE" };
+        let is_gone = match last_change(evidence, patient_id) {
+            // The account of a record that was merged ends with the one that continues it.
+            Some(Happened::Merged(merged)) => {
+                let survivor = merged.survivor_id.parse().unwrap_or_default();
+                ends(last_change(evidence, &survivor))
+            }
+            last => ends(last),
+        };
+        let expected = if is_gone { "CLOSED" } else { "ACTIVE" };
         invariant.check(states == [expected], || {
             format!("patient {patient_id} has accounts in these states: {states:?}, not {expected}")
         });
@@ -49,6 +54,17 @@ pub(super) fn accounts(evidence: &Evidence<'_>) -> Invariant {
         });
     }
     invariant
+}
+
+fn last_change<'a>(evidence: &Evidence<'a>, patient_id: &Uuid) -> Option<&'a Happened> {
+    let events = evidence.events.get(patient_id).into_iter().flatten();
+    events
+        .last()
+        .and_then(|record| record.event.change.as_ref())
+}
+
+const fn ends(change: Option<&Happened>) -> bool {
+    matches!(change, Some(Happened::Deleted(_) | Happened::Erased(_)))
 }
 
 /// Analytics equal a recount of the events.

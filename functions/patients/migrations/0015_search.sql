@@ -42,6 +42,11 @@ CREATE TABLE patients.vocabulary_deletion (
 
 CREATE INDEX vocabulary_deletion_term ON patients.vocabulary_deletion (term);
 
+-- Words of the names of patients who were erased, until it was seen whether anybody else has them.
+CREATE TABLE patients.word_to_forget (
+    term text COLLATE "C" CONSTRAINT word_to_forget_pkey PRIMARY KEY
+);
+
 -- Whatever changes a patient's row, nobody finds who is restricted, deleted or merged away.
 CREATE FUNCTION patients.follow_in_search() RETURNS trigger
     LANGUAGE plpgsql

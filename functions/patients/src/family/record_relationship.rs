@@ -158,7 +158,7 @@ impl Pair {
     async fn must_be_new(&self, transaction: &mut Transaction, days: Days) -> Result<(), Problem> {
         match self.clash(transaction, days).await? {
             None => Ok(()),
-            Some(Clash::Same) => Err(Problem::conflict(
+            Some(Clash::Same(..)) => Err(Problem::conflict(
                 "role",
                 "They are related in this way already",
             )),

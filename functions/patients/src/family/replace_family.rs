@@ -175,10 +175,15 @@ impl Household {
         )
         .fetch_all(&mut *transaction)
         .await?;
-        // The head of before may stay as a member, and there is one head at a time.
+        // The head of before may stay as a member, and there is one head at a time. One whom the
+        // caller may not see remains the head, unless there is to be another one.
         sqlx::query!(
-            "UPDATE patients.family_member SET is_head = false WHERE family_id = $1",
+            "UPDATE patients.family_member AS member SET is_head = false FROM patients.patient
+             WHERE member.family_id = $1 AND patient.id = member.patient_id
+                 AND (NOT patient.restricted OR $2 OR $3::uuid IS NOT NULL)",
             family,
+            caller.role.may(Permission::SeeRestrictedPatients),
+            self.head,
         )
         .execute(&mut *transaction)
         .await?;

@@ -95,7 +95,6 @@ pub(crate) async fn undo_merge(
     }
     let mut transaction = begun?;
     let found = find(&mut transaction, id).await?.ok_or_else(not_found)?;
-    let both = [found.survivor_id, found.duplicate_id];
     let (survivor, duplicate) =
         lock_both(&mut transaction, found.survivor_id, found.duplicate_id).await?;
     let (Some(survivor), Some(duplicate)) = (survivor, duplicate) else {
@@ -114,7 +113,9 @@ pub(crate) async fn undo_merge(
     if !is_as_merged {
         return Err(changed_since().into());
     }
-    let (survivor, duplicate) = restore(&merge, caller, &mut transaction).await?;
+    let moved: Vec<Moved> =
+        serde_json::from_value(merge.moved.clone()).map_err(Problem::internal)?;
+    let (survivor, duplicate) = restore(&merge, &moved, caller, &mut transaction).await?;
     let undone = sqlx::query!(
         "UPDATE patients.merge SET undone_by = $2, undone_at = now()
          WHERE id = $1 AND undone_at IS NULL",
@@ -126,7 +127,9 @@ pub(crate) async fn undo_merge(
     if undone.rows_affected() == 0 {
         return Err(Problem::conflict("id", "The merge is undone already").into());
     }
-    let subject = Subject::ResourceOfPatients(on_record(id), &both);
+    let mut patients = vec![survivor.id, duplicate.id];
+    patients.extend(moved.iter().map(|of| of.id));
+    let subject = Subject::ResourceOfPatients(on_record(id), &patients);
     trail.succeeded(&mut *transaction, subject).await?;
     let survivor_id = survivor.id;
     let duplicate_id = duplicate.id;
@@ -167,6 +170,7 @@ async fn find(transaction: &mut Transaction, id: Uuid) -> Result<Option<Stored>,
 /// Writes both records as they were before.
 async fn restore(
     merge: &Stored,
+    moved: &[Moved],
     caller: Caller,
     transaction: &mut Transaction,
 ) -> Result<(Patient, Patient), Problem> {
@@ -185,8 +189,6 @@ async fn restore(
     let was = duplicate.version;
     let duplicate = storage::save(duplicate, kind, None, author, transaction).await?;
     again.push((duplicate.id, was, duplicate.version));
-    let moved: Vec<Moved> =
-        serde_json::from_value(merge.moved.clone()).map_err(Problem::internal)?;
     for of in moved {
         let patient = storage::lock(of.id, transaction).await?;
         // Only those who are still where the merge has put them.

@@ -203,3 +203,33 @@ async fn restricted_relatives_are_closed_to_most_of_the_staff(database: PgPool) 
         .unwrap();
     assert_eq!(both.len(), 2);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_head_whom_the_caller_may_not_see_remains_the_head(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let (ada, ben) = (
+        person(&database, "Ada").await,
+        person(&database, "Ben").await,
+    );
+    let path = format!("/api/patients/{ada}/family");
+    let home = json!({ "headId": ben, "memberIds": [ben] });
+    admin.send(Method::PUT, &path, Some(&home)).await;
+    sqlx::query("UPDATE patients.patient SET restricted = true WHERE name = 'Ben'")
+        .execute(&database)
+        .await
+        .unwrap();
+    let receptionist = Call {
+        role: Role::Receptionist,
+        ..admin
+    };
+    let moved = json!({ "address": "2 Main St", "memberIds": [] });
+    let answer = receptionist.send(Method::PUT, &path, Some(&moved)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let seen = family(admin, &ada).await;
+    assert_eq!(seen["headId"], ben.as_str());
+    assert_eq!(seen["address"], "2 Main St");
+    // There is one head: another one takes the place.
+    let own = json!({ "headId": ada, "memberIds": [] });
+    receptionist.send(Method::PUT, &path, Some(&own)).await;
+    assert_eq!(family(admin, &ada).await["headId"], ada.as_str());
+}

@@ -23,7 +23,8 @@ CREATE TABLE patients.search_term (
         INCLUDE (beside, restricted, gone)
 );
 
-CREATE INDEX search_term_patient ON patients.search_term (patient_id, term);
+-- The term is no part of the key: PostgreSQL would read all of it to find a range of terms.
+CREATE INDEX search_term_patient ON patients.search_term (patient_id) INCLUDE (term);
 
 -- Every word that is or was part of a name, and what becomes of it when one letter is left out:
 -- a word with a typo becomes the same. No counts: patients with the same name would wait for each

@@ -27,7 +27,8 @@ const FEW: i64 = 20;
 /// How many entries of the index are counted, to tell which part of a query is rare.
 const ESTIMATED: i64 = 10_000;
 
-/// How many entries of the index are looked at to count hits.
+/// How many entries of the index are looked at to count hits, at first and at most.
+const LOOKED_AT_FIRST: i64 = 2_000;
 const LOOKED_AT: i64 = 10_000;
 
 /// How many words with a typo corrected are looked for.
@@ -88,6 +89,13 @@ struct Hit {
     patient: Uuid,
     term: String,
     sort_key: String,
+}
+
+/// How many hits there are, up to one more than are counted.
+struct Counted {
+    hits: i64,
+    /// Whether there are no entries beyond those that were looked at.
+    is_known: bool,
 }
 
 /// A part of a query as it is looked for in a tier.
@@ -450,6 +458,17 @@ impl<'a> Search<'a> {
         let sought = self.sought(tier);
         let part = self.rarest(&sought).await?;
         let plan = self.plan(tier, part);
+        // Where most of what is looked at is a hit, a few entries are more than are counted.
+        let first = self.count_among(LOOKED_AT_FIRST, &plan).await?;
+        if first.is_known || first.hits > COUNTED {
+            return Ok((first.hits, first.is_known && first.hits <= COUNTED));
+        }
+        let all = self.count_among(LOOKED_AT, &plan).await?;
+        Ok((all.hits, all.is_known && all.hits <= COUNTED))
+    }
+
+    /// How many hits there are among so many entries of the index.
+    async fn count_among(&self, entries: i64, plan: &Plan) -> Result<Counted, sqlx::Error> {
         let counted = sqlx::query!(
             r#"WITH candidate AS MATERIALIZED (
                    SELECT entry.patient_id, entry.term, entry.beside, entry.restricted, entry.gone
@@ -489,7 +508,7 @@ impl<'a> Search<'a> {
                ) AS "hits!""#,
             &plan.from,
             &plan.to,
-            LOOKED_AT,
+            entries,
             self.scope.restricted,
             self.scope.deleted,
             self.scope.only,
@@ -506,8 +525,10 @@ impl<'a> Search<'a> {
         )
         .fetch_one(self.database)
         .await?;
-        let is_known = counted.candidates < LOOKED_AT;
-        Ok((counted.hits, is_known && counted.hits <= COUNTED))
+        Ok(Counted {
+            hits: counted.hits,
+            is_known: counted.candidates < entries,
+        })
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) struct Member {
         (status = 200, description = "The family", body = Family,
          headers(("ETag" = String, description = "The version of who lives together, for If-Match"))),
         (status = 403, description = "The role may not see patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient, or they were deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_family(

@@ -100,8 +100,8 @@ pub(crate) struct Membership {
         (status = 200, description = "The patient is in the group", body = Membership),
         (status = 400, description = "An id or a day is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not change patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such group or patient", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The group is not in use, and the patient is not in it", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such group or patient, or the patient was deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The group is not in use, and the patient is not in it; or the record was merged into another one", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn add_group_member(

@@ -137,6 +137,23 @@ fn every_problem_has_examples_each_described_once() {
     );
 }
 
+/// What a front end shows has a meaning, and what it sends is chosen by it.
+#[test]
+fn every_value_of_an_enum_has_a_meaning() {
+    let document = document();
+    let mut values = 0;
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let description = schema["description"].as_str().unwrap_or_default();
+        for value in schema["enum"].as_array().into_iter().flatten() {
+            let value = value.as_str().unwrap();
+            let entry = format!("\n- `{value}`: ");
+            assert!(description.contains(&entry), "{name}: {value}");
+            values += 1;
+        }
+    }
+    assert!(values > 150, "{values}");
+}
+
 #[test]
 fn responses_that_ask_for_a_retry_document_retry_after() {
     let document = document();

@@ -2,8 +2,11 @@
 
 mod cases;
 mod headers;
+mod meanings;
 mod numbers;
 mod problems;
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use programs::SERVICES;
@@ -72,8 +75,8 @@ pub fn json(document: &OpenApi) -> Result<String> {
 ///
 /// # Errors
 /// If a handler documents another method or path than its route has, or problems that it does not
-/// answer with.
-pub fn document() -> Result<OpenApi> {
+/// answer with, or if a source cannot be read.
+pub fn document(repository: &Path) -> Result<OpenApi> {
     let mut document = System::openapi();
     let mut problems = Problems::new();
     let mut services: Vec<_> = SERVICES.iter().collect();
@@ -105,6 +108,7 @@ pub fn document() -> Result<OpenApi> {
         document.merge(part);
     }
     problems.must_be_told()?;
+    meanings::describe(&mut document, repository)?;
     let components = document.components.get_or_insert_default();
     headers::share(components);
     components.schemas.values_mut().for_each(numbers::plain);

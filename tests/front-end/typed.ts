@@ -69,6 +69,13 @@ export async function move(patientId: string, address: string): Promise<void> {
   if (refusal) throw new Error(explain(refusal));
 }
 
+export async function importTable(contentLength: number): Promise<string> {
+  // What has a default may be missing.
+  const { data, error } = await api.POST("/api/patients/imports", { body: { format: "CSV", contentLength } });
+  if (error) throw new Error(explain(error));
+  return data.uploadUrl;
+}
+
 // Every type of problem has a name, and the compiler knows these names.
 export function explain(problem: Problem): string {
   switch (problem.type) {

@@ -27,11 +27,11 @@ const MOST_COMPARED: i64 = 500;
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schema(as = MatchGrade)]
 pub enum Grade {
-    /// Worth a look.
+    /// Worth a look: a score of at least 0.5.
     Possible,
-    /// More likely than not, and by far.
+    /// More likely than not, and by far: a score of at least 0.95.
     Probable,
-    /// As good as sure.
+    /// As good as sure: a score of at least 0.999.
     Certain,
 }
 

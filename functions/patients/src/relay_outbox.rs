@@ -25,7 +25,7 @@ pub async fn relay_outbox(
 ) -> Result<Relayed, sqlx::Error> {
     let mut relayed = relay("relay-outbox", database, delivery, until).await?;
     idempotency::prune(database, SCHEMA).await?;
-    vocabulary::forget(database).await?;
+    Box::pin(vocabulary::forget(database)).await?;
     relayed.unfinished |= !Box::pin(catch_up(database, until)).await?;
     Ok(relayed)
 }

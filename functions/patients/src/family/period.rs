@@ -3,18 +3,11 @@
 use api::{InputErrors, Problem};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// From which day until which it holds, as a client sends it. Both may be missing.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({ "from": "2026-03-01", "to": null }))]
+#[derive(Debug)]
 pub(crate) struct Period {
-    /// The first day, `YYYY-MM-DD`; missing or null if it is unknown.
-    #[schema(format = Date)]
     pub(crate) from: Option<String>,
-    /// The last day; missing or null if it is not over.
-    #[schema(format = Date)]
     pub(crate) to: Option<String>,
 }
 

@@ -109,6 +109,7 @@ impl Reading<'_> {
             encoding: self.layout.encoding,
             record,
         };
+        row.must_be_open()?;
         Ok(row.object(self.dates).to_string().into_bytes())
     }
 }
@@ -129,6 +130,16 @@ impl Row<'_> {
         let text = self.encoding.text(self.record.fields.get(column)?);
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// What is neither yes nor no is not taken for a no: nobody's record is opened by a typo.
+    fn must_be_open(&self) -> Result<(), String> {
+        let text = self.text(Field::Restricted).unwrap_or_default();
+        match &*text.to_lowercase() {
+            "" | "false" | "no" | "0" => Ok(()),
+            "true" | "yes" | "1" => Err(RESTRICTED.to_owned()),
+            _ => Err("restricted: Must be true or false".to_owned()),
+        }
     }
 
     /// Every list is there, if only empty, so that nothing is required that the file does not have.
@@ -319,6 +330,30 @@ mod tests {
         };
         assert_eq!(read(false), None);
         assert_eq!(read(true).as_deref(), Some(RESTRICTED));
+    }
+
+    #[test]
+    fn a_restricted_row_does_not_become_an_open_one_either() {
+        let columns = [
+            Some(Field::Name),
+            Some(Field::DateOfBirth),
+            Some(Field::Restricted),
+        ];
+        let reason = |restricted: &str| {
+            let row: [&[u8]; 3] = [b"Zo", b"2000-01-01", restricted.as_bytes()];
+            read(&columns, DateFormat::YearFirst, &row).err()
+        };
+        for open in ["", " ", "false", "FALSE", "no", "0"] {
+            assert_eq!(reason(open), None, "{open}");
+        }
+        for restricted in ["true", "TRUE", "yes", "1"] {
+            assert_eq!(reason(restricted).as_deref(), Some(RESTRICTED));
+        }
+        let neither = reason("wahr");
+        assert_eq!(
+            neither.as_deref(),
+            Some("restricted: Must be true or false")
+        );
     }
 
     #[test]

@@ -77,7 +77,7 @@ struct Stored {
         (status = 200, description = "The records are two again", body = UndoneMerge),
         (status = 403, description = "The role may not merge records, or not these: one of them is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such merge", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is undone already, or one of the records has changed since", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is undone already, one of the records has changed since, somebody else has the e-mail address by now, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn undo_merge(

@@ -97,6 +97,12 @@ async fn a_decision_about_a_pair_is_remembered(database: PgPool) {
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0]["patients"][0]["id"], one.as_str());
     assert_eq!(listed[0]["patients"][1]["id"], other.as_str());
+    // A pair is two records: a page has half as many as other pages have.
+    for (limit, status) in [(50, StatusCode::OK), (51, StatusCode::BAD_REQUEST)] {
+        let path = format!("/api/patients/duplicate-candidates?limit={limit}");
+        let page = call.send(Method::GET, &path, None).await;
+        assert_eq!(page.status, status, "{}", page.body);
+    }
     let decide = async |decision: &str| {
         let body = json!({ "patientIds": [other, one], "decision": decision });
         let path = "/api/patients/duplicate-candidates/decision";

@@ -167,6 +167,30 @@ async fn who_lives_together_has_a_head_and_an_address(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_family_that_was_read_can_be_written_back(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let (ada, ben) = (
+        person(&database, "Ada").await,
+        person(&database, "Ben").await,
+    );
+    let cleo = person(&database, "Cleo").await;
+    // Ben is her child, and lives elsewhere.
+    relate(call, &ada, &ben, "CHILD").await;
+    let path = format!("/api/patients/{ada}/family");
+    let body = json!({ "headId": ada, "address": "1 Main St", "memberIds": [cleo] });
+    call.send(Method::PUT, &path, Some(&body)).await;
+    let read = family(call, &ada).await;
+    assert_eq!(read["memberIds"], json!([cleo]));
+    let moved = with(read.clone(), "address", "2 Main St");
+    let written = call.send(Method::PUT, &path, Some(&moved)).await;
+    assert_eq!(written.status, StatusCode::OK, "{}", written.body);
+    assert_eq!(written.body["address"], "2 Main St");
+    for same in ["id", "headId", "memberIds", "members"] {
+        assert_eq!(written.body[same], read[same], "{same}");
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn restricted_relatives_are_closed_to_most_of_the_staff(database: PgPool) {
     let admin = Call::as_admin(&database);
     let (ada, ben) = (

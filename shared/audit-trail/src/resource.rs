@@ -29,6 +29,16 @@ use uuid::Uuid;
 pub enum ResourceType {
     /// The account that a patient is billed through.
     BillingAccount,
+    /// What something costs from a date on.
+    Price,
+    /// Something that a patient is to pay for.
+    Charge,
+    /// An invoice.
+    Invoice,
+    /// A payment.
+    Payment,
+    /// A refund.
+    Refund,
     /// A patient's appointment.
     Appointment,
     /// A place where patients are seen.

@@ -91,6 +91,12 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// The resource of this type with this id.
+    #[must_use]
+    pub const fn new(kind: ResourceType, id: Uuid) -> Self {
+        Self { kind, id }
+    }
+
     /// The appointment with this id.
     #[must_use]
     pub const fn appointment(id: Uuid) -> Self {

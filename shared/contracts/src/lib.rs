@@ -55,6 +55,9 @@ pub mod caller_metadata {
     pub const SOURCE: &str = "x-source";
     /// Names the request in the logs and in the audit trail.
     pub const REQUEST_ID: &str = "x-request-id";
+    /// In the metadata of an answer: `true` if an earlier call with the same `request_id` got it, and
+    /// this one has changed nothing.
+    pub const REPLAYED: &str = "x-replayed";
 }
 
 /// The domain of every `ErrorInfo` that the billing service answers.

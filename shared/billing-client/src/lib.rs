@@ -7,9 +7,11 @@
 mod account;
 mod client;
 mod error;
+mod on_behalf;
 mod settings;
 
 pub use account::{Account, AccountStatus};
 pub use client::{BillingClient, CALL_DEADLINE, CONNECT_TIMEOUT};
-pub use error::BillingError;
+pub use error::{BillingError, Refusal, RefusalKind};
+pub use on_behalf::{Instruction, OnBehalfOf};
 pub use settings::SettingsError;

@@ -63,6 +63,14 @@ pub mod caller_metadata {
 /// The domain of every `ErrorInfo` that the billing service answers.
 pub const BILLING_ERROR_DOMAIN: &str = "billing";
 
+/// Reasons in such an `ErrorInfo` that callers tell from others with the same status.
+pub mod billing_refusal {
+    /// The etag is not the present one.
+    pub const STALE_ETAG: &str = "STALE_ETAG";
+    /// The `request_id` belongs to a call with other parameters.
+    pub const IDEMPOTENCY_KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
+}
+
 /// The Kafka header that repeats [`patient::v1::PatientEvent::event_id`], so that a consumer can
 /// name a record that it cannot decode.
 pub const EVENT_ID_HEADER: &str = "event-id";

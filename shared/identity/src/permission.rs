@@ -55,6 +55,7 @@ impl Role {
 
     /// The permissions of the role.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "it is a table")]
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
             ApproveRefunds, ChangeNotificationPreferences, ChangeOwnPassword, CompleteRefunds,

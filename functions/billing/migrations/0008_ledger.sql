@@ -81,7 +81,7 @@ CREATE TABLE billing.posting (
     -- On patients' accounts: the place in the account's history, and the balance after it.
     sequence          bigint  CHECK (sequence > 0),
     balance_after     bigint,
-    -- What revenue is for, and which tax it is.
+    -- What revenue and its tax are for, and how it is taxed.
     code              text,
     tax_rate_ppm      integer,
     PRIMARY KEY (entry_id, line),

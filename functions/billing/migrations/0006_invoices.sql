@@ -118,8 +118,9 @@ BEGIN
         RAISE EXCEPTION 'an invoice that was issued is never changed'
             USING ERRCODE = 'restrict_violation';
     END IF;
-    IF OLD.state = 'DRAFT' AND NEW.state <> 'DRAFT' AND (NEW.net, NEW.tax) IS DISTINCT FROM (
-        SELECT sum(net)::bigint, sum(tax)::bigint FROM billing.invoice_line WHERE invoice_id = NEW.id
+    IF OLD.state = 'DRAFT' AND NEW.state <> 'DRAFT' AND NOT EXISTS (
+        SELECT FROM billing.invoice_line WHERE invoice_id = NEW.id
+        HAVING sum(net) = NEW.net AND sum(tax) = NEW.tax
     ) THEN
         RAISE EXCEPTION 'an invoice is not issued with other totals than its lines have'
             USING ERRCODE = 'restrict_violation';
@@ -137,9 +138,9 @@ CREATE FUNCTION billing.keep_issued_line() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    invoice uuid := CASE TG_OP WHEN 'INSERT' THEN NEW.invoice_id ELSE OLD.invoice_id END;
+    its_invoice uuid := CASE TG_OP WHEN 'INSERT' THEN NEW.invoice_id ELSE OLD.invoice_id END;
 BEGIN
-    IF (SELECT state FROM billing.invoice WHERE id = invoice) <> 'DRAFT' THEN
+    IF (SELECT state FROM billing.invoice WHERE id = its_invoice) <> 'DRAFT' THEN
         -- A line of an invoice that is voided frees its charge; nothing else of it changes.
         IF TG_OP = 'UPDATE' AND OLD.live AND NOT NEW.live THEN
             NEW.live := true;

@@ -16,7 +16,9 @@ use uuid::Uuid;
 use super::period::{self, Period};
 use crate::service::{
     database::failed,
+    input,
     ledger::{AccountKind, EntryKind},
+    refused::invalid,
     wire,
     work::{Books, Question},
 };
@@ -30,14 +32,38 @@ impl Question for ExportLedgerRequest {
     async fn answer(&self, books: &Books) -> Result<Self::Answer, Status> {
         let asked = (&*self.from_date, &*self.to_date, "");
         let (period, _) = period::of(asked, None, &books.clinic)?;
+        let after = input::optional_id(&self.after_entry_id);
+        let after = after.map_err(|_| unknown_place())?;
+        let mut view = books.snapshot().await?;
+        let after = match after {
+            None => None,
+            Some(entry) => Some(place_of(&mut view, entry).await?),
+        };
         let export = Export {
-            view: books.snapshot().await?,
+            view,
             period,
             include_restricted: self.include_restricted,
-            after: None,
+            after,
         };
         Ok(stream::try_unfold(export, Export::next).boxed())
     }
+}
+
+/// The place of an entry in the order of the export.
+async fn place_of(view: &mut Transaction, entry: Uuid) -> Result<(NaiveDate, i64), Status> {
+    let place = sqlx::query!(
+        "SELECT business_date, number FROM billing.entry WHERE id = $1",
+        entry
+    )
+    .fetch_optional(view)
+    .await
+    .map_err(|error| failed(&error))?
+    .ok_or_else(unknown_place)?;
+    Ok((place.business_date, place.number))
+}
+
+fn unknown_place() -> Status {
+    invalid("cursor", "Must be one that an earlier part has given")
 }
 
 struct Export {

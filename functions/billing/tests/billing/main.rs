@@ -12,6 +12,7 @@ mod open_services;
 mod overload;
 mod process;
 mod route;
+mod routes;
 mod running;
 mod service;
 

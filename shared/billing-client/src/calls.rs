@@ -158,10 +158,14 @@ reads! {
     PaymentServiceClient within CALL_DEADLINE {
         /// A payment.
         get_payment(GetPaymentRequest) -> GetPaymentResponse;
+        /// Payments, the newest first.
+        list_payments(ListPaymentsRequest) -> ListPaymentsResponse;
     }
     RefundServiceClient within CALL_DEADLINE {
         /// A refund.
         get_refund(GetRefundRequest) -> GetRefundResponse;
+        /// Refunds, the newest first.
+        list_refunds(ListRefundsRequest) -> ListRefundsResponse;
     }
     ReportServiceClient within REPORT_DEADLINE {
         /// What happened on a patient's account in a period.

@@ -23,6 +23,7 @@ mod refunds;
 mod repeated;
 mod reports;
 mod route;
+mod routes;
 mod running;
 mod service;
 

@@ -34,9 +34,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 INFRASTRUCTURE = REPOSITORY / "infrastructure"
 BUILT = REPOSITORY / ".aws-sam"
 
-# How often each function in the VPC may run at a time: with 76 of them, the sum has to be at least
-# 100 below the account's limit, which is 1,000 once AWS has raised it.
-FUNCTION_CONCURRENCY = {"economy": "5", "hospital": "8"}
+# How often each function in the VPC may run at a time: with up to 150 of them, the sum has to be at
+# least 100 below the account's limit, which is 1,000 once AWS has raised it.
+FUNCTION_CONCURRENCY = {"economy": "5", "hospital": "6"}
 
 # While one of these is on after a deployment, the one before it is deployed again.
 ROLL_BACK_ON = ["server-errors", "authorizer-fails"]

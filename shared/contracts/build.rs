@@ -5,9 +5,16 @@ use std::{env, fs, path::PathBuf};
 use prost::Message;
 
 const PROTO_ROOT: &str = "../../proto";
-const FILES: [&str; 3] = [
+const FILES: [&str; 10] = [
     "appointment/v1/appointment_event.proto",
     "billing/v1/billing.proto",
+    "billing/v1/charge.proto",
+    "billing/v1/invoice.proto",
+    "billing/v1/money.proto",
+    "billing/v1/payment.proto",
+    "billing/v1/price.proto",
+    "billing/v1/refund.proto",
+    "billing/v1/report.proto",
     "patient/v1/patient_event.proto",
 ];
 

@@ -11,7 +11,7 @@ use api::{
 };
 use audit_trail::{About, Action, Resource, Subject, Trail};
 use axum::{Json, Router};
-use billing_client::{Account, AccountStatus, BillingClient, BillingError};
+use billing_client::{Account, AccountStatus, BillingClient};
 use chrono::{DateTime, Utc};
 use identity::{Caller, Permission};
 use patient_access::must_see;
@@ -21,8 +21,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// When a client may retry while the billing service cannot respond.
-const RETRY_AFTER_SECONDS: u32 = 2;
+use crate::problem::problem;
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> =
@@ -121,12 +120,5 @@ impl From<Account> for BillingAccount {
             },
             created_at: account.created_at,
         }
-    }
-}
-
-fn problem(error: BillingError) -> Problem {
-    match error {
-        BillingError::Unavailable(_) => Problem::unavailable(RETRY_AFTER_SECONDS, error),
-        _ => Problem::internal(error),
     }
 }

@@ -1,13 +1,75 @@
-//! Billing: the accounts through which patients are billed.
+//! Billing: what patients are charged for, asked to pay and have paid.
 //!
-//! [`service`] is the gRPC service that keeps them. It is a process of its own, because Lambda
-//! cannot serve HTTP/2. [`get_billing_account`] is the API route that shows an account: a function
-//! that calls the service.
+//! [`service`] is the gRPC service that keeps the books. It is a process of its own, because Lambda
+//! cannot serve HTTP/2. The other modules are the API's routes, functions that call the service: what
+//! things cost ([`prices`]), what patients are to pay for ([`charges`]) and are asked to pay
+//! ([`invoices`]), what they have paid ([`payments`]) and get back ([`refunds`]), and what the books
+//! say ([`reports`]).
 
+mod access;
+mod amount;
+mod answer;
+pub mod charges;
+mod currency;
+mod day;
 pub mod get_billing_account;
+pub mod invoices;
+mod page;
+mod patients;
+pub mod payments;
+pub mod prices;
+mod problem;
+pub mod refunds;
+pub mod reports;
 pub mod service;
+mod text;
+
+pub use charges::{cancel_charge, list_charges, list_patient_charges, record_charge};
+pub use invoices::{
+    credit_invoice, draft_invoice, get_invoice, issue_invoice, list_patient_invoices, void_invoice,
+    write_off_invoice,
+};
+pub use payments::{allocate_payment, list_patient_payments, record_payment, reverse_payment};
+pub use prices::{list_prices, set_price};
+pub use refunds::{approve_refund, complete_refund, list_refunds, reject_refund, request_refund};
+pub use reports::{export_ledger, get_aging, get_revenue, get_statement, get_takings};
 
 route::service! {
-    tags("billing" = "The accounts through which patients are billed"),
+    tags(
+        "billing" = "The accounts through which patients are billed",
+        "prices" = "What things cost",
+        "charges" = "What patients are to pay for",
+        "invoices" = "What patients are asked to pay",
+        "payments" = "What patients have paid",
+        "refunds" = "What patients get back",
+        "billing-reports" = "What the books say",
+    ),
     get_billing_account::ROUTE => get_billing_account,
+    list_prices::ROUTE => list_prices,
+    set_price::ROUTE => set_price,
+    list_charges::ROUTE => list_charges,
+    list_patient_charges::ROUTE => list_patient_charges,
+    record_charge::ROUTE => record_charge,
+    cancel_charge::ROUTE => cancel_charge,
+    list_patient_invoices::ROUTE => list_patient_invoices,
+    draft_invoice::ROUTE => draft_invoice,
+    get_invoice::ROUTE => get_invoice,
+    issue_invoice::ROUTE => issue_invoice,
+    void_invoice::ROUTE => void_invoice,
+    write_off_invoice::ROUTE => write_off_invoice,
+    credit_invoice::ROUTE => credit_invoice,
+    list_patient_payments::ROUTE => list_patient_payments,
+    record_payment::ROUTE => record_payment,
+    allocate_payment::ROUTE => allocate_payment,
+    reverse_payment::ROUTE => reverse_payment,
+    list_refunds::ROUTE => list_refunds,
+    request_refund::ROUTE => request_refund,
+    approve_refund::ROUTE => approve_refund,
+    reject_refund::ROUTE => reject_refund,
+    complete_refund::ROUTE => complete_refund,
+    get_statement::ROUTE => get_statement,
+    get_aging::ROUTE => get_aging,
+    get_revenue::ROUTE => get_revenue,
+    get_takings::ROUTE => get_takings,
+    export_ledger::ROUTE => export_ledger,
 }

@@ -1,5 +1,6 @@
-//! The gRPC service that keeps the accounts: `billing.v1.BillingService`, along with health
-//! checking and reflection.
+//! The gRPC service that keeps the books: the accounts of patients (`billing.v1.BillingService`),
+//! prices, charges, invoices, payments, refunds and reports, each a service of `proto/billing/v1`,
+//! along with health checking and reflection.
 //!
 //! A call passes through, from the outside in: its log line and metrics (`observe`), the service
 //! token (`service_token`), the limit on concurrent calls (`capacity`), its deadline (`deadline`),
@@ -8,6 +9,8 @@
 mod account;
 mod ask_health;
 mod capacity;
+mod charges;
+mod clinic;
 mod close_account;
 mod create_account;
 mod database;
@@ -15,21 +18,41 @@ mod deadline;
 mod erase_account;
 mod get_account;
 mod health;
+mod input;
+mod invoices;
+mod ledger;
+mod method;
 mod observe;
+mod party;
+mod payments;
+mod prices;
+mod refunds;
 mod refusal;
+mod refused;
 mod reopen_account;
+mod reports;
 mod service_token;
 mod settings;
+mod settle;
+mod update_account;
+mod wire;
+mod work;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 use contracts::billing::v1::{
     CloseBillingAccountRequest, CloseBillingAccountResponse, CreateBillingAccountRequest,
     CreateBillingAccountResponse, EraseBillingAccountRequest, EraseBillingAccountResponse,
     GetBillingAccountRequest, GetBillingAccountResponse, ReopenBillingAccountRequest,
-    ReopenBillingAccountResponse,
-    billing_service_server::{self, BillingService, BillingServiceServer},
+    ReopenBillingAccountResponse, UpdateBillingAccountRequest, UpdateBillingAccountResponse,
+    billing_service_server::{BillingService, BillingServiceServer},
+    charge_service_server::ChargeServiceServer,
+    invoice_service_server::InvoiceServiceServer,
+    payment_service_server::PaymentServiceServer,
+    price_service_server::PriceServiceServer,
+    refund_service_server::RefundServiceServer,
+    report_service_server::ReportServiceServer,
 };
 use sqlx::PgPool;
 use tokio::{
@@ -43,6 +66,7 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_reflection::server::Builder;
 
 use close_account::close_account;
 use create_account::create_account;
@@ -51,13 +75,17 @@ use erase_account::erase_account;
 use get_account::get_account;
 use refusal::refusal;
 use reopen_account::reopen_account;
+use update_account::update_account;
+use work::Books;
 
 pub use ask_health::{Unhealthy, ask_health};
 pub use capacity::Capacity;
+pub use clinic::{Clinic, Clock, InvalidClinic};
 pub use service_token::{ServiceToken, WeakToken};
 pub use settings::{Limits, Settings, SettingsError};
 
-/// The largest message that the service reads, in bytes. No request comes near it.
+/// The largest message that the service reads, in bytes. The longest valid one, a draft of 200 lines
+/// with their discounts, has 13 KiB.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
 /// The largest set of headers that the service reads, in bytes.
@@ -65,6 +93,18 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
 /// How many calls one connection may have open.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
+
+/// The services that the process serves, beside reflection itself.
+const SERVICES: [&str; 8] = [
+    BillingServiceServer::<Books>::NAME,
+    ChargeServiceServer::<Books>::NAME,
+    InvoiceServiceServer::<Books>::NAME,
+    PaymentServiceServer::<Books>::NAME,
+    PriceServiceServer::<Books>::NAME,
+    RefundServiceServer::<Books>::NAME,
+    ReportServiceServer::<Books>::NAME,
+    tonic_health::pb::health_server::SERVICE_NAME,
+];
 
 /// A connection that is silent for this long is pinged, and closed if there is no reply: callers
 /// that vanish do not close it.
@@ -93,17 +133,26 @@ pub struct Service {
     database: PgPool,
     token: ServiceToken,
     limits: Limits,
+    clinic: Clinic,
 }
 
 impl Service {
-    /// The service on this database, for callers who know the token.
+    /// The service on this database, for callers who know the token, of a clinic in UTC that
+    /// counts in euros.
     #[must_use]
-    pub const fn new(database: PgPool, token: ServiceToken, limits: Limits) -> Self {
+    pub fn new(database: PgPool, token: ServiceToken, limits: Limits) -> Self {
         Self {
             database,
             token,
             limits,
+            clinic: Clinic::default(),
         }
+    }
+
+    /// The service of this clinic.
+    #[must_use]
+    pub fn of(self, clinic: Clinic) -> Self {
+        Self { clinic, ..self }
     }
 
     /// Serves until `stop` resolves; then accepts no more calls, and lets the running ones finish
@@ -154,14 +203,27 @@ impl Service {
 
     fn router(&self, health: HealthServer<impl Health>) -> Result<Router, ServeError> {
         let capacity = Capacity::new(self.limits.calls_at_a_time);
-        let accounts = Accounts {
+        let books = Books {
             database: self.database.clone(),
+            clinic: Arc::new(self.clinic.clone()),
         };
-        let billing = Router::new()
-            .route_service(
-                &paths_of::<BillingServiceServer<Accounts>>(),
-                BillingServiceServer::new(accounts).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            )
+        macro_rules! of_the_books {
+            ($($server:ident),*) => {
+                Router::new()$(.merge(open(
+                    $server::new(books.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
+                )))*
+            };
+        }
+        let billing = of_the_books!(
+            BillingServiceServer,
+            ChargeServiceServer,
+            InvoiceServiceServer,
+            PaymentServiceServer,
+            PriceServiceServer,
+            RefundServiceServer,
+            ReportServiceServer
+        );
+        let billing = billing
             .route_layer(middleware::from_fn_with_state(
                 self.limits.deadline,
                 deadline::keep,
@@ -175,11 +237,10 @@ impl Service {
 
         // Tools from before 2023 only know reflection v1alpha.
         let reflection = || {
-            tonic_reflection::server::Builder::configure()
+            let files = Builder::configure()
                 .register_encoded_file_descriptor_set(contracts::DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                .with_service_name(billing_service_server::SERVICE_NAME)
-                .with_service_name(tonic_health::pb::health_server::SERVICE_NAME)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+            SERVICES.into_iter().fold(files, Builder::with_service_name)
         };
         Ok(Router::new()
             .merge(open(health.max_decoding_message_size(MAX_MESSAGE_BYTES)))
@@ -198,20 +259,25 @@ impl Service {
     }
 }
 
-/// The use cases, in the form that the generated code requires.
-#[derive(Debug, Clone)]
-struct Accounts {
-    database: PgPool,
-}
-
+/// The accounts, in the form that the generated code requires.
 #[tonic::async_trait]
-impl BillingService for Accounts {
+impl BillingService for Books {
     async fn create_billing_account(
         &self,
         request: Request<CreateBillingAccountRequest>,
     ) -> Result<tonic::Response<CreateBillingAccountResponse>, Status> {
         let request = observe::read(request);
         once_more_if_outdated(|| create_account(&self.database, &request))
+            .await
+            .map(tonic::Response::new)
+    }
+
+    async fn update_billing_account(
+        &self,
+        request: Request<UpdateBillingAccountRequest>,
+    ) -> Result<tonic::Response<UpdateBillingAccountResponse>, Status> {
+        let request = observe::read(request);
+        once_more_if_outdated(|| update_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }
@@ -272,7 +338,7 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, std::io::Error> {
     })
 }
 
-/// A service that anybody may call.
+/// The routes of a service: anybody may call it, unless a layer says otherwise.
 fn open<S>(service: S) -> Router
 where
     S: tower::Service<axum::extract::Request, Error = std::convert::Infallible>

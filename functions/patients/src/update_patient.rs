@@ -80,9 +80,11 @@ pub(crate) async fn update_patient(
     }
     let mut patient = storage::changeable(patient)?;
     if_match.check(patient.version)?;
+    let before = patient.clone();
     patient.set(change.of(Some(&patient))?);
     let (kind, rule) = (VersionKind::Update, Some(rule));
     let patient = storage::save(patient, kind, rule, caller.into(), &mut transaction).await?;
+    outbox::update_billing_account(&mut transaction, &before, &patient).await?;
     outbox::announce(
         &mut transaction,
         &patient,

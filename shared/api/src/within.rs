@@ -53,7 +53,7 @@ impl<S: Clone + Send + Sync, Layers> FromRequestParts<Within<S, Layers>> for Sta
 }
 
 /// The layers that a route can be behind: one of the first two, one of the next two, and one of the
-/// last two.
+/// two after them; or [`ByService`](layers::ByService) in place of each of the last four.
 pub mod layers {
     /// Anybody may call the route.
     #[derive(Debug, Clone, Copy)]
@@ -78,4 +78,10 @@ pub mod layers {
     /// A request that is repeated with its `Idempotency-Key` has one effect and one response.
     #[derive(Debug, Clone, Copy)]
     pub enum Once {}
+
+    /// A service that the route calls carries the change out. It writes the record in the
+    /// transaction of the change, and answers a repeated request as it did the first time. What is
+    /// refused is recorded here.
+    #[derive(Debug, Clone, Copy)]
+    pub enum ByService {}
 }

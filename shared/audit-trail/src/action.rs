@@ -84,6 +84,52 @@ pub enum Action {
     EmergencyAccess,
     /// A patient's billing account was looked at.
     ReadBillingAccount,
+    /// A price was set.
+    SetPrice,
+    /// Prices were looked at. Only refusals are recorded.
+    ReadPrices,
+    /// A charge was put on a patient's account.
+    RecordCharge,
+    /// A charge was cancelled.
+    CancelCharge,
+    /// Charges were looked at.
+    ReadCharges,
+    /// A draft of an invoice was made, changed or deleted.
+    DraftInvoice,
+    /// An invoice was issued.
+    IssueInvoice,
+    /// An invoice was taken back.
+    VoidInvoice,
+    /// A credit note was issued.
+    CreditInvoice,
+    /// What was due of an invoice was given up, or somebody asked for that.
+    WriteOffInvoice,
+    /// Invoices were looked at.
+    ReadInvoices,
+    /// A payment was recorded.
+    RecordPayment,
+    /// What was left of a payment was used for invoices.
+    AllocatePayment,
+    /// A payment that never arrived was taken back.
+    ReversePayment,
+    /// Payments were looked at.
+    ReadPayments,
+    /// Somebody asked for a refund.
+    RequestRefund,
+    /// A refund was approved.
+    ApproveRefund,
+    /// A refund was refused.
+    RejectRefund,
+    /// A refund was paid out.
+    CompleteRefund,
+    /// Refunds were looked at.
+    ReadRefunds,
+    /// What happened on a patient's account was looked at.
+    ReadStatement,
+    /// What patients owe, what was earned or what came in was looked at.
+    ReadBillingReports,
+    /// The ledger was exported.
+    ExportLedger,
     /// The messages to a patient were looked at.
     ReadNotifications,
     /// Locations, resources, services, hours or closures were set up.

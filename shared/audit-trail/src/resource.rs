@@ -29,6 +29,16 @@ use uuid::Uuid;
 pub enum ResourceType {
     /// The account that a patient is billed through.
     BillingAccount,
+    /// What something costs from a date on.
+    Price,
+    /// Something that a patient is to pay for.
+    Charge,
+    /// An invoice.
+    Invoice,
+    /// A payment.
+    Payment,
+    /// A refund.
+    Refund,
     /// A patient's appointment.
     Appointment,
     /// A place where patients are seen.
@@ -81,6 +91,12 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// The resource of this type with this id.
+    #[must_use]
+    pub const fn new(kind: ResourceType, id: Uuid) -> Self {
+        Self { kind, id }
+    }
+
     /// The appointment with this id.
     #[must_use]
     pub const fn appointment(id: Uuid) -> Self {

@@ -147,6 +147,23 @@ impl Trail {
         Ok(())
     }
 
+    /// Notes that a service has written the record of a success, in the transaction of the change.
+    pub(crate) fn recorded_by_service(&self) {
+        let _ = self.0.written.set(Outcome::Succeeded);
+    }
+
+    pub(crate) fn caller(&self) -> Result<Caller, Problem> {
+        self.0.caller.ok_or_else(Problem::unauthorized)
+    }
+
+    pub(crate) fn source(&self) -> Option<&str> {
+        self.0.source.as_deref()
+    }
+
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
     /// What the handler has written, if anything.
     pub(crate) fn written(&self) -> Option<Outcome> {
         self.0.written.get().copied()

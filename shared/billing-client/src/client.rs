@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use contracts::billing::v1::{
     CloseBillingAccountRequest, CreateBillingAccountRequest, EraseBillingAccountRequest,
-    GetBillingAccountRequest, ReopenBillingAccountRequest,
+    GetBillingAccountRequest, ReopenBillingAccountRequest, UpdateBillingAccountRequest,
     billing_service_client::BillingServiceClient,
 };
 use telemetry::TraceContext;
@@ -18,7 +18,9 @@ use tonic_health::pb::{
 };
 use uuid::Uuid;
 
-use crate::{Account, BillingError, SettingsError, error::connection_was_lost, settings::setting};
+use crate::{
+    Account, BilledTo, BillingError, SettingsError, error::connection_was_lost, settings::setting,
+};
 
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -27,6 +29,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// nobody waits any longer.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
 
+/// The same for a report, which is about all patients.
+pub const REPORT_DEADLINE: Duration = Duration::from_secs(5);
+
 /// A connection that is silent for this long during a call is pinged.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -34,7 +39,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// [`SILENCE`], it leaves time for the call to try another connection.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
-/// The largest response, in bytes. A response is one account; nothing valid comes near this size.
+/// The largest response about an account, in bytes. Nothing valid comes near this size.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The service's name in the health checking protocol.
@@ -46,6 +51,7 @@ const SERVICE: &str = "billing.v1.BillingService";
 /// the connection.
 #[derive(Debug, Clone)]
 pub struct BillingClient {
+    pub(crate) channel: Channel,
     billing: BillingServiceClient<Channel>,
     health: HealthClient<Channel>,
     authorization: MetadataValue<Ascii>,
@@ -77,30 +83,56 @@ impl BillingClient {
         Ok(Self {
             billing: BillingServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
-            health: HealthClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES),
+            health: HealthClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES),
+            channel,
             authorization,
         })
     }
 
     /// Opens the patient's account, or returns the existing one, so repeating the call is safe.
-    /// Invoices go to `name` at `email`.
     ///
     /// # Errors
     /// See [`BillingError`].
     pub async fn create_account(
         &self,
         patient_id: Uuid,
-        name: &str,
-        email: &str,
+        billed_to: &BilledTo<'_>,
     ) -> Result<Account, BillingError> {
         let answer = bounded(|| {
             let mut billing = self.billing.clone();
             let request = self.request(CreateBillingAccountRequest {
                 patient_id: patient_id.to_string(),
-                name: name.to_owned(),
-                email: email.to_owned(),
+                name: billed_to.name.to_owned(),
+                email: billed_to.email.to_owned(),
+                address: billed_to.address.to_owned(),
             });
             async move { billing.create_billing_account(request).await }
+        })
+        .await?;
+        answer.account.try_into()
+    }
+
+    /// Keeps who invoices go to up to date. Repeating the call is safe, and an older version of the
+    /// patient than the account has changes nothing.
+    ///
+    /// # Errors
+    /// See [`BillingError`]. A missing account is an error, because accounts are opened first.
+    pub async fn update_account(
+        &self,
+        patient_id: Uuid,
+        patient_version: u64,
+        billed_to: &BilledTo<'_>,
+    ) -> Result<Account, BillingError> {
+        let answer = bounded(|| {
+            let mut billing = self.billing.clone();
+            let request = self.request(UpdateBillingAccountRequest {
+                patient_id: patient_id.to_string(),
+                name: billed_to.name.to_owned(),
+                email: billed_to.email.to_owned(),
+                address: billed_to.address.to_owned(),
+                patient_version,
+            });
+            async move { billing.update_billing_account(request).await }
         })
         .await?;
         answer.account.try_into()
@@ -194,8 +226,12 @@ impl BillingClient {
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
+        self.request_within(CALL_DEADLINE, message)
+    }
+
+    pub(crate) fn request_within<T>(&self, deadline: Duration, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request.set_timeout(CALL_DEADLINE);
+        request.set_timeout(deadline);
         let metadata = request.metadata_mut();
         metadata.insert("authorization", self.authorization.clone());
         let trace = TraceContext::current().next_step().to_string();
@@ -216,7 +252,7 @@ fn endpoint(url: &str) -> Result<Endpoint, SettingsError> {
     };
     let endpoint = Endpoint::from(uri)
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(CALL_DEADLINE)
+        .timeout(REPORT_DEADLINE)
         .http2_keep_alive_interval(SILENCE)
         .keep_alive_timeout(LAST_CHANCE);
     if !tls {
@@ -230,9 +266,23 @@ fn endpoint(url: &str) -> Result<Endpoint, SettingsError> {
         .map_err(SettingsError::Tls)
 }
 
-/// The response to a call, within the deadline. All calls of the service may be repeated safely, so
-/// a call that lost its connection is retried on a new one.
+/// The response to a call about an account: see [`bounded_by`].
 async fn bounded<Answer, Call>(call: impl Fn() -> Call) -> Result<Answer, Status>
+where
+    Call: Future<Output = Result<Response<Answer>, Status>>,
+{
+    bounded_by(CALL_DEADLINE, call)
+        .await
+        .map(Response::into_inner)
+}
+
+/// The response to a call, within the deadline. All calls of the service may be repeated safely,
+/// because changes have a request id or are idempotent: so a call that lost its connection is retried
+/// on a new one.
+pub(crate) async fn bounded_by<Answer, Call>(
+    deadline: Duration,
+    call: impl Fn() -> Call,
+) -> Result<Response<Answer>, Status>
 where
     Call: Future<Output = Result<Response<Answer>, Status>>,
 {
@@ -242,10 +292,9 @@ where
             outcome => outcome,
         }
     };
-    tokio::time::timeout(CALL_DEADLINE, calls)
+    tokio::time::timeout(deadline, calls)
         .await
         .unwrap_or_else(|_| Err(Status::deadline_exceeded("no response in time")))
-        .map(Response::into_inner)
 }
 
 #[cfg(test)]

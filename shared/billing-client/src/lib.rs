@@ -5,11 +5,15 @@
 //! about them.
 
 mod account;
+mod calls;
 mod client;
 mod error;
+mod on_behalf;
 mod settings;
 
-pub use account::{Account, AccountStatus};
-pub use client::{BillingClient, CALL_DEADLINE, CONNECT_TIMEOUT};
-pub use error::BillingError;
+pub use account::{Account, AccountStatus, BilledTo};
+pub use calls::Done;
+pub use client::{BillingClient, CALL_DEADLINE, CONNECT_TIMEOUT, REPORT_DEADLINE};
+pub use error::{BillingError, Refusal, RefusalKind};
+pub use on_behalf::{Instruction, OnBehalfOf};
 pub use settings::SettingsError;

@@ -44,6 +44,33 @@ pub const TOPICS: [&str; 2] = [PATIENT_EVENTS_TOPIC, APPOINTMENT_EVENTS_TOPIC];
 /// (<https://www.w3.org/TR/trace-context/>).
 pub const TRACEPARENT: &str = "traceparent";
 
+/// The gRPC metadata in which a call to the billing service says for whom it is: the service trusts
+/// it because of the token that comes with it.
+pub mod caller_metadata {
+    /// The user's id, a UUID. Missing where no user is behind the call.
+    pub const ACTOR_ID: &str = "x-actor-id";
+    /// The user's role, as the audit trail calls it.
+    pub const ACTOR_ROLE: &str = "x-actor-role";
+    /// The network address that the request came from.
+    pub const SOURCE: &str = "x-source";
+    /// Names the request in the logs and in the audit trail.
+    pub const REQUEST_ID: &str = "x-request-id";
+    /// In the metadata of an answer: `true` if an earlier call with the same `request_id` got it, and
+    /// this one has changed nothing.
+    pub const REPLAYED: &str = "x-replayed";
+}
+
+/// The domain of every `ErrorInfo` that the billing service answers.
+pub const BILLING_ERROR_DOMAIN: &str = "billing";
+
+/// Reasons in such an `ErrorInfo` that callers tell from others with the same status.
+pub mod billing_refusal {
+    /// The etag is not the present one.
+    pub const STALE_ETAG: &str = "STALE_ETAG";
+    /// The `request_id` belongs to a call with other parameters.
+    pub const IDEMPOTENCY_KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
+}
+
 /// The Kafka header that repeats [`patient::v1::PatientEvent::event_id`], so that a consumer can
 /// name a record that it cannot decode.
 pub const EVENT_ID_HEADER: &str = "event-id";

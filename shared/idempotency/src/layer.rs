@@ -76,7 +76,7 @@ async fn identify(request: Request) -> Result<(Request, Option<RequestIdentity>)
 }
 
 /// The path of the route, with an id in canonical form however it was written.
-async fn path_of(parts: &mut Parts) -> String {
+pub(crate) async fn path_of(parts: &mut Parts) -> String {
     let id = PathId::from_request_parts(parts, &()).await;
     match (parts.extensions.get::<MatchedPath>(), id) {
         (Some(route), Ok(PathId(id))) => route.as_str().replace("{id}", &id.to_string()),

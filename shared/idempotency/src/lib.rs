@@ -13,6 +13,9 @@
 //! not stored: the key stays free for the corrected request. If a stored response contains data
 //! that its caller may no longer see, the handler has to check that, too.
 //!
+//! A change that another service carries out, in a transaction of its own, is recognised there: its
+//! handler passes the [`RequestKey`] on.
+//!
 //! The service's schema has the table:
 //!
 //! ```sql
@@ -34,11 +37,13 @@ mod headers;
 mod key;
 mod layer;
 mod request_identity;
+mod request_key;
 mod stored_answer;
 mod unit_of_work;
 
 pub use headers::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
 pub use key::IdempotencyKey;
 pub use layer::layer;
+pub use request_key::RequestKey;
 pub use stored_answer::{StoredAnswer, prune};
 pub use unit_of_work::{Interrupted, Transaction, UnitOfWork};

@@ -55,16 +55,20 @@ impl Role {
 
     /// The permissions of the role.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "it is a table")]
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission::{
-            ChangeNotificationPreferences, ChangeOwnPassword, CreatePatient, DeletePatient,
-            EndOwnSessions, ErasePatient, ExportPatients, ImportPatients, ListPatients,
-            ManageAccounts, ManageAppointments, ManageNotificationTemplates, ManageSchedules,
-            MergePatients, OpenInEmergency, Overbook, ReadAccounts, ReadAnalytics,
-            ReadAppointments, ReadAuditTrail, ReadBillingAccount, ReadNotificationPreferences,
-            ReadNotifications, ReadOwnAccount, ReadPatient, ReadSchedules, RecordAbsences,
-            RegisterWithoutWelcome, RestrictPatient, SeeDeletedPatients, SeeRestrictedPatients,
-            UpdatePatient,
+            ApproveRefunds, ChangeNotificationPreferences, ChangeOwnPassword, CompleteRefunds,
+            CorrectInvoices, CreatePatient, DeletePatient, EndOwnSessions, ErasePatient,
+            ExportLedger, ExportPatients, ImportPatients, ListPatients, ManageAccounts,
+            ManageAppointments, ManageCharges, ManageInvoices, ManageNotificationTemplates,
+            ManagePrices, ManageSchedules, MergePatients, OpenInEmergency, Overbook, ReadAccounts,
+            ReadAnalytics, ReadAppointments, ReadAuditTrail, ReadBillingAccount,
+            ReadBillingReports, ReadCharges, ReadInvoices, ReadNotificationPreferences,
+            ReadNotifications, ReadOwnAccount, ReadPatient, ReadPrices, ReadSchedules,
+            RecordAbsences, RecordPayments, RegisterWithoutWelcome, RequestRefunds,
+            RestrictPatient, ReversePayments, SeeDeletedPatients, SeeRestrictedPatients,
+            UpdatePatient, WriteOffInvoices,
         };
         match self {
             Self::Admin => &[
@@ -87,6 +91,21 @@ impl Role {
                 MergePatients,
                 SeeRestrictedPatients,
                 ReadBillingAccount,
+                ReadPrices,
+                ManagePrices,
+                ReadCharges,
+                ManageCharges,
+                ReadInvoices,
+                ManageInvoices,
+                CorrectInvoices,
+                WriteOffInvoices,
+                RecordPayments,
+                ReversePayments,
+                RequestRefunds,
+                ApproveRefunds,
+                CompleteRefunds,
+                ReadBillingReports,
+                ExportLedger,
                 ReadSchedules,
                 ManageSchedules,
                 RecordAbsences,
@@ -109,6 +128,9 @@ impl Role {
                 CreatePatient,
                 UpdatePatient,
                 OpenInEmergency,
+                ReadPrices,
+                ReadCharges,
+                ManageCharges,
                 ReadSchedules,
                 RecordAbsences,
                 ReadAppointments,
@@ -125,6 +147,14 @@ impl Role {
                 CreatePatient,
                 UpdatePatient,
                 ReadBillingAccount,
+                ReadPrices,
+                ReadCharges,
+                ManageCharges,
+                ReadInvoices,
+                ManageInvoices,
+                RecordPayments,
+                RequestRefunds,
+                CompleteRefunds,
                 ReadSchedules,
                 RecordAbsences,
                 ReadAppointments,
@@ -143,6 +173,11 @@ impl Role {
                 SeeDeletedPatients,
                 SeeRestrictedPatients,
                 ReadBillingAccount,
+                ReadPrices,
+                ReadCharges,
+                ReadInvoices,
+                ReadBillingReports,
+                ExportLedger,
                 ReadSchedules,
                 ReadAppointments,
                 ReadAnalytics,
@@ -204,6 +239,36 @@ pub enum Permission {
     OpenInEmergency,
     /// See a patient's billing account.
     ReadBillingAccount,
+    /// See the prices.
+    ReadPrices,
+    /// Set prices.
+    ManagePrices,
+    /// See what patients are charged for.
+    ReadCharges,
+    /// Charge a patient for something by hand, and cancel a charge that is not invoiced.
+    ManageCharges,
+    /// See invoices, and a patient's statement.
+    ReadInvoices,
+    /// Draft and issue invoices.
+    ManageInvoices,
+    /// Void an issued invoice, or credit a part of it.
+    CorrectInvoices,
+    /// Give up what is due on an invoice.
+    WriteOffInvoices,
+    /// Record payments, and say which invoices they are for.
+    RecordPayments,
+    /// Reverse a payment, such as one that bounced.
+    ReversePayments,
+    /// Ask for money to be paid back.
+    RequestRefunds,
+    /// Decide that money is paid back, or that it is not. Never about one's own request.
+    ApproveRefunds,
+    /// Record that money was paid back, once that is approved.
+    CompleteRefunds,
+    /// See what is due, and what was earned and taken.
+    ReadBillingReports,
+    /// Export the ledger.
+    ExportLedger,
     /// See locations, resources, services, and when they are free.
     ReadSchedules,
     /// Set up locations, resources, services, hours and closures.

@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData};
 
-use api::layers::{Once, Open, Permitted, Recorded, Repeatable, Unrecorded};
+use api::layers::{ByService, Once, Open, Permitted, Recorded, Repeatable, Unrecorded};
 use audit_trail::{About, Action};
 use identity::Permission;
 use serde::{Deserialize, Serialize};
@@ -222,5 +222,21 @@ impl<R> Route<Permitted, R, Repeatable> {
     pub const fn once_in(mut self, schema: &'static str) -> Route<Permitted, R, Once> {
         self.row.once = true;
         Route::of(self.row, Some(schema))
+    }
+}
+
+impl Route<Permitted, Unrecorded, Repeatable> {
+    /// A service that the handler calls carries the change out: it records it as this action, in its
+    /// own transaction, and answers a request that is repeated with its `Idempotency-Key` as it did
+    /// the first time.
+    #[must_use]
+    pub const fn carried_out_by_service(
+        mut self,
+        action: Action,
+    ) -> Route<Permitted, ByService, ByService> {
+        self.row.action = Some(action);
+        self.row.recorded = true;
+        self.row.once = true;
+        Route::of(self.row, None)
     }
 }

@@ -55,7 +55,47 @@
 //! Route::get("/health").function("health").served_by(check_health, ());
 //! ```
 //!
-//! The same route with a handler that compiles:
+//! This one would have a service change something, but its route does not say that the service
+//! records it:
+//!
+//! ```compile_fail,E0277
+//! use api::layers::{Permitted, Recorded, Repeatable};
+//! use audit_trail::{Action, Errand};
+//! use identity::Permission;
+//! use route::Route;
+//!
+//! const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::post("/api/invoices/{id}/issue")
+//!     .function("issue-invoice")
+//!     .requires(Permission::ManageInvoices)
+//!     .records(Action::IssueInvoice);
+//! async fn issue_invoice(errand: Errand) {}
+//! fn routes(database: sqlx::PgPool) -> axum::Router {
+//!     ROUTE.served_by(issue_invoice, (), database)
+//! }
+//! ```
+//!
+//! With a route that says so, it compiles:
+//!
+//! ```
+//! use api::layers::{ByService, Permitted};
+//! use audit_trail::{Action, Errand};
+//! use axum::response::Response;
+//! use identity::Permission;
+//! use route::Route;
+//!
+//! const ROUTE: Route<Permitted, ByService, ByService> = Route::post("/api/invoices/{id}/issue")
+//!     .function("issue-invoice")
+//!     .requires(Permission::ManageInvoices)
+//!     .carried_out_by_service(Action::IssueInvoice);
+//! async fn issue_invoice(errand: Errand) -> Response {
+//!     errand.done(false, ())
+//! }
+//! fn routes(database: sqlx::PgPool) -> axum::Router {
+//!     ROUTE.served_by(issue_invoice, (), database)
+//! }
+//! ```
+//!
+//! The same route as at first with a handler that compiles:
 //!
 //! ```
 //! use route::Route;

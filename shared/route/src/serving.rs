@@ -2,9 +2,8 @@
 
 use api::{
     Problem, Within,
-    layers::{Recorded, Repeatable, Unrecorded},
+    layers::{ByService, Recorded, Repeatable, Unrecorded},
 };
-use audit_trail::Action;
 use axum::{
     Router,
     extract::{Request, State},
@@ -31,15 +30,20 @@ impl<A: 'static, I: 'static> Route<A, Recorded, I> {
         if let Some(schema) = self.schema {
             routes = idempotency::layer(database.clone(), schema, routes);
         }
-        let routes = self.permitted(routes);
-        match self.row.action {
-            Some(action) => self.on_record(database, action, routes),
-            None => routes,
-        }
+        self.on_record(database, self.permitted(routes))
     }
+}
 
-    fn on_record(self, database: PgPool, action: Action, routes: Router) -> Router {
-        audit_trail::layer(database, action, self.row.about, routes)
+impl<A: 'static> Route<A, ByService, ByService> {
+    /// Serves the route with this handler, which gets `state` as [`api::State`]. What it refuses is
+    /// recorded in this database; what it has done was recorded by the service that did it.
+    pub fn served_by<H, T, S>(self, handler: H, state: S, database: PgPool) -> Router
+    where
+        H: Handler<T, Within<S, (A, ByService, ByService)>>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        self.on_record(database, self.permitted(self.router(handler, state)))
     }
 }
 
@@ -68,6 +72,14 @@ impl<A: 'static, R: 'static, I: 'static> Route<A, R, I> {
                 on(filter(self.row.method), handler),
             )
             .with_state(Within::new(state))
+    }
+
+    /// Adds the audit trail, if the route has an action.
+    fn on_record(self, database: PgPool, routes: Router) -> Router {
+        match self.row.action {
+            Some(action) => audit_trail::layer(database, action, self.row.about, routes),
+            None => routes,
+        }
     }
 
     /// Adds the permission check, if the route requires one.

@@ -60,6 +60,14 @@ mod tests {
                 About::ResourceInPath(ResourceType::Location)
             } else if row.path.starts_with("/api/resources/{id}") {
                 About::ResourceInPath(ResourceType::Resource)
+            } else if row.path.starts_with("/api/charges/{id}") {
+                About::ResourceInPath(ResourceType::Charge)
+            } else if row.path.starts_with("/api/invoices/{id}") {
+                About::ResourceInPath(ResourceType::Invoice)
+            } else if row.path.starts_with("/api/payments/{id}") {
+                About::ResourceInPath(ResourceType::Payment)
+            } else if row.path.starts_with("/api/refunds/{id}") {
+                About::ResourceInPath(ResourceType::Refund)
             } else if row.path.starts_with("/api/waitlist/{id}") {
                 About::ResourceInPath(ResourceType::WaitlistEntry)
             } else if row.path.starts_with("/api/groups/{id}") {

@@ -12,6 +12,7 @@ mod answers;
 mod appointment_analytics;
 mod appointments;
 mod audit_trail;
+mod billing;
 mod command_line;
 mod consumers;
 mod cors;

@@ -1,4 +1,4 @@
-//! Serves `billing.v1.BillingService` until SIGTERM or SIGINT. `billing-service health` asks such a
+//! Serves the services of `billing.v1` until SIGTERM or SIGINT. `billing-service health` asks such a
 //! process whether it runs.
 
 use std::env;
@@ -24,12 +24,14 @@ async fn serve() -> Result<(), api::Error> {
         database,
         token,
         limits,
+        clinic,
     } = Settings::from_env()?;
     let stop = stop_signal()?;
     let listener = TcpListener::bind(&listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     Service::new(database, token, limits)
+        .of(clinic)
         .serve(listener, stop)
         .await?;
     Ok(())

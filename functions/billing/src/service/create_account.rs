@@ -17,6 +17,8 @@ use crate::service::{
 
 const MAX_NAME_CHARACTERS: usize = 100;
 
+const MAX_ADDRESS_CHARACTERS: usize = 1000;
+
 pub(crate) async fn create_account(
     database: &PgPool,
     request: &CreateBillingAccountRequest,
@@ -24,17 +26,19 @@ pub(crate) async fn create_account(
     let patient_id = patient_id(&request.patient_id)?;
     let name = name(&request.name)?;
     let email = email(&request.email)?;
+    let address = address(&request.address)?;
 
     let opened = sqlx::query_as!(
         Account,
-        r#"INSERT INTO billing.account (id, patient_id, name, email)
-           VALUES ($1, $2, $3, $4)
+        r#"INSERT INTO billing.account (id, patient_id, name, email, address)
+           VALUES ($1, $2, $3, $4, $5)
            ON CONFLICT ON CONSTRAINT account_patient_unique DO NOTHING
            RETURNING id, patient_id, status AS "status: AccountStatus", created_at"#,
         Uuid::now_v7(),
         patient_id,
         name,
         email.as_ref().map(EmailAddress::as_written),
+        address,
     )
     .fetch_optional(database)
     .await
@@ -61,7 +65,7 @@ pub(crate) async fn create_account(
     })
 }
 
-fn name(text: &str) -> Result<&str, Status> {
+pub(super) fn name(text: &str) -> Result<&str, Status> {
     let name = text.trim();
     if name.is_empty() {
         return Err(Status::invalid_argument("name must not be blank"));
@@ -81,13 +85,29 @@ fn name(text: &str) -> Result<&str, Status> {
 
 /// Some patients have addresses stored before today's rules, and some have none. They get accounts,
 /// too.
-fn email(text: &str) -> Result<Option<EmailAddress>, Status> {
+pub(super) fn email(text: &str) -> Result<Option<EmailAddress>, Status> {
     if text.is_empty() {
         return Ok(None);
     }
     EmailAddress::parse_known(text)
         .map(Some)
         .map_err(|_| Status::invalid_argument("email must be an e-mail address"))
+}
+
+/// The postal address, in lines. Not all patients have one.
+pub(super) fn address(text: &str) -> Result<Option<&str>, Status> {
+    let address = text.trim();
+    if address.chars().count() > MAX_ADDRESS_CHARACTERS {
+        return Err(Status::invalid_argument(format!(
+            "address must not be longer than {MAX_ADDRESS_CHARACTERS} characters"
+        )));
+    }
+    if address.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Status::invalid_argument(
+            "address must not contain control characters",
+        ));
+    }
+    Ok((!address.is_empty()).then_some(address))
 }
 
 #[cfg(test)]
@@ -124,6 +144,15 @@ mod tests {
         ] {
             assert!(email(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_address_has_lines_or_is_not_there() {
+        assert_eq!(address(" ").unwrap(), None);
+        let lines = "1 Harbour Street\nLondon";
+        assert_eq!(address(lines).unwrap(), Some(lines));
+        assert!(address("a\tb").is_err());
+        assert!(address(&"a".repeat(1001)).is_err());
     }
 
     #[test]

@@ -18,8 +18,9 @@ const MARGIN: Duration = Duration::from_millis(10);
 
 /// Responds when the call's time is over.
 ///
-/// The work is then dropped. Each call is a single statement without a transaction, so nothing is
-/// left of it but the statement itself, whose connection the pool does not reuse while it runs.
+/// What only looks is then dropped: nothing is left of it but a statement, whose connection the pool
+/// does not reuse while it runs. A change goes on, and its caller learns what came of it by asking
+/// again.
 pub(crate) async fn keep(
     State(longest): State<Duration>,
     request: Request,

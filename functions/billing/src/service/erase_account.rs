@@ -1,10 +1,13 @@
-//! `EraseBillingAccount`: removes from the account of an erased patient who they were.
+//! `EraseBillingAccount`: removes from the account of an erased patient who they were, and what
+//! was written about them. What was issued to them stays, as the law wants it.
 //!
 //! Callers repeat the call until they get a response: an erased account stays as it is.
 
 use contracts::billing::v1::{EraseBillingAccountRequest, EraseBillingAccountResponse};
 use sqlx::PgPool;
+use store::Transaction;
 use tonic::Status;
+use uuid::Uuid;
 
 use crate::service::{
     account::{Account, AccountStatus, not_found, patient_id},
@@ -16,21 +19,46 @@ pub(crate) async fn erase_account(
     request: &EraseBillingAccountRequest,
 ) -> Result<EraseBillingAccountResponse, Status> {
     let patient_id = patient_id(&request.patient_id)?;
-
-    let account = sqlx::query_as!(
-        Account,
-        r#"UPDATE billing.account
-           SET status = 'CLOSED', closed_at = coalesce(closed_at, now()), name = NULL, email = NULL
-           WHERE patient_id = $1
-           RETURNING id, patient_id, status AS "status: AccountStatus", created_at"#,
-        patient_id,
-    )
-    .fetch_optional(database)
-    .await
-    .map_err(|error| failed(&error))?
-    .ok_or_else(not_found)?;
+    let erased = erase(database, patient_id).await;
+    let account = erased
+        .map_err(|error| failed(&error))?
+        .ok_or_else(not_found)?;
     tracing::info!(accountId = %account.id, patientId = %patient_id, "account erased");
     Ok(EraseBillingAccountResponse {
         account: Some(account.into()),
     })
+}
+
+/// The account first, in a statement of its own: whoever is changing something about it has
+/// finished then, and what they have stored can be seen.
+async fn erase(database: &PgPool, patient: Uuid) -> Result<Option<Account>, sqlx::Error> {
+    let mut transaction = Transaction::begin(database).await?;
+    let account = sqlx::query_as!(
+        Account,
+        r#"UPDATE billing.account
+           SET status = 'CLOSED', closed_at = coalesce(closed_at, now()),
+               erased_at = coalesce(erased_at, now()), name = NULL, email = NULL, address = NULL
+           WHERE patient_id = $1
+           RETURNING id, patient_id, status AS "status: AccountStatus", created_at"#,
+        patient,
+    )
+    .fetch_optional(&mut transaction)
+    .await?;
+    if let Some(account) = &account {
+        sqlx::query!(
+            "DELETE FROM billing.request WHERE account_id = $1",
+            account.id
+        )
+        .execute(&mut transaction)
+        .await?;
+        sqlx::query!(
+            "UPDATE billing.charge SET note = NULL, cancel_reason = NULL
+             WHERE account_id = $1 AND num_nonnulls(note, cancel_reason) > 0",
+            account.id
+        )
+        .execute(&mut transaction)
+        .await?;
+    }
+    transaction.commit().await?;
+    Ok(account)
 }

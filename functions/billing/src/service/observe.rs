@@ -14,12 +14,46 @@ use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 /// The methods by which metrics are counted.
-const METHODS: [&str; 5] = [
+const METHODS: [&str; 39] = [
     "CreateBillingAccount",
+    "UpdateBillingAccount",
     "CloseBillingAccount",
     "EraseBillingAccount",
     "ReopenBillingAccount",
     "GetBillingAccount",
+    "SetPrice",
+    "ListPrices",
+    "RecordCharge",
+    "RecordAppointmentCharges",
+    "CancelCharge",
+    "GetCharge",
+    "ListCharges",
+    "CreateInvoice",
+    "UpdateInvoice",
+    "DeleteInvoice",
+    "IssueInvoice",
+    "VoidInvoice",
+    "CreditInvoice",
+    "WriteOffInvoice",
+    "GetInvoice",
+    "ListInvoices",
+    "RecordPayment",
+    "AllocatePayment",
+    "ReversePayment",
+    "GetPayment",
+    "ListPayments",
+    "RequestRefund",
+    "ApproveRefund",
+    "RejectRefund",
+    "CompleteRefund",
+    "GetRefund",
+    "ListRefunds",
+    "GetBalance",
+    "GetStatement",
+    "GetAging",
+    "GetRevenue",
+    "GetTakings",
+    "ExportLedger",
 ];
 
 /// Whether a call's message could be read. If it could not, the gRPC status is `INTERNAL`, as for
@@ -111,7 +145,6 @@ const fn fault_of(code: Code, was_read: bool) -> Fault {
         Code::Unknown
         | Code::DeadlineExceeded
         | Code::ResourceExhausted
-        | Code::Aborted
         | Code::Internal
         | Code::Unavailable
         | Code::DataLoss => Fault::Server,

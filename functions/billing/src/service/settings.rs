@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use sqlx::PgPool;
 use store::{MissingSetting, PoolError, setting};
 
-use crate::service::{ServiceToken, WeakToken};
+use crate::service::{Clinic, InvalidClinic, ServiceToken, WeakToken};
 
 /// Where the service listens by default.
 const DEFAULT_LISTEN: &str = "127.0.0.1:9001";
@@ -47,6 +47,9 @@ pub enum SettingsError {
     /// The token is too weak.
     #[error("BILLING_TOKEN is not usable")]
     Token(#[from] WeakToken),
+    /// A setting of the clinic cannot be used.
+    #[error(transparent)]
+    Clinic(#[from] InvalidClinic),
 }
 
 /// The settings of the service.
@@ -59,11 +62,14 @@ pub struct Settings {
     pub token: ServiceToken,
     /// How many calls run at a time, and for how long.
     pub limits: Limits,
+    /// What has to be known of the clinic.
+    pub clinic: Clinic,
 }
 
 impl Settings {
-    /// Reads `BILLING_LISTEN` (host and port, `127.0.0.1:9001` by default), `BILLING_TOKEN` and
-    /// `DATABASE_URL`. Call it inside a Tokio runtime.
+    /// Reads `BILLING_LISTEN` (host and port, `127.0.0.1:9001` by default), `BILLING_TOKEN`,
+    /// `DATABASE_URL`, and the settings of the clinic ([`Clinic::from_env`]). Call it inside a Tokio
+    /// runtime.
     ///
     /// # Errors
     /// If one is missing or cannot be used.
@@ -74,6 +80,7 @@ impl Settings {
             database: store::pool_with(database, CONNECTIONS, PATIENCE),
             token: ServiceToken::new(&setting("BILLING_TOKEN")?)?,
             limits: Limits::default(),
+            clinic: Clinic::from_env()?,
         })
     }
 }

@@ -4,14 +4,26 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "tests fail by panicking"
+    clippy::ref_option,
+    reason = "tests fail by panicking, and the fields of messages are options"
 )]
 
+mod charges;
 mod client;
+mod desk;
+mod histories;
+mod invoices;
+mod ledger;
 mod open_services;
 mod overload;
+mod payments;
+mod prices;
 mod process;
+mod refunds;
+mod repeated;
+mod reports;
 mod route;
+mod routes;
 mod running;
 mod service;
 

@@ -95,7 +95,19 @@ async fn reflection_lists_and_describes_the_services() {
         .map(|service| service.name)
         .collect();
     names.sort();
-    assert_eq!(names, [SERVICE_NAME, "grpc.health.v1.Health"]);
+    assert_eq!(
+        names,
+        [
+            SERVICE_NAME,
+            "billing.v1.ChargeService",
+            "billing.v1.InvoiceService",
+            "billing.v1.PaymentService",
+            "billing.v1.PriceService",
+            "billing.v1.RefundService",
+            "billing.v1.ReportService",
+            "grpc.health.v1.Health",
+        ]
+    );
 
     let answer = answers.message().await.unwrap().unwrap().message_response;
     let Some(MessageResponse::FileDescriptorResponse(files)) = answer else {

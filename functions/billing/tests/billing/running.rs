@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
-use billing::service::{Limits, ServeError, Service, ServiceToken};
+use billing::service::{Clinic, Limits, ServeError, Service, ServiceToken};
 use billing_client::BillingClient;
 use contracts::billing::v1::{
     CloseBillingAccountRequest, CreateBillingAccountRequest, GetBillingAccountRequest,
@@ -37,11 +37,27 @@ impl Running {
         Self::start_at("127.0.0.1:0".parse().unwrap(), database, limits).await
     }
 
+    /// The service of this clinic.
+    pub(crate) async fn start_clinic(database: &PgPool, clinic: Clinic) -> Self {
+        let address = "127.0.0.1:0".parse().unwrap();
+        Self::start_whole(address, database, Limits::default(), clinic).await
+    }
+
     pub(crate) async fn start_at(address: SocketAddr, database: &PgPool, limits: Limits) -> Self {
+        Self::start_whole(address, database, limits, Clinic::default()).await
+    }
+
+    async fn start_whole(
+        address: SocketAddr,
+        database: &PgPool,
+        limits: Limits,
+        clinic: Clinic,
+    ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let service = Service::new(database.clone(), ServiceToken::new(TOKEN).unwrap(), limits);
+        let service =
+            Service::new(database.clone(), ServiceToken::new(TOKEN).unwrap(), limits).of(clinic);
         let ended = tokio::spawn(service.serve(listener, stop.clone().cancelled_owned()));
         Self {
             address,
@@ -92,6 +108,7 @@ pub(crate) fn create(patient_id: Uuid) -> CreateBillingAccountRequest {
         patient_id: patient_id.to_string(),
         name: "Zoë Ωmega".to_owned(),
         email: "zoe@clinic.example".to_owned(),
+        address: String::new(),
     }
 }
 

@@ -21,10 +21,12 @@ const LONGEST_REASON: usize = 500;
 /// A record of an export that must not become one that everybody sees.
 const RESTRICTED: &str = "The record is restricted: register it by hand, and restrict it again";
 
+const NEITHER: &str = "restricted: Must be true or false";
+
 #[derive(Default, Deserialize)]
 struct Restricted {
     #[serde(default)]
-    restricted: bool,
+    restricted: Value,
 }
 
 /// How the records of a file are read.
@@ -55,8 +57,10 @@ impl Reading<'_> {
     fn of_json(&self, record: &Record) -> Result<Vec<u8>, String> {
         let line = record.fields.get(0).unwrap_or_default();
         let is_restricted: Restricted = serde_json::from_slice(line).unwrap_or_default();
-        if is_restricted.restricted {
-            return Err(RESTRICTED.to_owned());
+        match is_restricted.restricted {
+            Value::Null | Value::Bool(false) => {}
+            Value::Bool(true) => return Err(RESTRICTED.to_owned()),
+            _ => return Err(NEITHER.to_owned()),
         }
         if self.dates == DateFormat::YearFirst {
             return Ok(line.to_vec());
@@ -138,7 +142,7 @@ impl Row<'_> {
         match &*text.to_lowercase() {
             "" | "false" | "no" | "0" => Ok(()),
             "true" | "yes" | "1" => Err(RESTRICTED.to_owned()),
-            _ => Err("restricted: Must be true or false".to_owned()),
+            _ => Err(NEITHER.to_owned()),
         }
     }
 
@@ -321,15 +325,18 @@ mod tests {
             clinic: ClinicTimeZone::UTC,
             rule: EmailRule::Shared,
         };
-        let read = |restricted: bool| {
+        let read = |restricted: Value| {
             let line = json!({
                 "name": "Zo", "dateOfBirth": "2000-01-01", "restricted": restricted,
             });
             let fields = ByteRecord::from(vec![line.to_string()]);
             reading.patient(&Record { line: 1, fields }).err()
         };
-        assert_eq!(read(false), None);
-        assert_eq!(read(true).as_deref(), Some(RESTRICTED));
+        assert_eq!(read(json!(false)), None);
+        assert_eq!(read(json!(true)).as_deref(), Some(RESTRICTED));
+        for unclear in [json!("true"), json!(1), json!([])] {
+            assert_eq!(read(unclear).as_deref(), Some(NEITHER));
+        }
     }
 
     #[test]

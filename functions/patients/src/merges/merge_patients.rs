@@ -214,6 +214,7 @@ async fn write(
     let change = Change::Merged {
         survivor: survivor.id,
     };
+    outbox::update_billing_account(transaction, &before, &survivor).await?;
     outbox::announce(transaction, &duplicate, change).await?;
     outbox::announce(transaction, &survivor, Change::Updated((&survivor).into())).await?;
     Ok(survivor)

@@ -115,7 +115,8 @@ pub(crate) async fn undo_merge(
     }
     let moved: Vec<Moved> =
         serde_json::from_value(merge.moved.clone()).map_err(Problem::internal)?;
-    let (survivor, duplicate) = restore(&merge, &moved, caller, &mut transaction).await?;
+    let (survivor, duplicate) =
+        restore(&merge, &moved, &survivor, caller, &mut transaction).await?;
     let undone = sqlx::query!(
         "UPDATE patients.merge SET undone_by = $2, undone_at = now()
          WHERE id = $1 AND undone_at IS NULL",
@@ -167,10 +168,11 @@ async fn find(transaction: &mut Transaction, id: Uuid) -> Result<Option<Stored>,
     .await
 }
 
-/// Writes both records as they were before.
+/// Writes both records as they were before. The survivor is `merged` until then.
 async fn restore(
     merge: &Stored,
     moved: &[Moved],
+    merged: &Patient,
     caller: Caller,
     transaction: &mut Transaction,
 ) -> Result<(Patient, Patient), Problem> {
@@ -213,6 +215,7 @@ async fn restore(
     belongings
         .give_back(transaction, survivor.id, duplicate.id)
         .await?;
+    outbox::update_billing_account(transaction, merged, &survivor).await?;
     outbox::announce(
         transaction,
         &duplicate,

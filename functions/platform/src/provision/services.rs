@@ -50,9 +50,16 @@ pub const SERVICES: [Service; 7] = [
         calls: &[
             "audit.append",
             "patients.canonical",
+            "patients.ids_of",
             "patients.is_restricted",
         ],
-        adds_to: &[],
+        adds_to: &[
+            "billing.credit_note",
+            "billing.credit_note_line",
+            "billing.entry",
+            "billing.posting",
+            "billing.price",
+        ],
     },
     Service {
         name: "notifications",

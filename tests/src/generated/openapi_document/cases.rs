@@ -1,6 +1,8 @@
 //! Which problem a client can get on which route, each with its own example: what handlers answer.
 //! What the layers around every handler answer is in `problems`.
 
+mod billing;
+
 use api::{Conflict, ConflictReason, Problem, ProblemType};
 use chrono::{DateTime, TimeDelta};
 use uuid::Uuid;
@@ -77,7 +79,8 @@ pub(super) fn of_handlers() -> Vec<Case> {
     let callers = unauthorized().into_iter().chain(forbidden());
     let conflicts = conflicts_of_patients().into_iter().chain(other_conflicts());
     let cases = invalid_or_missing.chain(callers);
-    cases.chain(conflicts).chain(times()).collect()
+    let cases = cases.chain(conflicts).chain(times());
+    cases.chain(billing::cases()).collect()
 }
 
 /// Input that a handler refuses: the name of the case, what is wrong, the field, what is said of it, and
@@ -280,6 +283,7 @@ fn forbidden() -> Vec<Case> {
             "leave-waitlist",
             "list-waitlist",
         ],
+        billing::OF_PATIENTS,
     ];
     vec![Case::new("record-restricted", "The record is restricted", restricted).on(of_patients)]
 }

@@ -7,6 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use syn::{Attribute, Expr, Item, ItemEnum, Lit, Meta, Token, punctuated::Punctuated};
 use utoipa::openapi::{Object, OpenApi, RefOr, Schema, path::Operation};
 
+/// Whose values are the codes of a standard, which says what they mean.
+const SAID_ELSEWHERE: [&str; 1] = ["Currency"];
+
 /// What each variant means, in their order, by the name of the schema.
 type Meanings = BTreeMap<String, Vec<String>>;
 
@@ -25,7 +28,7 @@ pub(super) fn describe(document: &mut OpenApi, repository: &Path) -> Result<()> 
         let RefOr::T(Schema::Object(schema)) = schema else {
             continue;
         };
-        if schema.enum_values.is_some() {
+        if schema.enum_values.is_some() && !SAID_ELSEWHERE.contains(&name.as_str()) {
             let of_schema = meanings.get(name);
             let of_schema = of_schema.with_context(|| format!("no enum is called {name}"))?;
             list(schema, of_schema).with_context(|| format!("the enum {name}"))?;

@@ -1,0 +1,7 @@
+//! Charges: what patients are to pay for.
+
+pub mod cancel_charge;
+mod charge;
+pub mod list_charges;
+pub mod list_patient_charges;
+pub mod record_charge;

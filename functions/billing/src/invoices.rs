@@ -1,0 +1,12 @@
+//! Invoices: what patients are asked to pay.
+
+pub mod credit_invoice;
+mod credit_note;
+pub mod draft_invoice;
+pub mod get_invoice;
+mod invoice;
+pub mod issue_invoice;
+mod line;
+pub mod list_patient_invoices;
+pub mod void_invoice;
+pub mod write_off_invoice;

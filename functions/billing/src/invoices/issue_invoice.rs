@@ -1,0 +1,61 @@
+//! `POST /api/invoices/{id}/issue`: asks the patient to pay.
+
+use api::{
+    IfMatch, PathId, Problem, ProblemDocument, State,
+    layers::{ByService, Permitted},
+};
+use audit_trail::{About, Action, Errand, ResourceType};
+use axum::{Router, response::Response};
+use billing_client::BillingClient;
+use contracts::billing::v1;
+use idempotency::IdempotencyKey;
+use identity::Permission;
+use route::Route;
+use sqlx::PgPool;
+
+use super::invoice::{self, Invoice};
+use crate::problem::problem;
+
+/// The route.
+pub const ROUTE: Route<Permitted, ByService, ByService> = Route::post("/api/invoices/{id}/issue")
+    .function("issue-invoice")
+    .requires(Permission::ManageInvoices)
+    .carried_out_by_service(Action::IssueInvoice)
+    .about(About::ResourceInPath(ResourceType::Invoice));
+
+/// Serves the route.
+pub fn routes(database: PgPool, billing: BillingClient) -> Router {
+    ROUTE.served_by(issue_invoice, (database.clone(), billing), database)
+}
+
+/// Issue an invoice
+///
+/// A draft gets the next number and today's date, and is copied for good: from here on, it can only be
+/// voided, credited or written off. What the patient has of credit is used for it.
+#[utoipa::path(
+    post, path = ROUTE.path(), tag = "invoices",
+    params(("id" = uuid::Uuid, Path, description = "The invoice's id"), IfMatch, IdempotencyKey),
+    responses(
+        (status = 200, description = "It is issued", body = Invoice,
+         headers(("ETag" = String, description = "The new version"))),
+        (status = 403, description = "The role may not issue invoices, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not a draft, or has no lines; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn issue_invoice(
+    State((database, billing)): State<(PgPool, BillingClient)>,
+    PathId(id): PathId,
+    if_match: IfMatch,
+    errand: Errand,
+) -> Result<Response, Problem> {
+    let etag = invoice::etag_of(id, &errand, &if_match, &database, &billing).await?;
+    let request = v1::IssueInvoiceRequest {
+        request_id: String::new(),
+        invoice_id: id.to_string(),
+        etag,
+    };
+    let issued = billing.issue_invoice(&errand, request).await;
+    let issued = issued.map_err(problem)?;
+    invoice::changed(errand, issued.replayed, issued.answer.invoice)
+}

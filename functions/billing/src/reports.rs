@@ -1,0 +1,7 @@
+//! Reports: what the books say.
+
+pub mod export_ledger;
+pub mod get_aging;
+pub mod get_revenue;
+pub mod get_statement;
+pub mod get_takings;

@@ -1,0 +1,12 @@
+//! The routes of billing, as the staff of a clinic call them, with the service running.
+
+mod access;
+mod charges;
+mod invoices;
+mod office;
+mod once;
+mod payments;
+mod prices;
+mod refunds;
+mod reports;
+mod restricted;

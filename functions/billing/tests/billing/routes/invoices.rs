@@ -1,0 +1,224 @@
+//! Drafting, issuing, voiding, crediting and writing off invoices.
+
+use serde_json::json;
+use sqlx::PgPool;
+
+use super::office::{Office, eur};
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_invoice_is_drafted_and_issued(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    office.price("VISIT", 6500).await.is(201);
+    office.charge(patient, "VISIT").await.is(201);
+
+    let draft = office.draft(patient).await.is(201);
+    let id = draft.id();
+    assert_eq!(draft.body["state"], "DRAFT");
+    assert_eq!(draft.body["number"], json!(null));
+    assert_eq!(draft.body["total"], eur(7735));
+    assert_eq!(draft.body["lines"][0]["tax"], eur(1235));
+    assert_eq!(
+        draft.location.as_deref(),
+        Some(&*format!("../../invoices/{id}"))
+    );
+
+    let issue = format!("/api/invoices/{id}/issue");
+    let issued = office.post_empty(&issue).await.is(200);
+    assert_eq!(issued.body["state"], "ISSUED");
+    assert_eq!(issued.body["due"], eur(7735));
+    assert!(issued.body["number"].is_string());
+    assert!(issued.body["dueDate"].is_string());
+    assert_eq!(issued.body["billedTo"]["name"], "Zoë");
+
+    let read = office.get(&format!("/api/invoices/{id}")).await.is(200);
+    assert_eq!((read.body, read.etag), (issued.body, issued.etag));
+    let again = office.post_empty(&issue).await.is(409);
+    assert_eq!(again.problem(), "conflict");
+
+    let recorded = office.recorded(&id).await;
+    let expected = [
+        ("DRAFT_INVOICE", "SUCCEEDED"),
+        ("ISSUE_INVOICE", "SUCCEEDED"),
+        ("READ_INVOICES", "SUCCEEDED"),
+        ("ISSUE_INVOICE", "FAILED"),
+    ]
+    .map(|(action, outcome)| (action.to_owned(), outcome.to_owned(), vec![patient]));
+    assert_eq!(recorded, expected);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_invoice_is_drafted_from_the_charges_that_are_named(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    office.price("VISIT", 6500).await.is(201);
+    let one = office.charge(patient, "VISIT").await.is(201).id();
+    office.charge(patient, "VISIT").await.is(201);
+    let path = format!("/api/patients/{patient}/invoices");
+    let draft = office
+        .post(&path, json!({ "chargeIds": [one] }))
+        .await
+        .is(201);
+    assert_eq!(draft.body["lines"].as_array().unwrap().len(), 1);
+    assert_eq!(draft.body["lines"][0]["chargeId"], json!(one));
+
+    office
+        .post(&path, json!({ "chargeIds": [one] }))
+        .await
+        .is(409);
+    office.post(&path, json!({ "chargeIds": [] })).await.is(400);
+    office.draft(patient).await.is(201);
+    let nothing_left = office.draft(patient).await.is(409);
+    assert_eq!(nothing_left.problem(), "conflict");
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn only_the_version_that_was_read_is_changed(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    office.price("VISIT", 6500).await.is(201);
+    office.charge(patient, "VISIT").await.is(201);
+    let draft = office.draft(patient).await.is(201);
+    let (id, tag) = (draft.id(), draft.etag.unwrap());
+    let issue = format!("/api/invoices/{id}/issue");
+    for stale in ["\"0\"", "\"999\"", "\"of-another-system\""] {
+        let refused = office.if_match(stale).post_empty(&issue).await.is(412);
+        assert_eq!(refused.problem(), "precondition-failed");
+    }
+    let issued = office.if_match(&tag).post_empty(&issue).await.is(200);
+    assert_ne!(issued.etag.as_deref(), Some(&*tag));
+    let void = format!("/api/invoices/{id}/void");
+    let reason = || json!({ "reason": "A mistake" });
+    office.if_match(&tag).post(&void, reason()).await.is(412);
+    let either = format!("{tag}, {}", issued.etag.unwrap());
+    office.if_match(&either).post(&void, reason()).await.is(200);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_voided_invoice_keeps_its_number_and_gives_back_what_was_paid(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let invoice = office.invoice(patient).await;
+    office.pay(patient, 5000, &[&invoice]).await.is(201);
+    assert_eq!(office.due(&invoice).await, 6900);
+
+    let void = format!("/api/invoices/{invoice}/void");
+    office.post(&void, json!({ "reason": " " })).await.is(400);
+    let voided = office
+        .post(&void, json!({ "reason": "A mistake" }))
+        .await
+        .is(200);
+    assert_eq!(voided.body["state"], "VOID");
+    assert_eq!(voided.body["reason"], "A mistake");
+    assert_eq!(voided.body["due"], eur(0));
+    assert!(voided.body["number"].is_string());
+    let statement = office
+        .get(&format!("/api/patients/{patient}/statement"))
+        .await
+        .is(200);
+    assert_eq!(statement.body["closing"], eur(-5000));
+    // Its charges can be billed again, and the credit pays.
+    let draft = office.draft(patient).await.is(201).id();
+    let issued = office
+        .post_empty(&format!("/api/invoices/{draft}/issue"))
+        .await
+        .is(200);
+    assert_eq!(issued.body["due"], eur(6900));
+    office
+        .post(&void, json!({ "reason": "A mistake" }))
+        .await
+        .is(409);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_part_of_an_invoice_is_credited(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let invoice = office.invoice(patient).await;
+    let path = format!("/api/invoices/{invoice}/credit-notes");
+    let part = json!({ "reason": "Shorter than agreed", "amount": eur(1190) });
+    let note = office.post(&path, part.clone()).await.is(201);
+    assert_eq!(note.body["total"], eur(1190));
+    assert_eq!(note.body["net"], eur(1000));
+    assert_eq!(note.body["tax"], eur(190));
+    assert!(note.body["number"].is_string());
+    let read = office
+        .get(&format!("/api/invoices/{invoice}"))
+        .await
+        .is(200);
+    assert_eq!(read.body["creditNotes"], json!([note.body]));
+    assert_eq!(read.body["credited"], eur(1190));
+    assert_eq!(read.etag, note.etag);
+    assert_eq!(office.due(&invoice).await, 10_710);
+
+    let too_much = json!({ "reason": "All", "amount": eur(11_900) });
+    office.post(&path, too_much).await.is(409);
+    let nothing = json!({ "reason": "", "amount": eur(0), "lineIds": [] });
+    let answer = office.post(&path, nothing).await.is(400);
+    assert_eq!(answer.fields(), ["amount", "lineIds", "reason"]);
+    office
+        .post(&path, json!({ "reason": "All of the rest" }))
+        .await
+        .is(201);
+    assert_eq!(office.due(&invoice).await, 0);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn writing_off_much_takes_two_people(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let invoice = office.invoice(patient).await;
+    let path = format!("/api/invoices/{invoice}/write-off");
+    let reason = || json!({ "reason": "The patient has moved away" });
+    let asked = office.post(&path, reason()).await.is(200);
+    assert_eq!(asked.body["state"], "ISSUED");
+    assert_eq!(asked.body["writeOffRequest"]["amount"], eur(11_900));
+    office.post(&path, reason()).await.is(409);
+    assert_eq!(office.due(&invoice).await, 11_900);
+
+    let done = office.with_colleague().post(&path, reason()).await.is(200);
+    assert_eq!(done.body["state"], "WRITTEN_OFF");
+    assert_eq!(done.body["writtenOff"], eur(11_900));
+    assert_eq!(done.body["due"], eur(0));
+    office.post(&path, reason()).await.is(409);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_little_is_written_off_by_one_person(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let invoice = office.invoice(patient).await;
+    office.pay(patient, 11_000, &[&invoice]).await.is(201);
+    let path = format!("/api/invoices/{invoice}/write-off");
+    let done = office
+        .post(&path, json!({ "reason": "Not worth a letter" }))
+        .await
+        .is(200);
+    assert_eq!(done.body["state"], "WRITTEN_OFF");
+    assert_eq!(done.body["writtenOff"], eur(900));
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_patients_invoices_are_listed_without_their_lines(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let [first, second] = [office.invoice(patient).await, office.invoice(patient).await];
+    let path = format!("/api/patients/{patient}/invoices?limit=1");
+    let page = office.get(&path).await.is(200).body;
+    assert_eq!(page["invoices"][0]["id"], json!(second));
+    assert_eq!(page["invoices"][0]["due"], eur(11_900));
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let page = office
+        .get(&format!("{path}&cursor={cursor}"))
+        .await
+        .is(200)
+        .body;
+    assert_eq!(page["invoices"][0]["id"], json!(first));
+    assert_eq!(page["nextCursor"], json!(null));
+    let drafts = office
+        .get(&format!("{path}&state=DRAFT"))
+        .await
+        .is(200)
+        .body;
+    assert_eq!(drafts["invoices"], json!([]));
+}

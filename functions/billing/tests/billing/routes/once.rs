@@ -1,0 +1,97 @@
+//! A request that is repeated with its key happens once.
+
+use futures::future::join_all;
+use serde_json::json;
+use sqlx::PgPool;
+
+use super::office::{Office, eur};
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_repeated_request_gets_the_first_answer(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    office.price("VISIT", 6500).await.is(201);
+    office.charge(patient, "VISIT").await.is(201);
+    let draft = office.draft(patient).await.is(201);
+    let issue = format!("/api/invoices/{}/issue", draft.id());
+    // By the time of the repetition, the invoice has another version.
+    let keyed = office
+        .with_key("issue-it")
+        .if_match(&draft.etag.clone().unwrap());
+    let first = keyed.post_empty(&issue).await.is(200);
+    assert!(!first.replayed);
+    let again = keyed.post_empty(&issue).await.is(200);
+    assert!(again.replayed);
+    assert_eq!((again.text, again.etag), (first.text, first.etag));
+
+    let recorded = office.recorded(&draft.id()).await;
+    let issued = recorded.iter().filter(|(action, outcome, patients)| {
+        action == "ISSUE_INVOICE" && outcome == "SUCCEEDED" && *patients == [patient]
+    });
+    assert_eq!(
+        issued.count(),
+        2,
+        "somebody has looked at it once more: {recorded:?}"
+    );
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn fifty_callers_with_one_key_pay_once(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let invoice = office.invoice(patient).await;
+    let keyed = office.with_key("pay-once");
+    let invoices = [&*invoice];
+    let payments = (0..50).map(|_| keyed.pay(patient, 5000, &invoices));
+    let answers = join_all(payments).await;
+    let first = &answers[0].text;
+    for answer in &answers {
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        assert_eq!(&answer.text, first);
+    }
+    assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
+    assert_eq!(office.due(&invoice).await, 6900);
+
+    let other = keyed.pay(patient, 5001, &[&invoice]).await.is(422);
+    assert_eq!(other.problem(), "idempotency-key-reused");
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_key_belongs_to_one_person_and_one_path(database: PgPool) {
+    let office = Office::open(database).await;
+    let [one, other] = [office.patient().await, office.patient().await];
+    let keyed = office.with_key("a-key");
+    let first = keyed.pay(one, 100, &[]).await.is(201).id();
+    assert_ne!(keyed.pay(other, 100, &[]).await.is(201).id(), first);
+    assert_ne!(
+        keyed.with_colleague().pay(one, 100, &[]).await.is(201).id(),
+        first
+    );
+    assert_eq!(keyed.pay(one, 100, &[]).await.is(201).id(), first);
+    // Without a key, each request is a new one.
+    office.pay(one, 100, &[]).await.is(201);
+    office.pay(one, 100, &[]).await.is(201);
+    let statement = office
+        .get(&format!("/api/patients/{one}/statement"))
+        .await
+        .is(200);
+    assert_eq!(statement.body["closing"], eur(-400));
+    office.with_key("").pay(one, 100, &[]).await.is(400);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_was_refused_leaves_its_key_free(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let keyed = office.with_key("a-key");
+    let path = format!("/api/patients/{patient}/payments");
+    keyed
+        .post(&path, json!({ "amount": eur(0), "method": "CASH" }))
+        .await
+        .is(400);
+    keyed
+        .pay(patient, 100, &[&super::office::nothing().to_string()])
+        .await
+        .is(400);
+    keyed.pay(patient, 100, &[]).await.is(201);
+}

@@ -1,0 +1,169 @@
+//! Statements, aging, revenue, takings and the export.
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::office::{Office, eur, today};
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_statement_adds_up(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let invoice = office.invoice(patient).await;
+    office.pay(patient, 15_000, &[&invoice]).await.is(201);
+    let path = format!("/api/patients/{patient}/statement");
+    let statement = office.get(&path).await.is(200).body;
+    assert_eq!(statement["opening"], eur(0));
+    assert_eq!(statement["closing"], eur(-3100));
+    assert_eq!(statement["to"], json!(today()));
+    let lines = statement["lines"].as_array().unwrap();
+    let kinds: Vec<_> = lines
+        .iter()
+        .map(|line| line["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["INVOICE", "PAYMENT"]);
+    assert_eq!(lines[0]["amount"], eur(11_900));
+    assert_eq!(lines[0]["balance"], eur(11_900));
+    assert_eq!(lines[0]["invoiceId"], json!(invoice));
+    assert_eq!(lines[1]["amount"], eur(-15_000));
+    assert_eq!(lines[1]["balance"], eur(-3100));
+
+    let before = format!("{path}?from=2020-01-01&to=2020-12-31");
+    let before = office.get(&before).await.is(200).body;
+    assert_eq!(
+        (&before["lines"], &before["closing"]),
+        (&json!([]), &eur(0))
+    );
+    office.get(&format!("{path}?from=2020-13-01")).await.is(400);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_statement_of_many_lines_is_one_answer(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    for _ in 0..620 {
+        office.pay(patient, 1, &[]).await.is(201);
+    }
+    let path = format!("/api/patients/{patient}/statement");
+    let statement = office.get(&path).await.is(200).body;
+    assert_eq!(statement["lines"].as_array().unwrap().len(), 620);
+    assert_eq!(statement["closing"], eur(-620));
+    assert_eq!(statement["nextCursor"], json!(null));
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn aging_is_the_sum_of_what_is_due(database: PgPool) {
+    let office = Office::open(database).await;
+    let [one, other] = [office.patient().await, office.patient().await];
+    let invoice = office.invoice(one).await;
+    office.invoice(other).await;
+    office.pay(one, 900, &[&invoice]).await.is(201);
+    let page = office.get("/api/billing/aging?limit=1").await.is(200).body;
+    assert_eq!(page["patients"].as_array().unwrap().len(), 1);
+    assert_eq!(page["patients"][0]["patientId"], json!(one));
+    assert_eq!(page["patients"][0]["notDue"], eur(11_000));
+    assert_eq!(page["total"]["total"], eur(22_900));
+    assert_eq!(page["asOf"], json!(today()));
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let path = format!("/api/billing/aging?limit=1&cursor={cursor}");
+    let page = office.get(&path).await.is(200).body;
+    assert_eq!(page["patients"][0]["patientId"], json!(other));
+    assert_eq!(page["nextCursor"], json!(null));
+    let past = office
+        .get("/api/billing/aging?asOf=2020-01-01")
+        .await
+        .is(200)
+        .body;
+    assert_eq!(past["total"]["total"], eur(0));
+    office
+        .get("/api/billing/aging?asOf=2999-01-01")
+        .await
+        .is(400);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn revenue_is_what_was_issued_less_what_was_taken_back(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let [_, credited, voided] = [
+        office.invoice(patient).await,
+        office.invoice(patient).await,
+        office.invoice(patient).await,
+    ];
+    let reason = json!({ "reason": "A mistake" });
+    office
+        .post(&format!("/api/invoices/{voided}/void"), reason)
+        .await
+        .is(200);
+    let note = json!({ "reason": "Shorter", "amount": eur(1190) });
+    office
+        .post(&format!("/api/invoices/{credited}/credit-notes"), note)
+        .await
+        .is(201);
+    let path = format!("/api/billing/revenue?from={}&to={}", today(), today());
+    let revenue = office.get(&path).await.is(200).body;
+    assert_eq!(revenue["total"]["issued"], eur(30_000));
+    assert_eq!(revenue["total"]["voided"], eur(10_000));
+    assert_eq!(revenue["total"]["credited"], eur(1000));
+    assert_eq!(revenue["total"]["revenue"], eur(19_000));
+    assert_eq!(revenue["codes"][0]["code"], "VISIT");
+    office.get("/api/billing/revenue").await.is(400);
+    office
+        .get("/api/billing/revenue?from=2026-01-02&to=2026-01-01")
+        .await
+        .is(400);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn takings_are_what_is_in_the_cash_box(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    office.pay(patient, 1000, &[]).await.is(201);
+    let bounced = office.pay(patient, 300, &[]).await.is(201).id();
+    let reason = json!({ "reason": "It bounced" });
+    office
+        .post(&format!("/api/payments/{bounced}/reversal"), reason)
+        .await
+        .is(200);
+    let takings = office.get("/api/billing/takings").await.is(200).body;
+    assert_eq!(takings["date"], json!(today()));
+    assert_eq!(takings["total"]["net"], eur(1000));
+    let methods = takings["methods"].as_array().unwrap();
+    let cash = methods
+        .iter()
+        .find(|method| method["method"] == "CASH")
+        .unwrap();
+    assert_eq!(cash["payments"], eur(1300));
+    assert_eq!(cash["reversed"], eur(300));
+    assert_eq!(cash["paymentCount"], 2);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_export_balances(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let invoice = office.invoice(patient).await;
+    office.pay(patient, 15_000, &[&invoice]).await.is(201);
+    let path = format!("/api/billing/export?from={}&to={}", today(), today());
+    let export = office.get(&path).await.is(200).body;
+    assert_eq!(export["nextCursor"], json!(null));
+    let postings = export["postings"].as_array().unwrap();
+    let cents = |posting: &Value| posting["amount"]["minorUnits"].as_i64().unwrap();
+    assert_eq!(postings.iter().map(cents).sum::<i64>(), 0);
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM billing.posting")
+        .fetch_one(&office.database)
+        .await
+        .unwrap();
+    assert_eq!(postings.len(), usize::try_from(stored).unwrap());
+    let receivable = postings
+        .iter()
+        .filter(|posting| posting["account"] == "RECEIVABLE");
+    assert_eq!(receivable.map(cents).sum::<i64>(), 0);
+    let recorded: Vec<Vec<uuid::Uuid>> =
+        sqlx::query_scalar("SELECT patient_ids FROM audit.record WHERE action = 'EXPORT_LEDGER'")
+            .fetch_all(&office.database)
+            .await
+            .unwrap();
+    assert_eq!(recorded, [vec![patient]]);
+    office.get("/api/billing/export").await.is(400);
+}

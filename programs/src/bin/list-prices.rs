@@ -1,0 +1,8 @@
+//! `GET /api/prices`. Made by `make generate`.
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let routes = billing::list_prices::routes;
+    route::serve("list-prices", routes).await
+}

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use billing_client::{BillingClient, BillingError};
-use contracts::{PATIENT_EVENTS_TOPIC, billing::v1::CreateBillingAccountRequest};
+use contracts::{
+    PATIENT_EVENTS_TOPIC,
+    billing::v1::{CreateBillingAccountRequest, UpdateBillingAccountRequest},
+};
 use events::{Change, PatientEvent, Producer, ProducerError};
 use kafka::Cluster;
 use outbox::{Message, Sender, write};
@@ -33,6 +36,8 @@ pub enum Receiver {
 pub enum MessageKind {
     /// A request to the billing service to open the account.
     BillingAccount,
+    /// A request to the billing service to send invoices to another name or address.
+    BillingUpdate,
     /// A request to the billing service to close the account. The schema's trigger
     /// `billing_account_follows_deletion` writes it when a patient is deleted.
     BillingClosure,
@@ -61,6 +66,7 @@ impl outbox::Kind for MessageKind {
     fn receiver(self) -> Receiver {
         match self {
             Self::BillingAccount
+            | Self::BillingUpdate
             | Self::BillingClosure
             | Self::BillingReopening
             | Self::BillingErasure => Receiver::Billing,
@@ -144,6 +150,18 @@ fn account_request(patient: &Patient) -> CreateBillingAccountRequest {
         name: patient.name.clone(),
         // Empty: the account has none.
         email: patient.email.clone().unwrap_or_default(),
+        address: patient.address.clone().unwrap_or_default(),
+    }
+}
+
+/// Who invoices go to from now on.
+fn account_update(patient: &Patient) -> UpdateBillingAccountRequest {
+    UpdateBillingAccountRequest {
+        patient_id: patient.id.to_string(),
+        name: patient.name.clone(),
+        email: patient.email.clone().unwrap_or_default(),
+        address: patient.address.clone().unwrap_or_default(),
+        patient_version: patient.version.cast_unsigned(),
     }
 }
 
@@ -157,7 +175,8 @@ fn event_of(patient: &Patient, change: Change) -> PatientEvent {
     }
 }
 
-/// Has the change that led to this state of the patient announced on Kafka.
+/// Has the change that led to this state of the patient announced on Kafka. If they may have another
+/// name or address by it, the billing service is told, too.
 ///
 /// # Errors
 /// If the database fails.
@@ -166,6 +185,18 @@ pub async fn announce(
     patient: &Patient,
     change: Change,
 ) -> Result<(), sqlx::Error> {
+    if matches!(change, Change::Updated(_)) {
+        let update = account_update(patient).encode_to_vec();
+        let id = Uuid::now_v7();
+        write(
+            transaction,
+            patient.id,
+            id,
+            MessageKind::BillingUpdate,
+            update,
+        )
+        .await?;
+    }
     let event = event_of(patient, change);
     write(
         transaction,
@@ -180,8 +211,8 @@ pub async fn announce(
 /// Why a message was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The billing service did not open or close the account.
-    #[error("the billing account could not be opened or closed")]
+    /// The billing service did not change the account.
+    #[error("the billing account could not be opened, changed or closed")]
     Billing(#[from] BillingError),
     /// Kafka did not accept the event.
     #[error("the event could not be sent")]
@@ -244,10 +275,11 @@ impl Sender for Receivers {
         match message.kind {
             MessageKind::BillingAccount => {
                 let request = CreateBillingAccountRequest::decode(message.payload)?;
-                let call = self
-                    .billing
-                    .create_account(patient_id, &request.name, &request.email);
-                call.await?;
+                self.billing.open_account(request).await?;
+            }
+            MessageKind::BillingUpdate => {
+                let request = UpdateBillingAccountRequest::decode(message.payload)?;
+                self.billing.update_account(request).await?;
             }
             MessageKind::BillingClosure => {
                 self.billing.close_account(patient_id).await?;

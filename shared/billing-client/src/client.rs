@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use contracts::billing::v1::{
     CloseBillingAccountRequest, CreateBillingAccountRequest, EraseBillingAccountRequest,
-    GetBillingAccountRequest, ReopenBillingAccountRequest,
+    GetBillingAccountRequest, ReopenBillingAccountRequest, UpdateBillingAccountRequest,
     billing_service_client::BillingServiceClient,
 };
 use telemetry::TraceContext;
@@ -98,15 +98,45 @@ impl BillingClient {
         name: &str,
         email: &str,
     ) -> Result<Account, BillingError> {
+        self.open_account(CreateBillingAccountRequest {
+            patient_id: patient_id.to_string(),
+            name: name.to_owned(),
+            email: email.to_owned(),
+            ..CreateBillingAccountRequest::default()
+        })
+        .await
+    }
+
+    /// The same, with everything that is known of who invoices go to.
+    ///
+    /// # Errors
+    /// See [`BillingError`].
+    pub async fn open_account(
+        &self,
+        message: CreateBillingAccountRequest,
+    ) -> Result<Account, BillingError> {
         let answer = bounded(|| {
             let mut billing = self.billing.clone();
-            let request = self.request(CreateBillingAccountRequest {
-                patient_id: patient_id.to_string(),
-                name: name.to_owned(),
-                email: email.to_owned(),
-                ..CreateBillingAccountRequest::default()
-            });
+            let request = self.request(message.clone());
             async move { billing.create_billing_account(request).await }
+        })
+        .await?;
+        answer.account.try_into()
+    }
+
+    /// Has invoices sent to another name or address. Repeating the call is safe, and an older version
+    /// of the patient changes nothing.
+    ///
+    /// # Errors
+    /// See [`BillingError`]. A missing account is an error, because accounts are opened first.
+    pub async fn update_account(
+        &self,
+        message: UpdateBillingAccountRequest,
+    ) -> Result<Account, BillingError> {
+        let answer = bounded(|| {
+            let mut billing = self.billing.clone();
+            let request = self.request(message.clone());
+            async move { billing.update_billing_account(request).await }
         })
         .await?;
         answer.account.try_into()

@@ -5,9 +5,10 @@ use std::{env, fs, path::PathBuf};
 use prost::Message;
 
 const PROTO_ROOT: &str = "../../proto";
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "appointment/v1/appointment_event.proto",
     "billing/v1/billing.proto",
+    "billing/v1/billing_event.proto",
     "billing/v1/charge.proto",
     "billing/v1/invoice.proto",
     "billing/v1/money.proto",

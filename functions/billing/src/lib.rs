@@ -4,7 +4,9 @@
 //! cannot serve HTTP/2. The other modules are the API's routes, functions that call the service: what
 //! things cost ([`prices`]), what patients are to pay for ([`charges`]) and are asked to pay
 //! ([`invoices`]), what they have paid ([`payments`]) and get back ([`refunds`]), and what the books
-//! say ([`reports`]).
+//! say ([`reports`]). [`verify_ledger`] is what proves every day that they are right, and
+//! [`relay_billing_events`] delivers what others have to hear of. [`record_appointment_charges`]
+//! charges what took place.
 
 mod access;
 mod amount;
@@ -14,15 +16,19 @@ mod currency;
 mod day;
 pub mod get_billing_account;
 pub mod invoices;
+pub mod outbox;
 mod page;
 mod patients;
 pub mod payments;
 pub mod prices;
 mod problem;
+pub mod record_appointment_charges;
 pub mod refunds;
+pub mod relay_billing_events;
 pub mod reports;
 pub mod service;
 mod text;
+pub mod verify_ledger;
 
 pub use charges::{cancel_charge, list_charges, list_patient_charges, record_charge};
 pub use invoices::{

@@ -180,6 +180,24 @@ reads! {
 }
 
 impl BillingClient {
+    /// Makes the charges of an appointment what its newest version says. Repeating the call is safe, and an
+    /// older version changes nothing.
+    ///
+    /// # Errors
+    /// See [`BillingError`]. A patient without an account is one: it may be opened in a moment.
+    pub async fn record_appointment_charges(
+        &self,
+        message: v1::RecordAppointmentChargesRequest,
+    ) -> Result<v1::RecordAppointmentChargesResponse, BillingError> {
+        let response = bounded_by(CALL_DEADLINE, || {
+            let request = self.request_within(CALL_DEADLINE, message.clone());
+            let mut client = client!(ChargeServiceClient, self);
+            async move { client.record_appointment_charges(request).await }
+        })
+        .await?;
+        Ok(response.into_inner())
+    }
+
     /// Every posting of a period, in the order in which they were booked, in several messages.
     ///
     /// # Errors

@@ -37,8 +37,15 @@ pub const PATIENT_EVENTS_TOPIC: &str = "patient.events.v1";
 /// The Kafka topic that carries [`appointment::v1::AppointmentEvent`], keyed by patient id.
 pub const APPOINTMENT_EVENTS_TOPIC: &str = "appointment.events.v1";
 
+/// The Kafka topic that carries [`billing::v1::BillingEvent`], keyed by patient id.
+pub const BILLING_EVENTS_TOPIC: &str = "billing.events.v1";
+
 /// All Kafka topics.
-pub const TOPICS: [&str; 2] = [PATIENT_EVENTS_TOPIC, APPOINTMENT_EVENTS_TOPIC];
+pub const TOPICS: [&str; 3] = [
+    PATIENT_EVENTS_TOPIC,
+    APPOINTMENT_EVENTS_TOPIC,
+    BILLING_EVENTS_TOPIC,
+];
 
 /// The Kafka header and gRPC metadata key of the W3C trace context
 /// (<https://www.w3.org/TR/trace-context/>).

@@ -1,8 +1,9 @@
-//! What happens, as services tell each other: the typed [`PatientEvent`] and [`AppointmentEvent`],
-//! the [`Producer`] that sends them to Kafka, and [`consume`], the frame that every consumer of an
+//! What happens, as services tell each other: the typed [`PatientEvent`],
+//! [`AppointmentEvent`] and [`BillingEvent`], the [`Producer`] that sends them to Kafka, and [`consume`], the frame that every consumer of an
 //! [`Event`] runs in.
 
 mod appointment_event;
+mod billing_event;
 mod consumer;
 mod dead_letter;
 mod event;
@@ -12,6 +13,7 @@ pub mod seen;
 mod wire;
 
 pub use appointment_event::{Appointment, AppointmentChange, AppointmentEvent};
+pub use billing_event::{Amount, BillingChange, BillingEvent, Method};
 pub use consumer::{Effect, consume};
 pub use dead_letter::{DeadLetter, DeadLetterQueue, Header, Taken};
 pub use event::{Event, Mark};

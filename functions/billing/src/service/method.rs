@@ -49,3 +49,13 @@ impl From<Method> for PaymentMethod {
         }
     }
 }
+
+impl From<Method> for events::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Cash => Self::Cash,
+            Method::Card => Self::Card,
+            Method::Transfer => Self::Transfer,
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::billing::v1::Money;
+use events::Amount;
 use prost_types::Timestamp;
 use uuid::Uuid;
 
@@ -11,6 +12,14 @@ use uuid::Uuid;
 pub(crate) fn money(currency: &str, minor_units: i64) -> Money {
     Money {
         currency_code: currency.to_owned(),
+        minor_units,
+    }
+}
+
+/// The same in an event.
+pub(crate) fn amount(currency: &str, minor_units: i64) -> Amount {
+    Amount {
+        currency: currency.to_owned(),
         minor_units,
     }
 }

@@ -13,6 +13,7 @@ use audit_trail::{Action, Outcome, Record, Resource, Subject};
 use billing_client::OnBehalfOf;
 use chrono::NaiveDate;
 use contracts::caller_metadata::REPLAYED;
+use events::{BillingChange, BillingEvent};
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -22,12 +23,15 @@ use tonic::{Request, Response, Status, metadata::MetadataValue};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::service::{
-    clinic::Clinic,
-    database::{failed, once_more_if_outdated},
-    input, observe,
-    party::Party,
-    refused::{nobody, request_id_reused},
+use crate::{
+    outbox::Billing,
+    service::{
+        clinic::Clinic,
+        database::{failed, once_more_if_outdated},
+        input, observe,
+        party::Party,
+        refused::{nobody, request_id_reused},
+    },
 };
 
 /// The books, and the rules by which they are kept.
@@ -104,6 +108,7 @@ pub(crate) struct Work {
     request: Option<RequestMade>,
     account: Option<Uuid>,
     records: Vec<ToRecord>,
+    events: Vec<BillingEvent>,
 }
 
 /// The request of a change.
@@ -172,6 +177,7 @@ impl Books {
             request,
             account: None,
             records: Vec::new(),
+            events: Vec::new(),
         };
         let made = match work.answered_before().await {
             Ok(()) => change.make(&mut work).await,
@@ -339,6 +345,17 @@ impl Work {
         });
     }
 
+    /// Has the rest of the system told that this happened, on this day.
+    pub(crate) fn announce(&mut self, patient: Uuid, date: NaiveDate, change: BillingChange) {
+        self.events.push(BillingEvent {
+            id: Uuid::now_v7(),
+            occurred_at: self.clinic.now(),
+            patient_id: patient,
+            business_date: date,
+            change,
+        });
+    }
+
     async fn finish(mut self, answer: &impl Message) -> Result<(), Status> {
         if let Some(request) = self.request.clone() {
             let stored = sqlx::query!(
@@ -359,6 +376,11 @@ impl Work {
                 let _ = self.transaction.rollback().await;
                 return Err(request_id_reused());
             }
+        }
+        for event in &self.events {
+            outbox::announce::<Billing>(&mut self.transaction, event)
+                .await
+                .map_err(|error| failed(&error))?;
         }
         self.append_records()
             .await

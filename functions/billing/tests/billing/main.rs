@@ -11,6 +11,7 @@
 mod charges;
 mod client;
 mod desk;
+mod events;
 mod histories;
 mod invoices;
 mod ledger;
@@ -26,6 +27,7 @@ mod route;
 mod routes;
 mod running;
 mod service;
+mod verification;
 
 use std::sync::LazyLock;
 

@@ -84,7 +84,7 @@ pub(crate) async fn register(database: &PgPool, many: usize) -> Vec<Uuid> {
 }
 
 const REFUSED: &str = "UPDATE patients.outbox SET payload = '\\xff' WHERE kind = 'BILLING_ACCOUNT'";
-pub(crate) const NO_ACCOUNTS: &str = "DELETE FROM patients.outbox WHERE kind = 'BILLING_ACCOUNT'";
+pub(crate) const NO_ACCOUNTS: &str = "DELETE FROM patients.outbox WHERE kind <> 'PATIENT_EVENT'";
 const AGAIN: &str = "UPDATE patients.outbox SET not_before = now()";
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

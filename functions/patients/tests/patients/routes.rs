@@ -57,6 +57,7 @@ async fn undelivered_messages_wait_in_order(database: PgPool) {
     let waiting = [
         "BILLING_ACCOUNT",
         "PATIENT_EVENT",
+        "BILLING_UPDATE",
         "PATIENT_EVENT",
         "BILLING_CLOSURE",
         "PATIENT_EVENT",
@@ -70,7 +71,7 @@ async fn undelivered_messages_wait_in_order(database: PgPool) {
     )
     .await
     .unwrap();
-    assert_eq!((relayed.delivered, relayed.backlog), (0, 5));
+    assert_eq!((relayed.delivered, relayed.backlog), (0, 6));
     assert_eq!(outbox_kinds(&database).await, waiting);
 }
 

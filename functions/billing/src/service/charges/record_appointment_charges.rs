@@ -3,7 +3,8 @@
 //! Events come again, late, and in another order. The mark of the appointment says which version
 //! its charges are of: an equal or an older one changes nothing. A newer one keeps the charges that
 //! it would make again, cancels the others, and makes those that are missing. What is invoiced is not
-//! touched: somebody has to credit it, and finds it on a worklist.
+//! touched: somebody has to credit it, and finds it on a worklist. What took place is charged to a closed
+//! account as well: the patient was there before they were deleted.
 
 use audit_trail::{Action, Resource, ResourceType};
 use chrono::NaiveDate;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use super::{
     cancel_charge::cancel,
     charge::{NewCharge, State, StoredCharge, find},
-    record_charge::{must_be_open, quantity},
+    record_charge::quantity,
 };
 use crate::service::{
     input,
@@ -68,9 +69,6 @@ impl Change for RecordAppointmentChargesRequest {
         }
         mark_to_credit(work, &right, false).await?;
         withdraw(work, &superfluous, account.patient_id).await?;
-        if !missing.is_empty() {
-            must_be_open(account)?;
-        }
         for (line, item) in (0..).zip(&missing) {
             let charge = NewCharge {
                 account_id: account.id,

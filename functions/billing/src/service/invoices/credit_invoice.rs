@@ -8,6 +8,7 @@
 use audit_trail::Action;
 use chrono::NaiveDate;
 use contracts::billing::v1::{CreditInvoiceRequest, CreditInvoiceResponse};
+use events::BillingChange;
 use money::Money;
 use tonic::Status;
 use uuid::Uuid;
@@ -21,6 +22,7 @@ use crate::service::{
     ledger::{Book, Earned, Entry, EntryKind, LedgerAccount, Numbered, Posting, next_number},
     refused::{Faults, Reason, invalid},
     settle::{Use, release, up_to, uses_of_invoice},
+    wire,
     work::{Change, Stopped, Work},
 };
 
@@ -74,6 +76,12 @@ impl Change for CreditInvoiceRequest {
         let date = numbered.date;
         note.insert(work, &wanted, numbered).await?;
         book.write(work, date, entries).await?;
+        let change = BillingChange::CreditNoteIssued {
+            credit_note: note.id,
+            invoice: id,
+            total: wire::amount(&invoice.currency, note.total()),
+        };
+        work.announce(invoice.patient_id, date, change);
         answer(work, id, note.id, date).await
     }
 }

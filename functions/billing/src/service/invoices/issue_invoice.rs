@@ -7,6 +7,7 @@ use audit_trail::Action;
 use contracts::billing::v1::{
     BilledTo, Invoice, InvoiceState, IssueInvoiceRequest, IssueInvoiceResponse,
 };
+use events::BillingChange;
 use uuid::Uuid;
 
 use super::invoice::{StoredInvoice, StoredLine, lines, whole};
@@ -69,6 +70,13 @@ impl Change for IssueInvoiceRequest {
         let invoice = number(work, before, &draft, numbered, billed_to, allocated).await?;
         let date = invoice.issued_on;
         book.write(work, date, entries).await?;
+        let change = BillingChange::InvoiceIssued {
+            invoice: id,
+            total: wire::amount(&draft.currency, draft.total),
+            due: wire::amount(&draft.currency, draft.total - allocated),
+            due_date: work.clinic.due_date(date),
+        };
+        work.announce(draft.patient_id, date, change);
         Ok(IssueInvoiceResponse {
             invoice: Some(invoice.answer),
         })

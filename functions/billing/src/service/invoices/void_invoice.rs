@@ -5,6 +5,7 @@
 
 use audit_trail::Action;
 use contracts::billing::v1::{VoidInvoiceRequest, VoidInvoiceResponse};
+use events::BillingChange;
 use uuid::Uuid;
 
 use super::invoice::{State, StoredInvoice, whole};
@@ -13,6 +14,7 @@ use crate::service::{
     ledger::{EntryKind, book, opposite_of},
     refused::{Faults, Reason},
     settle::{Use, release, uses_of_invoice},
+    wire,
     work::{Change, Stopped, Work},
 };
 
@@ -62,6 +64,12 @@ impl Change for VoidInvoiceRequest {
         .execute(&mut work.transaction)
         .await?;
         free_charges(work, id).await?;
+        let change = BillingChange::InvoiceVoided {
+            invoice: id,
+            total: wire::amount(&invoice.currency, invoice.total),
+        };
+        let today = work.today();
+        work.announce(invoice.patient_id, today, change);
 
         let patient = Some(invoice.patient_id);
         work.record(
@@ -70,7 +78,6 @@ impl Change for VoidInvoiceRequest {
             patient,
             Some(&reason),
         );
-        let today = work.today();
         Ok(VoidInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),
         })

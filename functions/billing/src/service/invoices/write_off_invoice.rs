@@ -5,6 +5,7 @@
 
 use audit_trail::Action;
 use contracts::billing::v1::{WriteOffInvoiceRequest, WriteOffInvoiceResponse};
+use events::BillingChange;
 use uuid::Uuid;
 
 use super::invoice::{State, StoredInvoice, whole};
@@ -12,6 +13,7 @@ use crate::service::{
     input,
     ledger::{Entry, EntryKind, LedgerAccount, Posting, book},
     refused::{Faults, Reason, nobody},
+    wire,
     work::{Change, Stopped, Work},
 };
 
@@ -144,5 +146,12 @@ async fn grant(
     ];
     let kind = EntryKind::InvoiceWrittenOff;
     let entry = Entry::new(kind, invoice.account_id, postings).about_invoice(invoice.id);
-    book(work, &invoice.currency, vec![entry]).await
+    book(work, &invoice.currency, vec![entry]).await?;
+    let change = BillingChange::InvoiceWrittenOff {
+        invoice: invoice.id,
+        amount: wire::amount(&invoice.currency, invoice.due),
+    };
+    let today = work.today();
+    work.announce(invoice.patient_id, today, change);
+    Ok(())
 }

@@ -5,6 +5,7 @@
 
 use audit_trail::{Action, Resource, ResourceType};
 use contracts::billing::v1::{RecordPaymentRequest, RecordPaymentResponse};
+use events::BillingChange;
 use money::Money;
 use tonic::Status;
 use uuid::Uuid;
@@ -18,6 +19,7 @@ use crate::service::{
     party::Party,
     refused::{Faults, Reason, invalid, known},
     settle::{Use, settle_invoices, use_payments},
+    wire,
     work::{Change, Stopped, Work},
 };
 
@@ -61,6 +63,13 @@ impl Change for RecordPaymentRequest {
         entries.extend(uses.iter().map(Use::allocation));
         book(work, wanted.amount.currency().code(), entries).await?;
 
+        let change = BillingChange::PaymentRecorded {
+            payment: id,
+            amount: wire::amount(wanted.amount.currency().code(), wanted.amount.minor_units()),
+            method: wanted.method.into(),
+        };
+        let today = work.today();
+        work.announce(account.patient_id, today, change);
         let resource = Resource::new(ResourceType::Payment, id);
         work.record(
             Action::RecordPayment,

@@ -3,12 +3,15 @@
 use audit_trail::Action;
 use contracts::billing::v1::{ReversePaymentRequest, ReversePaymentResponse};
 
+use events::BillingChange;
+
 use super::payment::{StoredPayment, one};
 use crate::service::{
     input,
     ledger::{EntryKind, book, opposite_of},
     refused::{Faults, Reason},
     settle::{Use, release, uses_of_payment},
+    wire,
     work::{Change, Stopped, Work},
 };
 
@@ -55,6 +58,13 @@ impl Change for ReversePaymentRequest {
         .execute(&mut work.transaction)
         .await?;
 
+        let change = BillingChange::PaymentReversed {
+            payment: id,
+            amount: wire::amount(&payment.currency, payment.amount),
+            method: payment.method.into(),
+        };
+        let today = work.today();
+        work.announce(payment.patient_id, today, change);
         let patient = Some(payment.patient_id);
         work.record(
             Action::ReversePayment,

@@ -3,11 +3,14 @@
 use audit_trail::Action;
 use contracts::billing::v1::{CompleteRefundRequest, CompleteRefundResponse};
 
+use events::BillingChange;
+
 use super::refund::{State, StoredRefund};
 use crate::service::{
     input,
     ledger::{Entry, EntryKind, LedgerAccount, Posting, book},
     refused::{Faults, Reason, nobody},
+    wire,
     work::{Change, Stopped, Work},
 };
 
@@ -47,6 +50,14 @@ impl Change for CompleteRefundRequest {
         .await?;
         book(work, &refund.currency, vec![paid_out(&refund)]).await?;
 
+        let change = BillingChange::RefundCompleted {
+            refund: id,
+            payment: refund.payment_id,
+            amount: wire::amount(&refund.currency, refund.amount),
+            method: refund.method.into(),
+        };
+        let today = work.today();
+        work.announce(refund.patient_id, today, change);
         let patient = Some(refund.patient_id);
         work.record(Action::CompleteRefund, refund.resource(), patient, None);
         Ok(CompleteRefundResponse {

@@ -36,7 +36,7 @@ async fn the_client_closes_accounts_for_good(database: PgPool) {
     let patient = Uuid::now_v7();
     let no_account = billing.close_account(patient).await;
     assert!(
-        matches!(no_account, Err(BillingError::Failed(_))),
+        matches!(no_account, Err(BillingError::Refused(_))),
         "{no_account:?}"
     );
 

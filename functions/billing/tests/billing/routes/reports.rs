@@ -167,3 +167,29 @@ async fn the_export_balances(database: PgPool) {
     assert_eq!(recorded, [vec![patient]]);
     office.get("/api/billing/export").await.is(400);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_export_goes_on_after_an_entry(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    for cents in [100, 200, 300] {
+        office.pay(patient, cents, &[]).await.is(201);
+    }
+    let path = format!("/api/billing/export?from={}&to={}", today(), today());
+    let whole = office.get(&path).await.is(200).body;
+    let postings = whole["postings"].as_array().unwrap();
+    let first: api::Id = postings[0]["entryId"].as_str().unwrap().parse().unwrap();
+    let cursor = api::Cursor(first).encode();
+    let rest = office
+        .get(&format!("{path}&cursor={cursor}"))
+        .await
+        .is(200)
+        .body;
+    assert_eq!(rest["postings"].as_array().unwrap(), &postings[2..]);
+    let unknown = api::Cursor(api::Id(patient)).encode();
+    let refused = office
+        .get(&format!("{path}&cursor={unknown}"))
+        .await
+        .is(400);
+    assert_eq!(refused.fields(), ["cursor"]);
+}

@@ -140,6 +140,9 @@ AS $$
 DECLARE
     its_invoice uuid := CASE TG_OP WHEN 'INSERT' THEN NEW.invoice_id ELSE OLD.invoice_id END;
 BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.invoice_id <> OLD.invoice_id THEN
+        RAISE EXCEPTION 'a line stays on its invoice' USING ERRCODE = 'restrict_violation';
+    END IF;
     IF (SELECT state FROM billing.invoice WHERE id = its_invoice) <> 'DRAFT' THEN
         -- A line of an invoice that is voided frees its charge; nothing else of it changes.
         IF TG_OP = 'UPDATE' AND OLD.live AND NOT NEW.live THEN

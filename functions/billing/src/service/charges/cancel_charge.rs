@@ -67,7 +67,7 @@ pub(super) async fn cancel(
     sqlx::query!(
         "UPDATE billing.charge
          SET state = 'CANCELLED', cancelled_at = clock_timestamp(), cancel_reason = $2
-         WHERE id = ANY($1)",
+         WHERE id = ANY($1) AND state IN ('UNPRICED', 'BILLABLE')",
         ids,
         reason,
     )

@@ -67,6 +67,12 @@ impl Change for RecordAppointmentChargesRequest {
                 None => superfluous.push(charge),
             }
         }
+        // What somebody has cancelled on purpose is not charged again.
+        for charge in cancelled_by_hand(work, wanted.appointment).await? {
+            if let Some(cancelled) = missing.iter().position(|item| item.is(&charge)) {
+                missing.remove(cancelled);
+            }
+        }
         mark_to_credit(work, &right, false).await?;
         withdraw(work, &superfluous, account.patient_id).await?;
         for (line, item) in (0..).zip(&missing) {
@@ -189,6 +195,23 @@ async fn charges_of(work: &mut Work, appointment: Uuid) -> Result<Vec<StoredChar
                  HAVING sum(credited.total) = line.total
              )",
         appointment
+    )
+    .fetch_all(&mut work.transaction)
+    .await?;
+    Ok(find(&mut work.transaction, &ids).await?)
+}
+
+/// The charges of the appointment that were cancelled, and not because it was corrected.
+async fn cancelled_by_hand(
+    work: &mut Work,
+    appointment: Uuid,
+) -> Result<Vec<StoredCharge>, Stopped> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM billing.charge
+         WHERE source_type = 'APPOINTMENT' AND source_id = $1 AND state = 'CANCELLED'
+             AND cancel_reason IS DISTINCT FROM $2",
+        appointment,
+        CORRECTED,
     )
     .fetch_all(&mut work.transaction)
     .await?;

@@ -33,6 +33,11 @@ impl Change for RequestRefundRequest {
         let (_, payment) = StoredPayment::lock(work, wanted.payment, "").await?;
         payment.must_stand()?;
         let amount = wanted.amount_of(&payment)?;
+        // With what was refunded of the payment before: nobody gets around the limit in steps.
+        let in_all = input::stored_amount(
+            &payment.currency,
+            payment.refunded.saturating_add(amount.minor_units()),
+        )?;
 
         let id = Uuid::now_v7();
         sqlx::query!(
@@ -44,7 +49,7 @@ impl Change for RequestRefundRequest {
             amount.minor_units(),
             wanted.method.unwrap_or(payment.method).name(),
             wanted.reason,
-            work.clinic.needs_two_people(amount),
+            work.clinic.needs_two_people(in_all),
             actor,
         )
         .execute(&mut work.transaction)

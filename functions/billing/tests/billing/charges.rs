@@ -248,6 +248,23 @@ async fn a_correction_comes_before_or_after_what_it_corrects(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_somebody_has_cancelled_is_not_charged_again(database: PgPool) {
+    let desk = Desk::open(&database).await;
+    let (patient, appointment) = (desk.patient().await, Uuid::now_v7());
+    desk.price("A", 100, 0).await;
+    let tell = async |version, wanted: &[&str]| {
+        let request = of_appointment(appointment, version, patient, wanted);
+        let answer = desk.record_appointment_charges(request).await.unwrap();
+        answer.charges
+    };
+    let charges = tell(1, &["A"]).await;
+    cancel(&desk, &charges[0]).await.unwrap();
+    assert_eq!(codes(&tell(2, &["A"]).await), [""; 0]);
+    // Done twice, of which one is for nothing.
+    assert_eq!(codes(&tell(3, &["A", "A"]).await), ["A"]);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn what_is_invoiced_waits_for_a_credit_note(database: PgPool) {
     let desk = Desk::open(&database).await;
     let patient = desk.patient().await;

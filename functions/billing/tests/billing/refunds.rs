@@ -107,6 +107,18 @@ async fn a_large_refund_needs_another_person(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn small_refunds_of_one_payment_add_up_to_a_large_one(database: PgPool) {
+    let desk = Desk::open(&database).await;
+    let payment = desk.pay(desk.patient().await, 50_000, &[]).await.payment_id;
+    let first = request(&desk, &payment, Some(6_000)).await.unwrap();
+    assert!(!first.second_person_required);
+    let second = request(&desk, &payment, Some(6_000)).await.unwrap();
+    assert!(second.second_person_required);
+    let alone = approve(&desk, &second).await;
+    assert_refused(alone, Code::FailedPrecondition, "SECOND_PERSON_REQUIRED");
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_rejected_refund_gives_the_credit_back(database: PgPool) {
     let desk = Desk::open(&database).await;
     let payment = desk.pay(desk.patient().await, 500, &[]).await.payment_id;

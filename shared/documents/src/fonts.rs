@@ -1,6 +1,6 @@
 //! The fonts: what a letter is drawn with.
 //!
-//! Two fonts have everything. DejaVu Sans Condensed, from the crate `dejavu`, has Latin with all of
+//! Two fonts have everything. `DejaVu` Sans Condensed, from the crate of that name, has Latin with all of
 //! Vietnamese, Greek, Cyrillic, Arabic, Hebrew, Armenian and Georgian, in two weights. Droid Sans
 //! Fallback, in `fonts/`, has the Chinese characters of the Basic Multilingual Plane and Japanese
 //! kana, in one weight: no crate has a Chinese font without a program around it.

@@ -149,8 +149,8 @@ impl Invoice {
                 .map_err(|_| Error::DoesNotAddUp(of))
         };
         let lines = sum(self.lines.iter().map(|line| line.net).collect(), "lines")?;
-        let taxed = sum(self.taxes.iter().map(|tax| tax.net).collect(), "taxes")?;
-        if lines != self.net || taxed != self.net {
+        let under_tax = sum(self.taxes.iter().map(|tax| tax.net).collect(), "taxes")?;
+        if lines != self.net || under_tax != self.net {
             return Err(Error::DoesNotAddUp("net"));
         }
         let taxes = sum(self.taxes.iter().map(|tax| tax.tax).collect(), "taxes")?;
@@ -527,13 +527,15 @@ mod tests {
         );
     }
 
+    type Change<'a> = &'a dyn Fn(&mut Invoice);
+
     #[test]
     fn what_does_not_add_up_is_not_printed() {
         let clinic = samples::clinic(Language::English);
         let one = Money::new("EUR".parse().unwrap(), 1).unwrap();
         let yen = Money::new("JPY".parse().unwrap(), 100).unwrap();
         let more = |money: &mut Money| *money = money.plus(one).unwrap();
-        let changes: [(&dyn Fn(&mut Invoice), &str); 7] = [
+        let changes: [(Change<'_>, &str); 7] = [
             (&|invoice| more(&mut invoice.net), "net"),
             (&|invoice| more(&mut invoice.lines[0].net), "net"),
             (&|invoice| more(&mut invoice.taxes[0].net), "net"),

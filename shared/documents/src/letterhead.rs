@@ -397,7 +397,7 @@ mod tests {
         let mut pixels = Vec::new();
         let mut random: u32 = 1;
         for _ in 0..height {
-            pixels.push(0);
+            pixels.extend([0]);
             for _ in 0..width {
                 random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 pixels.push(if noise { random.to_be_bytes()[0] } else { 120 });

@@ -87,7 +87,7 @@ impl Statement {
         let words = clinic.language.words();
         let facts = vec![
             (words.date, words.day(self.to)),
-            (words.period, words.from_to(self.from, self.to)),
+            (words.period, words.period(self.from, self.to)),
         ];
         let mut sheet = letterhead::begin(clinic, &self.receiver, facts, words.statement)?;
         let total = Total::bold(words.closing(self.to), words.money(self.closing));

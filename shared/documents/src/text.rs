@@ -273,8 +273,8 @@ impl Setter {
         });
         buffer.set_flags(BufferFlags::REMOVE_DEFAULT_IGNORABLES);
         buffer.guess_segment_properties();
-        let shaper = face.shaping.shaper(&face.reference).build();
-        let shaped = shaper.shape(buffer, ShapeOptions::new());
+        let with = face.shaping.shaper(&face.reference).build();
+        let shaped = with.shape(buffer, ShapeOptions::new());
 
         let mut starts: Vec<usize> = shaped
             .glyph_infos()
@@ -362,7 +362,7 @@ fn numbers(text: &str) -> Vec<Range<usize>> {
         }
         let is_telephone_number = first == '+';
         let mut has_digit = first.is_ascii_digit();
-        let mut end = start + if is_sign { 0 } else { 1 };
+        let mut end = start + usize::from(!is_sign);
         while let Some((at, letter)) = letters.peek().copied() {
             let joins = matches!(
                 letter,

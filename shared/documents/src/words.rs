@@ -258,7 +258,7 @@ impl Words {
         fill(self.please_pay, &values)
     }
 
-    pub(crate) fn from_to(&self, from: NaiveDate, to: NaiveDate) -> String {
+    pub(crate) fn period(&self, from: NaiveDate, to: NaiveDate) -> String {
         fill(
             self.from_to,
             &[("from", self.day(from)), ("to", self.day(to))],
@@ -374,7 +374,7 @@ mod tests {
                     words.please_pay(amount, day, "N-{1}"),
                     vec!["EUR", "2027", "N-{1}"],
                 ),
-                (words.from_to(day, day.succ_opt().unwrap()), vec!["3", "4"]),
+                (words.period(day, day.succ_opt().unwrap()), vec!["3", "4"]),
                 (words.closing(day), vec!["2027"]),
                 (words.what_is_owed(amount), vec!["EUR"]),
                 (words.what_is_owed(amount.negated()), vec!["EUR"]),

@@ -1,7 +1,7 @@
 //! Fonts without what a document does not need.
 //!
 //! What is embedded keeps the licence of the whole font in every language, and programs for screens
-//! of the last century: 4 kB a font, of which a page has two or three. DejaVu Sans Condensed has no
+//! of the last century: 4 kB a font, of which a page has two or three. `DejaVu` Sans Condensed has no
 //! instructions in its letters, so that these programs do nothing.
 
 /// For screens: the programs, their numbers, and when to run them.

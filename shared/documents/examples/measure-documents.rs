@@ -93,6 +93,7 @@ fn documents() -> Vec<(String, Make)> {
         (Language::English, 8),
         (Language::Hebrew, 100),
         (Language::German, 2000),
+        (Language::French, 10_000),
     ] {
         documents.push((
             format!("statement-{lines}-{language}"),

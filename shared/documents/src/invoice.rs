@@ -607,6 +607,78 @@ mod tests {
         }
     }
 
+    /// Letters of every kind, and what is no letter, in a random order that is always the same.
+    #[test]
+    fn nothing_that_can_be_typed_stands_in_the_way() {
+        const RANGES: [(u32, u32); 12] = [
+            (0x0, 0x7f),
+            (0x80, 0x24f),
+            (0x300, 0x36f),
+            (0x590, 0x6ff),
+            (0x900, 0x97f),
+            (0x1e00, 0x1fff),
+            (0x2000, 0x206f),
+            (0x3000, 0x9fff),
+            (0xd7ff, 0xfaff),
+            (0xfb1d, 0xffff),
+            (0x1f300, 0x1faff),
+            (0x0, 0x10_ffff),
+        ];
+        let mut random: u32 = 16;
+        let mut next = |below: u32| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 8) % below
+        };
+        for round in 0..60 {
+            let mut text = || -> String {
+                let (from, to) = RANGES[next(12) as usize];
+                let (other, most) = RANGES[next(12) as usize];
+                let length = next(60);
+                let letter = |at: u32| {
+                    if at % 3 == 0 {
+                        (other, most)
+                    } else {
+                        (from, to)
+                    }
+                };
+                let codes = (0..length)
+                    .map(letter)
+                    .map(|(from, to)| from + next(to - from + 1));
+                codes.filter_map(char::from_u32).collect()
+            };
+            let mut invoice = samples::invoice(round, 3);
+            invoice.billed_to.name = text();
+            invoice.billed_to.address = text();
+            invoice.lines[0].description = text();
+            invoice.lines[1].code = text();
+            invoice.standing = Standing::Issued {
+                number: text(),
+                on: NaiveDate::MIN,
+                due: NaiveDate::MAX,
+            };
+            let mut clinic = samples::clinic(Language::ALL[round % 6]);
+            (clinic.name, clinic.address, clinic.registration) = (text(), text(), text());
+            let document = invoice.pdf(&clinic);
+            assert!(
+                document.is_ok(),
+                "{:?} {:?}",
+                document.err(),
+                invoice.billed_to.name
+            );
+        }
+        let mut invoice = samples::invoice(0, 1);
+        for text in [
+            "\u{200d}",
+            "\u{200c}\u{200c}",
+            "\u{301}",
+            "م\u{200d}",
+            "\u{640}",
+        ] {
+            text.clone_into(&mut invoice.billed_to.name);
+            assert_eq!(invoice.pdf(&samples::clinic(Language::Arabic)).err(), None);
+        }
+    }
+
     #[test]
     fn the_largest_amounts_are_not_broken() {
         let mut invoice = samples::invoice(0, 1);

@@ -7,7 +7,8 @@
 //!
 //! The documents are in the clinic's language, in which they may run from right to left, and names
 //! are in any of the scripts that the fonts have. They are made for archives and for being read aloud
-//! (PDF/A-2a, PDF/UA-1), with the letters that they use and no more inside.
+//! (PDF/A-2a, PDF/UA-1; beyond about 2,000 lines only for archives, PDF/A-2u), with the letters that
+//! they use and no more inside.
 
 mod fonts;
 mod invoice;

@@ -37,6 +37,10 @@ use crate::{
 /// 20 mm, as the windows of envelopes want it.
 pub(crate) const MARGIN: f32 = 56.7;
 
+/// A longer document is not read aloud by anybody, but would outgrow what a gateway lets through: its
+/// tags are four fifths of it. So it has none, and is PDF/A-2u.
+const MOST_LEAVES: usize = 12_000;
+
 /// Where the text of a page ends, above its lower edge.
 const FOOT: f32 = 68.0;
 
@@ -323,13 +327,20 @@ impl Sheet {
 
     /// Draws the pages: the bytes of the PDF, the number of pages, and the letters that no font has.
     pub(crate) fn finish(self, about: About) -> Result<crate::Document, Error> {
-        let configuration = ConfigurationBuilder::new()
-            .with_archival_validator(Archival::A2_A)
-            .with_accessibility_validator(Accessibility::UA1)
-            .finish()
-            .map_err(|error| Error::Pdf(format!("{error:?}")))?;
+        let is_tagged = self.leaves <= MOST_LEAVES;
+        let configuration = ConfigurationBuilder::new();
+        let configuration = if is_tagged {
+            configuration
+                .with_archival_validator(Archival::A2_A)
+                .with_accessibility_validator(Accessibility::UA1)
+        } else {
+            configuration.with_archival_validator(Archival::A2_U)
+        };
         let mut pdf = Pdf::new_with(SerializeSettings {
-            configuration,
+            configuration: configuration
+                .finish()
+                .map_err(|error| Error::Pdf(format!("{error:?}")))?,
+            enable_tagging: is_tagged,
             ..SerializeSettings::default()
         });
         let pages = self.pages.len();
@@ -354,9 +365,11 @@ impl Sheet {
             page.finish();
         }
 
-        let mut tree = TagTree::new();
-        tree.children = nodes(self.parts, &identifiers);
-        pdf.set_tag_tree(tree);
+        if is_tagged {
+            let mut tree = TagTree::new();
+            tree.children = nodes(self.parts, &identifiers);
+            pdf.set_tag_tree(tree);
+        }
         let mut outline = Outline::new();
         outline.push_child(OutlineNode::new(
             about.title.clone(),

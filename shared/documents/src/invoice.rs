@@ -635,7 +635,7 @@ mod tests {
                 let (other, most) = RANGES[next(12) as usize];
                 let length = next(60);
                 let letter = |at: u32| {
-                    if at % 3 == 0 {
+                    if at.is_multiple_of(3) {
                         (other, most)
                     } else {
                         (from, to)

@@ -108,8 +108,9 @@ pub enum InvalidLogo {
     Unreadable,
     /// It has too many bytes or pixels.
     #[error(
-        "Must be at most {} KiB large, {MAX_LOGO_PIXELS} pixels wide and high, and simple",
-        MAX_LOGO_BYTES / 1024
+        "Must be at most {MAX_LOGO_PIXELS} pixels wide and high, and add at most {} KiB to a document: \
+         take a JPEG, or fewer pixels",
+        MAX_LOGO_BYTES_IN_PDF / 1024
     )]
     TooLarge,
 }

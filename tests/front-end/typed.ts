@@ -46,6 +46,36 @@ export async function rename(patient: Patient, name: string): Promise<Patient> {
   return data;
 }
 
+export async function renameGroup(id: string, name: string): Promise<void> {
+  const { data, error, response } = await api.GET("/api/groups/{id}", { params: { path: { id } } });
+  if (error) throw new Error(explain(error));
+  const header = { "If-Match": response.headers.get("ETag") ?? "*" };
+  // A group that was read, with its members, can be sent back.
+  const { error: refusal } = await api.PUT("/api/groups/{id}", {
+    params: { path: { id }, header },
+    body: { ...data, name },
+  });
+  if (refusal) throw new Error(explain(refusal));
+}
+
+export async function move(patientId: string, address: string): Promise<void> {
+  const path = { id: patientId };
+  const { data, error } = await api.GET("/api/patients/{id}/family", { params: { path } });
+  if (error) throw new Error(explain(error));
+  // So can a family.
+  const header = { "If-Match": `"${data.version}"` };
+  const body = { ...data, address };
+  const { error: refusal } = await api.PUT("/api/patients/{id}/family", { params: { path, header }, body });
+  if (refusal) throw new Error(explain(refusal));
+}
+
+export async function importTable(contentLength: number): Promise<string> {
+  // What has a default may be missing.
+  const { data, error } = await api.POST("/api/patients/imports", { body: { format: "CSV", contentLength } });
+  if (error) throw new Error(explain(error));
+  return data.uploadUrl;
+}
+
 // Every type of problem has a name, and the compiler knows these names.
 export function explain(problem: Problem): string {
   switch (problem.type) {

@@ -54,7 +54,7 @@ pub fn files(repository: &Path) -> Result<Vec<File>> {
     let read = |path: &str| {
         fs::read_to_string(repository.join(path)).with_context(|| format!("cannot read {path}"))
     };
-    let document = openapi_document::document()?;
+    let document = openapi_document::document(repository)?;
     let template = template::template(repository, &document)?;
     let mut files = vec![
         File::new("docs/routes.json", routes::json()?),

@@ -90,30 +90,41 @@ fn every_operation_has_an_id_a_summary_and_tags() {
 }
 
 #[test]
-fn every_problem_is_described_once_with_its_own_example() {
+fn every_problem_has_examples_each_described_once() {
     let document = document();
+    let resolve = |of: &Value| {
+        let target = of["$ref"].as_str()?.strip_prefix('#')?;
+        document.pointer(target).cloned()
+    };
+    let mut used = BTreeSet::new();
     for (route, operation) in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
-            let is_problem = status.starts_with('4') || status.starts_with('5');
-            // Patients who follow a link get a page.
-            let is_page = !response["content"]["text/html"].is_null();
-            if is_problem && !is_page && response["content"]["application/json"].is_null() {
-                let shared = response["$ref"].as_str();
-                let shared = shared.unwrap_or_else(|| panic!("{route} {status} is not shared"));
-                let shared = document.pointer(shared.strip_prefix('#').unwrap()).unwrap();
-                let content = &shared["content"]["application/problem+json"];
-                assert_eq!(
-                    content["schema"]["$ref"],
-                    "#/components/schemas/ProblemDocument"
-                );
-                let examples = content["examples"].as_object();
-                let examples = examples.map(|all| all.values().map(|one| &one["value"]).collect());
-                for example in examples.unwrap_or_else(|| vec![&content["example"]]) {
-                    assert_eq!(example["status"].to_string(), *status, "{route}");
-                }
+            let response = resolve(response).unwrap_or_else(|| response.clone());
+            let content = &response["content"];
+            // Patients who follow a link get a page, and who asks how the system is gets it as usual.
+            let is_other =
+                !content["text/html"].is_null() || !content["application/json"].is_null();
+            if !status.starts_with(['4', '5', 'd']) || is_other {
+                continue;
+            }
+            let content = &content["application/problem+json"];
+            assert_eq!(
+                content["schema"]["$ref"],
+                "#/components/schemas/ProblemDocument"
+            );
+            let examples = content["examples"].as_object();
+            let examples = examples.unwrap_or_else(|| panic!("{route} {status}: no example"));
+            assert!(!examples.is_empty(), "{route} {status}");
+            for (name, example) in examples {
+                let example = resolve(example).unwrap_or_else(|| panic!("{name} is not shared"));
+                let stated = example["value"]["status"].to_string();
+                assert!(stated == *status || status == "default", "{route} {name}");
+                used.insert(name.clone());
             }
         }
     }
+    let examples = document["components"]["examples"].as_object().unwrap();
+    assert_eq!(used, examples.keys().cloned().collect());
     let kinds = &document["components"]["schemas"]["ProblemType"]["enum"];
     assert_eq!(
         *kinds,
@@ -124,6 +135,23 @@ fn every_problem_is_described_once_with_its_own_example() {
                 .collect::<Vec<_>>()
         )
     );
+}
+
+/// What a front end shows has a meaning, and what it sends is chosen by it.
+#[test]
+fn every_value_of_an_enum_has_a_meaning() {
+    let document = document();
+    let mut values = 0;
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let description = schema["description"].as_str().unwrap_or_default();
+        for value in schema["enum"].as_array().into_iter().flatten() {
+            let value = value.as_str().unwrap();
+            let entry = format!("\n- `{value}`: ");
+            assert!(description.contains(&entry), "{name}: {value}");
+            values += 1;
+        }
+    }
+    assert!(values > 150, "{values}");
 }
 
 #[test]

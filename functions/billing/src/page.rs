@@ -4,7 +4,7 @@ use api::{Cursor, Limit};
 
 /// How many items the service is asked for.
 pub(crate) fn size(limit: Limit) -> i32 {
-    i32::try_from(limit.items()).unwrap_or(i32::from(Limit::MAX))
+    i32::try_from(limit.items()).unwrap_or(i32::MAX)
 }
 
 /// Where the service goes on; from the beginning without a cursor.

@@ -112,13 +112,13 @@ $$;
 
 REVOKE ALL ON FUNCTION patients.canonical, patients.is_known, patients.contact_of FROM PUBLIC;
 
--- Who is deleted is billed no more, and who is restored is again. Only the outbox row is needed:
--- it says whose account it is.
+-- Who is deleted is billed no more, and who is restored is again: only the outbox row is needed, it
+-- says whose account it is. Whose name or address is another has invoices go there.
 ALTER TABLE patients.outbox
     DROP CONSTRAINT outbox_kind_known,
     ADD CONSTRAINT outbox_kind_known CHECK (kind IN (
-        'BILLING_ACCOUNT', 'BILLING_CLOSURE', 'BILLING_REOPENING', 'BILLING_ERASURE',
-        'PATIENT_EVENT'));
+        'BILLING_ACCOUNT', 'BILLING_UPDATE', 'BILLING_CLOSURE', 'BILLING_REOPENING',
+        'BILLING_ERASURE', 'PATIENT_EVENT'));
 
 CREATE FUNCTION patients.follow_deletion() RETURNS trigger
     LANGUAGE plpgsql

@@ -94,7 +94,8 @@ CREATE FUNCTION patients.erase(patient uuid) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    last bigint;
+    last  bigint;
+    taken record;
 BEGIN
     SELECT version INTO last FROM patients.patient
     WHERE id = erase.patient
@@ -106,6 +107,40 @@ BEGIN
         RETURN NULL;
     END IF;
     DELETE FROM patients.patient_version WHERE patient_id = erase.patient;
+    -- What merges that were undone had made of somebody else's record: until then, that record had
+    -- what this patient has, and so had the records that it was merged into meanwhile.
+    FOR taken IN
+        WITH RECURSIVE merges AS (
+            SELECT id, survivor_id, survivor_before, merged_at, undone_at FROM patients.merge
+            WHERE duplicate_id = erase.patient AND undone_at IS NOT NULL
+            UNION
+            SELECT next.id, next.survivor_id, next.survivor_before, next.merged_at, next.undone_at
+            FROM merges JOIN patients.merge AS next ON next.duplicate_id = merges.survivor_id
+            WHERE next.merged_at >= merges.merged_at AND next.undone_at <= merges.undone_at)
+        SELECT * FROM merges
+    LOOP
+        UPDATE patients.patient_version AS made
+        SET snapshot = taken.survivor_before || jsonb_build_object(
+                'version', made.version,
+                'updatedAt', made.snapshot -> 'updatedAt',
+                'restricted', made.snapshot -> 'restricted')
+        WHERE made.patient_id = taken.survivor_id
+          AND made.version > (taken.survivor_before ->> 'version')::bigint
+          AND made.version < (SELECT min(version) FROM patients.patient_version AS undone
+                              WHERE undone.patient_id = taken.survivor_id
+                                AND undone.kind = 'UNMERGE' AND undone.at >= taken.undone_at);
+        UPDATE patients.merge AS later
+        SET survivor_before = CASE WHEN survivor_id = taken.survivor_id
+                                   THEN taken.survivor_before ELSE survivor_before END,
+            duplicate_before = CASE WHEN duplicate_id = taken.survivor_id
+                                    THEN taken.survivor_before ELSE duplicate_before END
+        WHERE taken.survivor_id IN (survivor_id, duplicate_id) AND id <> taken.id
+          AND merged_at >= taken.merged_at AND undone_at <= taken.undone_at;
+        UPDATE patients.idempotency_key
+        SET status = 404, content_type = NULL, entity_tag = NULL, location = NULL, body = ''
+        WHERE subject = taken.survivor_id
+          AND created_at BETWEEN taken.merged_at AND taken.undone_at;
+    END LOOP;
     -- What is left under its id stays as closed as the record that continues it.
     UPDATE patients.patient AS merged SET restricted = true
     FROM patients.patient AS survivor

@@ -23,7 +23,8 @@ CREATE TABLE patients.search_term (
         INCLUDE (beside, restricted, gone)
 );
 
-CREATE INDEX search_term_patient ON patients.search_term (patient_id, term);
+-- The term is no part of the key: PostgreSQL would read all of it to find a range of terms.
+CREATE INDEX search_term_patient ON patients.search_term (patient_id) INCLUDE (term);
 
 -- Every word that is or was part of a name, and what becomes of it when one letter is left out:
 -- a word with a typo becomes the same. No counts: patients with the same name would wait for each
@@ -41,6 +42,11 @@ CREATE TABLE patients.vocabulary_deletion (
 );
 
 CREATE INDEX vocabulary_deletion_term ON patients.vocabulary_deletion (term);
+
+-- Words of the names of patients who were erased, until it was seen whether anybody else has them.
+CREATE TABLE patients.word_to_forget (
+    term text COLLATE "C" CONSTRAINT word_to_forget_pkey PRIMARY KEY
+);
 
 -- Whatever changes a patient's row, nobody finds who is restricted, deleted or merged away.
 CREATE FUNCTION patients.follow_in_search() RETURNS trigger

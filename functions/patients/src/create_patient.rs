@@ -72,7 +72,8 @@ enum Welcome {
          headers(("ETag" = String, description = "The version, for If-Match"),
                  ("Location" = String, description = "Where the patient is"))),
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "The role may not register patients, or not without a welcome", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The role may not register patients, or not without a welcome; or the same request has registered a patient whose record is restricted by now", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The same request has registered a patient who was erased since", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another patient has the e-mail address or an identifier, and `existingPatientId` says who if the caller may see them; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -52,7 +52,8 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
         (status = 204, description = "The patient is gone"),
         (status = 400, description = "The id or a header is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not delete patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient, or they were deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The record was merged into another one, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn delete_patient(

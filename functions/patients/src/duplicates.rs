@@ -18,7 +18,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::patient::Patient;
-use crate::storage;
 
 /// How many patients one patient is compared with at most.
 const MOST_COMPARED: i64 = 500;
@@ -28,11 +27,11 @@ const MOST_COMPARED: i64 = 500;
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[schema(as = MatchGrade)]
 pub enum Grade {
-    /// Worth a look.
+    /// Worth a look: a score of at least 0.5.
     Possible,
-    /// More likely than not, and by far.
+    /// More likely than not, and by far: a score of at least 0.95.
     Probable,
-    /// As good as sure.
+    /// As good as sure: a score of at least 0.999.
     Certain,
 }
 
@@ -49,28 +48,41 @@ impl Grade {
     }
 }
 
-/// Those who may be this patient, the likeliest first.
+/// Whom a patient is compared with: those with whom they share most, and the fewer have it in common,
+/// the more it counts. Something that very many have, such as the address of a home, leads to no more
+/// than [`MOST_COMPARED`] of them.
 ///
 /// # Errors
 /// If the database fails.
-async fn like(
+async fn compared_with(
     patient: &Patient,
-    database: impl PgExecutor<'_> + Copy,
     restricted_too: bool,
-) -> Result<Vec<(Patient, f64)>, sqlx::Error> {
+    database: impl PgExecutor<'_>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
     let keys: Vec<String> = keys::of(patient).into_iter().collect();
-    let found: Vec<Uuid> = sqlx::query_scalar!(
-        "SELECT DISTINCT patient_id FROM patients.search_term
-         WHERE term = ANY($1) AND patient_id <> $2 AND NOT gone AND (NOT restricted OR $3)
-         LIMIT $4",
+    sqlx::query_scalar!(
+        r#"SELECT patient_id AS "patient_id!"
+           FROM (SELECT held.patient_id, count(*) OVER (PARTITION BY key.term) AS holders
+                 FROM unnest($1::text[]) AS key (term)
+                 CROSS JOIN LATERAL (
+                     SELECT patient_id FROM patients.search_term
+                     WHERE term = key.term AND patient_id <> $2 AND NOT gone
+                         AND (NOT restricted OR $3)
+                     LIMIT $4) AS held) AS shared
+           GROUP BY patient_id
+           ORDER BY sum(1.0 / holders) DESC, patient_id
+           LIMIT $4"#,
         &keys,
         patient.id,
         restricted_too,
         MOST_COMPARED,
     )
     .fetch_all(database)
-    .await?;
-    let others = storage::find_all(&found, database).await?;
+    .await
+}
+
+/// Those of the others who may be this patient, the likeliest first.
+fn alike(patient: &Patient, others: Vec<Patient>) -> Vec<(Patient, f64)> {
     let mut alike: Vec<(Patient, f64)> = others
         .into_iter()
         .filter(|other| other.deleted_at.is_none() && other.merged_into.is_none())
@@ -83,5 +95,5 @@ async fn like(
     alike.sort_by(|(one, score), (other, second)| {
         second.total_cmp(score).then(one.id.cmp(&other.id))
     });
-    Ok(alike)
+    alike
 }

@@ -117,6 +117,7 @@ pub(crate) async fn erase_patient(
         }
     }
     erase(patient, &mut transaction).await?;
+    vocabulary::forget_after(&mut transaction, words).await?;
     trail
         .succeeded_because(
             &mut *transaction,
@@ -126,7 +127,10 @@ pub(crate) async fn erase_patient(
         .await?;
     let answer = transaction.commit(id, StatusCode::NO_CONTENT).await?;
 
-    vocabulary::forget(words, &database).await?;
+    // If this fails, the relay of the outbox does it.
+    if let Err(error) = vocabulary::forget(&database).await {
+        tracing::warn!(cause = %error, "words of an erased patient are not forgotten yet");
+    }
     delivery.deliver_now(&database, id).await;
     Ok(answer)
 }

@@ -47,12 +47,22 @@ store::from_environment!(Files);
 
 /// Why a file could not be read or written. Never what is in it.
 #[derive(Debug, thiserror::Error)]
-#[error("the bucket does not do it: {0}")]
-pub struct FileError(String);
+pub enum FileError {
+    /// A file that is written in parts: it is whole by now, or the bucket has given it up, as it does
+    /// after a day.
+    #[error("the bucket knows of no such upload")]
+    NoSuchUpload,
+    /// Anything else.
+    #[error("the bucket does not do it: {0}")]
+    Failed(String),
+}
 
 impl FileError {
     fn of<E: aws_sdk_s3::error::ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Self {
-        Self(failure_code(error))
+        match failure_code(error) {
+            code if code == "NoSuchUpload" => Self::NoSuchUpload,
+            code => Self::Failed(code),
+        }
     }
 }
 
@@ -180,7 +190,7 @@ impl Files {
                 // The client tries again by itself until there is an answer, and not beyond.
                 Err(Unread::BrokenOff) if attempt < ATTEMPTS => attempt += 1,
                 Err(Unread::BrokenOff) => {
-                    return Err(FileError("the answer broke off".to_owned()));
+                    return Err(FileError::Failed("the answer broke off".to_owned()));
                 }
                 Err(Unread::NotAnswered(error)) => return Err(error),
                 Ok(bytes) => return Ok(bytes),
@@ -210,7 +220,7 @@ impl Files {
             .map_err(|error| FileError::of(&error))?;
         begun
             .upload_id
-            .ok_or_else(|| FileError("an upload without an id".to_owned()))
+            .ok_or_else(|| FileError::Failed("an upload without an id".to_owned()))
     }
 
     /// Writes a part. One that was written before under the same number is replaced.
@@ -278,6 +288,6 @@ impl Files {
 fn links() -> Result<(PresigningConfig, DateTime<Utc>), FileError> {
     let expires_at = Utc::now() + TimeDelta::seconds(LINK_SECONDS.cast_signed());
     let links = PresigningConfig::expires_in(Duration::from_secs(LINK_SECONDS));
-    let links = links.map_err(|error| FileError(error.to_string()))?;
+    let links = links.map_err(|error| FileError::Failed(error.to_string()))?;
     Ok((links, expires_at))
 }

@@ -36,9 +36,9 @@ pub enum VersionKind {
     Delete,
     /// The patient was restored.
     Restore,
-    /// Two records were merged.
+    /// Two records were merged: the other one into this one, or this one into the other.
     Merge,
-    /// A merge was undone.
+    /// A merge was undone: the record is as it was before.
     Unmerge,
 }
 

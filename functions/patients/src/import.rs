@@ -45,9 +45,9 @@ const MOST_BYTES: i64 = 100 * 1024 * 1024;
 #[strum(serialize_all = "UPPERCASE")]
 #[schema(as = PatientFileFormat)]
 pub(crate) enum FileFormat {
-    /// A table with a header; separated by commas, semicolons or tabs.
+    /// A table with a header, separated by commas, semicolons, tabs or bars.
     Csv,
-    /// A JSON object per line.
+    /// A JSON object per line, in UTF-8.
     Ndjson,
 }
 

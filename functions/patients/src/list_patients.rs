@@ -332,14 +332,18 @@ impl View<'_> {
         };
         let mut rows = sqlx::query!(
             r#"SELECT id AS "id!", at AS "at!", merged_into, is_removed AS "is_removed!"
-               FROM (SELECT id, updated_at AS at, merged_into,
-                            deleted_at IS NOT NULL OR merged_into IS NOT NULL AS is_removed
-                     FROM patients.patient
-                     WHERE (updated_at, id) > ($1, $2) AND (NOT restricted OR $4)
+               FROM ((SELECT id, updated_at AS at, merged_into,
+                             deleted_at IS NOT NULL OR merged_into IS NOT NULL AS is_removed
+                      FROM patients.patient
+                      WHERE (updated_at, id) > ($1, $2) AND (NOT restricted OR $4)
+                      ORDER BY updated_at, id
+                      LIMIT $3)
                      UNION ALL
-                     SELECT id, erased_at, NULL, true
-                     FROM patients.erased_patient
-                     WHERE (erased_at, id) > ($1, $2) AND (NOT restricted OR $4)) AS changed
+                     (SELECT id, erased_at, NULL, true
+                      FROM patients.erased_patient
+                      WHERE (erased_at, id) > ($1, $2) AND (NOT restricted OR $4)
+                      ORDER BY erased_at, id
+                      LIMIT $3)) AS changed
                ORDER BY at, id
                LIMIT $3"#,
             at,
@@ -362,12 +366,13 @@ impl View<'_> {
         let removed = removed.collect();
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!"
-               FROM (SELECT FROM patients.patient
-                     WHERE updated_at > $1 AND (NOT restricted OR $2)
+               FROM ((SELECT updated_at AS at FROM patients.patient
+                      WHERE updated_at > $1 AND (NOT restricted OR $2)
+                      ORDER BY updated_at LIMIT $3)
                      UNION ALL
-                     SELECT FROM patients.erased_patient
-                     WHERE erased_at > $1 AND (NOT restricted OR $2)
-                     LIMIT $3) AS counted"#,
+                     (SELECT erased_at FROM patients.erased_patient
+                      WHERE erased_at > $1 AND (NOT restricted OR $2)
+                      ORDER BY erased_at LIMIT $3)) AS counted"#,
             since - OVERLAP,
             self.restricted,
             COUNTED + 1,

@@ -59,7 +59,7 @@ pub(crate) struct Emergency {
         (status = 200, description = "The patient", body = Patient,
          headers(("ETag" = String, description = "The version"))),
         (status = 400, description = "The reason is missing, too short or too long", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient, or they were deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn open_in_emergency(

@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use billing_client::{BillingClient, BillingError};
-use contracts::{PATIENT_EVENTS_TOPIC, billing::v1::CreateBillingAccountRequest};
+use billing_client::{BilledTo, BillingClient, BillingError};
+use contracts::{
+    PATIENT_EVENTS_TOPIC,
+    billing::v1::{CreateBillingAccountRequest, UpdateBillingAccountRequest},
+};
 use events::{Change, PatientEvent, Producer, ProducerError};
 use kafka::Cluster;
 use outbox::{Message, Sender, write};
@@ -33,6 +36,8 @@ pub enum Receiver {
 pub enum MessageKind {
     /// A request to the billing service to open the account.
     BillingAccount,
+    /// A request to the billing service to send invoices to another name or address.
+    BillingUpdate,
     /// A request to the billing service to close the account. The schema's trigger
     /// `billing_account_follows_deletion` writes it when a patient is deleted.
     BillingClosure,
@@ -61,6 +66,7 @@ impl outbox::Kind for MessageKind {
     fn receiver(self) -> Receiver {
         match self {
             Self::BillingAccount
+            | Self::BillingUpdate
             | Self::BillingClosure
             | Self::BillingReopening
             | Self::BillingErasure => Receiver::Billing,
@@ -84,6 +90,44 @@ pub async fn open_billing_account(
         patient.id,
         id,
         MessageKind::BillingAccount,
+        request.encode_to_vec(),
+    )
+    .await
+}
+
+/// Has invoices go to the patient as they are now, if they went elsewhere `before`.
+///
+/// # Errors
+/// If the database fails.
+pub async fn update_billing_account(
+    transaction: &mut Transaction,
+    before: &Patient,
+    patient: &Patient,
+) -> Result<(), sqlx::Error> {
+    let billed_to = |patient: &Patient| {
+        let Patient {
+            name,
+            email,
+            address,
+            ..
+        } = patient.clone();
+        (name, email, address)
+    };
+    if billed_to(before) == billed_to(patient) {
+        return Ok(());
+    }
+    let request = UpdateBillingAccountRequest {
+        patient_id: patient.id.to_string(),
+        name: patient.name.clone(),
+        email: patient.email.clone().unwrap_or_default(),
+        address: patient.address.clone().unwrap_or_default(),
+        patient_version: u64::try_from(patient.version).unwrap_or_default(),
+    };
+    write(
+        transaction,
+        patient.id,
+        Uuid::now_v7(),
+        MessageKind::BillingUpdate,
         request.encode_to_vec(),
     )
     .await
@@ -144,6 +188,7 @@ fn account_request(patient: &Patient) -> CreateBillingAccountRequest {
         name: patient.name.clone(),
         // Empty: the account has none.
         email: patient.email.clone().unwrap_or_default(),
+        address: patient.address.clone().unwrap_or_default(),
     }
 }
 
@@ -180,8 +225,8 @@ pub async fn announce(
 /// Why a message was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The billing service did not open or close the account.
-    #[error("the billing account could not be opened or closed")]
+    /// The billing service did not do it.
+    #[error("the billing account could not be opened, changed or closed")]
     Billing(#[from] BillingError),
     /// Kafka did not accept the event.
     #[error("the event could not be sent")]
@@ -244,9 +289,22 @@ impl Sender for Receivers {
         match message.kind {
             MessageKind::BillingAccount => {
                 let request = CreateBillingAccountRequest::decode(message.payload)?;
-                let call = self
-                    .billing
-                    .create_account(patient_id, &request.name, &request.email);
+                let billed_to = BilledTo {
+                    name: &request.name,
+                    email: &request.email,
+                    address: &request.address,
+                };
+                self.billing.create_account(patient_id, &billed_to).await?;
+            }
+            MessageKind::BillingUpdate => {
+                let request = UpdateBillingAccountRequest::decode(message.payload)?;
+                let billed_to = BilledTo {
+                    name: &request.name,
+                    email: &request.email,
+                    address: &request.address,
+                };
+                let version = request.patient_version;
+                let call = self.billing.update_account(patient_id, version, &billed_to);
                 call.await?;
             }
             MessageKind::BillingClosure => {

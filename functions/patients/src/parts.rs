@@ -12,6 +12,7 @@ pub(crate) const SAVED_AT: usize = 5 * 1024 * 1024;
 pub(crate) struct Parts {
     upload: String,
     written: Vec<Part>,
+    is_whole: bool,
 }
 
 impl Parts {
@@ -23,6 +24,7 @@ impl Parts {
         Ok(Self {
             upload: files.begin(key, kind).await?,
             written: Vec::new(),
+            is_whole: false,
         })
     }
 
@@ -42,12 +44,12 @@ impl Parts {
         Ok(())
     }
 
-    /// Writes the last part, which may be short, and makes the parts the file.
+    /// Writes the last part, which may be short. What is left then is to [finish](Self::finish).
     ///
     /// # Errors
     /// If the bucket fails. Then it can be tried again.
-    pub(crate) async fn finish(
-        mut self,
+    pub(crate) async fn end(
+        &mut self,
         files: &Files,
         key: &str,
         content: Vec<u8>,
@@ -55,6 +57,24 @@ impl Parts {
         if !content.is_empty() || self.written.is_empty() {
             self.write(files, key, content).await?;
         }
-        files.finish(key, &self.upload, self.written).await
+        self.is_whole = true;
+        Ok(())
+    }
+
+    /// Whether the last part is written.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Makes the parts the file. It is the file already if this was done before, and nobody has heard
+    /// of it.
+    ///
+    /// # Errors
+    /// If the bucket fails. Then it can be tried again.
+    pub(crate) async fn finish(self, files: &Files, key: &str) -> Result<(), FileError> {
+        match files.finish(key, &self.upload, self.written).await {
+            Err(FileError::NoSuchUpload) if files.length(key).await?.is_some() => Ok(()),
+            outcome => outcome,
+        }
     }
 }

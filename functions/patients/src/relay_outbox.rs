@@ -1,5 +1,5 @@
-//! On a schedule: delivers what requests left in the outbox, deletes expired stored responses, and
-//! makes patients searchable who are not yet.
+//! On a schedule: delivers what requests left in the outbox, deletes expired stored responses, forgets
+//! the words of erased patients, and makes patients searchable who are not yet.
 
 use std::time::Instant;
 
@@ -8,7 +8,11 @@ use sqlx::PgPool;
 
 pub use outbox::Relayed;
 
-use crate::{outbox::Delivery, schema::SCHEMA, search::catch_up::catch_up};
+use crate::{
+    outbox::Delivery,
+    schema::SCHEMA,
+    search::{catch_up::catch_up, vocabulary},
+};
 
 /// Delivers until nothing is left that can be delivered now, or the time is up.
 ///
@@ -21,6 +25,7 @@ pub async fn relay_outbox(
 ) -> Result<Relayed, sqlx::Error> {
     let mut relayed = relay("relay-outbox", database, delivery, until).await?;
     idempotency::prune(database, SCHEMA).await?;
+    Box::pin(vocabulary::forget(database)).await?;
     relayed.unfinished |= !Box::pin(catch_up(database, until)).await?;
     Ok(relayed)
 }

@@ -59,7 +59,8 @@ pub(crate) struct Restriction {
         (status = 200, description = "The patient as they are now", body = Patient,
          headers(("ETag" = String, description = "The new version"))),
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient, or they were deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The record was merged into another one", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn restrict_patient(

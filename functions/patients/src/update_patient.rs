@@ -57,7 +57,7 @@ pub fn routes(database: PgPool, delivery: Delivery, rule: EmailRule) -> Router {
          headers(("ETag" = String, description = "The new version"))),
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not change patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient, or they were deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Another patient has the e-mail address or an identifier, and `existingPatientId` says who if the caller may see them; the record was merged into another one; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -80,9 +80,11 @@ pub(crate) async fn update_patient(
     }
     let mut patient = storage::changeable(patient)?;
     if_match.check(patient.version)?;
+    let before = patient.clone();
     patient.set(change.of(Some(&patient))?);
     let (kind, rule) = (VersionKind::Update, Some(rule));
     let patient = storage::save(patient, kind, rule, caller.into(), &mut transaction).await?;
+    outbox::update_billing_account(&mut transaction, &before, &patient).await?;
     outbox::announce(
         &mut transaction,
         &patient,

@@ -28,14 +28,12 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
     }
 }
 
-/// The number of items per page: 1 to 100, 20 by default.
+/// The number of items per page: 1 to `MOST`, 20 by default. A list whose items are large has a
+/// smaller `MOST`: an answer stays below the 6 MB that a function can send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(u16);
+pub struct Limit<const MOST: u16 = 100>(u16);
 
-impl Limit {
-    /// The largest page.
-    pub const MAX: u16 = 100;
-
+impl<const MOST: u16> Limit<MOST> {
     /// One more than fits on the page: reading it tells whether there is a next page.
     #[must_use]
     pub fn and_one_more(self) -> i64 {
@@ -64,22 +62,22 @@ impl Limit {
     }
 }
 
-impl Default for Limit {
+impl<const MOST: u16> Default for Limit<MOST> {
     fn default() -> Self {
         Self(20)
     }
 }
 
-impl<'de> Deserialize<'de> for Limit {
+impl<'de, const MOST: u16> Deserialize<'de> for Limit<MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else {
             return Ok(Self::default());
         };
         let items = text.parse().ok();
         items
-            .filter(|items: &u16| items.to_string() == text && (1..=Self::MAX).contains(items))
+            .filter(|items: &u16| items.to_string() == text && (1..=MOST).contains(items))
             .map(Self)
-            .ok_or_else(|| D::Error::custom("Must be a number from 1 to 100"))
+            .ok_or_else(|| D::Error::custom(format_args!("Must be a number from 1 to {MOST}")))
     }
 }
 
@@ -119,11 +117,11 @@ mod tests {
     fn a_page_ends_where_the_next_one_begins() {
         let mut items = vec![1, 2, 3];
         assert_eq!(
-            Limit(2).cut(&mut items, |last| *last),
+            Limit::<100>(2).cut(&mut items, |last| *last),
             Some(Cursor(2).encode())
         );
         assert_eq!(items, [1, 2]);
-        assert_eq!(Limit(2).cut(&mut items, |last| *last), None);
+        assert_eq!(Limit::<100>(2).cut(&mut items, |last| *last), None);
         assert_eq!(items, [1, 2]);
     }
 
@@ -135,5 +133,8 @@ mod tests {
         }
         assert_eq!(limit("100"), Some(Limit(100)));
         assert_eq!(limit(""), Some(Limit::default()));
+        let short = |text: &str| Json::Text(text.to_owned()).read::<Limit<50>>("parameter");
+        assert_eq!(short("50").unwrap(), Limit(50));
+        assert!(short("51").is_err());
     }
 }

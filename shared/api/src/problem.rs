@@ -499,7 +499,8 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub conflicts: Vec<Conflict>,
-    /// The patient who already has this e-mail address or identifier; missing if the caller may not see them, if the caller may see them.
+    /// The patient who already has this e-mail address or identifier; missing if the caller may not
+    /// see them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub existing_patient_id: Option<Uuid>,

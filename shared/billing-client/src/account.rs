@@ -19,6 +19,29 @@ pub struct Account {
     pub created_at: DateTime<Utc>,
 }
 
+/// Who invoices go to.
+#[derive(Debug, Clone, Copy)]
+pub struct BilledTo<'a> {
+    /// The patient's name.
+    pub name: &'a str,
+    /// Their e-mail address; empty if they have none.
+    pub email: &'a str,
+    /// Their postal address, its lines separated by line feeds; empty if they have none.
+    pub address: &'a str,
+}
+
+impl<'a> BilledTo<'a> {
+    /// Somebody without a postal address.
+    #[must_use]
+    pub const fn of(name: &'a str, email: &'a str) -> Self {
+        Self {
+            name,
+            email,
+            address: "",
+        }
+    }
+}
+
 /// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountStatus {

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use contracts::billing::v1::{
     CloseBillingAccountRequest, CreateBillingAccountRequest, EraseBillingAccountRequest,
-    GetBillingAccountRequest, ReopenBillingAccountRequest,
+    GetBillingAccountRequest, ReopenBillingAccountRequest, UpdateBillingAccountRequest,
     billing_service_client::BillingServiceClient,
 };
 use telemetry::TraceContext;
@@ -18,7 +18,9 @@ use tonic_health::pb::{
 };
 use uuid::Uuid;
 
-use crate::{Account, BillingError, SettingsError, error::connection_was_lost, settings::setting};
+use crate::{
+    Account, BilledTo, BillingError, SettingsError, error::connection_was_lost, settings::setting,
+};
 
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -88,25 +90,49 @@ impl BillingClient {
     }
 
     /// Opens the patient's account, or returns the existing one, so repeating the call is safe.
-    /// Invoices go to `name` at `email`.
     ///
     /// # Errors
     /// See [`BillingError`].
     pub async fn create_account(
         &self,
         patient_id: Uuid,
-        name: &str,
-        email: &str,
+        billed_to: &BilledTo<'_>,
     ) -> Result<Account, BillingError> {
         let answer = bounded(|| {
             let mut billing = self.billing.clone();
             let request = self.request(CreateBillingAccountRequest {
                 patient_id: patient_id.to_string(),
-                name: name.to_owned(),
-                email: email.to_owned(),
-                ..CreateBillingAccountRequest::default()
+                name: billed_to.name.to_owned(),
+                email: billed_to.email.to_owned(),
+                address: billed_to.address.to_owned(),
             });
             async move { billing.create_billing_account(request).await }
+        })
+        .await?;
+        answer.account.try_into()
+    }
+
+    /// Keeps who invoices go to up to date. Repeating the call is safe, and an older version of the
+    /// patient than the account has changes nothing.
+    ///
+    /// # Errors
+    /// See [`BillingError`]. A missing account is an error, because accounts are opened first.
+    pub async fn update_account(
+        &self,
+        patient_id: Uuid,
+        patient_version: u64,
+        billed_to: &BilledTo<'_>,
+    ) -> Result<Account, BillingError> {
+        let answer = bounded(|| {
+            let mut billing = self.billing.clone();
+            let request = self.request(UpdateBillingAccountRequest {
+                patient_id: patient_id.to_string(),
+                name: billed_to.name.to_owned(),
+                email: billed_to.email.to_owned(),
+                address: billed_to.address.to_owned(),
+                patient_version,
+            });
+            async move { billing.update_billing_account(request).await }
         })
         .await?;
         answer.account.try_into()

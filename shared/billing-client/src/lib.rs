@@ -11,7 +11,7 @@ mod error;
 mod on_behalf;
 mod settings;
 
-pub use account::{Account, AccountStatus};
+pub use account::{Account, AccountStatus, BilledTo};
 pub use calls::Done;
 pub use client::{BillingClient, CALL_DEADLINE, CONNECT_TIMEOUT, REPORT_DEADLINE};
 pub use error::{BillingError, Refusal, RefusalKind};

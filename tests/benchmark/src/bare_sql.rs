@@ -181,6 +181,7 @@ fn account_request(id: Uuid, patient: &NewPatient) -> Vec<u8> {
         patient_id: id.to_string(),
         name: patient.name.clone(),
         email: patient.email.clone(),
+        address: String::new(),
     }
     .encode_to_vec()
 }

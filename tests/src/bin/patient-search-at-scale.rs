@@ -98,7 +98,7 @@ async fn main() -> anyhow::Result<()> {
         execute(&mut server, format!("DROP DATABASE {name} WITH (FORCE)")).await?;
         measured.push(result?);
     }
-    let [few, many] = &measured[..] else {
+    let [(few, _), (many, read)] = &measured[..] else {
         anyhow::bail!("two databases are measured")
     };
     let mut table = Table::new();
@@ -123,6 +123,10 @@ async fn main() -> anyhow::Result<()> {
     }
     say(&table.to_string())?;
     ensure!(slow.is_empty(), "too slow with many patients: {slow:?}");
+    ensure!(
+        read.is_empty(),
+        "tables were read from end to end: {read:?}"
+    );
     Ok(())
 }
 
@@ -139,11 +143,12 @@ struct Measured {
     p95: f64,
 }
 
+/// How long the queries took, and which tables were read from end to end.
 async fn measure(
     options: PgConnectOptions,
     patients: i64,
     repeats: usize,
-) -> anyhow::Result<Vec<Measured>> {
+) -> anyhow::Result<(Vec<Measured>, Vec<String>)> {
     // One connection, so that its own counts say which tables were read from end to end.
     let pool = PgPoolOptions::new().max_connections(1);
     let database = pool.connect_with(options).await?;
@@ -180,11 +185,9 @@ async fn measure(
     }
     measured.push(time(&routes, "page 50 of one letter", &deep, repeats).await?);
     let after = full_reads(&database).await?;
-    ensure!(
-        patients < 100_000 || before == after,
-        "tables were read from end to end: {before:?}, then {after:?}"
-    );
-    Ok(measured)
+    let read = after.into_iter().zip(before);
+    let read = read.filter(|(after, before)| patients >= 100_000 && after != before);
+    Ok((measured, read.map(|(after, _)| after.0).collect()))
 }
 
 fn queries() -> Vec<(&'static str, Value)> {
@@ -290,6 +293,10 @@ async fn full_reads(database: &PgPool) -> anyhow::Result<Vec<(String, i64)>> {
 
 /// Creates the patients, then the indexes of the largest table.
 async fn fill(database: &PgPool, patients: i64) -> anyhow::Result<()> {
+    let index: String =
+        sqlx::query_scalar("SELECT pg_get_indexdef('patients.search_term_patient'::regclass)")
+            .fetch_one(database)
+            .await?;
     sqlx::raw_sql(
         "CREATE TEMPORARY TABLE surname (place integer PRIMARY KEY, name text, codes text);
          CREATE TEMPORARY TABLE given (place integer PRIMARY KEY, name text, codes text);
@@ -351,11 +358,13 @@ async fn fill(database: &PgPool, patients: i64) -> anyhow::Result<()> {
              ADD CONSTRAINT search_term_pkey PRIMARY KEY (term, sort_key, patient_id)
                  INCLUDE (beside, restricted, gone),
              ADD CONSTRAINT search_term_of_patient FOREIGN KEY (patient_id)
-                 REFERENCES patients.patient (id) ON DELETE CASCADE;
-         CREATE INDEX search_term_patient ON patients.search_term (patient_id, term)",
+                 REFERENCES patients.patient (id) ON DELETE CASCADE",
     )
     .execute(database)
     .await?;
+    sqlx::raw_sql(AssertSqlSafe(index))
+        .execute(database)
+        .await?;
     for table in [
         "patient",
         "search_term",

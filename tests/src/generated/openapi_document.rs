@@ -1,8 +1,12 @@
 //! The OpenAPI document of the whole system, assembled from what the services document.
 
+mod cases;
 mod headers;
+mod meanings;
 mod numbers;
 mod problems;
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use programs::SERVICES;
@@ -15,6 +19,8 @@ use utoipa::{
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
+
+use problems::Problems;
 
 const BEARER: &str = "bearer";
 
@@ -68,9 +74,11 @@ pub fn json(document: &OpenApi) -> Result<String> {
 /// The assembled document.
 ///
 /// # Errors
-/// If a handler documents another method or path than its route has.
-pub fn document() -> Result<OpenApi> {
+/// If a handler documents another method or path than its route has, or problems that it does not
+/// answer with, or if a source cannot be read.
+pub fn document(repository: &Path) -> Result<OpenApi> {
     let mut document = System::openapi();
+    let mut problems = Problems::new();
     let mut services: Vec<_> = SERVICES.iter().collect();
     // The page begins with what everybody does first.
     services.sort_by_key(|service| match service.name {
@@ -90,7 +98,7 @@ pub fn document() -> Result<OpenApi> {
             if operations(&mut item).next().is_some() {
                 part.paths.paths.insert(row.path.to_owned(), item);
             }
-            insert(&mut document, row, operation);
+            insert(&mut document, &mut problems, row, operation)?;
         }
         ensure!(
             part.paths.paths.is_empty(),
@@ -99,6 +107,8 @@ pub fn document() -> Result<OpenApi> {
         );
         document.merge(part);
     }
+    problems.must_be_told()?;
+    meanings::describe(&mut document, repository)?;
     let components = document.components.get_or_insert_default();
     headers::share(components);
     components.schemas.values_mut().for_each(numbers::plain);
@@ -125,14 +135,21 @@ pub fn takes(document: &OpenApi, row: &Row, name: &str) -> bool {
     operation.is_some_and(|operation| has_parameter(operation, name))
 }
 
-fn insert(document: &mut OpenApi, row: &Row, mut described: Operation) {
+fn insert(
+    document: &mut OpenApi,
+    problems: &mut Problems,
+    row: &Row,
+    mut described: Operation,
+) -> Result<()> {
     complete(
         &mut described,
         document.components.get_or_insert_default(),
+        problems,
         row,
-    );
+    )?;
     let item = document.paths.paths.entry(path_of(row)).or_default();
     *operation(item, row.method) = Some(described);
+    Ok(())
 }
 
 const fn operation(item: &mut PathItem, method: Method) -> &mut Option<Operation> {
@@ -176,7 +193,12 @@ fn camel_case(name: &str) -> String {
 
 /// Adds what a handler does not document, because its route states it, or because the layers around
 /// it cause it.
-fn complete(operation: &mut Operation, components: &mut Components, row: &Row) {
+fn complete(
+    operation: &mut Operation,
+    components: &mut Components,
+    problems: &mut Problems,
+    row: &Row,
+) -> Result<()> {
     let name = operation.operation_id.as_deref().map(camel_case);
     operation.operation_id = name;
     // The document requires a token, so an operation that does not has to say so. A route that is
@@ -184,10 +206,11 @@ fn complete(operation: &mut Operation, components: &mut Components, row: &Row) {
     let asks_for_token = row.permission.is_some() || operation.security.is_some();
     operation.security = (!asks_for_token).then(Vec::new);
 
-    problems::complete(operation, components, row, asks_for_token);
-    for response in operation.responses.responses.values_mut() {
+    problems.complete(operation, components, row, asks_for_token)?;
+    for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response {
-            headers::complete(response, row.once);
+            headers::complete(response, row.once && status.starts_with('2'));
         }
     }
+    Ok(())
 }

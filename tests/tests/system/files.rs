@@ -1,8 +1,9 @@
 //! Patients from files and into files, over the bucket.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use system_tests::{Clinic, Visitor, http_client, within};
 use uuid::Uuid;
 
@@ -172,26 +173,122 @@ async fn only_the_file_that_was_announced_can_be_uploaded() {
         .await;
 }
 
+async fn export(visitor: &Visitor, format: &str) -> Value {
+    let started = visitor
+        .post("/api/patients/exports")
+        .json(&json!({ "format": format }));
+    started.answers(202).await.json()
+}
+
+async fn exported(visitor: &Visitor, started: &Value) -> Value {
+    let path = format!("/api/patients/exports/{}", started["id"].as_str().unwrap());
+    within(
+        Duration::from_mins(2),
+        "the end of the export",
+        async || {
+            let export = visitor.get(&path).answers(200).await.json();
+            (export["state"] == "COMPLETED").then_some(export)
+        },
+    )
+    .await
+}
+
+async fn database() -> PgPool {
+    let url = env::var("DATABASE_URL").unwrap();
+    PgPool::connect(&url).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_export_ends_wherever_a_run_has_broken_off() {
+    let clinic = Clinic::open();
+    let visitor = clinic.administrator().await;
+    let patient = visitor.register_somebody().await;
+    let database = database().await;
+    for (at, change) in [
+        // The file is there, and nobody has written that it is.
+        ("before the end", "parts = parts"),
+        // The bucket has given up what was written of it, as it does after a day.
+        (
+            "a day ago",
+            "parts = jsonb_build_object('upload', 'gone', 'written', '[]'::jsonb, 'is_whole', false)",
+        ),
+    ] {
+        let started = export(&visitor, "NDJSON").await;
+        exported(&visitor, &started).await;
+        let sql = format!(
+            "UPDATE patients.export SET state = 'RUNNING', finished_at = NULL, {change},
+                    leased_until = '-infinity'
+             WHERE id = $1::uuid"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(started["id"].as_str().unwrap())
+            .execute(&database)
+            .await
+            .unwrap();
+        // Somebody else's has it go on, before the schedule does.
+        export(&visitor, "NDJSON").await;
+        let ended = exported(&visitor, &started).await;
+        let file = download(&ended["downloadUrl"]).await;
+        assert!(file.contains(&patient.id.to_string()), "{at}");
+        let lines = file.lines().count() as u64;
+        assert_eq!(ended["exported"].as_u64(), Some(lines), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_the_database_does_not_take_is_refused_alone() {
+    let clinic = Clinic::open();
+    let visitor = clinic.administrator().await;
+    let database = database().await;
+    let name = format!("Kaputt{}", &Uuid::new_v4().simple().to_string()[..8]);
+    // No input is known that passes every check and is not taken: this one is not.
+    for sql in [
+        format!(
+            "CREATE FUNCTION patients.{name}() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 IF NEW.name LIKE '%{name}%' THEN RAISE check_violation; END IF;
+                 RETURN NEW;
+             END $$"
+        ),
+        format!(
+            "CREATE TRIGGER {name} BEFORE INSERT ON patients.patient
+             FOR EACH ROW EXECUTE FUNCTION patients.{name}()"
+        ),
+    ] {
+        let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&database);
+        done.await.unwrap();
+    }
+    let others = format!("Ganz{}", &Uuid::new_v4().simple().to_string()[..8]);
+    let file = format!(
+        "name,dateOfBirth\nAda {others},2000-01-01\nBea {name},2000-01-01\nCleo {others},2000-01-01\n"
+    );
+    let (import, lines) = imported(&visitor, file.as_bytes(), json!({ "format": "CSV" })).await;
+    let sql = format!("DROP FUNCTION patients.{name} CASCADE");
+    let dropped = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&database);
+    dropped.await.unwrap();
+    assert_eq!(import["state"], "COMPLETED", "{import}");
+    assert_eq!(
+        [&import["created"], &import["refused"]],
+        [&json!(2), &json!(1)]
+    );
+    assert_eq!(lines[1]["outcome"], "REFUSED");
+    assert_eq!(lines[1]["reason"], "The record cannot be stored");
+}
+
 #[tokio::test]
 async fn an_export_can_be_imported_again() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
-    let patient = visitor.register_somebody().await;
+    let patients = [
+        visitor.register_somebody().await.id.to_string(),
+        visitor.register_somebody().await.id.to_string(),
+    ];
+    let path = format!("/api/patients/{}/restriction", patients[1]);
+    let restriction = visitor.put(&path).json(&json!({ "restricted": true }));
+    restriction.answers(200).await;
     for format in ["NDJSON", "CSV"] {
-        let started = visitor
-            .post("/api/patients/exports")
-            .json(&json!({ "format": format }));
-        let started = started.answers(202).await.json();
-        let path = format!("/api/patients/exports/{}", started["id"].as_str().unwrap());
-        let export = within(
-            Duration::from_mins(2),
-            "the end of the export",
-            async || {
-                let export = visitor.get(&path).answers(200).await.json();
-                (export["state"] == "COMPLETED").then_some(export)
-            },
-        )
-        .await;
+        let started = export(&visitor, format).await;
+        let export = exported(&visitor, &started).await;
         let file = download(&export["downloadUrl"]).await;
         let header = usize::from(format == "CSV");
         let records = file.lines().count() - header;
@@ -199,14 +296,26 @@ async fn an_export_can_be_imported_again() {
             records as u64 >= export["exported"].as_u64().unwrap(),
             "{export}"
         );
-        assert!(file.contains(&patient.id.to_string()));
-        // Those of other tests who are restricted must not become open ones.
-        let restricted = file.matches(r#""restricted":true"#).count();
-        let (import, _) = imported(&visitor, file.as_bytes(), json!({ "format": format })).await;
+        // Other tests delete patients meanwhile, and an import would create those anew.
+        let is_ours = |line: &str| patients.iter().any(|id| line.contains(id));
+        let ours: Vec<_> = file
+            .lines()
+            .enumerate()
+            .filter(|(at, line)| *at < header || is_ours(line))
+            .map(|(_, line)| line)
+            .collect();
+        assert_eq!(ours.len(), header + 2, "{ours:?}");
+        // Who is restricted must not become an open patient by the file that says so.
+        let input = json!({ "format": format });
+        let (import, _) = imported(&visitor, ours.join("\n").as_bytes(), input).await;
         assert_eq!(
-            [&import["created"], &import["refused"]],
-            [&json!(0), &json!(restricted)],
-            "{import}"
+            [
+                &import["created"],
+                &import["duplicates"],
+                &import["refused"]
+            ],
+            [&json!(0), &json!(1), &json!(1)],
+            "{format}: {import}"
         );
     }
 }

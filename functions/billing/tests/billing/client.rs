@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use billing::service::Limits;
-use billing_client::{Account, AccountStatus, BillingClient, BillingError};
+use billing_client::{Account, AccountStatus, BilledTo, BillingClient, BillingError};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::{
@@ -15,16 +15,15 @@ use uuid::Uuid;
 
 use crate::running::{Running, TOKEN, nowhere, within};
 
+const ZOE: BilledTo<'static> = BilledTo::of("Zoë", "zoe@clinic.example");
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_client_opens_and_finds_accounts(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let patient = Uuid::now_v7();
     assert_eq!(billing.get_account(patient).await.unwrap(), None);
 
-    let opened = billing
-        .create_account(patient, "Zoë", "zoe@clinic.example")
-        .await
-        .unwrap();
+    let opened = billing.create_account(patient, &ZOE).await.unwrap();
     assert_eq!(opened.patient_id, patient);
     assert_eq!(opened.status, AccountStatus::Active);
     assert_eq!(billing.get_account(patient).await.unwrap(), Some(opened));
@@ -41,12 +40,12 @@ async fn the_client_closes_accounts_for_good(database: PgPool) {
     );
 
     let open = async || {
-        let opened = billing.create_account(patient, "Zoë", "zoe@clinic.example");
+        let opened = billing.create_account(patient, &ZOE);
         opened.await.unwrap()
     };
     let opened = open().await;
     let other = Uuid::now_v7();
-    let account = billing.create_account(other, "Zoë", "zoe@clinic.example");
+    let account = billing.create_account(other, &ZOE);
     let untouched = account.await.unwrap();
     let closed = billing.close_account(patient).await.unwrap();
     assert_eq!(
@@ -81,7 +80,7 @@ async fn the_clients_errors_say_what_to_do(database: PgPool) {
     let running = Running::start(&database).await;
     let refused = running
         .client()
-        .create_account(Uuid::now_v7(), "", "zoe@clinic.example")
+        .create_account(Uuid::now_v7(), &BilledTo::of("", "zoe@clinic.example"))
         .await;
     assert!(
         matches!(refused, Err(BillingError::Refused(_))),

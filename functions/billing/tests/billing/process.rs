@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use billing_client::{BillingClient, BillingError};
+use billing_client::{BilledTo, BillingClient, BillingError};
 use contracts::billing::v1::billing_service_server::SERVICE_NAME;
 use http_body_util::Full;
 use serde_json::Value;
@@ -87,7 +87,7 @@ async fn a_call_is_logged_in_the_trace_of_its_caller(database: PgPool) {
     let patient = Uuid::now_v7();
 
     trace
-        .scope(billing.create_account(patient, "Zoë", "zoe@clinic.example"))
+        .scope(billing.create_account(patient, &BilledTo::of("Zoë", "zoe@clinic.example")))
         .await
         .unwrap();
 
@@ -177,7 +177,7 @@ async fn an_unreadable_message_is_its_callers_fault() {
     // A failure after the message was read is ours.
     let (billing, patient) = (process.client(), Uuid::now_v7());
     billing
-        .create_account(patient, "Zoë", "zoe@clinic.example")
+        .create_account(patient, &BilledTo::of("Zoë", "zoe@clinic.example"))
         .await
         .unwrap_err();
     billing.close_account(patient).await.unwrap_err();

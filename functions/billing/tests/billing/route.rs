@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use billing::get_billing_account::routes;
-use billing_client::BillingClient;
+use billing_client::{BilledTo, BillingClient};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ async fn the_billing_account_is_shown_to_those_who_may_see_it(database: PgPool) 
     let billing = Running::start(&database).await.client();
     let patient = Uuid::now_v7();
     let account = billing
-        .create_account(patient, "Zoë", "zoe@clinic.example")
+        .create_account(patient, &BilledTo::of("Zoë", "zoe@clinic.example"))
         .await
         .unwrap();
 
@@ -91,7 +91,10 @@ async fn the_account_of_a_record_that_was_merged_is_the_survivors(database: PgPo
         (survivor, "zoe@clinic.example"),
         (duplicate, "zo@clinic.example"),
     ] {
-        billing.create_account(patient, "Zoë", email).await.unwrap();
+        billing
+            .create_account(patient, &BilledTo::of("Zoë", email))
+            .await
+            .unwrap();
         sqlx::query(
             "INSERT INTO patients.patient
                  (id, version, name, email, address, date_of_birth, registered_date)
@@ -127,7 +130,7 @@ async fn the_audit_record_names_the_billing_account(database: PgPool) {
     let billing = Running::start(&database).await.client();
     let patient = Uuid::now_v7();
     let account = billing
-        .create_account(patient, "Zoë", "zoe@clinic.example")
+        .create_account(patient, &BilledTo::of("Zoë", "zoe@clinic.example"))
         .await
         .unwrap();
     let request = as_caller(request(&patient.to_string()), Role::Admin);

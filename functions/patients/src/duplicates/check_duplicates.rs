@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Grade, like};
+use super::{Grade, alike, compared_with};
 use crate::{email_rule::EmailRule, patient::Patient, patient_input::PatientInput, storage};
 
 /// How many are told at most.
@@ -75,7 +75,8 @@ pub(crate) async fn check_duplicates(
     let details = input.parse(now, clinic, rule)?.of(None)?;
     let patient = storage::unregistered(details, clinic.day(now));
     let sees_restricted = caller.role.may(Permission::SeeRestrictedPatients);
-    let mut alike = like(&patient, &database, sees_restricted).await?;
+    let others = compared_with(&patient, sees_restricted, &database).await?;
+    let mut alike = alike(&patient, storage::find_all(&others, &database).await?);
     alike.truncate(MOST);
     let seen: Vec<Uuid> = alike.iter().map(|(patient, _)| patient.id).collect();
     let candidates = alike.into_iter().filter_map(|(patient, score)| {

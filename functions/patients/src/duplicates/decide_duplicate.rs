@@ -65,7 +65,8 @@ pub(crate) struct DecisionInput {
         (status = 204, description = "It is decided"),
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not change patients, or not one of these: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "One of the patients does not exist", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "One of the patients does not exist, or was deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The record of one of them was merged into another one", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn decide_duplicate(

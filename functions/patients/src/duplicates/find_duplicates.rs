@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use store::Transaction;
 use uuid::Uuid;
 
-use super::like;
+use super::{alike, compared_with};
 use crate::{patient::Patient, storage};
 
 /// How many patients are compared with the others in one transaction.
@@ -51,7 +51,7 @@ pub async fn find_duplicates(database: &PgPool, until: Instant) -> Result<Compar
         let mut found = Pairs::default();
         for patient in storage::find_all(&ids, &mut transaction).await? {
             if patient.deleted_at.is_none() && patient.merged_into.is_none() {
-                found.of(&patient, database).await?;
+                found.of(&patient, &mut transaction).await?;
             }
         }
         found.keep(&ids, &mut transaction).await?;
@@ -76,8 +76,25 @@ struct Pairs {
 }
 
 impl Pairs {
-    async fn of(&mut self, patient: &Patient, database: &PgPool) -> Result<(), sqlx::Error> {
-        for (other, score) in like(patient, database, true).await? {
+    async fn of(
+        &mut self,
+        patient: &Patient,
+        transaction: &mut Transaction,
+    ) -> Result<(), sqlx::Error> {
+        let mut others = compared_with(patient, true, &mut *transaction).await?;
+        // A pair that was found before may have nothing in common any more, or less than others.
+        let found_before = sqlx::query_scalar!(
+            r#"SELECT CASE WHEN lower_id = $1 THEN upper_id ELSE lower_id END AS "other!"
+               FROM patients.duplicate_candidate WHERE $1 IN (lower_id, upper_id)"#,
+            patient.id,
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        others.extend(found_before);
+        others.sort_unstable();
+        others.dedup();
+        let others = storage::find_all(&others, &mut *transaction).await?;
+        for (other, score) in alike(patient, others) {
             let pair = (patient.id.min(other.id), patient.id.max(other.id));
             let is_known = self
                 .lower

@@ -19,6 +19,9 @@ use uuid::Uuid;
 use super::Grade;
 use crate::{patient::Patient, patients_by_id};
 
+/// How many pairs a page has at most: as many patients as a page of any other list.
+const MOST: u16 = 50;
+
 /// How many patients a record of the audit trail names at most.
 const ON_RECORD: usize = 100;
 
@@ -41,10 +44,10 @@ pub(crate) struct Page {
     /// `nextCursor` of the previous page; omit it for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<(f64, Id, Id)>>,
-    /// The number of pairs per page, 1 to 100.
+    /// The number of pairs per page, 1 to 50.
     #[serde(default)]
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
-    limit: Limit,
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 50, default = 20)]
+    limit: Limit<MOST>,
 }
 
 /// A page of pairs.

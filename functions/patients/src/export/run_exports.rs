@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{key, on_record, table};
 use crate::{
-    files::Files,
+    files::{FileError, Files},
     import::FileFormat,
     parts::{Parts, SAVED_AT},
     patient::Patient,
@@ -131,6 +131,18 @@ impl Exporter {
             .await?;
             return Ok(true);
         }
+        match self.write_file(&mut job, until).await {
+            Err(error) if is_given_up(error.as_ref()) => {
+                tracing::warn!(export = %job.id, "begun anew: the bucket has given up the file");
+                job.begin_anew(&self.database).await?;
+                Ok(false)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Writes the file, from the part on that is next.
+    async fn write_file(&self, job: &mut Job, until: Instant) -> Result<bool, api::Error> {
         let (key, mut text) = (key(job.id), Vec::new());
         let mut parts = if let Some(parts) = job.parts.take() {
             parts
@@ -141,8 +153,8 @@ impl Exporter {
             Parts::begin(&self.files, &key, job.format.content_type()).await?
         };
         let mut written: Vec<Uuid> = Vec::new();
-        loop {
-            let page = self.page(&job, written.last().copied()).await?;
+        while !parts.is_whole() {
+            let page = self.page(job, written.last().copied()).await?;
             for patient in &page {
                 match job.format {
                     FileFormat::Csv => text.extend(table::of(patient)?),
@@ -153,47 +165,35 @@ impl Exporter {
                 }
                 written.push(patient.id);
             }
-            let is_end = page.is_empty();
-            if text.len() < SAVED_AT && !is_end {
+            let part = std::mem::take(&mut text);
+            if page.is_empty() {
+                parts.end(&self.files, &key, part).await?;
+            } else if part.len() < SAVED_AT {
+                text = part;
                 continue;
+            } else {
+                parts.write(&self.files, &key, part).await?;
             }
-            if is_end {
-                // On record before anybody can download it.
-                if !self.save(&mut job, &written, None).await? {
-                    return Ok(true);
-                }
-                parts.finish(&self.files, &key, text).await?;
-                sqlx::query!(
-                    "UPDATE patients.export
-                     SET state = 'COMPLETED', exported = exported + $3, finished_at = now()
-                     WHERE id = $1 AND leased_by = $2",
-                    job.id,
-                    job.lease,
-                    i32::try_from(written.len())?,
-                )
-                .execute(&self.database)
-                .await?;
-                return Ok(true);
-            }
-            parts
-                .write(&self.files, &key, std::mem::take(&mut text))
-                .await?;
-            if !self.save(&mut job, &written, Some(&parts)).await? {
+            // On record before anybody can download it.
+            if !self.save(job, &written, &parts).await? {
                 return Ok(true);
             }
             written.clear();
             if Instant::now() >= until {
-                sqlx::query!(
-                    "UPDATE patients.export SET leased_until = '-infinity'
-                     WHERE id = $1 AND leased_by = $2",
-                    job.id,
-                    job.lease,
-                )
-                .execute(&self.database)
-                .await?;
+                job.release(&self.database).await?;
                 return Ok(false);
             }
         }
+        parts.finish(&self.files, &key).await?;
+        sqlx::query!(
+            "UPDATE patients.export SET state = 'COMPLETED', finished_at = now()
+             WHERE id = $1 AND leased_by = $2",
+            job.id,
+            job.lease,
+        )
+        .execute(&self.database)
+        .await?;
+        Ok(true)
     }
 
     /// Whether whoever has asked for the export may still have it.
@@ -223,47 +223,32 @@ impl Exporter {
         storage::find_all(&ids, &self.database).await
     }
 
-    /// Keeps what is in the file, and whose data it is. Returns whether the export is still ours. The
-    /// last part is written again if the run ends before the file is made of it, and so is recorded
-    /// again whose data is in it.
+    /// Keeps what is in the file, and whose data it is. Returns whether the export is still ours. A part
+    /// whose run ends before this is written again, and so is recorded again whose data is in it.
     async fn save(
         &self,
         job: &mut Job,
         written: &[Uuid],
-        parts: Option<&Parts>,
+        parts: &Parts,
     ) -> Result<bool, api::Error> {
         let mut transaction = Transaction::begin(&self.database).await?;
-        let ours = if let Some(parts) = parts {
-            let last = written.last().copied().unwrap_or(job.last);
-            let saved = sqlx::query!(
-                "UPDATE patients.export
-                     SET last_id = $3, exported = exported + $4, parts = $5,
-                         leased_until = clock_timestamp() + interval '60 seconds'
-                     WHERE id = $1 AND leased_by = $2 AND last_id = $6 AND state = 'RUNNING'",
-                job.id,
-                job.lease,
-                last,
-                i32::try_from(written.len())?,
-                serde_json::to_value(parts)?,
-                job.last,
-            )
-            .execute(&mut transaction)
-            .await?;
-            job.last = last;
-            saved.rows_affected()
-        } else {
-            let saved = sqlx::query!(
-                "UPDATE patients.export
-                     SET leased_until = clock_timestamp() + interval '60 seconds'
-                     WHERE id = $1 AND leased_by = $2 AND state = 'RUNNING'",
-                job.id,
-                job.lease,
-            )
-            .execute(&mut transaction)
-            .await?;
-            saved.rows_affected()
-        };
-        if ours == 0 {
+        let last = written.last().copied().unwrap_or(job.last);
+        let saved = sqlx::query!(
+            "UPDATE patients.export
+             SET last_id = $3, exported = exported + $4, parts = $5,
+                 leased_until = clock_timestamp() + interval '60 seconds'
+             WHERE id = $1 AND leased_by = $2 AND last_id = $6 AND state = 'RUNNING'",
+            job.id,
+            job.lease,
+            last,
+            i32::try_from(written.len())?,
+            serde_json::to_value(parts)?,
+            job.last,
+        )
+        .execute(&mut transaction)
+        .await?;
+        job.last = last;
+        if saved.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -283,5 +268,40 @@ impl Exporter {
         }
         transaction.commit().await?;
         Ok(true)
+    }
+}
+
+/// Whether the bucket has no parts of the file any more.
+fn is_given_up(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(FileError::NoSuchUpload))
+}
+
+impl Job {
+    /// Lets the next run go on.
+    async fn release(&self, database: &PgPool) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "UPDATE patients.export SET leased_until = '-infinity'
+             WHERE id = $1 AND leased_by = $2",
+            self.id,
+            self.lease,
+        )
+        .execute(database)
+        .await?;
+        Ok(())
+    }
+
+    /// Lets the next run begin with the first patient.
+    async fn begin_anew(&self, database: &PgPool) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "UPDATE patients.export
+             SET parts = NULL, last_id = '00000000-0000-0000-0000-000000000000', exported = 0,
+                 leased_until = '-infinity'
+             WHERE id = $1 AND leased_by = $2",
+            self.id,
+            self.lease,
+        )
+        .execute(database)
+        .await?;
+        Ok(())
     }
 }

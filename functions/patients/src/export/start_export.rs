@@ -36,8 +36,10 @@ pub fn routes(database: PgPool, next: NextExport) -> Router {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "format": "NDJSON" }))]
 pub(crate) struct ExportInput {
-    /// How the file is to be laid out. A JSON object per line is the whole patient, and can be
-    /// imported as it is. A table has what fits into one line.
+    /// How the file is to be laid out. A JSON object per line is the whole patient. A table, in UTF-8
+    /// and separated by commas, has `id`, `recordNumber` and the columns that an import reads: of
+    /// names, numbers and addresses, the first of each kind. Both say who is restricted, and both can
+    /// be imported.
     format: FileFormat,
 }
 

@@ -68,5 +68,6 @@ fn text(patient: &Patient, field: Field) -> Option<String> {
         Field::DeceasedDate => Some(patient.deceased_date?.to_string()),
         Field::IdentifierSystem => Some(identifier?.system.clone()),
         Field::Identifier => Some(identifier?.value.clone()),
+        Field::Restricted => Some(patient.restricted.to_string()),
     }
 }

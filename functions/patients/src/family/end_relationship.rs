@@ -50,7 +50,8 @@ pub(crate) struct Place {
         (status = 204, description = "They are not related in this way any more"),
         (status = 400, description = "An id is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not change patients, or not one of these: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The patient has no such relationship", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The patient has no such relationship, or one of the two was deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The record of one of them was merged into another one", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn end_relationship(

@@ -49,6 +49,8 @@ pub(crate) struct Family {
     /// The address that they share; null if none is recorded.
     #[schema(required)]
     address: Option<String>,
+    /// Who lives with the patient, and may be seen by the caller: what `PUT` replaces.
+    member_ids: Vec<Uuid>,
     /// Everybody who is related to the patient today, or will be, and everybody who lives with
     /// them. Who is related in two ways is there twice. Restricted patients are there only for
     /// callers who may see them.
@@ -87,7 +89,7 @@ pub(crate) struct Member {
         (status = 200, description = "The family", body = Family,
          headers(("ETag" = String, description = "The version of who lives together, for If-Match"))),
         (status = 403, description = "The role may not see patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such patient", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such patient, or they were deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_family(
@@ -133,6 +135,8 @@ impl Family {
         let ids: Vec<Uuid> = relatives.iter().map(|relative| relative.patient).collect();
         let ids = [ids, vec![patient]].concat();
         let visible = patients_by_id::visible(transaction, caller, &ids).await?;
+        let mut member_ids = household.members;
+        member_ids.retain(|member| *member != patient && visible.contains_key(member));
         let members = relatives.into_iter().filter_map(|relative| {
             Some(Member {
                 patient: visible.get(&relative.patient)?.clone(),
@@ -147,6 +151,7 @@ impl Family {
             version: household.version,
             head_id: household.head.filter(|head| visible.contains_key(head)),
             address: household.address,
+            member_ids,
             members: members.collect(),
         })
     }

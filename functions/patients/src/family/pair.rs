@@ -17,8 +17,8 @@ pub(crate) struct Pair {
 /// What stands in the way of a relationship.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clash {
-    /// It is there.
-    Same,
+    /// It is there, as this row, in these days.
+    Same(Uuid, Days),
     /// It is there the other way round.
     Inverse,
 }
@@ -60,8 +60,8 @@ impl Pair {
         transaction: &mut Transaction,
         days: Days,
     ) -> Result<Option<Clash>, sqlx::Error> {
-        let known = sqlx::query_scalar!(
-            "SELECT role FROM patients.relationship
+        let known = sqlx::query!(
+            "SELECT id, role, valid_from, valid_to FROM patients.relationship
              WHERE lower_id = $1 AND upper_id = $2 AND role IN ($3, $4)
                  AND coalesce(valid_from, '-infinity') <= coalesce($6, 'infinity'::date)
                  AND coalesce(valid_to, 'infinity') >= coalesce($5, '-infinity'::date)
@@ -75,9 +75,13 @@ impl Pair {
         )
         .fetch_optional(transaction)
         .await?;
-        Ok(known.map(|role| {
-            if role == self.role.name() {
-                Clash::Same
+        Ok(known.map(|row| {
+            if row.role == self.role.name() {
+                let days = Days {
+                    from: row.valid_from,
+                    to: row.valid_to,
+                };
+                Clash::Same(row.id, days)
             } else {
                 Clash::Inverse
             }

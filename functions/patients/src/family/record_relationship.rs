@@ -94,8 +94,8 @@ pub(crate) struct Relationship {
          headers(("Location" = String, description = "Where it can be deleted"))),
         (status = 400, description = "A field is invalid, or a patient would be related to themselves", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not change patients, or not one of these: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "One of the patients does not exist", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "They are related in this way already, or the other way round, or one of them has too many relationships", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "One of the patients does not exist, or was deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "They are related in this way already, or the other way round; one of them has too many relationships; the record of one of them was merged into another one; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn record_relationship(
@@ -158,7 +158,7 @@ impl Pair {
     async fn must_be_new(&self, transaction: &mut Transaction, days: Days) -> Result<(), Problem> {
         match self.clash(transaction, days).await? {
             None => Ok(()),
-            Some(Clash::Same) => Err(Problem::conflict(
+            Some(Clash::Same(..)) => Err(Problem::conflict(
                 "role",
                 "They are related in this way already",
             )),

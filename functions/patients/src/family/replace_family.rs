@@ -3,7 +3,7 @@
 
 use api::{
     ClinicTimeZone, EntityTag, Id, IfMatch, Input, InputErrors, PathId, Problem, ProblemDocument,
-    State,
+    ReadOnly, State,
     layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{About, Action, Subject, Trail};
@@ -18,7 +18,10 @@ use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{MOST_MEMBERS, get_family::Family};
+use super::{
+    MOST_MEMBERS,
+    get_family::{Family, Member},
+};
 use crate::patient_lock;
 
 /// The route.
@@ -33,7 +36,8 @@ pub fn routes(database: PgPool) -> Router {
     ROUTE.served_by(replace_family, database.clone(), database)
 }
 
-/// Who lives together. Any other field is rejected.
+/// Who lives together. The read-only fields of a family are accepted and ignored; any other field is
+/// rejected.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
@@ -51,13 +55,23 @@ pub(crate) struct FamilyInput {
     /// Who lives with the patient, at most 29. The patient need not be named.
     #[schema(value_type = Vec<Uuid>, max_items = 30)]
     member_ids: Vec<Id>,
+    #[serde(default, rename = "id")]
+    #[schema(read_only, value_type = Option<Uuid>)]
+    _id: ReadOnly,
+    #[serde(default, rename = "version")]
+    #[schema(read_only, value_type = Option<i64>)]
+    _version: ReadOnly,
+    #[serde(default, rename = "members")]
+    #[schema(read_only, value_type = Option<Vec<Member>>)]
+    _members: ReadOnly,
 }
 
 /// Record who lives together
 ///
 /// The patient and these members are a family from now on, and nobody else is in it, except for
 /// restricted patients whom the caller may not see: they stay. Whoever was in another family leaves
-/// it. What the members are to each other is said by their relationships.
+/// it. What the members are to each other is said by their relationships. You may send back a family
+/// that you have read, with your changes: fields that you cannot set are ignored.
 #[utoipa::path(
     put, path = ROUTE.path(), tag = "families",
     params(("id" = Uuid, Path, description = "The patient's id"), IfMatch),
@@ -67,7 +81,8 @@ pub(crate) struct FamilyInput {
          headers(("ETag" = String, description = "The new version"))),
         (status = 400, description = "A field is invalid, or the head is not a member", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not change patients, or not one of these: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "One of the patients does not exist", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "One of the patients does not exist, or was deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The record of one of them was merged into another one", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn replace_family(
@@ -175,10 +190,15 @@ impl Household {
         )
         .fetch_all(&mut *transaction)
         .await?;
-        // The head of before may stay as a member, and there is one head at a time.
+        // The head of before may stay as a member, and there is one head at a time. One whom the
+        // caller may not see remains the head, unless there is to be another one.
         sqlx::query!(
-            "UPDATE patients.family_member SET is_head = false WHERE family_id = $1",
+            "UPDATE patients.family_member AS member SET is_head = false FROM patients.patient
+             WHERE member.family_id = $1 AND patient.id = member.patient_id
+                 AND (NOT patient.restricted OR $2 OR $3::uuid IS NOT NULL)",
             family,
+            caller.role.may(Permission::SeeRestrictedPatients),
+            self.head,
         )
         .execute(&mut *transaction)
         .await?;

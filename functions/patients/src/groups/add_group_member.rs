@@ -2,7 +2,7 @@
 //! when they are in it.
 
 use api::{
-    Id, OptionalInput, PathInput, Problem, ProblemDocument, State,
+    Id, OptionalInput, PathInput, Problem, ProblemDocument, ReadOnly, State,
     layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{About, Action, ResourceType, Subject, Trail};
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{not_found, on_record};
-use crate::{family::Period, patient_lock};
+use crate::{family::Period, patient::Patient, patient_lock};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> =
@@ -38,6 +38,29 @@ pub fn routes(database: PgPool) -> Router {
 pub(crate) struct Place {
     pub(crate) id: Id,
     pub(crate) patient_id: Id,
+}
+
+/// From when until when a patient is in a group. Both may be missing. The read-only fields of a
+/// membership, and of a member of a group, are accepted and ignored; any other field is rejected.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "from": "2026-03-01", "to": null }))]
+pub(crate) struct MembershipInput {
+    /// The first day, `YYYY-MM-DD`; missing or null if it is unknown.
+    #[schema(format = Date)]
+    from: Option<String>,
+    /// The last day; missing or null if it is not over.
+    #[schema(format = Date)]
+    to: Option<String>,
+    #[serde(default, rename = "groupId")]
+    #[schema(read_only, value_type = Option<Uuid>)]
+    _group_id: ReadOnly,
+    #[serde(default, rename = "patientId")]
+    #[schema(read_only, value_type = Option<Uuid>)]
+    _patient_id: ReadOnly,
+    #[serde(default, rename = "patient")]
+    #[schema(read_only, value_type = Option<Patient>)]
+    _patient: ReadOnly,
 }
 
 /// That a patient is in a group.
@@ -72,13 +95,13 @@ pub(crate) struct Membership {
         ("id" = Uuid, Path, description = "The group's id"),
         ("patientId" = Uuid, Path, description = "The patient's id"),
     ),
-    request_body(content = Option<Period>),
+    request_body(content = Option<MembershipInput>),
     responses(
         (status = 200, description = "The patient is in the group", body = Membership),
         (status = 400, description = "An id or a day is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not change patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such group or patient", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The group is not in use, and the patient is not in it", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such group or patient, or the patient was deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The group is not in use, and the patient is not in it; or the record was merged into another one", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn add_group_member(
@@ -86,10 +109,14 @@ pub(crate) async fn add_group_member(
     State(database): State<PgPool>,
     trail: Trail,
     PathInput(place): PathInput<Place>,
-    OptionalInput(period): OptionalInput<Period>,
+    OptionalInput(input): OptionalInput<MembershipInput>,
 ) -> Result<Json<Membership>, Problem> {
     let (Id(group), Id(patient)) = (place.id, place.patient_id);
-    let days = period.parse()?;
+    let days = Period {
+        from: input.from,
+        to: input.to,
+    }
+    .parse()?;
     let mut transaction = Transaction::begin(&database).await?;
     patient_lock::hold(&mut transaction, caller, &[patient]).await?;
     let active = sqlx::query_scalar!(

@@ -60,7 +60,7 @@ pub(crate) async fn create_group(
         details.name.as_str(),
         details.purpose.as_ref().map(fields::Line::as_str),
         details.description.as_ref().map(fields::Lines::as_str),
-        details.active,
+        details.active.unwrap_or(true),
     )
     .fetch_one(&mut *transaction)
     .await?;

@@ -1,13 +1,16 @@
 //! A group: what clients send and what they get.
 
-use api::{EntityTag, InputErrors, Problem};
+use api::{EntityTag, InputErrors, Problem, ReadOnly};
 use chrono::{DateTime, Utc};
 use fields::{Line, Lines};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A group as a client sends it. Any other field is rejected.
+use super::get_group::Member;
+
+/// A group as a client sends it. The read-only fields of a group, also those of one with its members,
+/// are accepted and ignored; any other field is rejected.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -27,8 +30,32 @@ pub(crate) struct GroupInput {
     /// What else there is to know, at most 1,000 characters.
     #[schema(max_length = 1000)]
     description: Option<String>,
-    /// Whether it is in use; true if it is missing.
+    /// Whether it is in use. If it is missing, it is true on creation and unchanged on update.
     active: Option<bool>,
+    #[serde(default, rename = "id")]
+    #[schema(read_only, value_type = Option<Uuid>)]
+    _id: ReadOnly,
+    #[serde(default, rename = "version")]
+    #[schema(read_only, value_type = Option<i64>)]
+    _version: ReadOnly,
+    #[serde(default, rename = "memberCount")]
+    #[schema(read_only, value_type = Option<i64>)]
+    _member_count: ReadOnly,
+    #[serde(default, rename = "moreMembers")]
+    #[schema(read_only, value_type = Option<bool>)]
+    _more_members: ReadOnly,
+    #[serde(default, rename = "members")]
+    #[schema(read_only, value_type = Option<Vec<Member>>)]
+    _members: ReadOnly,
+    #[serde(default, rename = "nextCursor")]
+    #[schema(read_only, value_type = Option<String>)]
+    _next_cursor: ReadOnly,
+    #[serde(default, rename = "createdAt")]
+    #[schema(read_only, value_type = Option<DateTime<Utc>>)]
+    _created_at: ReadOnly,
+    #[serde(default, rename = "updatedAt")]
+    #[schema(read_only, value_type = Option<DateTime<Utc>>)]
+    _updated_at: ReadOnly,
 }
 
 /// A group's validated data.
@@ -36,7 +63,8 @@ pub(crate) struct GroupDetails {
     pub(crate) name: Line,
     pub(crate) purpose: Option<Line>,
     pub(crate) description: Option<Lines>,
-    pub(crate) active: bool,
+    /// `None`: as before.
+    pub(crate) active: Option<bool>,
 }
 
 impl GroupInput {
@@ -65,7 +93,7 @@ impl GroupInput {
                 name,
                 purpose,
                 description,
-                active: self.active.unwrap_or(true),
+                active: self.active,
             }),
             _ => Err(errors.into_problem()),
         }

@@ -27,7 +27,9 @@ pub fn routes(database: PgPool) -> Router {
 
 /// Change a group
 ///
-/// Replaces its name, purpose and description, and says whether it is in use. Its members stay.
+/// Replaces its name, purpose and description, and says whether it is in use. You may send back a
+/// group that you have read, with your changes: fields that you cannot set are ignored. A group that
+/// is not in use stays so unless `active` says otherwise. Its members stay.
 #[utoipa::path(
     put, path = ROUTE.path(), tag = "groups",
     params(("id" = uuid::Uuid, Path, description = "The group's id"), IfMatch),
@@ -59,8 +61,8 @@ pub(crate) async fn update_group(
     let group = sqlx::query_as!(
         Group,
         "UPDATE patients.patient_group
-         SET version = version + 1, name = $2, purpose = $3, description = $4, active = $5,
-             updated_at = clock_timestamp()
+         SET version = version + 1, name = $2, purpose = $3, description = $4,
+             active = coalesce($5, active), updated_at = clock_timestamp()
          WHERE id = $1
          RETURNING id, version, name, purpose, description, active, created_at, updated_at",
         id,

@@ -72,13 +72,15 @@ pub(crate) struct Import {
     pub(crate) duplicates: i32,
     /// How many could not be read as patients.
     pub(crate) refused: i32,
-    /// The titles of the columns that were not taken.
+    /// The titles of the columns that were not taken, at most 60 characters of each.
     pub(crate) ignored_columns: Vec<String>,
     /// Why the whole file is refused; null if it is not.
     #[schema(required)]
     pub(crate) refusal: Option<String>,
-    /// Where to download the outcome of each line, as a JSON object per line with `line`,
-    /// `outcome`, `patientId` and `reason`; null until the import is completed.
+    /// Where to download the outcome of each record, as a JSON object per line: `line`, on which it
+    /// begins, counted from 1; `outcome`, which is `CREATED` (it is a patient now), `DUPLICATE` (it is
+    /// a patient already, and was left alone) or `REFUSED` (it cannot be read as a patient);
+    /// `patientId`, or null; and `reason`, or null. Null until the import is completed.
     #[schema(required)]
     pub(crate) outcomes_url: Option<String>,
     /// Until when; every answer has a new link.

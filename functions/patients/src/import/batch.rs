@@ -7,6 +7,7 @@ use audit_trail::{Action, Outcome, Record, Subject};
 use chrono::{DateTime, NaiveDate, Utc};
 use events::Change;
 use identity::Role;
+use sql_state::Meaning;
 use sqlx::PgPool;
 use store::Transaction;
 use uuid::Uuid;
@@ -93,14 +94,55 @@ pub(super) async fn write(
         transaction.rollback().await?;
         return Ok(false);
     }
+    write_lines(&batch.lines, job, batch, &mut transaction).await?;
+    transaction.commit().await?;
+    (job.next_byte, job.next_line) = (batch.next_byte, batch.next_line);
+    Ok(true)
+}
+
+/// Refuses those lines of the batch that the database does not take, each for itself. What it does
+/// not take should have been refused before; but nobody else in the file may suffer for it.
+///
+/// # Errors
+/// If the database fails.
+pub(super) async fn refuse_faulty(
+    database: &PgPool,
+    job: &Job,
+    batch: &mut Batch,
+) -> Result<(), sqlx::Error> {
+    for at in 0..batch.lines.len() {
+        job.renew(database).await?;
+        let line = &batch.lines[at..=at];
+        let mut transaction = Transaction::begin(database).await?;
+        let outcome = write_lines(line, job, batch, &mut transaction).await;
+        transaction.rollback().await?;
+        match outcome {
+            Err(error) if sql_state::meaning(&error) == Meaning::Fault => {
+                tracing::error!(import = %job.id, line = line[0].0, cause = %error,
+                                "the database does not take a line of an import");
+                batch.lines[at].1 = Err("The record cannot be stored".to_owned());
+            }
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes these lines, and who is in them.
+async fn write_lines(
+    lines: &[(u64, Result<Details, String>)],
+    job: &Job,
+    batch: &Batch,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
     // Two imports at the same time would each take the other's patients for new.
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('import of patients', 0))::text")
-        .fetch_one(&mut transaction)
+        .fetch_one(&mut *transaction)
         .await?;
-    let mut known = Known::of(batch, &mut transaction).await?;
+    let mut known = Known::of(lines, batch, transaction).await?;
     let mut created = Vec::new();
-    let mut verdicts = Vec::with_capacity(batch.lines.len());
-    for (line, patient) in &batch.lines {
+    let mut verdicts = Vec::with_capacity(lines.len());
+    for (line, patient) in lines {
         let verdict = |outcome, patient, reason| Verdict {
             line: *line,
             outcome,
@@ -136,28 +178,28 @@ pub(super) async fn write(
             }
         }
     }
-    insert(&mut created, batch.rule, &mut transaction).await?;
-    announce(&created, job, &mut transaction).await?;
-    record_lines(&verdicts, job, &mut transaction).await?;
+    insert(&mut created, batch.rule, transaction).await?;
+    announce(&created, job, transaction).await?;
+    record_lines(&verdicts, job, transaction).await?;
+    // Also who was there before: the outcome says so, and names them.
+    let named: BTreeSet<Uuid> = verdicts.iter().filter_map(|of| of.patient).collect();
+    let named: Vec<Uuid> = named.into_iter().collect();
     // Last, because everybody's records go into a few chains.
-    for patients in created.chunks(ON_RECORD) {
-        let ids: Vec<Uuid> = patients.iter().map(|patient| patient.id).collect();
+    for ids in named.chunks(ON_RECORD) {
         let record = Record {
             id: Uuid::now_v7(),
             actor: Some((job.actor, job.role)),
             action: Action::ImportPatients,
             outcome: Outcome::Succeeded,
             problem: None,
-            subject: Subject::ResourceOfPatients(on_record(job.id), &ids),
+            subject: Subject::ResourceOfPatients(on_record(job.id), ids),
             reason: None,
             source: None,
             request_id: None,
         };
-        record.append(&mut transaction).await?;
+        record.append(&mut *transaction).await?;
     }
-    transaction.commit().await?;
-    (job.next_byte, job.next_line) = (batch.next_byte, batch.next_line);
-    Ok(true)
+    Ok(())
 }
 
 /// Who is there already.
@@ -197,12 +239,15 @@ fn key(patient: &Patient) -> (String, String) {
 
 impl Known {
     /// Everybody whom these lines could be about.
-    async fn of(batch: &Batch, transaction: &mut Transaction) -> Result<Self, sqlx::Error> {
+    async fn of(
+        lines: &[(u64, Result<Details, String>)],
+        batch: &Batch,
+        transaction: &mut Transaction,
+    ) -> Result<Self, sqlx::Error> {
         let mut keys = BTreeSet::new();
         let mut identifiers = BTreeSet::new();
         let mut emails = BTreeSet::new();
-        for details in batch
-            .lines
+        for details in lines
             .iter()
             .filter_map(|(_, patient)| patient.as_ref().ok())
         {

@@ -61,6 +61,8 @@ pub(crate) enum Field {
     DeceasedDate,
     IdentifierSystem,
     Identifier,
+    /// Whether the record is restricted: then it is refused.
+    Restricted,
 }
 
 impl Field {

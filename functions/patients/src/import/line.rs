@@ -21,10 +21,12 @@ const LONGEST_REASON: usize = 500;
 /// A record of an export that must not become one that everybody sees.
 const RESTRICTED: &str = "The record is restricted: register it by hand, and restrict it again";
 
+const NEITHER: &str = "restricted: Must be true or false";
+
 #[derive(Default, Deserialize)]
 struct Restricted {
     #[serde(default)]
-    restricted: bool,
+    restricted: Value,
 }
 
 /// How the records of a file are read.
@@ -55,8 +57,10 @@ impl Reading<'_> {
     fn of_json(&self, record: &Record) -> Result<Vec<u8>, String> {
         let line = record.fields.get(0).unwrap_or_default();
         let is_restricted: Restricted = serde_json::from_slice(line).unwrap_or_default();
-        if is_restricted.restricted {
-            return Err(RESTRICTED.to_owned());
+        match is_restricted.restricted {
+            Value::Null | Value::Bool(false) => {}
+            Value::Bool(true) => return Err(RESTRICTED.to_owned()),
+            _ => return Err(NEITHER.to_owned()),
         }
         if self.dates == DateFormat::YearFirst {
             return Ok(line.to_vec());
@@ -109,6 +113,7 @@ impl Reading<'_> {
             encoding: self.layout.encoding,
             record,
         };
+        row.must_be_open()?;
         Ok(row.object(self.dates).to_string().into_bytes())
     }
 }
@@ -129,6 +134,16 @@ impl Row<'_> {
         let text = self.encoding.text(self.record.fields.get(column)?);
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// What is neither yes nor no is not taken for a no: nobody's record is opened by a typo.
+    fn must_be_open(&self) -> Result<(), String> {
+        let text = self.text(Field::Restricted).unwrap_or_default();
+        match &*text.to_lowercase() {
+            "" | "false" | "no" | "0" => Ok(()),
+            "true" | "yes" | "1" => Err(RESTRICTED.to_owned()),
+            _ => Err(NEITHER.to_owned()),
+        }
     }
 
     /// Every list is there, if only empty, so that nothing is required that the file does not have.
@@ -310,15 +325,42 @@ mod tests {
             clinic: ClinicTimeZone::UTC,
             rule: EmailRule::Shared,
         };
-        let read = |restricted: bool| {
+        let read = |restricted: Value| {
             let line = json!({
                 "name": "Zo", "dateOfBirth": "2000-01-01", "restricted": restricted,
             });
             let fields = ByteRecord::from(vec![line.to_string()]);
             reading.patient(&Record { line: 1, fields }).err()
         };
-        assert_eq!(read(false), None);
-        assert_eq!(read(true).as_deref(), Some(RESTRICTED));
+        assert_eq!(read(json!(false)), None);
+        assert_eq!(read(json!(true)).as_deref(), Some(RESTRICTED));
+        for unclear in [json!("true"), json!(1), json!([])] {
+            assert_eq!(read(unclear).as_deref(), Some(NEITHER));
+        }
+    }
+
+    #[test]
+    fn a_restricted_row_does_not_become_an_open_one_either() {
+        let columns = [
+            Some(Field::Name),
+            Some(Field::DateOfBirth),
+            Some(Field::Restricted),
+        ];
+        let reason = |restricted: &str| {
+            let row: [&[u8]; 3] = [b"Zo", b"2000-01-01", restricted.as_bytes()];
+            read(&columns, DateFormat::YearFirst, &row).err()
+        };
+        for open in ["", " ", "false", "FALSE", "no", "0"] {
+            assert_eq!(reason(open), None, "{open}");
+        }
+        for restricted in ["true", "TRUE", "yes", "1"] {
+            assert_eq!(reason(restricted).as_deref(), Some(RESTRICTED));
+        }
+        let neither = reason("wahr");
+        assert_eq!(
+            neither.as_deref(),
+            Some("restricted: Must be true or false")
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::outcomes_key;
+use super::{batch::Job, outcomes_key};
 use crate::{
     files::Files,
     parts::{Parts, SAVED_AT},
@@ -27,12 +27,8 @@ struct Row {
 ///
 /// # Errors
 /// If the database or the bucket fails.
-pub(super) async fn write(
-    database: &PgPool,
-    files: &Files,
-    import: Uuid,
-) -> Result<(), api::Error> {
-    let key = outcomes_key(import);
+pub(super) async fn write(database: &PgPool, files: &Files, job: &Job) -> Result<(), api::Error> {
+    let key = outcomes_key(job.id);
     let mut parts = Parts::begin(files, &key, "application/x-ndjson").await?;
     let mut text = Vec::new();
     let mut last = 0;
@@ -41,7 +37,7 @@ pub(super) async fn write(
             Row,
             "SELECT line, outcome, patient_id, reason FROM patients.import_line
              WHERE import_id = $1 AND line > $2 ORDER BY line LIMIT $3",
-            import,
+            job.id,
             last,
             PAGE,
         )
@@ -55,8 +51,10 @@ pub(super) async fn write(
         }
         if text.len() >= SAVED_AT {
             parts.write(files, &key, std::mem::take(&mut text)).await?;
+            job.renew(database).await?;
         }
     }
-    parts.finish(files, &key, text).await?;
+    parts.end(files, &key, text).await?;
+    parts.finish(files, &key).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Instant};
 use api::ClinicTimeZone;
 use chrono::Utc;
 use identity::{Permission, Role};
+use sql_state::Meaning;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -52,6 +53,8 @@ enum Until {
     Later,
     /// Another run works on the import now.
     Lost,
+    /// A record is not as the look at the whole file has found it.
+    Unread,
 }
 
 /// What a run has done.
@@ -166,8 +169,12 @@ impl Importer {
                 return Ok(false);
             }
             Until::Lost => return Ok(true),
+            Until::Unread => {
+                let refusal = format!("The record on line {} cannot be read", job.next_line);
+                return self.refuse(&job, &refusal).await;
+            }
         }
-        outcomes::write(&self.database, &self.files, job.id).await?;
+        outcomes::write(&self.database, &self.files, &job).await?;
         sqlx::query!(
             "UPDATE patients.import SET state = 'COMPLETED', finished_at = now()
              WHERE id = $1 AND leased_by = $2",
@@ -176,11 +183,15 @@ impl Importer {
         )
         .execute(&self.database)
         .await?;
-        // Nobody needs what it was made of any more. If this fails, the bucket deletes it in time.
+        self.discard_upload(&job).await;
+        Ok(true)
+    }
+
+    /// Nobody needs what it was made of any more. If this fails, the bucket deletes it in time.
+    async fn discard_upload(&self, job: &Job) {
         if let Err(error) = self.files.delete(&upload_key(job.id)).await {
             tracing::warn!(import = %job.id, cause = %error, "an imported file was not deleted");
         }
-        Ok(true)
     }
 
     /// Whether whoever has asked for the import may still do so.
@@ -203,6 +214,7 @@ impl Importer {
         )
         .execute(&self.database)
         .await?;
+        self.discard_upload(job).await;
         Ok(true)
     }
 
@@ -249,7 +261,7 @@ impl Importer {
             let is_last = job.next_byte + part.len() as u64 >= job.length;
             let found = cut(&part, is_last, job.next_line, layout.separation(), LINES);
             if found.bytes == 0 && (is_last || part.len() > 2 * LONGEST) {
-                return Err("a record that the look at the file has not seen".into());
+                return Ok(Until::Unread);
             }
             if found.bytes == 0 {
                 continue;
@@ -263,7 +275,7 @@ impl Importer {
                 rule: self.rule,
             };
             let lines = found.records.iter();
-            let batch = Batch {
+            let mut batch = Batch {
                 lines: lines
                     .map(|record| (record.line, reading.patient(record)))
                     .collect(),
@@ -272,7 +284,7 @@ impl Importer {
                 today: self.clinic.day(now),
                 rule: self.rule,
             };
-            if !self.write(job, &batch).await? {
+            if !self.write(job, &mut batch).await? {
                 return Ok(Until::Lost);
             }
             part.drain(..found.bytes);
@@ -282,14 +294,19 @@ impl Importer {
 
     /// Writes a batch. Somebody may register a patient with the same number at the same moment: then
     /// everything is looked at once more. Returns whether the import is still ours.
-    async fn write(&self, job: &mut Job, batch: &Batch) -> Result<bool, api::Error> {
+    async fn write(&self, job: &mut Job, batch: &mut Batch) -> Result<bool, api::Error> {
         let mut attempt = 1;
         loop {
             match batch::write(&self.database, job, batch).await {
                 Ok(ours) => return Ok(ours),
-                Err(error) if attempt < ATTEMPTS && is_race(&error) => attempt += 1,
+                Err(error) if attempt == ATTEMPTS => return Err(error.into()),
+                Err(error) if is_race(&error) => {}
+                Err(error) if sql_state::meaning(&error) == Meaning::Fault => {
+                    batch::refuse_faulty(&self.database, job, batch).await?;
+                }
                 Err(error) => return Err(error.into()),
             }
+            attempt += 1;
         }
     }
 }
@@ -336,7 +353,7 @@ impl Job {
         }))
     }
 
-    async fn renew(&self, database: &PgPool) -> Result<(), sqlx::Error> {
+    pub(super) async fn renew(&self, database: &PgPool) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "UPDATE patients.import SET leased_until = clock_timestamp() + interval '60 seconds'
              WHERE id = $1 AND leased_by = $2",

@@ -47,24 +47,26 @@ pub fn routes(database: PgPool, files: Files) -> Router {
 }))]
 pub(crate) struct ImportInput {
     /// How the file is laid out. A JSON object per line has the fields of a new patient. A table
-    /// has a header, with `name`, or `family` and `given`, and with `dateOfBirth`; also read are
-    /// `prefix`, `suffix`, `formerName`, `sex`, `email`, `phone`, `mobile`, `address`, `street`,
+    /// has a header with the columns `name` or `family`, and `dateOfBirth`. Also read are `prefix`,
+    /// `given`, `suffix`, `formerName`, `sex`, `email`, `phone`, `mobile`, `address`, `street`,
     /// `city`, `state`, `postalCode`, `country`, `language`, `registeredDate`, `deceasedDate`,
-    /// `identifierSystem` and `identifier`, in any order and spelling. Columns with other titles are
-    /// not taken, and named in the answer.
+    /// `identifierSystem` with `identifier`, and `restricted`, in any order. In titles, case, spaces
+    /// and punctuation do not matter, and usual other ones are known, such as `DOB` or `surname`.
+    /// Columns with other titles are not taken, and named in the answer.
     format: FileFormat,
     /// How long the file is, in bytes: at most 100 MiB. Only a file of this length can be uploaded.
     #[schema(minimum = 1, maximum = 104_857_600)]
     content_length: i64,
-    /// How the file writes dates.
+    /// How the file writes dates: `YYYY-MM-DD` if it is missing. In a table, days and months may have
+    /// one digit, and a date of birth may also be a year, or a year and a month (`1983-11`).
     #[serde(default)]
-    #[schema(default = "YYYY-MM-DD")]
     date_format: DateFormat,
-    /// The titles of columns that are called otherwise in the file, by field.
+    /// The titles of columns that are called otherwise in the file, by field, at most 100 characters
+    /// each. Only for tables, which must have these columns.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
     columns: BTreeMap<String, String>,
-    /// Whether those who are created get a welcome message.
+    /// Whether those who are created get a welcome message: `false` if it is missing.
     #[serde(default)]
     welcome: bool,
 }
@@ -97,7 +99,14 @@ pub(crate) struct StartedImport {
 /// Upload the file to `uploadUrl` with the `uploadHeaders`, then ask for the import until its state
 /// is `COMPLETED` or `REFUSED`. The whole file is looked at before the first line is taken: one that
 /// cannot be read changes nothing. Then each line becomes a patient, once; is a patient already, and
-/// is left alone; or is refused, with the reason.
+/// is left alone; or is refused, with the reason. Restricted records are refused, so that they do not
+/// become open ones.
+///
+/// A file is at most 100 MiB, and has 1 to 100,000 records of at most 64 KiB each, not counting the
+/// header of a table and empty lines. JSON is in UTF-8. A table is in UTF-8 or, where it is not, in
+/// Windows-1252, with or without a byte order mark; it has at most 200 columns, and only `address` and
+/// `street` go on over several lines. The upload can begin within 15 minutes; an import without a file
+/// expires after a day.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "patients",
     request_body = ImportInput,
@@ -189,6 +198,25 @@ impl ImportInput {
             Ok(columns)
         } else {
             Err(errors.into_problem())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema as _;
+
+    use super::*;
+
+    #[test]
+    fn every_column_that_is_read_is_documented() {
+        let schema = serde_json::to_value(ImportInput::schema()).unwrap();
+        let described = schema["properties"]["format"]["description"].to_string();
+        let guide = include_str!("../../../../docs/patients.md");
+        for field in Field::ALL {
+            let name = format!("`{}`", field.name());
+            assert!(described.contains(&name), "{name} in the API document");
+            assert!(guide.contains(&name), "{name} in docs/patients.md");
         }
     }
 }

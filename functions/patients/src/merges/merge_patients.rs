@@ -106,8 +106,8 @@ pub(crate) struct Merge {
          headers(("Location" = String, description = "Where the merge can be undone"))),
         (status = 400, description = "A field is invalid, or the two are one record", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not merge records, or not these: one of them is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "One of the records does not exist, or is deleted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "One of the records was merged before", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "One of the records does not exist, or was deleted: the type says which", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "One of the records was merged into another one before, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "One of the records has another version", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -214,6 +214,7 @@ async fn write(
     let change = Change::Merged {
         survivor: survivor.id,
     };
+    outbox::update_billing_account(transaction, &before, &survivor).await?;
     outbox::announce(transaction, &duplicate, change).await?;
     outbox::announce(transaction, &survivor, Change::Updated((&survivor).into())).await?;
     Ok(survivor)

@@ -77,7 +77,7 @@ struct Stored {
         (status = 200, description = "The records are two again", body = UndoneMerge),
         (status = 403, description = "The role may not merge records, or not these: one of them is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such merge", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is undone already, or one of the records has changed since", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is undone already, one of the records has changed since, somebody else has the e-mail address by now, or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn undo_merge(
@@ -95,7 +95,6 @@ pub(crate) async fn undo_merge(
     }
     let mut transaction = begun?;
     let found = find(&mut transaction, id).await?.ok_or_else(not_found)?;
-    let both = [found.survivor_id, found.duplicate_id];
     let (survivor, duplicate) =
         lock_both(&mut transaction, found.survivor_id, found.duplicate_id).await?;
     let (Some(survivor), Some(duplicate)) = (survivor, duplicate) else {
@@ -114,7 +113,10 @@ pub(crate) async fn undo_merge(
     if !is_as_merged {
         return Err(changed_since().into());
     }
-    let (survivor, duplicate) = restore(&merge, caller, &mut transaction).await?;
+    let moved: Vec<Moved> =
+        serde_json::from_value(merge.moved.clone()).map_err(Problem::internal)?;
+    let (survivor, duplicate) =
+        restore(&merge, &moved, &survivor, caller, &mut transaction).await?;
     let undone = sqlx::query!(
         "UPDATE patients.merge SET undone_by = $2, undone_at = now()
          WHERE id = $1 AND undone_at IS NULL",
@@ -126,7 +128,9 @@ pub(crate) async fn undo_merge(
     if undone.rows_affected() == 0 {
         return Err(Problem::conflict("id", "The merge is undone already").into());
     }
-    let subject = Subject::ResourceOfPatients(on_record(id), &both);
+    let mut patients = vec![survivor.id, duplicate.id];
+    patients.extend(moved.iter().map(|of| of.id));
+    let subject = Subject::ResourceOfPatients(on_record(id), &patients);
     trail.succeeded(&mut *transaction, subject).await?;
     let survivor_id = survivor.id;
     let duplicate_id = duplicate.id;
@@ -164,9 +168,11 @@ async fn find(transaction: &mut Transaction, id: Uuid) -> Result<Option<Stored>,
     .await
 }
 
-/// Writes both records as they were before.
+/// Writes both records as they were before. The survivor is `merged` until then.
 async fn restore(
     merge: &Stored,
+    moved: &[Moved],
+    merged: &Patient,
     caller: Caller,
     transaction: &mut Transaction,
 ) -> Result<(Patient, Patient), Problem> {
@@ -185,8 +191,6 @@ async fn restore(
     let was = duplicate.version;
     let duplicate = storage::save(duplicate, kind, None, author, transaction).await?;
     again.push((duplicate.id, was, duplicate.version));
-    let moved: Vec<Moved> =
-        serde_json::from_value(merge.moved.clone()).map_err(Problem::internal)?;
     for of in moved {
         let patient = storage::lock(of.id, transaction).await?;
         // Only those who are still where the merge has put them.
@@ -211,6 +215,7 @@ async fn restore(
     belongings
         .give_back(transaction, survivor.id, duplicate.id)
         .await?;
+    outbox::update_billing_account(transaction, merged, &survivor).await?;
     outbox::announce(
         transaction,
         &duplicate,

@@ -26,7 +26,7 @@ pub enum ContactUse {
     Home,
     /// At work.
     Work,
-    /// With the patient.
+    /// With the patient, wherever they are.
     Mobile,
     /// For a while.
     Temporary,

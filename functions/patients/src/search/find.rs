@@ -27,8 +27,9 @@ const FEW: i64 = 20;
 /// How many entries of the index are counted, to tell which part of a query is rare.
 const ESTIMATED: i64 = 10_000;
 
-/// How many entries of the index are looked at to count hits.
-const LOOKED_AT: i64 = 20_000;
+/// How many entries of the index are looked at to count hits, at first and at most.
+const LOOKED_AT_FIRST: i64 = 2_000;
+const LOOKED_AT: i64 = 10_000;
 
 /// How many words with a typo corrected are looked for.
 const MOST_WORDS: usize = 50;
@@ -70,6 +71,8 @@ pub(crate) struct Place {
     patient: Uuid,
     /// Whether there are hits beyond [`Tier::Beginning`].
     few: bool,
+    /// How many there were when the first page was read: to count them takes longer than a page.
+    total: Option<i64>,
 }
 
 /// A page of hits.
@@ -86,6 +89,13 @@ struct Hit {
     patient: Uuid,
     term: String,
     sort_key: String,
+}
+
+/// How many hits there are, up to one more than are counted.
+struct Counted {
+    hits: i64,
+    /// Whether there are no entries beyond those that were looked at.
+    is_known: bool,
 }
 
 /// A part of a query as it is looked for in a tier.
@@ -152,16 +162,11 @@ impl<'a> Search<'a> {
         after: Option<Place>,
         limit: usize,
     ) -> Result<Hits, sqlx::Error> {
-        let (as_typed, is_exact) = self.count_as_typed().await?;
-        let few = after
-            .as_ref()
-            .map_or(is_exact && as_typed < FEW, |place| place.few);
+        let (few, total) = match &after {
+            Some(place) => (place.few, place.total),
+            None => self.count_all().await?,
+        };
         let tiers = self.tiers(few).await?;
-        let mut total = is_exact.then_some(as_typed);
-        for tier in tiers.iter().filter(|tier| **tier > Tier::Beginning) {
-            let (count, is_exact) = self.count(*tier).await?;
-            total = total.filter(|_| is_exact).map(|total| total + count);
-        }
         let wanted = limit + 1;
         let mut found: Vec<(Hit, Tier, usize)> = Vec::new();
         for tier in tiers {
@@ -198,11 +203,12 @@ impl<'a> Search<'a> {
                 sort_key: hit.sort_key.clone(),
                 patient: hit.patient,
                 few,
+                total,
             });
         Ok(Hits {
             patients: found.into_iter().map(|(hit, ..)| hit.patient).collect(),
             next,
-            total: total.filter(|total| *total <= COUNTED),
+            total,
         })
     }
 
@@ -223,6 +229,20 @@ impl<'a> Search<'a> {
             tiers.extend([Tier::Typo, Tier::Sound]);
         }
         Ok(tiers)
+    }
+
+    /// Whether the hits as typed are so few that others follow, and how many there are with those; none
+    /// if they are too many to be counted.
+    async fn count_all(&mut self) -> Result<(bool, Option<i64>), sqlx::Error> {
+        let (as_typed, is_exact) = self.count_as_typed().await?;
+        let few = is_exact && as_typed < FEW;
+        let mut total = is_exact.then_some(as_typed);
+        let tiers = self.tiers(few).await?.into_iter();
+        for tier in tiers.filter(|tier| *tier > Tier::Beginning) {
+            let (count, is_exact) = self.count(tier).await?;
+            total = total.filter(|_| is_exact).map(|total| total + count);
+        }
+        Ok((few, total.filter(|total| *total <= COUNTED)))
     }
 
     /// How many hits there are as typed, and whether that is all of them.
@@ -304,7 +324,11 @@ impl<'a> Search<'a> {
             let entries = sqlx::query_scalar!(
                 r#"SELECT count(*) AS "count!"
                    FROM (SELECT FROM unnest($1::text[], $2::text[]) AS range (low, high)
-                         JOIN patients.search_term ON term >= low AND term <= high
+                         -- Each range for itself, or PostgreSQL may read all entries in search of
+                         -- some that are in a range.
+                         CROSS JOIN LATERAL (
+                             SELECT term FROM patients.search_term
+                             WHERE term >= low AND term <= high ORDER BY term LIMIT $3) AS entry
                          LIMIT $3) AS counted"#,
                 &from,
                 &to,
@@ -434,11 +458,24 @@ impl<'a> Search<'a> {
         let sought = self.sought(tier);
         let part = self.rarest(&sought).await?;
         let plan = self.plan(tier, part);
+        // Where most of what is looked at is a hit, a few entries are more than are counted.
+        let first = self.count_among(LOOKED_AT_FIRST, &plan).await?;
+        if first.is_known || first.hits > COUNTED {
+            return Ok((first.hits, first.is_known && first.hits <= COUNTED));
+        }
+        let all = self.count_among(LOOKED_AT, &plan).await?;
+        Ok((all.hits, all.is_known && all.hits <= COUNTED))
+    }
+
+    /// How many hits there are among so many entries of the index.
+    async fn count_among(&self, entries: i64, plan: &Plan) -> Result<Counted, sqlx::Error> {
         let counted = sqlx::query!(
             r#"WITH candidate AS MATERIALIZED (
                    SELECT entry.patient_id, entry.term, entry.beside, entry.restricted, entry.gone
                    FROM unnest($1::text[], $2::text[]) AS range (low, high)
-                   JOIN patients.search_term AS entry ON entry.term >= low AND entry.term <= high
+                   CROSS JOIN LATERAL (
+                       SELECT * FROM patients.search_term
+                       WHERE term >= low AND term <= high ORDER BY term LIMIT $3) AS entry
                    LIMIT $3
                )
                SELECT (SELECT count(*) FROM candidate) AS "candidates!", (
@@ -471,7 +508,7 @@ impl<'a> Search<'a> {
                ) AS "hits!""#,
             &plan.from,
             &plan.to,
-            LOOKED_AT,
+            entries,
             self.scope.restricted,
             self.scope.deleted,
             self.scope.only,
@@ -488,8 +525,10 @@ impl<'a> Search<'a> {
         )
         .fetch_one(self.database)
         .await?;
-        let is_known = counted.candidates < LOOKED_AT;
-        Ok((counted.hits, is_known && counted.hits <= COUNTED))
+        Ok(Counted {
+            hits: counted.hits,
+            is_known: counted.candidates < entries,
+        })
     }
 }
 

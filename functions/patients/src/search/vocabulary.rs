@@ -105,23 +105,52 @@ pub(crate) async fn near(word: &str, database: &PgPool) -> Result<Vec<String>, s
     Ok(candidates)
 }
 
-/// Removes those of these words that no patient has any more.
+/// Has these words removed by [`forget`].
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn forget_after(
+    transaction: &mut Transaction,
+    words: BTreeSet<String>,
+) -> Result<(), sqlx::Error> {
+    let words: Vec<String> = words.into_iter().collect();
+    sqlx::query!(
+        "INSERT INTO patients.word_to_forget (term) SELECT * FROM unnest($1::text[])
+         ON CONFLICT DO NOTHING",
+        &words,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Removes the words of patients who were erased, if no patient has them any more.
 ///
 /// Nobody adds a word in the meantime: a transaction that has counted on a word to be there is over,
 /// and its patient visible, before this one looks. That is why it is a short one of its own: nobody
 /// can register a patient while it lasts.
-pub(crate) async fn forget(words: BTreeSet<String>, database: &PgPool) -> Result<(), sqlx::Error> {
+///
+/// # Errors
+/// If the database fails. Then it can be tried again.
+pub(crate) async fn forget(database: &PgPool) -> Result<(), sqlx::Error> {
+    let are_there = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM patients.word_to_forget) AS "are_there!""#
+    )
+    .fetch_one(database)
+    .await?;
+    if !are_there {
+        return Ok(());
+    }
     let mut transaction = Transaction::begin(database).await?;
     sqlx::query!("LOCK TABLE patients.vocabulary IN SHARE ROW EXCLUSIVE MODE")
         .execute(&mut transaction)
         .await?;
-    let words: Vec<String> = words.into_iter().collect();
     sqlx::query!(
-        "DELETE FROM patients.vocabulary
-         WHERE term = ANY($1)
+        "WITH word AS (DELETE FROM patients.word_to_forget RETURNING term)
+         DELETE FROM patients.vocabulary
+         WHERE term IN (SELECT term FROM word)
            AND NOT EXISTS (SELECT FROM patients.search_term AS used
                            WHERE used.term = vocabulary.term)",
-        &words,
     )
     .execute(&mut transaction)
     .await?;

@@ -97,6 +97,12 @@ async fn a_decision_about_a_pair_is_remembered(database: PgPool) {
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0]["patients"][0]["id"], one.as_str());
     assert_eq!(listed[0]["patients"][1]["id"], other.as_str());
+    // A pair is two records: a page has half as many as other pages have.
+    for (limit, status) in [(50, StatusCode::OK), (51, StatusCode::BAD_REQUEST)] {
+        let path = format!("/api/patients/duplicate-candidates?limit={limit}");
+        let page = call.send(Method::GET, &path, None).await;
+        assert_eq!(page.status, status, "{}", page.body);
+    }
     let decide = async |decision: &str| {
         let body = json!({ "patientIds": [other, one], "decision": decision });
         let path = "/api/patients/duplicate-candidates/decision";
@@ -140,4 +146,38 @@ async fn restricted_patients_are_no_candidates_for_most_of_the_staff(database: P
     let found = candidates(receptionist, &ann("new@clinic.example")).await;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["patient"]["email"], "other@clinic.example");
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_address_that_hundreds_share_hides_no_duplicate(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let at_the_home = |n: usize, name: &str| {
+        json!({
+            "names": [{ "use": "OFFICIAL", "text": name }],
+            "emails": [{ "address": format!("r{n}@home.example") }],
+            "addresses": [{ "lines": ["12 Long Lane"], "postalCode": "02143" }],
+            "dateOfBirth": "1950-01-01",
+        })
+    };
+    let original = call.created(&at_the_home(0, "Ann Smith")).await;
+    // Before all others in the index, and with the same address and date of birth.
+    sqlx::query(
+        "WITH made AS (
+             INSERT INTO patients.patient
+                 (id, version, name, email, address, date_of_birth, birth_precision, birth_estimated,
+                  registered_date, record, email_shared, sort_key, indexed_with)
+             SELECT gen_random_uuid(), 1, 'Aaron ' || n, NULL, address, date_of_birth, birth_precision,
+                    birth_estimated, registered_date, jsonb_set(record, '{names,0,text}', '\"Aaron\"'),
+                    email_shared, 'aaron ' || n, indexed_with
+             FROM patients.patient, generate_series(1, 600) AS n
+             RETURNING id, sort_key)
+         INSERT INTO patients.search_term (patient_id, term, sort_key, beside, restricted, gone)
+         SELECT made.id, term, made.sort_key, '', false, false FROM made, patients.search_term AS of
+         WHERE of.term LIKE '+a%' OR of.term LIKE '@%'",
+    )
+    .execute(&database)
+    .await
+    .unwrap();
+    let found = candidates(call, &at_the_home(1, "Ann Smyth")).await;
+    assert_eq!(found[0]["patient"]["id"], original.as_str());
 }

@@ -167,6 +167,30 @@ async fn who_lives_together_has_a_head_and_an_address(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_family_that_was_read_can_be_written_back(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let (ada, ben) = (
+        person(&database, "Ada").await,
+        person(&database, "Ben").await,
+    );
+    let cleo = person(&database, "Cleo").await;
+    // Ben is her child, and lives elsewhere.
+    relate(call, &ada, &ben, "CHILD").await;
+    let path = format!("/api/patients/{ada}/family");
+    let body = json!({ "headId": ada, "address": "1 Main St", "memberIds": [cleo] });
+    call.send(Method::PUT, &path, Some(&body)).await;
+    let read = family(call, &ada).await;
+    assert_eq!(read["memberIds"], json!([cleo]));
+    let moved = with(read.clone(), "address", "2 Main St");
+    let written = call.send(Method::PUT, &path, Some(&moved)).await;
+    assert_eq!(written.status, StatusCode::OK, "{}", written.body);
+    assert_eq!(written.body["address"], "2 Main St");
+    for same in ["id", "headId", "memberIds", "members"] {
+        assert_eq!(written.body[same], read[same], "{same}");
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn restricted_relatives_are_closed_to_most_of_the_staff(database: PgPool) {
     let admin = Call::as_admin(&database);
     let (ada, ben) = (
@@ -202,4 +226,34 @@ async fn restricted_relatives_are_closed_to_most_of_the_staff(database: PgPool) 
         .await
         .unwrap();
     assert_eq!(both.len(), 2);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_head_whom_the_caller_may_not_see_remains_the_head(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    let (ada, ben) = (
+        person(&database, "Ada").await,
+        person(&database, "Ben").await,
+    );
+    let path = format!("/api/patients/{ada}/family");
+    let home = json!({ "headId": ben, "memberIds": [ben] });
+    admin.send(Method::PUT, &path, Some(&home)).await;
+    sqlx::query("UPDATE patients.patient SET restricted = true WHERE name = 'Ben'")
+        .execute(&database)
+        .await
+        .unwrap();
+    let receptionist = Call {
+        role: Role::Receptionist,
+        ..admin
+    };
+    let moved = json!({ "address": "2 Main St", "memberIds": [] });
+    let answer = receptionist.send(Method::PUT, &path, Some(&moved)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let seen = family(admin, &ada).await;
+    assert_eq!(seen["headId"], ben.as_str());
+    assert_eq!(seen["address"], "2 Main St");
+    // There is one head: another one takes the place.
+    let own = json!({ "headId": ada, "memberIds": [] });
+    receptionist.send(Method::PUT, &path, Some(&own)).await;
+    assert_eq!(family(admin, &ada).await["headId"], ada.as_str());
 }

@@ -34,6 +34,8 @@ use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+use crate::documented::must_be_documented;
+
 /// Deliveries fail: nothing listens on port 1.
 pub(crate) fn delivery() -> Delivery {
     let billing = BillingClient::new("http://127.0.0.1:1", "a-token-that-nobody-asks-for").unwrap();
@@ -162,7 +164,10 @@ impl<'a> Call<'a> {
     async fn answer(self, request: Request<Body>) -> Answer {
         let routes = routes_of(self.database, &delivery(), self.emails);
         let routes = routes.layer(Extension(self.rule));
-        answer(routes.oneshot(request).await.unwrap()).await
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answer = answer(routes.oneshot(request).await.unwrap()).await;
+        must_be_documented(&method, &path, &answer);
+        answer
     }
 
     /// Sends these headers and this body unchanged.

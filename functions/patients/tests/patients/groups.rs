@@ -144,6 +144,49 @@ async fn a_group_that_is_not_in_use_takes_no_new_members(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_group_that_was_read_can_be_written_back(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let (group, ada) = (group(call).await, person(call, "Ada").await);
+    let added = member(call, Method::PUT, (&group, &ada), None).await;
+    let path = format!("/api/groups/{group}");
+    let read = call.send(Method::GET, &path, None).await.body;
+    let renamed = with(read, "name", "Diabetes 2027");
+    let written = call.send(Method::PUT, &path, Some(&renamed)).await;
+    assert_eq!(written.status, StatusCode::OK, "{}", written.body);
+    assert_eq!(written.body["name"], "Diabetes 2027");
+    assert_eq!(written.body["purpose"], "PROGRAMME");
+    assert_eq!(names(call, &path).await, ["Ada"]);
+    // The membership, too: as it was answered, and as the group lists it.
+    let listed = call.send(Method::GET, &path, None).await.body["members"][0].clone();
+    for membership in [added.body, listed] {
+        let ended = with(membership, "to", "2026-01-31");
+        let ended = member(call, Method::PUT, (&group, &ada), Some(ended)).await;
+        assert_eq!(ended.status, StatusCode::OK, "{}", ended.body);
+        assert_eq!(ended.body["to"], "2026-01-31");
+    }
+    let misspelt = json!({ "name": "Diabetes", "activ": false });
+    let refused = call.send(Method::PUT, &path, Some(&misspelt)).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_group_is_opened_again_only_if_somebody_says_so(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let path = format!("/api/groups/{}", group(call).await);
+    for (body, active) in [
+        (json!({ "name": "Diabetes" }), true),
+        (json!({ "name": "Diabetes", "active": false }), false),
+        (json!({ "name": "Diabetes 2025" }), false),
+        (json!({ "name": "Diabetes 2025", "active": null }), false),
+        (json!({ "name": "Diabetes 2025", "active": true }), true),
+    ] {
+        let changed = call.send(Method::PUT, &path, Some(&body)).await;
+        assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
+        assert_eq!(changed.body["active"], active, "{body}");
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_large_group_comes_in_pages(database: PgPool) {
     let call = Call::as_admin(&database);
     let group = group(call).await;

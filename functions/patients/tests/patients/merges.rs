@@ -501,3 +501,197 @@ async fn nothing_of_a_restricted_record_remains_to_be_read_after_a_merge_is_undo
     let all = call.send(Method::GET, &history, None).await.body;
     assert!(all.to_string().contains("M-4711"), "{all}");
 }
+
+async fn people<const N: usize>(call: Call<'_>) -> [String; N] {
+    let mut ids = Vec::new();
+    for n in 0..N {
+        let person = with(zoe(), "email", format!("z{n}@clinic.example"));
+        ids.push(
+            call.created(&with(person, "name", format!("Zoe {n}")))
+                .await,
+        );
+    }
+    ids.try_into().unwrap()
+}
+
+/// Whom a patient is related to.
+async fn related(call: Call<'_>, patient: &str) -> Vec<(Value, Value, Value)> {
+    let path = format!("/api/patients/{patient}/family");
+    let family = call.send(Method::GET, &path, None).await.body;
+    let members = family["members"].as_array().unwrap().iter();
+    members
+        .map(|member| {
+            let id = member["patient"]["id"].clone();
+            (id, member["role"].clone(), member["to"].clone())
+        })
+        .collect()
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn merges_of_both_who_are_related_can_be_undone_in_any_order(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let [one, survivor, other, second] = people(call).await;
+    let path = format!("/api/patients/{one}/relationships");
+    let body = json!({ "patientId": other, "role": "PARENT" });
+    for first_is_undone_first in [true, false] {
+        let related_before = call.send(Method::POST, &path, Some(&body)).await;
+        let is_new = related_before.status == StatusCode::CREATED;
+        assert_eq!(is_new, first_is_undone_first, "{}", related_before.body);
+        let first = merge(call, &survivor, &one).await;
+        let next = merge(call, &second, &other).await;
+        let parent = |id: &str| vec![(json!(id), json!("PARENT"), Value::Null)];
+        assert_eq!(related(call, &survivor).await, parent(&second));
+        if first_is_undone_first {
+            undo(call, &first.body["id"]).await;
+            assert_eq!(related(call, &one).await, parent(&second));
+            undo(call, &next.body["id"]).await;
+        } else {
+            undo(call, &next.body["id"]).await;
+            assert_eq!(related(call, &survivor).await, parent(&other));
+            undo(call, &first.body["id"]).await;
+        }
+        assert_eq!(related(call, &one).await, parent(&other));
+        assert!(related(call, &survivor).await.is_empty());
+        assert!(related(call, &second).await.is_empty());
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_both_had_lasts_as_long_as_that_of_either_and_parts_again(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let [survivor, other] = people(call).await;
+    let mut groups = Vec::new();
+    for name in ["Diabetes", "Ward 4"] {
+        let body = json!({ "name": name });
+        let group = call.send(Method::POST, "/api/groups", Some(&body)).await;
+        groups.push(group.body["id"].as_str().unwrap().to_owned());
+    }
+    let member = async |group: &str, patient: &str, days: Value| {
+        let path = format!("/api/groups/{group}/members/{patient}");
+        let answer = call.send(Method::PUT, &path, Some(&days)).await;
+        assert!(answer.status.is_success(), "{}", answer.body);
+    };
+    let days = async |group: &str, patient: &str| -> (Option<String>, Option<String>) {
+        sqlx::query_as(
+            "SELECT valid_from::text, valid_to::text FROM patients.group_member
+             WHERE group_id = $1::uuid AND patient_id = $2::uuid",
+        )
+        .bind(group)
+        .bind(patient)
+        .fetch_one(&database)
+        .await
+        .unwrap()
+    };
+    let period = |from: &str, to: Option<&str>| (Some(from.to_owned()), to.map(ToOwned::to_owned));
+    for group in &groups {
+        let over = json!({ "from": "2020-01-01", "to": "2021-01-01" });
+        member(group, &survivor, over).await;
+        member(group, &other, json!({ "from": "2022-01-01" })).await;
+    }
+    let merged = merge(call, &survivor, &other).await;
+    for group in &groups {
+        assert_eq!(days(group, &survivor).await, period("2020-01-01", None));
+    }
+    // In one of the groups it ends before the merge is undone: it does not begin again.
+    let ended = json!({ "from": "2020-01-01", "to": "2023-05-05" });
+    member(&groups[1], &survivor, ended).await;
+    undo(call, &merged.body["id"]).await;
+    let as_before = period("2020-01-01", Some("2021-01-01"));
+    assert_eq!(days(&groups[0], &survivor).await, as_before);
+    assert_eq!(days(&groups[0], &other).await, period("2022-01-01", None));
+    let ended = period("2020-01-01", Some("2023-05-05"));
+    assert_eq!(days(&groups[1], &survivor).await, ended);
+    let ended = period("2022-01-01", Some("2023-05-05"));
+    assert_eq!(days(&groups[1], &other).await, ended);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_survivor_is_head_of_the_family_in_the_duplicates_place(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let [survivor, other, child] = people(call).await;
+    let path = format!("/api/patients/{child}/family");
+    let home = json!({ "headId": other, "memberIds": [survivor, other] });
+    let family = call.send(Method::PUT, &path, Some(&home)).await;
+    assert_eq!(family.status, StatusCode::OK, "{}", family.body);
+    let merged = merge(call, &survivor, &other).await;
+    let now = call.send(Method::GET, &path, None).await;
+    assert_eq!(now.body["headId"], survivor.as_str());
+    // Whoever has read the family before does not replace it as it is now.
+    let nobody = json!({ "memberIds": [] });
+    let stale = Call {
+        if_match: family.etag.as_deref(),
+        ..call
+    };
+    let refused = stale.send(Method::PUT, &path, Some(&nobody)).await;
+    assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED);
+    undo(call, &merged.body["id"]).await;
+    let again = call.send(Method::GET, &path, None).await;
+    assert_eq!(again.body["headId"], other.as_str());
+    assert_ne!(again.etag, now.etag);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_undone_merge_is_on_record_with_everybody_whom_it_moved(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let [survivor, middle, first] = people(call).await;
+    merge(call, &middle, &first).await;
+    let merged = merge(call, &survivor, &middle).await;
+    undo(call, &merged.body["id"]).await;
+    let mut named: Vec<String> = sqlx::query_scalar(
+        "SELECT unnest(patient_ids)::text FROM audit.record WHERE action = 'UNDO_MERGE'",
+    )
+    .fetch_all(&database)
+    .await
+    .unwrap();
+    named.sort();
+    let mut all = vec![survivor, middle, first];
+    all.sort();
+    assert_eq!(named, all);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_erased_patient_leaves_nothing_in_whom_they_were_once_merged_into(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let (survivor, other) = (call.created(&zoe()).await, call.created(&duplicate()).await);
+    let [third] = people(call).await;
+    let keyed = |key| Call {
+        key: Some(key),
+        ..call
+    };
+    // Into one record, and with that one into another.
+    let first = merge(keyed("merge-1"), &survivor, &other).await;
+    let next = merge(keyed("merge-2"), &third, &survivor).await;
+    for (key, merged) in [("undo-2", &next), ("undo-1", &first)] {
+        let undone = undo(keyed(key), &merged.body["id"]).await;
+        assert_eq!(undone.status, StatusCode::OK, "{}", undone.body);
+    }
+    let traces = async || -> i64 {
+        sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM patients.patient_version WHERE snapshot::text LIKE '%M-4711%')
+                  + (SELECT count(*) FROM patients.merge WHERE merge::text LIKE '%M-4711%')
+                  + (SELECT count(*) FROM patients.idempotency_key
+                     WHERE position('M-4711' IN convert_from(body, 'UTF8')) > 0)",
+        )
+        .fetch_one(&database)
+        .await
+        .unwrap()
+    };
+    assert!(traces().await > 4);
+    let path = format!("/api/patients/{other}");
+    call.send(Method::DELETE, &path, None).await;
+    let body = json!({ "reason": "The patient asked for it in writing" });
+    let erased = call
+        .send(Method::POST, &format!("{path}/erase"), Some(&body))
+        .await;
+    assert_eq!(erased.status, StatusCode::NO_CONTENT, "{}", erased.body);
+    assert_eq!(traces().await, 0);
+    // Their histories are what they were, apart from that.
+    for patient in [&survivor, &third] {
+        let path = format!("/api/patients/{patient}/history");
+        let history = call.send(Method::GET, &path, None).await.body;
+        let versions = history["versions"].as_array().unwrap();
+        assert_eq!(versions.first().unwrap()["kind"], "CREATE");
+        assert_eq!(versions.last().unwrap()["kind"], "UNMERGE");
+        assert!(versions.len() >= 3, "{history}");
+    }
+}

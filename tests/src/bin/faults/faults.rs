@@ -62,6 +62,8 @@ pub(crate) enum FaultKind {
     RelaysAtOnce,
     /// kill -9 of send-due-messages
     SenderKilled,
+    /// kill -9 of run-imports
+    ImportKilled,
     /// kill -9 of the consumers
     ConsumersKilled,
     /// The consumers receive nothing for a while
@@ -202,7 +204,9 @@ impl Stage {
             FaultKind::RelayKilled | FaultKind::BookingRelayKilled => {
                 functions::relay_killed(self, kind, random).await
             }
-            FaultKind::SenderKilled => functions::sender_killed(self, random).await,
+            FaultKind::SenderKilled | FaultKind::ImportKilled => {
+                functions::killed_repeatedly(self, kind, random).await
+            }
             FaultKind::RelaysAtOnce => functions::relays_at_once(self, random).await,
             FaultKind::ConsumersKilled => consumers::killed(self, random).await,
             FaultKind::ConsumersAway => consumers::away(self, random).await,

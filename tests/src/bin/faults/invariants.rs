@@ -5,6 +5,7 @@ mod answers;
 mod bookings;
 mod changes;
 mod consequences;
+mod imports;
 mod merges;
 mod topic;
 
@@ -14,7 +15,9 @@ use serde::Serialize;
 use system_tests::PatientRecord;
 use uuid::Uuid;
 
-use crate::{drain::Stuck, ledger::Change, merges::Pair, observation::Observation};
+use crate::{
+    drain::Stuck, imports::is_imported, ledger::Change, merges::Pair, observation::Observation,
+};
 
 /// An invariant, and whether it held.
 #[derive(Debug, Clone, Serialize)]
@@ -59,6 +62,8 @@ struct Evidence<'a> {
     events: HashMap<Uuid, Vec<&'a PatientRecord>>,
     /// The patients of the merging clients.
     paired: HashSet<Uuid>,
+    /// Those of the importing client.
+    imported: HashSet<Uuid>,
 }
 
 impl<'a> Evidence<'a> {
@@ -76,9 +81,15 @@ impl<'a> Evidence<'a> {
                 events.push(record);
             }
         }
+        let imported = events.iter().filter(|(_, events)| {
+            let first = events.first();
+            let patient = first.and_then(|first| changes::announced(first.event.change.as_ref()));
+            patient.is_some_and(|patient| is_imported(&patient.address))
+        });
         Self {
             changes,
             observed,
+            imported: imported.map(|(id, _)| *id).collect(),
             records,
             events,
             paired: observed.pairs.iter().flat_map(Pair::ids).collect(),
@@ -87,6 +98,12 @@ impl<'a> Evidence<'a> {
 
     /// The events of the patients whom only the clients in the ledger change.
     fn of_clients(&self) -> impl Iterator<Item = (&Uuid, &Vec<&'a PatientRecord>)> {
+        let events = self.unpaired();
+        events.filter(|(patient_id, _)| !self.imported.contains(patient_id))
+    }
+
+    /// The events of everybody who is neither merged nor undone.
+    fn unpaired(&self) -> impl Iterator<Item = (&Uuid, &Vec<&'a PatientRecord>)> {
         let events = self.events.iter();
         events.filter(|(patient_id, _)| !self.paired.contains(patient_id))
     }
@@ -125,6 +142,8 @@ pub(crate) fn check(
         merges::are_whole(&evidence),
         merges::happened_once(&evidence),
         merges::refusals(&evidence),
+        imports::lines(&evidence),
+        imports::refusals(&evidence),
         bookings::slots(&evidence),
         bookings::are_kept(&evidence),
         bookings::happened_once(&evidence),

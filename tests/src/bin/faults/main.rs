@@ -6,6 +6,7 @@ mod bookings;
 mod clients;
 mod drain;
 mod faults;
+mod imports;
 mod invariants;
 mod ledger;
 mod merges;
@@ -148,6 +149,8 @@ async fn run(options: &Options) -> Result<ExitCode> {
     let booking = bookings::start(&desk);
     let registry = Arc::new(Registry::new(Arc::clone(&load), seed));
     let merging = merges::start(&registry);
+    let shelf = Arc::new(imports::Shelf::new(Arc::clone(&load), seed));
+    let importing = imports::start(&shelf);
     let stage = Stage::new(
         Arc::clone(&load),
         database.clone(),
@@ -161,6 +164,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
     clients.join().await?;
     booking.join().await?;
     merging.join().await?;
+    importing.join().await?;
     watching.abort();
     let loaded = begun.elapsed();
 
@@ -171,17 +175,18 @@ async fn run(options: &Options) -> Result<ExitCode> {
     load.let_go().await;
     let drained = drain.wait().await;
     say(&format!(
-        "{:>4} s  checking {} changes of patients, {} of appointments and {} pairs of records",
+        "{:>4} s  checking {} changes of patients, {} of appointments, {} pairs of records and {} files",
         begun.elapsed().as_secs(),
         load.ledger.len(),
         desk.entries().len(),
         registry.pairs().len(),
+        shelf.files().len(),
     ));
     let observation = Observation::take(
         &clinic,
         &database,
         &load,
-        (&desk, &registry),
+        (&desk, &registry, &shelf),
         &stage,
         &baseline,
     )

@@ -18,6 +18,7 @@ use crate::{
     bookings::{Bookings, Desk},
     clients::Load,
     faults::{Happened, INJECTED, Injected, Stage},
+    imports::{File, Shelf},
     merges::{Pair, Registry},
     requests::Log,
 };
@@ -80,6 +81,10 @@ pub(crate) struct Observation {
     pub(crate) pairs: Vec<Pair>,
     /// The merges in the database.
     pub(crate) merges: Vec<Merge>,
+    /// The files that were imported.
+    pub(crate) files: Vec<File>,
+    /// Whose import is in the audit trail.
+    pub(crate) imported_on_record: HashSet<Uuid>,
     pub(crate) faults: Vec<Happened>,
     pub(crate) requests: Log,
 }
@@ -152,7 +157,7 @@ impl Observation {
         clinic: &Clinic,
         database: &PgPool,
         load: &Load,
-        (desk, registry): (&Desk, &Registry),
+        (desk, registry, shelf): (&Desk, &Registry, &Shelf),
         stage: &Stage,
         baseline: &Baseline,
     ) -> Result<Self> {
@@ -196,6 +201,8 @@ impl Observation {
             )
             .fetch_all(database)
             .await?,
+            files: shelf.files(),
+            imported_on_record: imported_on_record(database).await?,
             bookings: Bookings::take(clinic, database, desk, &baseline.appointments).await?,
             records,
             rows,
@@ -240,6 +247,14 @@ async fn on_record(database: &PgPool) -> Result<HashMap<(Uuid, String), i64>> {
     Ok(records
         .map(|(patient, action, count)| ((patient, action), count))
         .collect())
+}
+
+async fn imported_on_record(database: &PgPool) -> Result<HashSet<Uuid>> {
+    let patients = sqlx::query_scalar(
+        "SELECT DISTINCT unnest(patient_ids) FROM audit.record
+         WHERE outcome = 'SUCCEEDED' AND action = 'IMPORT_PATIENTS'",
+    );
+    Ok(patients.fetch_all(database).await?.into_iter().collect())
 }
 
 async fn trail_is_intact(clinic: &Clinic) -> bool {

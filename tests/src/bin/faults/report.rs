@@ -11,6 +11,7 @@ use crate::{
     bookings::{self, Entry},
     clients::Load,
     faults::FaultKind,
+    imports::{File, LINES},
     invariants::Invariant,
     ledger::{Change, Kind},
     merges::{Pair, Step},
@@ -47,6 +48,8 @@ pub(crate) struct Report {
     pub(crate) booking_ledger: Vec<Entry>,
     #[serde(skip)]
     pub(crate) pairs: Vec<Pair>,
+    #[serde(skip)]
+    pub(crate) files: Vec<File>,
 }
 
 /// The numbers of changes by outcome.
@@ -95,6 +98,7 @@ impl Report {
             bookings: bookings::tally(&observation.bookings.entries),
             booking_ledger: observation.bookings.entries.clone(),
             pairs: observation.pairs.clone(),
+            files: observation.files.clone(),
             latency: observation.requests.latency(),
             ledger,
             ..Self::default()
@@ -120,7 +124,8 @@ impl Report {
         fs::write(folder.join("ledger.jsonl"), lines(&self.ledger)?).with_context(cannot)?;
         let bookings = lines(&self.booking_ledger)?;
         fs::write(folder.join("bookings.jsonl"), bookings).with_context(cannot)?;
-        fs::write(folder.join("merges.jsonl"), lines(&self.pairs)?).with_context(cannot)
+        fs::write(folder.join("merges.jsonl"), lines(&self.pairs)?).with_context(cannot)?;
+        fs::write(folder.join("imports.jsonl"), lines(&self.files)?).with_context(cannot)
     }
 }
 
@@ -189,6 +194,13 @@ impl fmt::Display for Report {
             of(|step| matches!(step, Step::Undone { .. })),
             of(|step| matches!(step, Step::Deleted { .. })),
             of(|step| matches!(step, Step::Erased)),
+        )?;
+        let imports = self.files.iter().map(|file| file.imports.len());
+        writeln!(
+            f,
+            "{} files of {LINES} patients, imported {} times.\n",
+            self.files.len(),
+            imports.sum::<usize>(),
         )?;
         let mut faults = table(["fault", "happened"]);
         for (kind, times) in &self.faults {

@@ -13,7 +13,7 @@ use billing::{
     list_patient_payments, list_prices, list_refunds, record_charge, record_payment, reject_refund,
     request_refund, reverse_payment, set_price, void_invoice, write_off_invoice,
 };
-use billing_client::BillingClient;
+use billing_client::{BilledTo, BillingClient};
 use http_body_util::BodyExt as _;
 use identity::{
     Role,
@@ -234,7 +234,7 @@ impl Office {
 
     async fn open_account(&self, patient: Uuid, email: &str) {
         self.billing
-            .create_account(patient, "Zoë", email)
+            .create_account(patient, &BilledTo::of("Zoë", email))
             .await
             .unwrap();
     }

@@ -25,6 +25,7 @@ const RELAYS: usize = 3;
 const RELAY: &str = "relay-outbox";
 const BOOKING_RELAY: &str = "relay-appointment-events";
 const SENDER: &str = "send-due-messages";
+const IMPORTER: &str = "run-imports";
 
 /// Kills the processes of a function a few milliseconds after a client's request was sent to it,
 /// and repeats that until a client's request was cut off.
@@ -95,12 +96,20 @@ pub(super) async fn relay_killed(
     killed_at_work(stage, relay, random).await
 }
 
-/// Kills the sender of messages about appointments, several times in a row: most of the time, it has
-/// little to do.
-pub(super) async fn sender_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
-    let _fault = stage.begin(FaultKind::SenderKilled);
+/// Kills the sender of messages about appointments, or what imports files, several times in a row:
+/// most of the time, they have little to do.
+pub(super) async fn killed_repeatedly(
+    stage: &Stage,
+    fault: FaultKind,
+    random: &mut fastrand::Rng,
+) -> Result<()> {
+    let _fault = stage.begin(fault);
+    let function = match fault {
+        FaultKind::ImportKilled => IMPORTER,
+        _ => SENDER,
+    };
     for _ in 0..random.usize(3..=6) {
-        killed_at_work(stage, SENDER, random).await?;
+        killed_at_work(stage, function, random).await?;
         tokio::time::sleep(between(random, 200, 1_500)).await;
     }
     Ok(())

@@ -129,7 +129,7 @@ fn age_band(date_of_birth: &str, registered_date: &str) -> &'static str {
 /// Every patient who was created has one notification, in the state SENT.
 pub(super) fn notifications(evidence: &Evidence<'_>) -> Invariant {
     let mut invariant = Invariant::new("one notification for every patient created, and sent");
-    for (patient_id, _) in evidence.of_clients() {
+    for (patient_id, _) in evidence.unpaired() {
         let states = evidence.observed.notifications.get(patient_id);
         let states = states.cloned().unwrap_or_default();
         invariant.check(states == ["SENT"], || {

@@ -13,8 +13,8 @@
 mod fonts;
 mod invoice;
 mod letterhead;
-#[cfg(test)]
-mod reading;
+#[cfg(any(test, feature = "testing"))]
+pub mod reading;
 #[cfg(any(test, feature = "testing"))]
 pub mod samples;
 mod sheet;

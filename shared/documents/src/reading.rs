@@ -1,5 +1,11 @@
 //! Reads the text of our own PDFs, as somebody sees it, for tests. It knows as much of the format as
-//! they use.
+//! they use, and panics at everything else.
+
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
 
 use std::{collections::BTreeMap, io::Read as _};
 
@@ -7,16 +13,18 @@ use flate2::read::ZlibDecoder;
 
 /// A piece of text that is drawn in one go.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Piece {
-    /// From the left and from the top, in points.
-    pub(crate) x: f32,
-    pub(crate) y: f32,
+pub struct Piece {
+    /// From the left, in points.
+    pub x: f32,
+    /// From the top, in points.
+    pub y: f32,
     /// From left to right: Arabic is in the order in which it is seen.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 /// The pages of a PDF, each with its pieces in the order in which they are drawn.
-pub(crate) fn pages(pdf: &[u8]) -> Vec<Vec<Piece>> {
+#[must_use]
+pub fn pages(pdf: &[u8]) -> Vec<Vec<Piece>> {
     let objects = objects(pdf);
     let fonts = fonts(&objects);
     objects
@@ -34,7 +42,8 @@ pub(crate) fn pages(pdf: &[u8]) -> Vec<Vec<Piece>> {
 }
 
 /// The lines of a page from top to bottom, each from left to right.
-pub(crate) fn lines(page: &[Piece]) -> Vec<String> {
+#[must_use]
+pub fn lines(page: &[Piece]) -> Vec<String> {
     let mut lines: BTreeMap<i64, Vec<&Piece>> = BTreeMap::new();
     for piece in page {
         #[expect(clippy::cast_possible_truncation, reason = "a page is small")]

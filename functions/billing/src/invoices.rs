@@ -4,9 +4,13 @@ pub mod credit_invoice;
 mod credit_note;
 pub mod draft_invoice;
 pub mod get_invoice;
+pub mod get_invoice_document;
 mod invoice;
 pub mod issue_invoice;
+mod letterhead;
 mod line;
 pub mod list_patient_invoices;
 pub mod void_invoice;
 pub mod write_off_invoice;
+
+pub use letterhead::{InvalidLetterhead, Letterhead};

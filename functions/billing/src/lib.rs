@@ -32,8 +32,8 @@ pub mod verify_ledger;
 
 pub use charges::{cancel_charge, list_charges, list_patient_charges, record_charge};
 pub use invoices::{
-    credit_invoice, draft_invoice, get_invoice, issue_invoice, list_patient_invoices, void_invoice,
-    write_off_invoice,
+    Letterhead, credit_invoice, draft_invoice, get_invoice, get_invoice_document, issue_invoice,
+    list_patient_invoices, void_invoice, write_off_invoice,
 };
 pub use payments::{allocate_payment, list_patient_payments, record_payment, reverse_payment};
 pub use prices::{list_prices, set_price};
@@ -60,6 +60,7 @@ route::service! {
     list_patient_invoices::ROUTE => list_patient_invoices,
     draft_invoice::ROUTE => draft_invoice,
     get_invoice::ROUTE => get_invoice,
+    get_invoice_document::ROUTE => get_invoice_document,
     issue_invoice::ROUTE => issue_invoice,
     void_invoice::ROUTE => void_invoice,
     write_off_invoice::ROUTE => write_off_invoice,

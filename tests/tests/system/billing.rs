@@ -1,6 +1,7 @@
 //! From a price to a refund, over the deployed system.
 
 use chrono::Utc;
+use documents::reading;
 use identity::Role;
 use serde_json::{Value, json};
 use system_tests::{Clinic, Visitor, eventually};
@@ -13,6 +14,32 @@ fn eur(cents: i64) -> Value {
 async fn done(visitor: &Visitor, path: &str, body: Value, status: u16) -> Value {
     let answer = visitor.post(path).json(&body).answers(status).await;
     answer.json()
+}
+
+/// The gateway answers with the file itself, byte for byte.
+async fn assert_can_be_downloaded(desk: &Visitor, path: &str, number: &str) {
+    let download = async || {
+        let call = desk.get(path).header("Accept", "application/pdf");
+        call.answers(200).await
+    };
+    let file = download().await;
+    assert_eq!(file.header("content-type"), Some("application/pdf"));
+    assert_eq!(file.header("cache-control"), Some("no-store"));
+    let disposition = format!("inline; filename=\"{number}.pdf\"");
+    assert_eq!(file.header("content-disposition"), Some(&*disposition));
+    assert!(file.body.starts_with(b"%PDF-"), "{file:?}");
+    assert!(file.body.trim_ascii_end().ends_with(b"%%EOF"));
+    if let Some(length) = file.header("content-length") {
+        assert_eq!(length, file.body.len().to_string());
+    }
+    // Its texts are compressed: of a byte that is another, nothing could be read.
+    let pages = reading::pages(&file.body);
+    let lines: Vec<_> = pages.iter().flat_map(|page| reading::lines(page)).collect();
+    for text in [number, "119.00"] {
+        let said = lines.iter().any(|line| line.contains(text));
+        assert!(said, "{text}: {lines:#?}");
+    }
+    assert_eq!(download().await.body, file.body, "the same invoice");
 }
 
 #[tokio::test]
@@ -58,6 +85,10 @@ async fn a_visit_is_priced_charged_invoiced_paid_and_partly_paid_back() {
     assert_eq!(again.json(), issued.json());
     assert_eq!(issued.json()["state"], "ISSUED");
     assert_eq!(issued.json()["due"], eur(11_900));
+
+    // It is sent as PDF.
+    let number = issued.json()["number"].as_str().unwrap().to_owned();
+    assert_can_be_downloaded(&desk, &format!("{invoice}/document"), &number).await;
 
     // It is paid with more than was due.
     let payments = format!("/api/patients/{patient}/payments");

@@ -1,5 +1,7 @@
 //! An invoice.
 
+mod printed;
+
 use api::{EntityTag, IfMatch, Problem};
 use audit_trail::{Errand, Resource, ResourceType};
 use axum::{Json, response::Response};

@@ -3,7 +3,7 @@
 use billing_client::BillingError;
 use chrono::NaiveDate;
 use contracts::billing::v1;
-use money::Money;
+use money::{InvalidTaxRate, Money, TaxRate};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -42,6 +42,22 @@ pub(crate) struct InvoiceLine {
     credited: Money,
 }
 
+impl InvoiceLine {
+    /// As a document shows it.
+    pub(super) fn printed(&self) -> Result<documents::InvoiceLine, InvalidTaxRate> {
+        Ok(documents::InvoiceLine {
+            service_date: self.service_date,
+            code: self.code.clone(),
+            description: self.description.clone(),
+            quantity: self.quantity,
+            unit_price: self.unit_price,
+            discount: self.discount,
+            net: self.net,
+            tax_rate: TaxRate::ppm(self.tax_rate_ppm)?,
+        })
+    }
+}
+
 impl TryFrom<v1::InvoiceLine> for InvoiceLine {
     type Error = BillingError;
 
@@ -74,6 +90,17 @@ pub(crate) struct TaxTotal {
     net: Money,
     /// The tax.
     tax: Money,
+}
+
+impl TaxTotal {
+    /// As a document shows it.
+    pub(super) fn printed(&self) -> Result<documents::TaxTotal, InvalidTaxRate> {
+        Ok(documents::TaxTotal {
+            rate: TaxRate::ppm(self.tax_rate_ppm)?,
+            net: self.net,
+            tax: self.tax,
+        })
+    }
 }
 
 impl TryFrom<v1::TaxTotal> for TaxTotal {

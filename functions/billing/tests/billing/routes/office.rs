@@ -3,15 +3,16 @@
 use api::{AllowedOrigins, IfMatchRule, around};
 use axum::{
     Extension, Router,
-    body::Body,
-    http::{Method, Request, StatusCode, header},
+    body::{Body, Bytes},
+    http::{HeaderMap, Method, Request, StatusCode, header},
 };
 use billing::{
-    allocate_payment, approve_refund, cancel_charge, complete_refund, credit_invoice,
-    draft_invoice, export_ledger, get_aging, get_invoice, get_revenue, get_statement, get_takings,
-    issue_invoice, list_charges, list_patient_charges, list_patient_invoices,
-    list_patient_payments, list_prices, list_refunds, record_charge, record_payment, reject_refund,
-    request_refund, reverse_payment, set_price, void_invoice, write_off_invoice,
+    Letterhead, allocate_payment, approve_refund, cancel_charge, complete_refund, credit_invoice,
+    draft_invoice, export_ledger, get_aging, get_invoice, get_invoice_document, get_revenue,
+    get_statement, get_takings, issue_invoice, list_charges, list_patient_charges,
+    list_patient_invoices, list_patient_payments, list_prices, list_refunds, record_charge,
+    record_payment, reject_refund, request_refund, reverse_payment, set_price, void_invoice,
+    write_off_invoice,
 };
 use billing_client::{BilledTo, BillingClient};
 use http_body_util::BodyExt as _;
@@ -36,6 +37,8 @@ pub(crate) struct Answer {
     pub(crate) etag: Option<String>,
     pub(crate) location: Option<String>,
     pub(crate) replayed: bool,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
     pub(crate) text: String,
     pub(crate) body: Value,
 }
@@ -81,6 +84,18 @@ pub(crate) struct Office {
     if_match: Option<String>,
 }
 
+/// That of a clinic in Hamburg.
+fn letterhead() -> Letterhead {
+    let setting = |name: &str| match name {
+        "CLINIC_NAME" => Some("Praxis am Hafen".to_owned()),
+        "CLINIC_ADDRESS" => Some("Hafenstraße 7 | 20459 Hamburg".to_owned()),
+        "CLINIC_PAYMENT" => Some("IBAN DE02 1203 0000 0000 2020 51".to_owned()),
+        "DOCUMENT_LANGUAGE" => Some("de".to_owned()),
+        _ => None,
+    };
+    Letterhead::from_settings(setting).unwrap()
+}
+
 fn routes(database: &PgPool, billing: &BillingClient) -> Router {
     let with = || (database.clone(), billing.clone());
     let serve = |routes: fn(PgPool, BillingClient) -> Router| {
@@ -117,6 +132,8 @@ fn routes(database: &PgPool, billing: &BillingClient) -> Router {
     ];
     let routes = all.into_iter().map(serve);
     let routes = routes.fold(list_prices::routes(billing.clone()), Router::merge);
+    let (pool, client) = with();
+    let routes = routes.merge(get_invoice_document::routes(pool, client, letterhead()));
     around("billing", AllowedOrigins::default(), routes)
 }
 
@@ -190,12 +207,15 @@ impl Office {
         let (etag, location) = (text("etag"), text("location"));
         let replayed = text("idempotency-replayed").is_some();
         let status = response.status();
+        let headers = response.headers().clone();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         Answer {
             status,
             etag,
             location,
             replayed,
+            headers,
+            bytes: bytes.clone(),
             text: String::from_utf8_lossy(&bytes).into_owned(),
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
         }

@@ -22,6 +22,7 @@ async fn what_belongs_to_a_restricted_patient_is_closed(database: PgPool) {
     let reason = || json!({ "reason": "None" });
     for path in [
         format!("/api/invoices/{invoice}"),
+        format!("/api/invoices/{invoice}/document"),
         format!("/api/patients/{patient}/charges"),
         format!("/api/patients/{patient}/statement"),
         format!("/api/patients/{patient}/invoices"),

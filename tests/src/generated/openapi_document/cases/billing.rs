@@ -11,6 +11,7 @@ pub(super) const OF_PATIENTS: &[&str] = &[
     "cancel-charge",
     "draft-invoice",
     "get-invoice",
+    "get-invoice-document",
     "list-patient-invoices",
     "issue-invoice",
     "void-invoice",
@@ -51,6 +52,7 @@ const MISSING: &[Said] = &[
         "There is no such invoice",
         &[
             "get-invoice",
+            "get-invoice-document",
             "issue-invoice",
             "void-invoice",
             "credit-invoice",

@@ -1,0 +1,111 @@
+//! What the clinic has printed on all of its documents.
+
+use std::sync::Arc;
+
+use documents::{Clinic, Language, Paper, UnknownLanguage};
+
+/// What separates the lines of a setting: parameters of a template are in one line.
+const LINE_END: char = '|';
+
+/// The clinic as its documents name it, and what they are written in and printed on.
+#[derive(Debug, Clone)]
+pub struct Letterhead(Arc<Clinic>);
+
+/// A setting of the documents cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLetterhead {
+    /// `DOCUMENT_LANGUAGE`.
+    #[error("DOCUMENT_LANGUAGE: {0}")]
+    Language(#[from] UnknownLanguage),
+    /// `DOCUMENT_PAPER`.
+    #[error("DOCUMENT_PAPER: Must be A4 or LETTER")]
+    Paper,
+}
+
+impl Letterhead {
+    /// Reads `CLINIC_NAME`, `CLINIC_ADDRESS`, `CLINIC_CONTACT`, `CLINIC_REGISTRATION`,
+    /// `CLINIC_PAYMENT` and `INVOICE_REMARK`, with | between lines, `DOCUMENT_LANGUAGE` (en by
+    /// default) and `DOCUMENT_PAPER` (A4).
+    ///
+    /// # Errors
+    /// If there is no such language or paper.
+    pub fn from_env() -> Result<Self, InvalidLetterhead> {
+        Self::from_settings(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    /// The same from settings that are elsewhere.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn from_settings(
+        setting: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidLetterhead> {
+        let lines = |name| in_lines(&setting(name).unwrap_or_default());
+        let language = setting("DOCUMENT_LANGUAGE").map(|code| code.parse::<Language>());
+        let paper = match setting("DOCUMENT_PAPER").as_deref() {
+            None | Some("A4") => Paper::A4,
+            Some("LETTER") => Paper::Letter,
+            Some(_) => return Err(InvalidLetterhead::Paper),
+        };
+        Ok(Self(Arc::new(Clinic {
+            name: setting("CLINIC_NAME").unwrap_or_else(|| "The clinic".to_owned()),
+            address: lines("CLINIC_ADDRESS"),
+            contact: lines("CLINIC_CONTACT"),
+            registration: lines("CLINIC_REGISTRATION"),
+            payment: lines("CLINIC_PAYMENT"),
+            remark: lines("INVOICE_REMARK"),
+            logo: None,
+            language: language.transpose()?.unwrap_or_default(),
+            paper,
+        })))
+    }
+
+    /// The clinic.
+    pub(super) fn clinic(&self) -> &Clinic {
+        &self.0
+    }
+}
+
+store::from_environment!(Letterhead);
+
+fn in_lines(setting: &str) -> String {
+    let lines: Vec<&str> = setting.split(LINE_END).map(str::trim).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, value: &str) -> Result<Letterhead, InvalidLetterhead> {
+        Letterhead::from_settings(|asked| (asked == name).then(|| value.to_owned()))
+    }
+
+    #[test]
+    fn a_setting_that_is_not_there_has_a_default() {
+        let letterhead = Letterhead::from_settings(|_| None).unwrap();
+        let clinic = letterhead.clinic();
+        assert_eq!(clinic.name, "The clinic");
+        assert_eq!(clinic.address, "");
+        assert_eq!(clinic.language, Language::English);
+        assert_eq!(clinic.paper, Paper::A4);
+    }
+
+    #[test]
+    fn a_setting_has_lines() {
+        let letterhead = with("CLINIC_ADDRESS", "Hafenstraße 7 | 20459 Hamburg").unwrap();
+        assert_eq!(letterhead.clinic().address, "Hafenstraße 7\n20459 Hamburg");
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_used_stops_the_function() {
+        let language = with("DOCUMENT_LANGUAGE", "tlh");
+        assert_eq!(language.err(), Some(UnknownLanguage.into()));
+        let paper = with("DOCUMENT_PAPER", "A5");
+        assert_eq!(paper.err(), Some(InvalidLetterhead::Paper));
+        let letter = with("DOCUMENT_PAPER", "LETTER").unwrap();
+        assert_eq!(letter.clinic().paper, Paper::Letter);
+        let arabic = with("DOCUMENT_LANGUAGE", "ar").unwrap();
+        assert_eq!(arabic.clinic().language, Language::Arabic);
+    }
+}

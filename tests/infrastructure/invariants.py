@@ -446,6 +446,7 @@ MAY_GO = {
     "RunImportsQueue": "a message says nothing that the schedule does not",
     "RunExportsQueue": "a message says nothing that the schedule does not",
     "RelayAppointmentEventsQueue": "a message says nothing that the schedule does not",
+    "RelayBillingEventsQueue": "a message says nothing that the schedule does not",
     "SendDueMessagesQueue": "a message says nothing that the schedule does not",
     "SendAccountMessagesQueue": "a message says nothing that the schedule does not",
     "VerifyAuditTrailQueue": "the next verification starts again",

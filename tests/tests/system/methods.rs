@@ -159,13 +159,15 @@ async fn responses_for_unknown_paths_can_be_read_by_a_page() {
 
 /// Routes that ask for something that these tests do not set up: an appointment, a service, a
 /// resource, a template, a group, an import, an export, or the token of a link.
-const ASKS_FOR: [&str; 10] = [
+const ASKS_FOR: [&str; 12] = [
     "/api/appointments/",
     "/api/availability",
     "/api/groups/",
     "/api/patients/exports/",
     "/api/patients/imports/",
     "/api/resources/",
+    "/api/billing/",
+    "/api/invoices/",
     "/api/analytics/appointments",
     "/api/notification-templates/",
     "/appointment-links/",

@@ -52,10 +52,14 @@ async fn undelivered_messages_wait_in_order(database: PgPool) {
     let admin = Call::as_admin(&database);
     let path = format!("/api/patients/{}", admin.created(&zoe()).await);
     admin.send(Method::PUT, &path, Some(&zoe())).await;
+    let moved = with(zoe(), "address", "2 Side St");
+    admin.send(Method::PUT, &path, Some(&moved)).await;
     admin.send(Method::DELETE, &path, None).await;
 
     let waiting = [
         "BILLING_ACCOUNT",
+        "PATIENT_EVENT",
+        // Nothing that an invoice says has changed.
         "PATIENT_EVENT",
         "BILLING_UPDATE",
         "PATIENT_EVENT",
@@ -71,7 +75,7 @@ async fn undelivered_messages_wait_in_order(database: PgPool) {
     )
     .await
     .unwrap();
-    assert_eq!((relayed.delivered, relayed.backlog), (0, 6));
+    assert_eq!((relayed.delivered, relayed.backlog), (0, 7));
     assert_eq!(outbox_kinds(&database).await, waiting);
 }
 

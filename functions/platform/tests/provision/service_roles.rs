@@ -772,7 +772,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
         (
             "patients.ids_of",
             "SELECT patients.ids_of(gen_random_uuid())",
-            &["appointments", "audit", "notifications", "patients"],
+            &["appointments", "audit", "billing", "notifications", "patients"],
         ),
         (
             "patients.canonical",
@@ -797,11 +797,14 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     ];
     let clinic = Clinic::open(owner).await;
     let mut observer = clinic.stage.owner.connect().await.unwrap();
-    let tables: Vec<(String, String, String)> = sqlx::query_as(
+    let tables: Vec<(String, String, String, String)> = sqlx::query_as(
         "SELECT nspname::text, relname::text,
              (SELECT attname::text FROM pg_attribute
               WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped AND attidentity = ''
-              LIMIT 1)
+              LIMIT 1),
+             (SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
+              WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+                  AND attgenerated = '')
          FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
          WHERE relkind = 'r' AND nspname IN (
              'appointments', 'audit', 'auth', 'billing', 'notifications', 'patients'
@@ -815,7 +818,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
 
     for service in &SERVICES {
         let mut session = clinic.log_in(service).await;
-        for (schema, table, column) in &tables {
+        for (schema, table, column, columns) in &tables {
             let is_own = schema == service.name && table != "_sqlx_migrations";
             let read = format!("SELECT FROM {schema}.{table}");
             if is_own {
@@ -827,11 +830,12 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
                 format!("UPDATE {schema}.{table} SET {column} = {column}"),
                 format!("DELETE FROM {schema}.{table} WHERE false"),
                 format!(
-                    "INSERT INTO {schema}.{table} OVERRIDING SYSTEM VALUE
-                     SELECT * FROM {schema}.{table} WHERE false"
+                    "INSERT INTO {schema}.{table} ({columns}) OVERRIDING SYSTEM VALUE
+                     SELECT {columns} FROM {schema}.{table} WHERE false"
                 ),
             ] {
-                let is_final = table == "patient_version" && !write.starts_with("INSERT");
+                let name = format!("{schema}.{table}");
+                let is_final = service.adds_to.contains(&&*name) && !write.starts_with("INSERT");
                 if is_own && schema != "audit" && !is_final {
                     is_done(&mut session, &write).await;
                 } else {

@@ -772,7 +772,13 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
         (
             "patients.ids_of",
             "SELECT patients.ids_of(gen_random_uuid())",
-            &["appointments", "audit", "billing", "notifications", "patients"],
+            &[
+                "appointments",
+                "audit",
+                "billing",
+                "notifications",
+                "patients",
+            ],
         ),
         (
             "patients.canonical",

@@ -97,6 +97,8 @@ fn documents() -> Vec<(String, Make)> {
     }
     for (language, lines) in [
         (Language::English, 8),
+        (Language::German, 40),
+        (Language::Arabic, 60),
         (Language::Hebrew, 100),
         (Language::German, 2000),
         (Language::French, 10_000),

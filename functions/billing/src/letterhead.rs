@@ -61,7 +61,7 @@ impl Letterhead {
     }
 
     /// The clinic.
-    pub(super) fn clinic(&self) -> &Clinic {
+    pub(crate) fn clinic(&self) -> &Clinic {
         &self.0
     }
 }

@@ -108,6 +108,18 @@ fn documents() -> Vec<(String, Make)> {
             Box::new(move || samples::statement(2, lines).pdf(&samples::clinic(language))),
         ));
     }
+    for (language, person) in [(Language::German, 0), (Language::Arabic, 1)] {
+        documents.push((
+            format!("statement-logo-{language}"),
+            Box::new(move || {
+                samples::statement(person, 30).pdf(&samples::clinic_with_logo(language))
+            }),
+        ));
+        documents.push((
+            format!("invoice-logo-{language}"),
+            Box::new(move || samples::invoice(person, 6).pdf(&samples::clinic_with_logo(language))),
+        ));
+    }
     documents
 }
 

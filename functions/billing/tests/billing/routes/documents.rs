@@ -38,6 +38,13 @@ fn does_not_say(document: &Answer, text: &str) {
     );
 }
 
+#[track_caller]
+fn has_the_logo(document: &Answer) {
+    let image = b"/Subtype/Image".as_slice();
+    let images = document.bytes.windows(image.len());
+    assert_eq!(images.filter(|bytes| *bytes == image).count(), 1);
+}
+
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
@@ -74,6 +81,7 @@ async fn an_issued_invoice_is_a_pdf(database: PgPool) {
         says(&document, amount);
     }
     does_not_say(&document, "Rechnungsentwurf");
+    has_the_logo(&document);
 
     let recorded = office.recorded(&id).await;
     let read = (
@@ -179,6 +187,7 @@ async fn a_statement_is_a_pdf(database: PgPool) {
     ] {
         says(&document, text);
     }
+    has_the_logo(&document);
     let recorded: Vec<String> = sqlx::query_scalar(
         "SELECT outcome FROM audit.record WHERE action = 'READ_STATEMENT' AND $1 = ANY(patient_ids)",
     )

@@ -84,6 +84,9 @@ pub(crate) struct Office {
     if_match: Option<String>,
 }
 
+/// What the clinic has above its documents.
+const LOGO: &[u8] = include_bytes!("logo.jpg");
+
 /// That of a clinic in Hamburg.
 fn letterhead() -> Letterhead {
     let setting = |name: &str| match name {
@@ -93,7 +96,7 @@ fn letterhead() -> Letterhead {
         "DOCUMENT_LANGUAGE" => Some("de".to_owned()),
         _ => None,
     };
-    Letterhead::from_settings(setting).unwrap()
+    Letterhead::from_settings(setting, Some(LOGO)).unwrap()
 }
 
 fn routes(database: &PgPool, billing: &BillingClient) -> Router {

@@ -35,5 +35,11 @@ use schemas::{Service, together};
 use sqlx::migrate::Migrator;
 
 /// The service's schema and those whose published functions it calls.
-static SCHEMAS: LazyLock<Migrator> =
-    LazyLock::new(|| together([Service::Billing, Service::Audit, Service::Patients]));
+static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
+    together([
+        Service::Billing,
+        Service::Audit,
+        Service::Patients,
+        Service::Notifications,
+    ])
+});

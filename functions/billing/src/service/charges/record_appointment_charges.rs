@@ -3,8 +3,10 @@
 //! Events come again, late, and in another order. The mark of the appointment says which version
 //! its charges are of: an equal or an older one changes nothing. A newer one keeps the charges that
 //! it would make again, cancels the others, and makes those that are missing. What is invoiced is not
-//! touched: somebody has to credit it, and finds it on a worklist. What took place is charged to a closed
-//! account as well: the patient was there before they were deleted.
+//! touched: somebody has to credit it, and finds it on a worklist. What somebody has cancelled or credited
+//! on purpose is not charged again; what was taken back because the appointment was corrected is, if that
+//! was wrong. What took place is charged to a closed account as well: the patient was there before they
+//! were deleted.
 
 use audit_trail::{Action, Resource, ResourceType};
 use chrono::NaiveDate;
@@ -58,19 +60,22 @@ impl Change for RecordAppointmentChargesRequest {
 
         let mut missing = wanted.items.clone();
         let (mut right, mut superfluous) = (Vec::new(), Vec::new());
-        for charge in charges_of(work, wanted.appointment).await? {
-            match missing.iter().position(|item| item.is(&charge)) {
-                Some(made) => {
-                    missing.remove(made);
-                    right.push(charge.id);
+        let (gone, standing): (Vec<Made>, Vec<Made>) = made_of(work, wanted.appointment)
+            .await?
+            .into_iter()
+            .partition(|made| made.gone);
+        for made in standing {
+            match missing.iter().position(|item| item.is(&made.charge)) {
+                Some(place) => {
+                    missing.remove(place);
+                    right.push(made.charge.id);
                 }
-                None => superfluous.push(charge),
+                None => superfluous.push(made.charge),
             }
         }
-        // What somebody has cancelled on purpose is not charged again.
-        for charge in cancelled_by_hand(work, wanted.appointment).await? {
-            if let Some(cancelled) = missing.iter().position(|item| item.is(&charge)) {
-                missing.remove(cancelled);
+        for made in gone.iter().filter(|made| !made.corrected) {
+            if let Some(place) = missing.iter().position(|item| item.is(&made.charge)) {
+                missing.remove(place);
             }
         }
         mark_to_credit(work, &right, false).await?;
@@ -182,40 +187,41 @@ async fn advance_mark(work: &mut Work, wanted: &Wanted) -> Result<bool, Stopped>
     Ok(advanced.rows_affected() == 1)
 }
 
-/// The charges that the appointment still has: neither cancelled nor credited as a whole.
-async fn charges_of(work: &mut Work, appointment: Uuid) -> Result<Vec<StoredCharge>, Stopped> {
-    let ids = sqlx::query_scalar!(
-        "SELECT id FROM billing.charge
-         WHERE source_type = 'APPOINTMENT' AND source_id = $1 AND state <> 'CANCELLED'
-             AND NOT EXISTS (
-                 SELECT FROM billing.invoice_line AS line
-                 JOIN billing.credit_note_line AS credited ON credited.invoice_line_id = line.id
-                 WHERE line.charge_id = charge.id AND line.live
-                 GROUP BY line.id
-                 HAVING sum(credited.total) = line.total
-             )",
+/// A charge that was made for the appointment.
+struct Made {
+    charge: StoredCharge,
+    /// It was cancelled, or credited as a whole.
+    gone: bool,
+    /// Because the appointment was corrected, and not on purpose.
+    corrected: bool,
+}
+
+/// All charges that were ever made for the appointment.
+async fn made_of(work: &mut Work, appointment: Uuid) -> Result<Vec<Made>, Stopped> {
+    let rows = sqlx::query!(
+        r#"SELECT charge.id, charge.corrected,
+                  charge.state = 'CANCELLED' OR EXISTS (
+                      SELECT FROM billing.invoice_line AS line
+                      JOIN billing.credit_note_line AS credited ON credited.invoice_line_id = line.id
+                      WHERE line.charge_id = charge.id AND line.live
+                      GROUP BY line.id
+                      HAVING sum(credited.total) = line.total
+                  ) AS "gone!"
+           FROM billing.charge
+           WHERE source_type = 'APPOINTMENT' AND source_id = $1
+           ORDER BY id"#,
         appointment
     )
     .fetch_all(&mut work.transaction)
     .await?;
-    Ok(find(&mut work.transaction, &ids).await?)
-}
-
-/// The charges of the appointment that were cancelled, and not because it was corrected.
-async fn cancelled_by_hand(
-    work: &mut Work,
-    appointment: Uuid,
-) -> Result<Vec<StoredCharge>, Stopped> {
-    let ids = sqlx::query_scalar!(
-        "SELECT id FROM billing.charge
-         WHERE source_type = 'APPOINTMENT' AND source_id = $1 AND state = 'CANCELLED'
-             AND cancel_reason IS DISTINCT FROM $2",
-        appointment,
-        CORRECTED,
-    )
-    .fetch_all(&mut work.transaction)
-    .await?;
-    Ok(find(&mut work.transaction, &ids).await?)
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let charges = find(&mut work.transaction, &ids).await?;
+    let made = charges.into_iter().zip(rows).map(|(charge, row)| Made {
+        charge,
+        gone: row.gone,
+        corrected: row.corrected,
+    });
+    Ok(made.collect())
 }
 
 /// Cancels charges, or marks them where they are invoiced.
@@ -228,7 +234,7 @@ async fn withdraw(work: &mut Work, charges: &[StoredCharge], patient: Uuid) -> R
     let open = ids(&open);
     if !open.is_empty() {
         take_off_draft(work, &open).await?;
-        cancel(work, &open, Some(CORRECTED)).await?;
+        cancel(work, &open, Some(CORRECTED), true).await?;
         for id in open {
             let resource = Resource::new(ResourceType::Charge, id);
             work.record(

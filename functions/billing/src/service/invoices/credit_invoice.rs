@@ -280,7 +280,7 @@ async fn settle_worklist(
     });
     let settled: Vec<Uuid> = settled.collect();
     sqlx::query!(
-        "UPDATE billing.charge SET needs_credit_note = false
+        "UPDATE billing.charge SET needs_credit_note = false, corrected = true
          WHERE id = ANY($1) AND needs_credit_note",
         &settled,
     )

@@ -114,7 +114,7 @@ async fn free_charges(work: &mut Work, invoice: Uuid) -> Result<(), Stopped> {
         "UPDATE billing.charge
          SET state = CASE WHEN needs_credit_note THEN 'CANCELLED' ELSE 'BILLABLE' END,
              cancelled_at = CASE WHEN needs_credit_note THEN clock_timestamp() END,
-             needs_credit_note = false
+             corrected = needs_credit_note, needs_credit_note = false
          WHERE id = ANY($1)",
         &charges,
     )

@@ -264,7 +264,16 @@ impl Work {
     /// Locks the accounts of a patient, under all ids that they have, in the order of the accounts'
     /// ids.
     pub(crate) async fn lock_patient(&mut self, patient: Uuid) -> Result<Party, Stopped> {
-        let party = Party::lock(&mut self.transaction, patient).await?;
+        self.lock_patient_and(patient, &[]).await
+    }
+
+    /// The same, and other accounts on which there is something of theirs.
+    pub(crate) async fn lock_patient_and(
+        &mut self,
+        patient: Uuid,
+        others: &[Uuid],
+    ) -> Result<Party, Stopped> {
+        let party = Party::lock(&mut self.transaction, patient, others).await?;
         self.account = Some(party.own().id);
         self.answered_before().await?;
         Ok(party)

@@ -50,6 +50,7 @@ pub(super) fn state_name(state: ChargeState) -> Option<&'static str> {
 #[derive(Debug)]
 pub(super) struct StoredCharge {
     pub(super) id: Uuid,
+    pub(super) account_id: Uuid,
     pub(super) patient_id: Uuid,
     pub(super) state: State,
     pub(super) code: String,
@@ -101,8 +102,8 @@ pub(super) async fn find(
 ) -> Result<Vec<StoredCharge>, sqlx::Error> {
     sqlx::query_as!(
         StoredCharge,
-        r#"SELECT charge.id, account.patient_id, charge.state AS "state: State", charge.code,
-                  charge.currency, charge.quantity, charge.service_date, charge.note,
+        r#"SELECT charge.id, charge.account_id, account.patient_id, charge.state AS "state: State",
+                  charge.code, charge.currency, charge.quantity, charge.service_date, charge.note,
                   charge.description, charge.unit_amount, charge.tax_rate_ppm, charge.amount,
                   line.invoice_id AS "invoice_id?", charge.source_id, charge.needs_credit_note,
                   charge.created_at, charge.cancelled_at, charge.cancel_reason

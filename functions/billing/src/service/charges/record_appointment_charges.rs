@@ -7,6 +7,9 @@
 //! on purpose is not charged again; what was taken back because the appointment was corrected is, if that
 //! was wrong. What took place is charged to a closed account as well: the patient was there before they
 //! were deleted.
+//!
+//! A charge may be on the account of another patient: it was made while the records of both were merged,
+//! which was undone. It is withdrawn there, and made anew where it belongs.
 
 use audit_trail::{Action, Resource, ResourceType};
 use chrono::NaiveDate;
@@ -24,6 +27,7 @@ use super::{
 use crate::service::{
     input,
     invoices::take_off_draft,
+    party::Party,
     prices::in_force,
     refused::Faults,
     work::{Change, Stopped, Work},
@@ -34,6 +38,9 @@ const MAX_ITEMS: usize = 20;
 
 /// Why a charge is cancelled that its appointment no longer has.
 const CORRECTED: &str = "The appointment was corrected";
+
+/// Why a charge is cancelled that is on the account of somebody else.
+const OF_ANOTHER: &str = "The appointment is another patient's";
 
 impl Change for RecordAppointmentChargesRequest {
     type Answer = RecordAppointmentChargesResponse;
@@ -47,16 +54,19 @@ impl Change for RecordAppointmentChargesRequest {
 
     async fn make(&self, work: &mut Work) -> Result<RecordAppointmentChargesResponse, Stopped> {
         let wanted = Wanted::read(self)?;
-        let party = work.lock_patient(wanted.patient).await?;
-        let account = party.own();
-        let codes = wanted.items.iter().map(|item| item.code.as_str());
-        work.lock_codes(codes).await?;
+        // Before the accounts: nobody else makes charges of the appointment from here on, so that it is
+        // known on which accounts they are.
         if !advance_mark(work, &wanted).await? {
             return Ok(RecordAppointmentChargesResponse {
                 charges: live_charges(work, wanted.appointment).await?,
                 out_of_date: true,
             });
         }
+        let others = accounts_of(work, wanted.appointment).await?;
+        let party = work.lock_patient_and(wanted.patient, &others).await?;
+        let account = party.own();
+        let codes = wanted.items.iter().map(|item| item.code.as_str());
+        work.lock_codes(codes).await?;
 
         let mut missing = wanted.items.clone();
         let (mut right, mut superfluous) = (Vec::new(), Vec::new());
@@ -65,21 +75,24 @@ impl Change for RecordAppointmentChargesRequest {
             .into_iter()
             .partition(|made| made.gone);
         for made in standing {
-            match missing.iter().position(|item| item.is(&made.charge)) {
+            let charge = made.charge;
+            let wanted = missing.iter().position(|item| item.is(&charge));
+            match wanted.filter(|_| party.has(charge.account_id)) {
                 Some(place) => {
                     missing.remove(place);
-                    right.push(made.charge.id);
+                    right.push(charge.id);
                 }
-                None => superfluous.push(made.charge),
+                None => superfluous.push(charge),
             }
         }
+        // On whichever account: somebody has decided that it is not to be paid.
         for made in gone.iter().filter(|made| !made.corrected) {
             if let Some(place) = missing.iter().position(|item| item.is(&made.charge)) {
                 missing.remove(place);
             }
         }
         mark_to_credit(work, &right, false).await?;
-        withdraw(work, &superfluous, account.patient_id).await?;
+        withdraw(work, &superfluous, &party).await?;
         for (line, item) in (0..).zip(&missing) {
             let charge = NewCharge {
                 account_id: account.id,
@@ -170,8 +183,7 @@ impl Item {
     }
 }
 
-/// Whether this version is newer than all before. Others wait for the mark, whoever the patient was
-/// before.
+/// Whether this version is newer than all before. Others that tell of the appointment wait for the mark.
 async fn advance_mark(work: &mut Work, wanted: &Wanted) -> Result<bool, Stopped> {
     let advanced = sqlx::query!(
         "INSERT INTO billing.source_mark (source_type, source_id, version)
@@ -185,6 +197,18 @@ async fn advance_mark(work: &mut Work, wanted: &Wanted) -> Result<bool, Stopped>
     .execute(&mut work.transaction)
     .await?;
     Ok(advanced.rows_affected() == 1)
+}
+
+/// The accounts on which there are charges of the appointment.
+async fn accounts_of(work: &mut Work, appointment: Uuid) -> Result<Vec<Uuid>, Stopped> {
+    let accounts = sqlx::query_scalar!(
+        "SELECT DISTINCT account_id FROM billing.charge
+         WHERE source_type = 'APPOINTMENT' AND source_id = $1",
+        appointment
+    )
+    .fetch_all(&mut work.transaction)
+    .await?;
+    Ok(accounts)
 }
 
 /// A charge that was made for the appointment.
@@ -225,24 +249,23 @@ async fn made_of(work: &mut Work, appointment: Uuid) -> Result<Vec<Made>, Stoppe
 }
 
 /// Cancels charges, or marks them where they are invoiced.
-async fn withdraw(work: &mut Work, charges: &[StoredCharge], patient: Uuid) -> Result<(), Stopped> {
+async fn withdraw(work: &mut Work, charges: &[StoredCharge], party: &Party) -> Result<(), Stopped> {
     let (invoiced, open): (Vec<_>, Vec<_>) = charges
         .iter()
         .partition(|charge| charge.state == State::Invoiced);
-    let ids =
-        |charges: &[&StoredCharge]| charges.iter().map(|charge| charge.id).collect::<Vec<_>>();
-    let open = ids(&open);
-    if !open.is_empty() {
-        take_off_draft(work, &open).await?;
-        cancel(work, &open, Some(CORRECTED), true).await?;
-        for id in open {
-            let resource = Resource::new(ResourceType::Charge, id);
-            work.record(
-                Action::CancelCharge,
-                resource,
-                Some(patient),
-                Some(CORRECTED),
-            );
+    let ids = |charges: &[&StoredCharge]| -> Vec<Uuid> {
+        charges.iter().map(|charge| charge.id).collect()
+    };
+    take_off_draft(work, &ids(&open)).await?;
+    let (theirs, of_others): (Vec<&StoredCharge>, Vec<_>) = open
+        .into_iter()
+        .partition(|charge| party.has(charge.account_id));
+    for (charges, why) in [(theirs, CORRECTED), (of_others, OF_ANOTHER)] {
+        cancel(work, &ids(&charges), Some(why), true).await?;
+        for charge in charges {
+            let resource = Resource::new(ResourceType::Charge, charge.id);
+            let patient = Some(charge.patient_id);
+            work.record(Action::CancelCharge, resource, patient, Some(why));
         }
     }
     mark_to_credit(work, &ids(&invoiced), true).await

@@ -105,6 +105,8 @@ impl Change for RecordAppointmentChargesRequest {
             };
             let currency = work.clinic.currency.code();
             let price = in_force(work, &item.code, currency, item.service_date).await?;
+            // What would be too much waits for another price, like what has none.
+            let price = price.filter(|price| charge.can_cost(price));
             let id = charge.insert(work, price).await?;
             let resource = Resource::new(ResourceType::Charge, id);
             work.record(

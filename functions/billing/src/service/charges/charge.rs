@@ -168,10 +168,7 @@ impl NewCharge<'_> {
         work: &mut Work,
         price: Option<PriceInForce>,
     ) -> Result<Uuid, Stopped> {
-        let amount = price
-            .as_ref()
-            .map(|price| self.amount(price))
-            .transpose()?;
+        let amount = price.as_ref().map(|price| self.amount(price)).transpose()?;
         let id = Uuid::now_v7();
         sqlx::query!(
             "INSERT INTO billing.charge

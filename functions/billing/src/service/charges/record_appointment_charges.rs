@@ -3,7 +3,8 @@
 //! Events come again, late, and in another order. The mark of the appointment says which version
 //! its charges are of: an equal or an older one changes nothing. A newer one keeps the charges that
 //! it would make again, cancels the others, and makes those that are missing. What is invoiced is not
-//! touched: somebody has to credit it, and finds it on a worklist. What somebody has cancelled or credited
+//! touched: somebody has to credit it, and finds it on a worklist, unless there is nothing left to be
+//! credited, as of a service that was for nothing. What somebody has cancelled or credited
 //! on purpose is not charged again; what was taken back because the appointment was corrected is, if that
 //! was wrong. What took place is charged to a closed account as well: the patient was there before they
 //! were deleted.
@@ -75,14 +76,14 @@ impl Change for RecordAppointmentChargesRequest {
             .into_iter()
             .partition(|made| made.gone);
         for made in standing {
-            let charge = made.charge;
-            let wanted = missing.iter().position(|item| item.is(&charge));
+            let charge = &made.charge;
+            let wanted = missing.iter().position(|item| item.is(charge));
             match wanted.filter(|_| party.has(charge.account_id)) {
                 Some(place) => {
                     missing.remove(place);
                     right.push(charge.id);
                 }
-                None => superfluous.push(charge),
+                None => superfluous.push(made),
             }
         }
         // On whichever account: somebody has decided that it is not to be paid.
@@ -91,7 +92,7 @@ impl Change for RecordAppointmentChargesRequest {
                 missing.remove(place);
             }
         }
-        mark_to_credit(work, &right, false).await?;
+        mark(work, &right, Mark::Right).await?;
         withdraw(work, &superfluous, &party).await?;
         for (line, item) in (0..).zip(&missing) {
             let charge = NewCharge {
@@ -220,6 +221,8 @@ struct Made {
     gone: bool,
     /// Because the appointment was corrected, and not on purpose.
     corrected: bool,
+    /// It is invoiced, and something is left to be credited of it.
+    creditable: bool,
 }
 
 /// All charges that were ever made for the appointment.
@@ -232,7 +235,13 @@ async fn made_of(work: &mut Work, appointment: Uuid) -> Result<Vec<Made>, Stoppe
                       WHERE line.charge_id = charge.id AND line.live
                       GROUP BY line.id
                       HAVING sum(credited.total) = line.total
-                  ) AS "gone!"
+                  ) AS "gone!",
+                  EXISTS (
+                      SELECT FROM billing.invoice_line AS line
+                      JOIN billing.invoice ON invoice.id = line.invoice_id
+                      WHERE line.charge_id = charge.id AND line.live AND line.total > 0
+                          AND invoice.total > invoice.credited + invoice.written_off
+                  ) AS "creditable!"
            FROM billing.charge
            WHERE source_type = 'APPOINTMENT' AND source_id = $1
            ORDER BY id"#,
@@ -246,39 +255,57 @@ async fn made_of(work: &mut Work, appointment: Uuid) -> Result<Vec<Made>, Stoppe
         charge,
         gone: row.gone,
         corrected: row.corrected,
+        creditable: row.creditable,
     });
     Ok(made.collect())
 }
 
 /// Cancels charges, or marks them where they are invoiced.
-async fn withdraw(work: &mut Work, charges: &[StoredCharge], party: &Party) -> Result<(), Stopped> {
+async fn withdraw(work: &mut Work, charges: &[Made], party: &Party) -> Result<(), Stopped> {
     let (invoiced, open): (Vec<_>, Vec<_>) = charges
         .iter()
-        .partition(|charge| charge.state == State::Invoiced);
-    let ids = |charges: &[&StoredCharge]| -> Vec<Uuid> {
-        charges.iter().map(|charge| charge.id).collect()
-    };
+        .partition(|made| made.charge.state == State::Invoiced);
+    let (theirs, of_others): (Vec<_>, Vec<_>) = open
+        .iter()
+        .copied()
+        .partition(|made| party.has(made.charge.account_id));
     take_off_draft(work, &ids(&open)).await?;
-    let (theirs, of_others): (Vec<&StoredCharge>, Vec<_>) = open
-        .into_iter()
-        .partition(|charge| party.has(charge.account_id));
     for (charges, why) in [(theirs, CORRECTED), (of_others, OF_ANOTHER)] {
         cancel(work, &ids(&charges), Some(why), true).await?;
-        for charge in charges {
+        for Made { charge, .. } in charges {
             let resource = Resource::new(ResourceType::Charge, charge.id);
             let patient = Some(charge.patient_id);
             work.record(Action::CancelCharge, resource, patient, Some(why));
         }
     }
-    mark_to_credit(work, &ids(&invoiced), true).await
+    let (creditable, free): (Vec<_>, Vec<_>) =
+        invoiced.into_iter().partition(|made| made.creditable);
+    mark(work, &ids(&creditable), Mark::ToCredit).await?;
+    mark(work, &ids(&free), Mark::Corrected).await
 }
 
-async fn mark_to_credit(work: &mut Work, charges: &[Uuid], needed: bool) -> Result<(), Stopped> {
+fn ids(charges: &[&Made]) -> Vec<Uuid> {
+    charges.iter().map(|made| made.charge.id).collect()
+}
+
+/// What the appointment says of charges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// They are as it says.
+    Right,
+    /// They are not, and somebody has to credit them.
+    ToCredit,
+    /// They are not, and there is nothing to be done about it.
+    Corrected,
+}
+
+async fn mark(work: &mut Work, charges: &[Uuid], mark: Mark) -> Result<(), Stopped> {
     sqlx::query!(
-        "UPDATE billing.charge SET needs_credit_note = $2
-         WHERE id = ANY($1) AND needs_credit_note <> $2",
+        "UPDATE billing.charge SET needs_credit_note = $2, corrected = $3
+         WHERE id = ANY($1) AND (needs_credit_note, corrected) <> ($2, $3)",
         charges,
-        needed,
+        mark == Mark::ToCredit,
+        mark == Mark::Corrected,
     )
     .execute(&mut work.transaction)
     .await?;

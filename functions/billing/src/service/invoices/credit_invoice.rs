@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     draft_lines::MAX_LINES,
     invoice::{State, StoredInvoice, StoredLine, lines, whole},
+    leave_worklist,
 };
 use crate::service::{
     input::{self, stored_amount},
@@ -61,6 +62,7 @@ impl Change for CreditInvoiceRequest {
         .execute(&mut work.transaction)
         .await?;
         settle_worklist(work, &note, &lines).await?;
+        leave_worklist(work, id).await?;
         let mut entries: Vec<Entry> = uses.iter().map(Use::release).collect();
         entries.push(note.entry(&invoice, &lines));
         let book = Book::open(work, &invoice.currency, &entries).await?;

@@ -10,6 +10,7 @@
 
 mod charges;
 mod client;
+mod corrections;
 mod desk;
 mod events;
 mod histories;

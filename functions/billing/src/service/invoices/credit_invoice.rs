@@ -82,6 +82,7 @@ impl Change for CreditInvoiceRequest {
             credit_note: note.id,
             invoice: id,
             total: wire::amount(&invoice.currency, note.total()),
+            tax: wire::amount(&invoice.currency, note.tax()),
         };
         work.announce(invoice.patient_id, date, change);
         answer(work, id, note.id, date).await
@@ -184,6 +185,10 @@ impl Note {
         self.parts.iter().map(Part::total).sum()
     }
 
+    fn tax(&self) -> i64 {
+        self.parts.iter().map(|part| part.tax).sum()
+    }
+
     /// Less revenue and less tax; the patient owes so much less.
     fn entry(&self, invoice: &StoredInvoice, lines: &[StoredLine]) -> Entry {
         let mut earned = Earned::default();
@@ -206,7 +211,6 @@ impl Note {
         wanted: &Wanted,
         numbered: Numbered,
     ) -> Result<(), Stopped> {
-        let sum = |of: fn(&Part) -> i64| self.parts.iter().map(of).sum::<i64>();
         sqlx::query!(
             "WITH dated AS (
                  UPDATE billing.number_series SET last_date = $6 WHERE name = $3
@@ -221,8 +225,8 @@ impl Note {
             numbered.sequence,
             numbered.number,
             numbered.date,
-            sum(|part| part.net),
-            sum(|part| part.tax),
+            self.total() - self.tax(),
+            self.tax(),
             self.total(),
             wanted.reason,
             work.actor(),

@@ -67,6 +67,7 @@ impl Change for VoidInvoiceRequest {
         let change = BillingChange::InvoiceVoided {
             invoice: id,
             total: wire::amount(&invoice.currency, invoice.total),
+            tax: wire::amount(&invoice.currency, invoice.tax),
         };
         let today = work.today();
         work.announce(invoice.patient_id, today, change);

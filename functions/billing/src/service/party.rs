@@ -103,3 +103,24 @@ pub(crate) async fn accounts_of(
     .fetch_all(database)
     .await
 }
+
+/// Who a patient is to billing now. For those who only look.
+pub(crate) async fn billed_to_now(
+    database: impl sqlx::Executor<'_, Database = Postgres>,
+    accounts: &[Uuid],
+    patient: Uuid,
+) -> Result<BilledTo, sqlx::Error> {
+    sqlx::query_as!(
+        BilledTo,
+        r#"SELECT coalesce(name, '') AS "name!", coalesce(email, '') AS "email!",
+                  coalesce(address, '') AS "address!"
+           FROM billing.account
+           WHERE id = ANY($1)
+           ORDER BY patient_id = patients.canonical($2) DESC, id
+           LIMIT 1"#,
+        accounts,
+        patient,
+    )
+    .fetch_one(database)
+    .await
+}

@@ -137,7 +137,7 @@ mod tests {
         let with = |logo| Letterhead::from_settings(|_| None, Some(logo));
         let unreadable = with(b"<svg/>".as_slice()).err();
         assert_eq!(unreadable, Some(InvalidLogo::Unreadable.into()));
-        let large = with(&[0x89; documents::MAX_LOGO_BYTES + 1]).err();
+        let large = with(&vec![0x89; documents::MAX_LOGO_BYTES + 1]).err();
         assert_eq!(large, Some(InvalidLogo::TooLarge.into()));
         // What is in the folder now.
         assert!(Letterhead::from_settings(|_| None, LOGO).is_ok());

@@ -6,12 +6,13 @@
 //! ([`invoices`]), what they have paid ([`payments`]) and get back ([`refunds`]), and what the books
 //! say ([`reports`]). [`verify_ledger`] is what proves every day that they are right, and
 //! [`relay_billing_events`] delivers what others have to hear of. [`record_appointment_charges`]
-//! charges what took place.
+//! charges what took place, and [`compare_appointment_charges`] proves every day that it did.
 
 mod access;
 mod amount;
 mod answer;
 pub mod charges;
+pub mod compare_appointment_charges;
 mod currency;
 mod day;
 pub mod get_billing_account;

@@ -24,30 +24,35 @@ pub(crate) struct LockedAccount {
     name: Option<String>,
     email: Option<String>,
     address: Option<String>,
+    is_theirs: bool,
     is_own: bool,
 }
 
 impl Party {
-    /// Locks the accounts of a patient in the order of their ids.
+    /// Locks the accounts of a patient, and these others that are not theirs, in the order of their ids.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none, or if the database fails.
+    /// `NOT_FOUND` if they have none, or if the database fails.
     pub(crate) async fn lock(
         transaction: &mut Transaction,
         patient: Uuid,
+        others: &[Uuid],
     ) -> Result<Self, Stopped> {
-        let accounts = sqlx::query_as!(
+        let mut accounts = sqlx::query_as!(
             LockedAccount,
             r#"SELECT id, patient_id, status AS "status: AccountStatus", name, email, address,
+                      patient_id = ANY(patients.ids_of($1)) AS "is_theirs!",
                       patient_id = patients.canonical($1) AS "is_own!"
                FROM billing.account
-               WHERE patient_id = ANY(patients.ids_of($1))
+               WHERE patient_id = ANY(patients.ids_of($1)) OR id = ANY($2)
                ORDER BY id
                FOR NO KEY UPDATE OF account"#,
             patient,
+            others,
         )
         .fetch_all(transaction)
         .await?;
+        accounts.retain(|account| account.is_theirs);
         if accounts.is_empty() {
             return Err(no_account().into());
         }

@@ -10,6 +10,8 @@
 
 mod charges;
 mod client;
+mod comparison;
+mod corrections;
 mod desk;
 mod events;
 mod histories;
@@ -38,8 +40,9 @@ use sqlx::migrate::Migrator;
 static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
     together([
         Service::Billing,
+        Service::Appointments,
         Service::Audit,
-        Service::Patients,
         Service::Notifications,
+        Service::Patients,
     ])
 });

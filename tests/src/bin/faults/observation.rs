@@ -252,6 +252,8 @@ async fn on_record(database: &PgPool) -> Result<HashMap<(Uuid, String), i64>> {
          WHERE outcome = 'SUCCEEDED'
            AND action IN ('CREATE_PATIENT', 'UPDATE_PATIENT', 'DELETE_PATIENT', 'RESTORE_PATIENT',
                           'MERGE_PATIENTS', 'UNDO_MERGE')
+           -- That the undoing of a merge was looked at once more is on record without the patients.
+           AND cardinality(patient_ids) > 0
          GROUP BY patient_ids[1], action",
     );
     let records: Vec<(Uuid, String, i64)> = records.fetch_all(database).await?;

@@ -51,7 +51,7 @@ deploy: orchestrator ## Redeploy everything with SAM
 
 ##@ Tests
 
-# `cargo test` would also build a test of each of the forty programs, which have none.
+# `cargo test` would also build a test of each of the programs of the functions, which have none.
 # Most tests wait for the database or the stack, so that there are more of them at a time than processors.
 CARGO_TEST = SQLX_OFFLINE=true RUST_TEST_THREADS=4 cargo test --workspace --exclude programs
 

@@ -73,7 +73,8 @@ check-files: TOOL = $(abspath $(firstword $(wildcard $(addsuffix /local-stack,$(
 check-files:
 	@$(MAKE) --no-print-directory crates TOOL='$(TOOL)'
 	cd localstack/extension && $(TOOL) ruff check --config pyproject.toml . ../kafka ../*.py \
-	  ../../tests/schemathesis ../../tests/template ../../tests/infrastructure ../../infrastructure
+	  ../../tests/schemathesis ../../tests/template ../../tests/infrastructure ../../tests/grpc-client \
+	  ../../infrastructure
 	$(TOOL) cfn-lint template.yaml infrastructure/*.yaml
 	$(TOOL) sam validate --lint
 	cd tests && $(TOOL) pytest -p no:cacheprovider template infrastructure
@@ -97,6 +98,7 @@ test-on-stack:
 	$(CARGO_TEST)
 	cargo run --bin faults -- --short
 	cd localstack/extension && $$LOCAL_STACK tool pytest
+	cd tests/grpc-client && $$LOCAL_STACK tool pytest -p no:cacheprovider
 	@if command -v node > /dev/null; then cd tests/front-end && node --test; \
 	  else echo 'node is not on the path: the client in docs/ is not run'; fi
 	cd tests/schemathesis && $$LOCAL_STACK tool schemathesis run ../../docs/openapi.json --url $$API_URL

@@ -203,6 +203,14 @@ impl Entry {
         self
     }
 
+    /// How much more the patient owes by it.
+    fn owed(&self) -> i64 {
+        let postings = self.postings.iter();
+        let owed =
+            postings.filter(|posting| matches!(posting.account, LedgerAccount::Receivable(_)));
+        owed.map(|posting| posting.amount).sum()
+    }
+
     pub(crate) const fn about_payment(mut self, payment: Uuid) -> Self {
         self.payment_id = Some(payment);
         self
@@ -352,6 +360,11 @@ impl Book {
         let entries: Vec<Entry> = entries.into_iter().filter_map(without_nothing).collect();
         if entries.is_empty() {
             return Ok(());
+        }
+        for entry in &entries {
+            if let Some(invoice) = entry.invoice_id {
+                work.due_changes(invoice, &self.currency, date, entry.owed());
+            }
         }
         let rows = self.post(&entries)?;
         let moved: Vec<Standing> = self

@@ -24,30 +24,35 @@ pub(crate) struct LockedAccount {
     name: Option<String>,
     email: Option<String>,
     address: Option<String>,
+    is_theirs: bool,
     is_own: bool,
 }
 
 impl Party {
-    /// Locks the accounts of a patient in the order of their ids.
+    /// Locks the accounts of a patient, and these others that are not theirs, in the order of their ids.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none, or if the database fails.
+    /// `NOT_FOUND` if they have none, or if the database fails.
     pub(crate) async fn lock(
         transaction: &mut Transaction,
         patient: Uuid,
+        others: &[Uuid],
     ) -> Result<Self, Stopped> {
-        let accounts = sqlx::query_as!(
+        let mut accounts = sqlx::query_as!(
             LockedAccount,
             r#"SELECT id, patient_id, status AS "status: AccountStatus", name, email, address,
+                      patient_id = ANY(patients.ids_of($1)) AS "is_theirs!",
                       patient_id = patients.canonical($1) AS "is_own!"
                FROM billing.account
-               WHERE patient_id = ANY(patients.ids_of($1))
+               WHERE patient_id = ANY(patients.ids_of($1)) OR id = ANY($2)
                ORDER BY id
                FOR NO KEY UPDATE OF account"#,
             patient,
+            others,
         )
         .fetch_all(transaction)
         .await?;
+        accounts.retain(|account| account.is_theirs);
         if accounts.is_empty() {
             return Err(no_account().into());
         }
@@ -75,6 +80,11 @@ impl Party {
 }
 
 impl LockedAccount {
+    /// Whether mail can be sent to them.
+    pub(crate) fn has_email(&self) -> bool {
+        self.email.as_deref().is_some_and(|email| !email.is_empty())
+    }
+
     /// Who invoices go to.
     pub(crate) fn billed_to(&self) -> BilledTo {
         BilledTo {
@@ -96,5 +106,26 @@ pub(crate) async fn accounts_of(
         patient
     )
     .fetch_all(database)
+    .await
+}
+
+/// Who a patient is to billing now. For those who only look.
+pub(crate) async fn billed_to_now(
+    database: impl sqlx::Executor<'_, Database = Postgres>,
+    accounts: &[Uuid],
+    patient: Uuid,
+) -> Result<BilledTo, sqlx::Error> {
+    sqlx::query_as!(
+        BilledTo,
+        r#"SELECT coalesce(name, '') AS "name!", coalesce(email, '') AS "email!",
+                  coalesce(address, '') AS "address!"
+           FROM billing.account
+           WHERE id = ANY($1)
+           ORDER BY patient_id = patients.canonical($2) DESC, id
+           LIMIT 1"#,
+        accounts,
+        patient,
+    )
+    .fetch_one(database)
     .await
 }

@@ -703,7 +703,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 16] = [
+    const CALLS: [(&str, &str, &[&str]); 19] = [
         (
             "audit.append",
             APPEND,
@@ -760,6 +760,16 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             &["auth", "patients"],
         ),
         (
+            "billing.document_of",
+            "SELECT FROM billing.document_of(gen_random_uuid())",
+            &["billing", "notifications"],
+        ),
+        (
+            "notifications.send_invoice",
+            "SELECT notifications.send_invoice(gen_random_uuid(), gen_random_uuid(), now())",
+            &["billing", "notifications"],
+        ),
+        (
             "patients.is_restricted",
             "SELECT patients.is_restricted(gen_random_uuid())",
             &["appointments", "billing", "notifications", "patients"],
@@ -799,6 +809,11 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             "appointments.for_message",
             "SELECT appointments.for_message(gen_random_uuid())",
             &["appointments", "notifications"],
+        ),
+        (
+            "appointments.fulfilled_since",
+            "SELECT appointments.fulfilled_since(now())",
+            &["appointments", "billing"],
         ),
     ];
     let clinic = Clinic::open(owner).await;

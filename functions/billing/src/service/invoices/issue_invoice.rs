@@ -73,6 +73,7 @@ impl Change for IssueInvoiceRequest {
         let change = BillingChange::InvoiceIssued {
             invoice: id,
             total: wire::amount(&draft.currency, draft.total),
+            tax: wire::amount(&draft.currency, draft.tax),
             due: wire::amount(&draft.currency, draft.total - allocated),
             due_date: work.clinic.due_date(date),
         };

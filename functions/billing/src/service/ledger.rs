@@ -278,6 +278,11 @@ impl Book {
         // Whoever opens accounts for the first time does so in the same order.
         wanted.sort_unstable_by_key(|(kind, account)| (<&str>::from(kind), *account));
         wanted.dedup();
+        let theirs = wanted.iter().filter_map(|(_, account)| *account);
+        if let Some(account) = theirs.into_iter().find(|account| !work.has_locked(*account)) {
+            tracing::error!(accountId = %account, "an account is to be booked on and is not locked");
+            return Err(Status::internal("the billing service failed; its log says why").into());
+        }
         let kinds: Vec<String> = wanted
             .iter()
             .map(|(kind, _)| <&str>::from(kind).to_owned())

@@ -2,7 +2,7 @@
 //!
 //! A change is one transaction with its effect, its answer, its events and its record.
 //!
-//! Every change locks the accounts of its patient first, in a statement of its own: whoever waits
+//! Every change locks the accounts that it touches first, in a statement of its own: whoever waits
 //! for them sees what the one before has done. Under the lock it looks whether its request was
 //! answered before. What is written last is what others wait for longest: the number of an invoice, and
 //! then the audit trail.
@@ -29,7 +29,7 @@ use crate::{
         clinic::Clinic,
         database::{failed, once_more_if_outdated},
         input, observe,
-        party::Party,
+        party::{Matter, Party},
         refused::{nobody, request_id_reused},
     },
 };
@@ -73,6 +73,8 @@ pub(crate) trait Question: Sync {
 pub(crate) enum Stopped {
     /// It was made before: this is its answer.
     Answered(Vec<u8>),
+    /// It touches more accounts than it did when they were locked, and has to begin again.
+    Overtaken,
     /// It is refused, or failed.
     Refused(Status),
 }
@@ -88,7 +90,9 @@ impl From<Stopped> for Status {
     fn from(stopped: Stopped) -> Self {
         match stopped {
             Stopped::Refused(status) => status,
-            Stopped::Answered(_) => Self::internal("the billing service failed"),
+            Stopped::Answered(_) | Stopped::Overtaken => {
+                Self::internal("the billing service failed")
+            }
         }
     }
 }
@@ -107,6 +111,7 @@ pub(crate) struct Work {
     caller: Option<OnBehalfOf>,
     request: Option<RequestMade>,
     account: Option<Uuid>,
+    locked: Vec<Uuid>,
     records: Vec<ToRecord>,
     events: Vec<BillingEvent>,
 }
@@ -118,6 +123,9 @@ struct RequestMade {
     method: &'static str,
     fingerprint: [u8; 32],
 }
+
+/// How often a change is begun again because it touches more than was locked.
+const ATTEMPTS: usize = 5;
 
 /// What the audit trail is to say.
 #[derive(Debug)]
@@ -169,36 +177,52 @@ impl Books {
         caller: Option<&OnBehalfOf>,
     ) -> Result<Response<C::Answer>, Status> {
         let request = RequestMade::of(change, caller)?;
-        let transaction = Transaction::begin(&self.database).await;
-        let mut work = Work {
-            transaction: transaction.map_err(|error| failed(&error))?,
-            clinic: Arc::clone(&self.clinic),
-            caller: caller.cloned(),
-            request,
-            account: None,
-            records: Vec::new(),
-            events: Vec::new(),
-        };
-        let made = match work.answered_before().await {
-            Ok(()) => change.make(&mut work).await,
-            before => before.map(|()| C::Answer::default()),
-        };
-        match made {
-            Ok(answer) => {
-                work.finish(&answer).await?;
-                Ok(Response::new(answer))
-            }
-            Err(Stopped::Answered(answer)) => {
-                let undone = work.transaction.rollback().await;
-                undone.map_err(|error| failed(&error))?;
-                replay(&answer)
-            }
-            Err(Stopped::Refused(status)) => {
-                // If the database fails now, it has rolled back, or will.
-                let _ = work.transaction.rollback().await;
-                Err(status)
+        for _ in 0..ATTEMPTS {
+            let mut work = self.begin(caller.cloned(), request.clone()).await?;
+            let made = match work.answered_before().await {
+                Ok(()) => change.make(&mut work).await,
+                before => before.map(|()| C::Answer::default()),
+            };
+            match made {
+                Ok(answer) => {
+                    work.finish(&answer).await?;
+                    return Ok(Response::new(answer));
+                }
+                Err(Stopped::Answered(answer)) => {
+                    let undone = work.transaction.rollback().await;
+                    undone.map_err(|error| failed(&error))?;
+                    return replay(&answer);
+                }
+                Err(Stopped::Refused(status)) => {
+                    // If the database fails now, it has rolled back, or will.
+                    let _ = work.transaction.rollback().await;
+                    return Err(status);
+                }
+                Err(Stopped::Overtaken) => {
+                    let undone = work.transaction.rollback().await;
+                    undone.map_err(|error| failed(&error))?;
+                }
             }
         }
+        Err(Status::unavailable("others are changing the same things"))
+    }
+
+    async fn begin(
+        &self,
+        caller: Option<OnBehalfOf>,
+        request: Option<RequestMade>,
+    ) -> Result<Work, Status> {
+        let transaction = Transaction::begin(&self.database).await;
+        Ok(Work {
+            transaction: transaction.map_err(|error| failed(&error))?,
+            clinic: Arc::clone(&self.clinic),
+            caller,
+            request,
+            account: None,
+            locked: Vec::new(),
+            records: Vec::new(),
+            events: Vec::new(),
+        })
     }
 
     /// A view of the books that does not change while it is looked at.
@@ -264,21 +288,42 @@ impl Work {
     /// Locks the accounts of a patient, under all ids that they have, in the order of the accounts'
     /// ids.
     pub(crate) async fn lock_patient(&mut self, patient: Uuid) -> Result<Party, Stopped> {
-        let party = Party::lock(&mut self.transaction, patient).await?;
-        self.account = Some(party.own().id);
-        self.answered_before().await?;
-        Ok(party)
+        self.lock(patient, &[]).await
     }
 
-    /// The same for the patient of an account.
-    pub(crate) async fn lock_patient_of(&mut self, account: Uuid) -> Result<Party, Stopped> {
-        let patient = sqlx::query_scalar!(
-            "SELECT patient_id FROM billing.account WHERE id = $1",
-            account
-        )
-        .fetch_one(&mut self.transaction)
-        .await?;
-        self.lock_patient(patient).await
+    /// Locks the accounts of the patient whose this is, and all others that a change about it touches.
+    /// None if there is no such thing.
+    pub(crate) async fn lock_matter(&mut self, matter: Matter) -> Result<Option<Party>, Stopped> {
+        let Some(touched) = matter.touches(&mut self.transaction).await? else {
+            return Ok(None);
+        };
+        let party = self.lock(touched.patient, &touched.others).await?;
+        self.must_have_locked(matter).await?;
+        Ok(Some(party))
+    }
+
+    /// Begins again if somebody has made this touch other accounts before they were locked. To lock
+    /// these as well would be out of order.
+    pub(crate) async fn must_have_locked(&mut self, matter: Matter) -> Result<(), Stopped> {
+        let touched = matter.touches(&mut self.transaction).await?;
+        let others = touched.map(|touched| touched.others).unwrap_or_default();
+        if others.iter().all(|account| self.has_locked(*account)) {
+            return Ok(());
+        }
+        Err(Stopped::Overtaken)
+    }
+
+    /// Whether nobody else changes this account meanwhile.
+    pub(crate) fn has_locked(&self, account: Uuid) -> bool {
+        self.locked.contains(&account)
+    }
+
+    async fn lock(&mut self, patient: Uuid, others: &[Uuid]) -> Result<Party, Stopped> {
+        let party = Party::lock(&mut self.transaction, patient, others).await?;
+        self.account = Some(party.own().id);
+        self.locked = party.locked().to_vec();
+        self.answered_before().await?;
+        Ok(party)
     }
 
     /// Locks the prices of codes, after the accounts: those who read them do not wait for each

@@ -15,6 +15,7 @@ mod events;
 mod histories;
 mod invoices;
 mod ledger;
+mod merged;
 mod open_services;
 mod overload;
 mod payments;

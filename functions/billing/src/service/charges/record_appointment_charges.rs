@@ -22,8 +22,9 @@ use super::{
 use crate::service::{
     input,
     invoices::take_off_draft,
+    party::Matter,
     prices::in_force,
-    refused::Faults,
+    refused::{Faults, no_account},
     work::{Change, Stopped, Work},
 };
 
@@ -45,7 +46,11 @@ impl Change for RecordAppointmentChargesRequest {
 
     async fn make(&self, work: &mut Work) -> Result<RecordAppointmentChargesResponse, Stopped> {
         let wanted = Wanted::read(self)?;
-        let party = work.lock_patient(wanted.patient).await?;
+        let matter = Matter::Appointment {
+            id: wanted.appointment,
+            patient: wanted.patient,
+        };
+        let party = work.lock_matter(matter).await?.ok_or_else(no_account)?;
         let account = party.own();
         let codes = wanted.items.iter().map(|item| item.code.as_str());
         work.lock_codes(codes).await?;
@@ -55,6 +60,9 @@ impl Change for RecordAppointmentChargesRequest {
                 out_of_date: true,
             });
         }
+
+        // Whoever had the mark before may have charged another patient.
+        work.must_have_locked(matter).await?;
 
         let mut missing = wanted.items.clone();
         let (mut right, mut superfluous) = (Vec::new(), Vec::new());

@@ -434,7 +434,7 @@ impl Book {
                 })?;
                 let kept = posting.account.account().is_some();
                 if kept {
-                    // Amounts are below 10^15, so that no balance of any patient overflows.
+                    // Amounts are bounded, so that no balance of any patient overflows.
                     standing.balance = standing.balance.saturating_add(posting.amount);
                     standing.sequence += 1;
                 }

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use audit_trail::{Action, Resource, ResourceType};
 use chrono::NaiveDate;
 use contracts::billing::v1::{SetPriceRequest, SetPriceResponse};
-use money::{Money, TaxRate};
+use money::{MAX_MINOR_UNITS, Money, TaxRate};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -123,10 +123,11 @@ impl NewPrice {
              WHERE waiting.id = charge.id AND charge.state = 'UNPRICED'
                  AND waiting.code = $1 AND waiting.currency = $2 AND waiting.state = 'UNPRICED'
                  AND waiting.service_date >= $3
-                 AND price.unit_amount <= 999999999999999 / waiting.quantity",
+                 AND price.unit_amount <= $4::bigint / waiting.quantity",
             self.code,
             self.amount.currency().code(),
             self.valid_from,
+            MAX_MINOR_UNITS,
         )
         .execute(&mut work.transaction)
         .await?;

@@ -30,7 +30,7 @@ use crate::{
         database::{failed, once_more_if_outdated},
         input, observe,
         party::{Matter, Party},
-        refused::{nobody, request_id_reused},
+        refused::{answer_erased, nobody, request_id_reused},
     },
 };
 
@@ -367,10 +367,13 @@ impl Work {
         .await?;
         match stored {
             None => Ok(()),
-            Some(stored) if stored.fingerprint == request.fingerprint => {
-                Err(Stopped::Answered(stored.answer))
+            Some(stored) if stored.fingerprint != request.fingerprint => {
+                Err(request_id_reused().into())
             }
-            Some(_) => Err(request_id_reused().into()),
+            Some(stored) => match stored.answer {
+                Some(answer) => Err(Stopped::Answered(answer)),
+                None => Err(answer_erased(request.id).into()),
+            },
         }
     }
 

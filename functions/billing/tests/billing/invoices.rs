@@ -588,7 +588,7 @@ async fn what_was_issued_stays_as_it_was(database: PgPool) {
         after.billed_to
     );
     let answers: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM billing.request WHERE account_id IS NOT NULL")
+        sqlx::query_scalar("SELECT count(answer) FROM billing.request WHERE account_id IS NOT NULL")
             .fetch_one(&database)
             .await
             .unwrap();

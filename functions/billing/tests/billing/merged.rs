@@ -1,9 +1,9 @@
 //! Two records of one patient, whose accounts have paid for each other, and two patients again: what
 //! is done about one of them touches the other's account.
 
-use std::future::Future;
+use std::{collections::BTreeMap, future::Future};
 
-use contracts::billing::v1::CancelChargeRequest;
+use contracts::billing::v1::{CancelChargeRequest, LedgerAccountKind};
 use futures::future::join_all;
 use sqlx::PgPool;
 use tonic::{Code, Status};
@@ -13,8 +13,8 @@ use crate::{
     desk::{Desk, new_id, units},
     invoices::{credit, void},
     payments::{allocate, reverse},
-    reports::balance,
-    running::{until_a_call_waits, within},
+    reports::{balance, export},
+    running::{Running, until_a_call_waits, within},
 };
 
 /// A patient who is on record.
@@ -191,4 +191,30 @@ async fn two_patients_who_were_one_act_at_once(database: PgPool) {
         .await
         .unwrap();
     assert!(verified.intact, "{:?}", verified.faults);
+}
+
+/// The accountant sees whose account it is on.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_export_names_the_patient_of_each_account(database: PgPool) {
+    let running = Running::start(&database).await;
+    let (two, ..) = paid_by_the_other(&database).await;
+    let exported = export(&running, &two.desk, true, "").await.unwrap();
+    let mut sums = BTreeMap::new();
+    for row in &exported {
+        *sums.entry((&*row.patient_id, row.account)).or_insert(0) += units(&row.amount);
+    }
+    let of = |patient: Uuid, account: LedgerAccountKind| {
+        sums.get(&(&*patient.to_string(), i32::from(account)))
+            .copied()
+    };
+    assert_eq!(of(two.one, LedgerAccountKind::Receivable), Some(0));
+    assert_eq!(of(two.one, LedgerAccountKind::Credit), None);
+    assert_eq!(of(two.other, LedgerAccountKind::Receivable), None);
+    assert_eq!(of(two.other, LedgerAccountKind::Credit), Some(0));
+
+    // An entry about both is closed to whoever may not see one of them.
+    crate::charges::restrict(&database, two.other).await;
+    let open = export(&running, &two.desk, false, "").await.unwrap();
+    assert!(open.iter().all(|row| row.patient_id == two.one.to_string()));
+    assert_eq!(open.iter().map(|row| units(&row.amount)).sum::<i64>(), 0);
 }

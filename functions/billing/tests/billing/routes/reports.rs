@@ -234,6 +234,17 @@ async fn the_export_goes_on_after_an_entry(database: PgPool) {
         .is(200)
         .body;
     assert_eq!(rest["postings"].as_array().unwrap(), &postings[2..]);
+    assert_eq!(rest["resumeCursor"], whole["resumeCursor"]);
+
+    let cursor = whole["resumeCursor"].as_str().unwrap();
+    let since = format!("{path}&cursor={cursor}");
+    let nothing = office.get(&since).await.is(200).body;
+    assert_eq!(nothing["postings"], json!([]));
+    assert_eq!(nothing["nextCursor"], json!(null));
+    assert_eq!(nothing["resumeCursor"], whole["resumeCursor"]);
+    office.pay(patient, 400, &[]).await.is(201);
+    let since = office.get(&since).await.is(200).body;
+    assert_eq!(since["postings"].as_array().unwrap().len(), 2);
     let unknown = api::Cursor(api::Id(patient)).encode();
     let refused = office
         .get(&format!("{path}&cursor={unknown}"))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use audit_trail::{Action, Outcome, Record, Resource, Subject};
 use billing_client::OnBehalfOf;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use contracts::caller_metadata::REPLAYED;
 use events::{BillingChange, BillingEvent};
 use prost::Message;
@@ -112,6 +112,8 @@ pub(crate) struct Work {
     request: Option<RequestMade>,
     account: Option<Uuid>,
     locked: Vec<Uuid>,
+    moment: Option<DateTime<Utc>>,
+    date: Option<NaiveDate>,
     records: Vec<ToRecord>,
     events: Vec<BillingEvent>,
 }
@@ -220,6 +222,8 @@ impl Books {
             request,
             account: None,
             locked: Vec::new(),
+            moment: None,
+            date: None,
             records: Vec::new(),
             events: Vec::new(),
         })
@@ -280,9 +284,24 @@ impl Work {
         self.request.as_ref().map(|request| request.id)
     }
 
-    /// The day that it is at the clinic, now that the locks are there.
-    pub(crate) fn today(&self) -> NaiveDate {
-        self.clinic.today()
+    /// When the change is made. It is looked up once, so that midnight falls before or after all of
+    /// it; the first time under the locks, as they may have taken long.
+    pub(crate) fn now(&mut self) -> DateTime<Utc> {
+        let clinic = &self.clinic;
+        *self.moment.get_or_insert_with(|| clinic.now())
+    }
+
+    /// The day at the clinic on which the change is made: the date of all that it leaves.
+    pub(crate) fn today(&mut self) -> NaiveDate {
+        let now = self.now();
+        let clinic = &self.clinic;
+        *self.date.get_or_insert_with(|| clinic.day_of(now))
+    }
+
+    /// Has the change made on a later day: that of the number before the one that it has taken.
+    pub(crate) fn not_before(&mut self, date: NaiveDate) -> NaiveDate {
+        let date = date.max(self.today());
+        *self.date.insert(date)
     }
 
     /// Locks the accounts of a patient, under all ids that they have, in the order of the accounts'
@@ -393,13 +412,14 @@ impl Work {
         });
     }
 
-    /// Has the rest of the system told that this happened, on this day.
-    pub(crate) fn announce(&mut self, patient: Uuid, date: NaiveDate, change: BillingChange) {
+    /// Has the rest of the system told that this has happened.
+    pub(crate) fn announce(&mut self, patient: Uuid, change: BillingChange) {
+        let (occurred_at, business_date) = (self.now(), self.today());
         self.events.push(BillingEvent {
             id: Uuid::now_v7(),
-            occurred_at: self.clinic.now(),
+            occurred_at,
             patient_id: patient,
-            business_date: date,
+            business_date,
             change,
         });
     }

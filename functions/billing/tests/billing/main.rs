@@ -16,6 +16,7 @@ mod histories;
 mod invoices;
 mod ledger;
 mod merged;
+mod midnight;
 mod open_services;
 mod overload;
 mod payments;

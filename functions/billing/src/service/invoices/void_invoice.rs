@@ -68,8 +68,7 @@ impl Change for VoidInvoiceRequest {
             invoice: id,
             total: wire::amount(&invoice.currency, invoice.total),
         };
-        let today = work.today();
-        work.announce(invoice.patient_id, today, change);
+        work.announce(invoice.patient_id, change);
 
         let patient = Some(invoice.patient_id);
         work.record(
@@ -78,6 +77,7 @@ impl Change for VoidInvoiceRequest {
             patient,
             Some(&reason),
         );
+        let today = work.today();
         Ok(VoidInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),
         })

@@ -2,6 +2,7 @@
 
 pub mod credit_invoice;
 mod credit_note;
+pub mod delete_invoice;
 pub mod draft_invoice;
 pub mod get_invoice;
 pub mod get_invoice_document;
@@ -10,6 +11,8 @@ pub mod issue_invoice;
 mod letterhead;
 mod line;
 pub mod list_patient_invoices;
+pub mod reject_write_off;
+pub mod update_invoice;
 pub mod void_invoice;
 pub mod write_off_invoice;
 

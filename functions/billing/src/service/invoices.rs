@@ -8,6 +8,7 @@ mod get_invoice;
 mod invoice;
 mod issue_invoice;
 mod list_invoices;
+mod reject_write_off;
 mod update_invoice;
 mod void_invoice;
 mod write_off_invoice;
@@ -16,8 +17,9 @@ use contracts::billing::v1::{
     CreateInvoiceRequest, CreateInvoiceResponse, CreditInvoiceRequest, CreditInvoiceResponse,
     DeleteInvoiceRequest, DeleteInvoiceResponse, GetInvoiceRequest, GetInvoiceResponse,
     IssueInvoiceRequest, IssueInvoiceResponse, ListInvoicesRequest, ListInvoicesResponse,
-    UpdateInvoiceRequest, UpdateInvoiceResponse, VoidInvoiceRequest, VoidInvoiceResponse,
-    WriteOffInvoiceRequest, WriteOffInvoiceResponse, invoice_service_server::InvoiceService,
+    RejectWriteOffRequest, RejectWriteOffResponse, UpdateInvoiceRequest, UpdateInvoiceResponse,
+    VoidInvoiceRequest, VoidInvoiceResponse, WriteOffInvoiceRequest, WriteOffInvoiceResponse,
+    invoice_service_server::InvoiceService,
 };
 use tonic::{Request, Response, Status};
 
@@ -74,6 +76,13 @@ impl InvoiceService for Books {
         &self,
         request: Request<WriteOffInvoiceRequest>,
     ) -> Result<Response<WriteOffInvoiceResponse>, Status> {
+        self.change(request).await
+    }
+
+    async fn reject_write_off(
+        &self,
+        request: Request<RejectWriteOffRequest>,
+    ) -> Result<Response<RejectWriteOffResponse>, Status> {
         self.change(request).await
     }
 

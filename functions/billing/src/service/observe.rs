@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 /// The methods by which metrics are counted.
-const METHODS: [&str; 39] = [
+const METHODS: [&str; 40] = [
     "CreateBillingAccount",
     "UpdateBillingAccount",
     "CloseBillingAccount",
@@ -35,6 +35,7 @@ const METHODS: [&str; 39] = [
     "VoidInvoice",
     "CreditInvoice",
     "WriteOffInvoice",
+    "RejectWriteOff",
     "GetInvoice",
     "ListInvoices",
     "RecordPayment",

@@ -44,6 +44,7 @@ pub(crate) enum Reason {
     RefundNotRequested,
     RefundNotApproved,
     RefundClosed,
+    WriteOffNotRequested,
 }
 
 impl Reason {

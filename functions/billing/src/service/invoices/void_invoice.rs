@@ -46,13 +46,6 @@ impl Change for VoidInvoiceRequest {
         }
         book(work, &invoice.currency, entries).await?;
         sqlx::query!(
-            "UPDATE billing.write_off SET state = 'SUPERSEDED'
-             WHERE invoice_id = $1 AND state = 'REQUESTED'",
-            id
-        )
-        .execute(&mut work.transaction)
-        .await?;
-        sqlx::query!(
             "UPDATE billing.invoice
              SET version = version + 1, state = 'VOID', voided_at = clock_timestamp(),
                  voided_by = $2, reason = $3

@@ -17,6 +17,7 @@ mod invoices;
 mod ledger;
 mod merged;
 mod midnight;
+mod modelled;
 mod open_services;
 mod overload;
 mod payments;

@@ -52,7 +52,8 @@ deploy: orchestrator ## Redeploy everything with SAM
 ##@ Tests
 
 # `cargo test` would also build a test of each of the forty programs, which have none.
-CARGO_TEST = SQLX_OFFLINE=true cargo test --workspace --exclude programs
+# Most tests wait for the database or the stack, so that there are more of them at a time than processors.
+CARGO_TEST = SQLX_OFFLINE=true RUST_TEST_THREADS=4 cargo test --workspace --exclude programs
 
 # What can be told without a stack. The checks of the code wait for the processors, the others
 # mostly for the network and the disk.

@@ -55,7 +55,8 @@ export class Client {
     if (token) headers.Authorization = `Bearer ${token}`;
     if (etag) headers["If-Match"] = etag;
     const response = await fetch(this.api + path, { method, headers, body: body && JSON.stringify(body) });
-    const data = await response.json().catch(() => ({}));
+    const isFile = response.headers.get("Content-Type") === "application/pdf"; // then `data` is a Blob
+    const data = await (isFile ? response.blob() : response.json().catch(() => ({})));
     if (!response.ok) throw new Problem(response.status, data);
     return { data, etag: response.headers.get("ETag") };
   }

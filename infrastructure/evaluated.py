@@ -81,3 +81,8 @@ class Stack:
         for name, resource in self.resources.items():
             if resource["Type"] == type_:
                 yield name, resource.get("Properties", {})
+
+    def role_of(self, function: str) -> dict:
+        """The properties of the role that a function has, alone or with others."""
+        role, _ = self.resources[function]["Properties"]["Role"]["Fn::GetAtt"]
+        return self.resources[role]["Properties"]

@@ -109,7 +109,7 @@ def mappings_have_topics_and_permissions(system: System) -> Iterator[str]:
         if len(topics) != 1:
             yield f"{name}: topics {topics}"
             continue
-        role = application.resources[mapping["FunctionName"]["Ref"] + "Role"]["Properties"]
+        role = application.role_of(mapping["FunctionName"]["Ref"])
         permissions = system.permissions(mapping["FunctionName"]["Ref"])
         if missing := needed - actions_of(permissions):
             yield f"{name}: its function may not {sorted(missing)}"

@@ -116,8 +116,9 @@ class System:
         """What a function of the application may do: the statements of its role and of the
         policies that the role shares with others.
         """
-        resources = self.stacks[APPLICATION].resources
-        role = resources[f"{function}Role"]["Properties"]
+        application = self.stacks[APPLICATION]
+        resources = application.resources
+        role = application.role_of(function)
         shared = [
             resources[each["Ref"]]
             for each in role.get("ManagedPolicyArns", [])

@@ -48,6 +48,6 @@ def test_functions_have_neither_network_nor_limits() -> None:
     for name, function in stack.of_type("AWS::Lambda::Function"):
         assert "VpcConfig" not in function, name
         assert "ReservedConcurrentExecutions" not in function, name
-        assert "kafka-cluster" not in str(stack.resources[f"{name}Role"]), name
+        assert "kafka-cluster" not in str(stack.role_of(name)), name
     for name, mapping in stack.of_type("AWS::Lambda::EventSourceMapping"):
         assert "ProvisionedPollerConfig" not in mapping, name

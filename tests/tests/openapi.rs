@@ -206,6 +206,29 @@ fn generated_clients_get_suitable_types() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// Clients and generators take a read-only property away from what they send; of items, they would
+/// send those.
+#[test]
+fn what_is_read_only_is_a_whole_property() {
+    fn visit(value: &Value, at: &str, found: &mut Vec<String>) {
+        if value["items"]["readOnly"] == true {
+            found.push(at.to_owned());
+        }
+        match value {
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    visit(field, &format!("{at}/{name}"), found);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| visit(item, at, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    visit(&document(), "", &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
 #[test]
 fn headers_of_every_response_are_declared() {
     let document = document();

@@ -6,6 +6,10 @@
 //! | what became of appointments, by hour | `APPOINTMENT-HOURS#2024-05` | `2024-05-01#09` | a number per counter |
 //! | … and by service and those who provide it together | `APPOINTMENT-TEAMS#2024-05` | `2024-05-01#<service id>#<provider id>+…` | a number per counter |
 //! | what an appointment was last counted as | `APPOINTMENT#<appointment id>` | `COUNTED` | the state, day, hour, service, providers and length; the versions that were counted; `expiresAt`, once nothing can follow |
+//! | what was invoiced and paid on a day | `BILLING-DAYS#2024-05` | `2024-05-01#EUR` | a number per counter |
+//! | what has become more or less due on a day | `BILLING-OPEN#2024-05` | `2024-05-01#<until when it is to be paid>#EUR` | `due` |
+//! | … and in a month | `BILLING-OPEN` | `2024-05#<until when it is to be paid>#EUR` | `due` |
+//! | an event of billing that was counted | `SEEN#<event id>` | `MARK` | see [`events::seen`] |
 //! | the last version of a patient that was counted | `SEEN#<patient id>` | `MARK` | see [`events::seen`] |
 //!
 //! Days are in the clinic's time zone; the day of an appointment is that of its location. The days of

@@ -29,17 +29,24 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let months: Vec<Vec<T>> = stream::iter(period.months().map(partition))
-        .map(|month| read_month(table, month, period, &item))
+        .map(|month| {
+            let last = format!("{}{AFTER_A_DAY}", period.to());
+            read_between(table, month, (period.from().to_string(), last), &item)
+        })
         .buffer_unordered(MONTHS_AT_A_TIME)
         .try_collect()
         .await?;
     Ok(months.into_iter().flatten().collect())
 }
 
-async fn read_month<T, E>(
+/// Reads the items of a partition whose sort keys are between two, inclusive.
+///
+/// # Errors
+/// If the table does not respond, or an item cannot be read.
+pub(crate) async fn read_between<T, E>(
     table: &Table,
-    month: String,
-    period: Period,
+    partition: String,
+    (first, last): (String, String),
     item: impl Fn(&Item) -> Result<T, E>,
 ) -> Result<Vec<T>, Problem>
 where
@@ -51,13 +58,10 @@ where
         .query()
         .table_name(table.name())
         .consistent_read(true)
-        .key_condition_expression("pk = :month AND sk BETWEEN :from AND :to")
-        .expression_attribute_values(":month", AttributeValue::S(month))
-        .expression_attribute_values(":from", AttributeValue::S(period.from().to_string()))
-        .expression_attribute_values(
-            ":to",
-            AttributeValue::S(format!("{}{AFTER_A_DAY}", period.to())),
-        )
+        .key_condition_expression("pk = :partition AND sk BETWEEN :from AND :to")
+        .expression_attribute_values(":partition", AttributeValue::S(partition))
+        .expression_attribute_values(":from", AttributeValue::S(first))
+        .expression_attribute_values(":to", AttributeValue::S(last))
         .into_paginator()
         .items()
         .send();

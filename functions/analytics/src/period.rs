@@ -86,6 +86,14 @@ impl Period {
         self.to
     }
 
+    /// The days from the first of the month in which it begins.
+    pub(crate) fn since_the_first_of_its_month(self) -> Self {
+        Self {
+            from: self.from.with_day(1).unwrap_or(self.from),
+            ..self
+        }
+    }
+
     /// Every day.
     pub fn days(self) -> impl Iterator<Item = NaiveDate> {
         self.from.iter_days().take_while(move |day| *day <= self.to)

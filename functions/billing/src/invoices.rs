@@ -8,12 +8,9 @@ pub mod get_invoice;
 pub mod get_invoice_document;
 mod invoice;
 pub mod issue_invoice;
-mod letterhead;
 mod line;
 pub mod list_patient_invoices;
 pub mod reject_write_off;
 pub mod update_invoice;
 pub mod void_invoice;
 pub mod write_off_invoice;
-
-pub use letterhead::{InvalidLetterhead, Letterhead};

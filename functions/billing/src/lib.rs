@@ -6,20 +6,23 @@
 //! ([`invoices`]), what they have paid ([`payments`]) and get back ([`refunds`]), and what the books
 //! say ([`reports`]). [`verify_ledger`] is what proves every day that they are right, and
 //! [`relay_billing_events`] delivers what others have to hear of. [`record_appointment_charges`]
-//! charges what took place.
+//! charges what took place, and [`compare_appointment_charges`] proves every day that it did.
 
 mod access;
 mod amount;
 mod answer;
 pub mod charges;
+pub mod compare_appointment_charges;
 mod currency;
 mod day;
 pub mod get_billing_account;
 pub mod invoices;
+mod letterhead;
 pub mod outbox;
 mod page;
 mod patients;
 pub mod payments;
+mod pdf_file;
 pub mod prices;
 mod problem;
 pub mod record_appointment_charges;
@@ -32,14 +35,17 @@ pub mod verify_ledger;
 
 pub use charges::{cancel_charge, list_charges, list_patient_charges, record_charge};
 pub use invoices::{
-    Letterhead, credit_invoice, delete_invoice, draft_invoice, get_invoice, get_invoice_document,
+    credit_invoice, delete_invoice, draft_invoice, get_invoice, get_invoice_document,
     issue_invoice, list_patient_invoices, reject_write_off, update_invoice, void_invoice,
     write_off_invoice,
 };
+pub use letterhead::{InvalidLetterhead, Letterhead};
 pub use payments::{allocate_payment, list_patient_payments, record_payment, reverse_payment};
 pub use prices::{list_prices, set_price};
 pub use refunds::{approve_refund, complete_refund, list_refunds, reject_refund, request_refund};
-pub use reports::{export_ledger, get_aging, get_revenue, get_statement, get_takings};
+pub use reports::{
+    export_ledger, get_aging, get_revenue, get_statement, get_statement_document, get_takings,
+};
 
 route::service! {
     tags(
@@ -79,6 +85,7 @@ route::service! {
     reject_refund::ROUTE => reject_refund,
     complete_refund::ROUTE => complete_refund,
     get_statement::ROUTE => get_statement,
+    get_statement_document::ROUTE => get_statement_document,
     get_aging::ROUTE => get_aging,
     get_revenue::ROUTE => get_revenue,
     get_takings::ROUTE => get_takings,

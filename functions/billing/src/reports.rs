@@ -4,4 +4,6 @@ pub mod export_ledger;
 pub mod get_aging;
 pub mod get_revenue;
 pub mod get_statement;
+pub mod get_statement_document;
 pub mod get_takings;
+mod statement;

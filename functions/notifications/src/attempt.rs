@@ -33,7 +33,10 @@ use events::{Effect, PatientEvent, seen};
 use mail::PATIENCE;
 use store::{Table, TransactionError, failure_code};
 
-use crate::notification::{FailureReason, Key, Notification, State};
+use crate::{
+    notification::{FailureReason, Key, Notification, State},
+    suppression::Suppression,
+};
 
 /// How long an attempt holds the notification.
 const LEASE: Duration = PATIENCE.saturating_mul(3);
@@ -192,6 +195,24 @@ impl<'a> Attempt<'a> {
         .map(|_| ())
     }
 
+    /// It is never sent, for this reason.
+    ///
+    /// # Errors
+    /// If the table does not respond.
+    pub async fn suppressed(self, reason: Suppression) -> Result<(), TableError> {
+        self.update(Update {
+            set: "#state = :suppressed, suppression = :reason",
+            condition: "#state = :pending",
+            values: vec![
+                (":suppressed", text("SUPPRESSED")),
+                (":reason", text(reason.name())),
+                (":pending", text("PENDING")),
+            ],
+        })
+        .await
+        .map(|_| ())
+    }
+
     /// It was not sent: the next attempt need not wait for the lease to expire.
     ///
     /// # Errors
@@ -249,7 +270,7 @@ struct Update {
     values: Vec<(&'static str, AttributeValue)>,
 }
 
-fn is_refused_condition(error: &SdkError<UpdateItemError>) -> bool {
+pub(crate) fn is_refused_condition(error: &SdkError<UpdateItemError>) -> bool {
     error
         .as_service_error()
         .is_some_and(UpdateItemError::is_conditional_check_failed_exception)

@@ -24,8 +24,11 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
-    notification::{self, Channel, Kind, NotificationsTable, State, partition, sort},
+    notification::{
+        self, Channel, FailureReason, Kind, NotificationsTable, State, partition, sort,
+    },
     occasion::Occasion,
+    suppression::Suppression,
 };
 
 /// The route.
@@ -115,8 +118,8 @@ pub(crate) struct Notification {
     /// When a message about an appointment is due, or was; null for a welcome.
     #[schema(required)]
     due_at: Option<DateTime<Utc>>,
-    /// Why a message about an appointment is not sent, or was rejected, such as `NOT_WANTED` or
-    /// `ALREADY_STARTED`; null for all others.
+    /// Why it is not sent, or was rejected, such as `NOT_WANTED` or `ADDRESS_SUPPRESSED`; null for all
+    /// others.
     #[schema(required)]
     reason: Option<String>,
 }
@@ -135,7 +138,9 @@ impl From<notification::Notification> for Notification {
             sent_at: stored.sent_at,
             appointment_id: None,
             due_at: None,
-            reason: None,
+            reason: (stored.suppression.map(Suppression::name))
+                .or(stored.failure_reason.map(FailureReason::name))
+                .map(str::to_owned),
         }
     }
 }

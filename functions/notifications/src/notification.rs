@@ -12,7 +12,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{attempt::TableError, message::Message};
+use crate::{
+    attempt::{TableError, is_refused_condition},
+    message::Message,
+    suppression::Suppression,
+};
 use store::{MissingSetting, Table, failure_code};
 
 /// The table of the notifications.
@@ -214,6 +218,9 @@ pub struct Notification {
     /// Why it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<FailureReason>,
+    /// Why it is not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppression: Option<Suppression>,
 }
 
 impl Notification {
@@ -237,6 +244,71 @@ impl Notification {
             sent_at: None,
             message_id: None,
             failure_reason: None,
+            suppression: None,
+        }
+    }
+}
+
+/// The notification to the patient that SES knows by this id.
+///
+/// # Errors
+/// If the table does not respond.
+pub(crate) async fn sent_as(
+    message_id: &str,
+    patient: Uuid,
+    table: &Table,
+) -> Result<Option<Notification>, TableError> {
+    let page = table
+        .client()
+        .await
+        .query()
+        .table_name(table.name())
+        .consistent_read(true)
+        .key_condition_expression("pk = :patient")
+        .filter_expression("messageId = :message")
+        .expression_attribute_values(":patient", AttributeValue::S(partition(patient)))
+        .expression_attribute_values(":message", AttributeValue::S(message_id.to_owned()))
+        .send()
+        .await
+        .map_err(|error| TableError::Failed(failure_code(&error)))?;
+    let item = page.items.unwrap_or_default().pop();
+    Ok(item.map(serde_dynamo::from_item).transpose()?)
+}
+
+impl Notification {
+    /// Moves it to this state from one of these, and returns whether it was in one of them.
+    ///
+    /// # Errors
+    /// If the table does not respond.
+    pub(crate) async fn moved_to(
+        &self,
+        state: &str,
+        from: &[&str],
+        table: &Table,
+    ) -> Result<bool, TableError> {
+        let names: Vec<_> = (0..from.len())
+            .map(|place| format!(":from{place}"))
+            .collect();
+        let mut update = table
+            .client()
+            .await
+            .update_item()
+            .table_name(table.name())
+            .key("pk", AttributeValue::S(self.key.partition.clone()))
+            .key("sk", AttributeValue::S(self.key.sort.clone()))
+            .update_expression("SET #state = :state")
+            .condition_expression(format!("#state IN ({})", names.join(", ")))
+            // `state` is a reserved word.
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":state", AttributeValue::S(state.to_owned()));
+        for (name, from) in names.into_iter().zip(from) {
+            update =
+                update.expression_attribute_values(name, AttributeValue::S((*from).to_owned()));
+        }
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refused_condition(&error) => Ok(false),
+            Err(error) => Err(TableError::Failed(failure_code(&error))),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Welcomes every new patient once.
 //!
-//! Stores the welcome as `PENDING`, sends it, and stores the outcome; [`attempt`] describes how
-//! duplicates and crashes are handled. Registrations without a welcome, changes to a patient and
+//! Stores the welcome as `PENDING`, sends it unless mail to the address has come back, and stores the
+//! outcome; [`attempt`] describes how duplicates and crashes are handled. Registrations without a welcome, changes to a patient and
 //! deletions are not a reason to write to the patient. They are marked as seen, so that a welcome
 //! that arrives after them is no longer sent. A deleted patient may be restored, and then wants to
 //! be reached as before; of an erased one, nothing is kept.
@@ -18,6 +18,7 @@ use crate::{
     message::{Clinic, welcome},
     notification::{self, Notification},
     preferences,
+    suppression::{Suppression, is_suppressed},
 };
 
 /// Why a patient has not been notified yet. The event has to be redelivered.
@@ -33,7 +34,7 @@ pub enum NotifyError {
     #[error(transparent)]
     Table(#[from] TableError),
     /// The database failed.
-    #[error("what is kept of an erased patient cannot be removed: {0}")]
+    #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
 }
 
@@ -46,7 +47,7 @@ pub struct Notifier {
     pub mailer: Mailer,
     /// The sender.
     pub clinic: Clinic,
-    /// Where it is stored how patients want to be reached. Only needed when one is erased.
+    /// Where it is stored how patients want to be reached, and to which addresses nothing is sent.
     pub database: PgPool,
 }
 
@@ -93,9 +94,22 @@ impl Notifier {
     async fn send(&self, attempt: Attempt<'_>) -> Result<Effect, NotifyError> {
         let notification = attempt.notification();
         let id = notification.id;
+        match is_suppressed(&notification.recipient, false, &self.database).await {
+            Ok(false) => {}
+            Ok(true) => {
+                attempt.suppressed(Suppression::AddressSuppressed).await?;
+                return Ok(Effect::Applied);
+            }
+            Err(unavailable) => {
+                // If this fails too, the lease expires by itself.
+                let _ = attempt.released().await;
+                return Err(unavailable.into());
+            }
+        }
         let sent = self
             .mailer
-            .send(
+            .send_to_patient(
+                notification.patient_id,
                 &notification.recipient,
                 &notification.subject,
                 &notification.text,

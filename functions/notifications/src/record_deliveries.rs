@@ -7,21 +7,30 @@
 //! SENT < DELIVERED < BOUNCED < COMPLAINED
 //! ```
 //!
-//! A mailbox may send a message back after its server has accepted it, and somebody may complain
+//! Most messages are in the database; welcomes are in the table of the notifications, and say whom they
+//! welcome in a tag. A mailbox may send a message back after its server has accepted it, and somebody may complain
 //! after that. An address from which mail has come back for good gets no more, until the patient has
 //! another one. Neither does that of somebody who complains, who is opted out of such messages as
 //! well.
 
+use std::collections::HashMap;
+
 use aws_lambda_events::sqs::SqsEvent;
 use chrono::{DateTime, TimeDelta, Utc};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use mail::PATIENT;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
-use store::Transaction;
+use sqlx::{PgExecutor, PgPool};
+use store::{Table, Transaction};
 use telemetry::{Metrics, Unit};
 use uuid::Uuid;
 
-use crate::{notification::Channel, occasion::Occasion, preferences::opt_out};
+use crate::{
+    attempt::TableError,
+    notification::{self, Channel},
+    occasion::Occasion,
+    preferences::opt_out,
+};
 
 /// For how long a notification may be about a message whose sending has not been recorded yet.
 const UNRECORDED_FOR: TimeDelta = TimeDelta::minutes(10);
@@ -46,6 +55,16 @@ struct Notification {
 struct Mail {
     message_id: String,
     timestamp: DateTime<Utc>,
+    /// The values of each tag, among which is [`PATIENT`] for a welcome.
+    #[serde(default)]
+    tags: HashMap<String, Vec<String>>,
+}
+
+impl Mail {
+    /// The patient whom it welcomes, if it does.
+    fn welcomed(&self) -> Option<Uuid> {
+        self.tags.get(PATIENT)?.first()?.parse().ok()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,14 +100,13 @@ impl Delivery {
     }
 
     /// The states that it follows.
-    fn follows(self) -> Vec<String> {
-        let states: &[&str] = match self {
+    const fn follows(self) -> &'static [&'static str] {
+        match self {
             // Whoever is on holiday, and says so, has got it.
             Self::Delivered | Self::Bounced { for_good: false } => &["SENT"],
             Self::Bounced { for_good: true } => &["SENT", "DELIVERED"],
             Self::Complained => &["SENT", "DELIVERED", "BOUNCED"],
-        };
-        states.iter().map(|state| (*state).to_owned()).collect()
+        }
     }
 
     /// Why the address gets no more messages, if so.
@@ -146,6 +164,9 @@ pub enum RecordError {
     /// The database failed.
     #[error("the state of a message cannot be stored: {0}")]
     Database(#[from] sqlx::Error),
+    /// The table of the welcomes failed.
+    #[error("the state of a welcome cannot be stored: {0}")]
+    Table(#[from] TableError),
 }
 
 /// Which messages of a batch have to come again.
@@ -165,13 +186,13 @@ struct Failure {
 ///
 /// # Errors
 /// If the Lambda runtime API cannot be reached.
-pub async fn serve(database: PgPool) -> Result<(), Error> {
-    let database = &database;
+pub async fn serve(database: PgPool, table: Table) -> Result<(), Error> {
+    let (database, table) = (&database, &table);
     lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
         let mut report = Report::default();
         for message in event.payload.records {
             let body = message.body.unwrap_or_default();
-            if let Err(error) = Box::pin(record_delivery(&body, database)).await {
+            if let Err(error) = Box::pin(record_delivery(&body, database, table)).await {
                 tracing::warn!(cause = %error, "a notification of SES has to come again");
                 let item_identifier = message.message_id.unwrap_or_default();
                 report.batch_item_failures.push(Failure { item_identifier });
@@ -192,7 +213,11 @@ pub async fn serve(database: PgPool) -> Result<(), Error> {
 ///
 /// # Errors
 /// If it has to come again.
-pub async fn record_delivery(message: &str, database: &PgPool) -> Result<Recorded, RecordError> {
+pub async fn record_delivery(
+    message: &str,
+    database: &PgPool,
+    table: &Table,
+) -> Result<Recorded, RecordError> {
     // The first message of a topic is a plain text.
     let Ok(notification) = serde_json::from_str::<Notification>(message) else {
         tracing::warn!("a notification of SES cannot be read");
@@ -201,6 +226,52 @@ pub async fn record_delivery(message: &str, database: &PgPool) -> Result<Recorde
     let Some(delivery) = notification.delivery() else {
         return Ok(Recorded::Ignored);
     };
+    let recorded = match notification.mail.welcomed() {
+        Some(patient) => of_welcome(patient, &notification, delivery, database, table).await?,
+        None => of_appointment_message(&notification, delivery, database).await?,
+    };
+    match recorded {
+        Some(recorded) => Ok(recorded),
+        None if notification.mail.timestamp > Utc::now() - UNRECORDED_FOR => {
+            Err(RecordError::NotYet)
+        }
+        None => Ok(Recorded::Ignored),
+    }
+}
+
+/// Nothing if the patient has no such welcome.
+async fn of_welcome(
+    patient: Uuid,
+    notification: &Notification,
+    delivery: Delivery,
+    database: &PgPool,
+    table: &Table,
+) -> Result<Option<Recorded>, RecordError> {
+    let welcome = notification::sent_as(&notification.mail.message_id, patient, table).await?;
+    let Some(welcome) = welcome else {
+        return Ok(None);
+    };
+    // First, since the state is what tells that nothing is left to be done.
+    if let Some(reason) = delivery.suppression() {
+        suppress(&welcome.recipient, reason, database).await?;
+    }
+    let moved = welcome
+        .moved_to(delivery.state(), delivery.follows(), table)
+        .await?;
+    tracing::info!(messageId = %welcome.id, state = delivery.state(), "a welcome has arrived or not");
+    Ok(Some(if moved {
+        Recorded::Moved
+    } else {
+        Recorded::Known
+    }))
+}
+
+/// Nothing if there is no such message.
+async fn of_appointment_message(
+    notification: &Notification,
+    delivery: Delivery,
+    database: &PgPool,
+) -> Result<Option<Recorded>, RecordError> {
     let mut transaction = Transaction::begin(database).await?;
     let sent = sqlx::query!(
         r#"SELECT id, patient_id, kind, channel, recipient AS "recipient!"
@@ -212,10 +283,7 @@ pub async fn record_delivery(message: &str, database: &PgPool) -> Result<Recorde
     .await?;
     let Some(sent) = sent else {
         transaction.rollback().await?;
-        if notification.mail.timestamp > Utc::now() - UNRECORDED_FOR {
-            return Err(RecordError::NotYet);
-        }
-        return Ok(Recorded::Ignored);
+        return Ok(None);
     };
     if let Some(reason) = delivery.suppression() {
         suppress(&sent.recipient, reason, &mut transaction).await?;
@@ -229,24 +297,24 @@ pub async fn record_delivery(message: &str, database: &PgPool) -> Result<Recorde
         "UPDATE notifications.message SET state = $2 WHERE id = $1 AND state = ANY($3)",
         sent.id,
         delivery.state(),
-        &delivery.follows(),
+        delivery.follows() as &[&str],
     )
     .execute(&mut transaction)
     .await?;
     transaction.commit().await?;
     tracing::info!(messageId = %sent.id, state = delivery.state(), "a message has arrived or not");
-    Ok(if moved.rows_affected() > 0 {
+    Ok(Some(if moved.rows_affected() > 0 {
         Recorded::Moved
     } else {
         Recorded::Known
-    })
+    }))
 }
 
 /// Sends nothing to this address any more.
 async fn suppress(
     recipient: &str,
     reason: &str,
-    transaction: &mut Transaction,
+    database: impl PgExecutor<'_>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO notifications.suppressed_address (address, reason) VALUES (lower($1), $2)
@@ -254,7 +322,7 @@ async fn suppress(
         recipient,
         reason,
     )
-    .execute(transaction)
+    .execute(database)
     .await?;
     Ok(())
 }

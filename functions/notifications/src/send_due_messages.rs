@@ -36,7 +36,7 @@ use crate::{
     preferences::Preferences,
     public_url::PublicUrl,
     schedule_messages::forget_old_marks,
-    suppression::Suppression,
+    suppression::{Suppression, is_suppressed},
     template::{Template, Values},
     text_message::{TextError, TextMessages},
     unsubscribe_token::token_of,
@@ -276,7 +276,7 @@ impl Sender {
             (Channel::Sms, Some(phone)) => phone.clone(),
             (Channel::Sms, None) => return Ok(Suppression::NotWanted.into()),
         };
-        if is_suppressed(message, &recipient, &mut transaction).await? {
+        if is_suppressed(&recipient, message.must_be_told, &mut transaction).await? {
             return Ok(Suppression::AddressSuppressed.into());
         }
         let unsubscribe = if message.must_be_told || message.channel == Channel::Sms {
@@ -572,25 +572,6 @@ async fn contact_of(
         .bind(patient)
         .fetch_optional(transaction)
         .await
-}
-
-/// Whether nothing may be sent to the address. Who has complained is still told what they must be
-/// told; where mail has come back, there is nobody to tell.
-async fn is_suppressed(
-    message: &DueMessage,
-    recipient: &str,
-    transaction: &mut Transaction,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM notifications.suppressed_address
-               WHERE address = lower($1) AND (reason = 'BOUNCED' OR NOT $2)
-           ) AS "suppressed!""#,
-        recipient,
-        message.must_be_told,
-    )
-    .fetch_one(transaction)
-    .await
 }
 
 /// The template in the patient's language, or else in English.

@@ -39,6 +39,7 @@ pub mod search_patients;
 pub mod storage;
 mod stored;
 mod stored_answer;
+mod tell_billing;
 pub mod update_patient;
 
 pub use duplicates::{

@@ -116,21 +116,40 @@ pub async fn update_billing_account(
     if billed_to(before) == billed_to(patient) {
         return Ok(());
     }
-    let request = UpdateBillingAccountRequest {
-        patient_id: patient.id.to_string(),
-        name: patient.name.clone(),
-        email: patient.email.clone().unwrap_or_default(),
-        address: patient.address.clone().unwrap_or_default(),
-        patient_version: u64::try_from(patient.version).unwrap_or_default(),
-    };
     write(
         transaction,
         patient.id,
         Uuid::now_v7(),
         MessageKind::BillingUpdate,
-        request.encode_to_vec(),
+        update_request(patient).encode_to_vec(),
     )
     .await
+}
+
+/// Has invoices go to these patients as they are now, whatever billing knows of them.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn tell_billing_of(
+    patients: &[Patient],
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    let messages = patients.iter().map(|patient| {
+        let request = update_request(patient).encode_to_vec();
+        let kind = MessageKind::BillingUpdate;
+        (patient.id, Uuid::now_v7(), kind, request)
+    });
+    outbox::write_all(transaction, messages).await
+}
+
+fn update_request(patient: &Patient) -> UpdateBillingAccountRequest {
+    UpdateBillingAccountRequest {
+        patient_id: patient.id.to_string(),
+        name: patient.name.clone(),
+        email: patient.email.clone().unwrap_or_default(),
+        address: patient.address.clone().unwrap_or_default(),
+        patient_version: u64::try_from(patient.version).unwrap_or_default(),
+    }
 }
 
 /// Has the name and the address removed from the billing account of an erased patient.

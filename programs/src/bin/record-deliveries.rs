@@ -4,5 +4,6 @@
 pub(crate) async fn main() -> Result<(), api::Error> {
     telemetry::start_logging();
     let database = store::pool("record-deliveries")?;
-    notifications::record_deliveries::serve(database).await
+    let table = store::Table::from_env("NOTIFICATIONS_TABLE")?;
+    notifications::record_deliveries::serve(database, table).await
 }

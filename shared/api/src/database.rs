@@ -10,17 +10,15 @@ use crate::Problem;
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match sql_state::meaning(&error) {
-            Meaning::Later | Meaning::Outdated => Self::unavailable(1, error),
+            Meaning::Later | Meaning::Outdated | Meaning::GaveWay => Self::unavailable(1, error),
             Meaning::Fault => Self::internal(error),
         }
     }
 }
 
-/// Whether the request failed only because one of its statements was prepared before a migration.
-/// In that case, it has had no effect.
-pub(crate) fn failed_as_outdated(problem: &Problem) -> bool {
-    let cause = problem.cause::<Error>();
-    cause.is_some_and(|error| sql_state::meaning(error) == Meaning::Outdated)
+/// What the statement that the request failed with means, if it was a statement.
+pub(crate) fn meaning_of(problem: &Problem) -> Option<Meaning> {
+    problem.cause::<Error>().map(sql_state::meaning)
 }
 
 /// Lets the database decide: a violated constraint becomes the problem that it stands for.

@@ -21,9 +21,9 @@ mod id;
 mod input;
 mod json;
 mod observe;
-mod origins;
 #[cfg(feature = "postgres")]
-mod outdated;
+mod once_more;
+mod origins;
 mod problem;
 mod serve;
 mod time;

@@ -69,7 +69,8 @@ impl AllowedOrigins {
         response.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
-                "Allow, ETag, Location, Retry-After, X-Request-Id, Idempotency-Replayed",
+                "Allow, Content-Disposition, ETag, Location, Retry-After, X-Request-Id, \
+                 Idempotency-Replayed",
             ),
         );
     }

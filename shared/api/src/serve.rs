@@ -30,7 +30,7 @@ pub fn around(function: &'static str, origins: AllowedOrigins, routes: Router) -
             )
         });
     #[cfg(feature = "postgres")]
-    let routes = routes.layer(middleware::from_fn(crate::outdated::once_more));
+    let routes = routes.layer(middleware::from_fn(crate::once_more::once_more));
     let routes = routes
         .layer(middleware::from_fn(refuse_encoded_body))
         .layer(middleware::from_fn_with_state(

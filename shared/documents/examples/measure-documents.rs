@@ -97,6 +97,8 @@ fn documents() -> Vec<(String, Make)> {
     }
     for (language, lines) in [
         (Language::English, 8),
+        (Language::German, 40),
+        (Language::Arabic, 60),
         (Language::Hebrew, 100),
         (Language::German, 2000),
         (Language::French, 10_000),
@@ -104,6 +106,18 @@ fn documents() -> Vec<(String, Make)> {
         documents.push((
             format!("statement-{lines}-{language}"),
             Box::new(move || samples::statement(2, lines).pdf(&samples::clinic(language))),
+        ));
+    }
+    for (language, person) in [(Language::German, 0), (Language::Arabic, 1)] {
+        documents.push((
+            format!("statement-logo-{language}"),
+            Box::new(move || {
+                samples::statement(person, 30).pdf(&samples::clinic_with_logo(language))
+            }),
+        ));
+        documents.push((
+            format!("invoice-logo-{language}"),
+            Box::new(move || samples::invoice(person, 6).pdf(&samples::clinic_with_logo(language))),
         ));
     }
     documents

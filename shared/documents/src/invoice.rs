@@ -216,7 +216,19 @@ impl Invoice {
                 row.remove(4);
             }
         }
-        table(sheet, &columns, &rows, totals, letterhead::ENDING);
+        let carried = words.carried(self.sums(words));
+        table(sheet, &columns, &rows, &carried, totals, letterhead::ENDING);
+    }
+
+    /// The sum of the lines up to each of them.
+    fn sums(&self, words: &Words) -> Vec<String> {
+        let mut sum = Money::zero(self.total.currency());
+        let lines = self.lines.iter().map(|line| {
+            // They have been added up before.
+            sum = sum.plus(line.net).unwrap_or(sum);
+            words.amount(sum)
+        });
+        lines.collect()
     }
 
     fn is_taxed(&self) -> bool {

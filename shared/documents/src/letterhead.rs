@@ -39,7 +39,7 @@ pub const MAX_LOGO_PIXELS: u32 = 1200;
 /// Texts may have several lines. Empty ones leave nothing on the page.
 #[derive(Debug, Clone)]
 pub struct Clinic {
-    /// The name, which is shown in the place of a missing logo as well.
+    /// The name, which is shown in the place of a missing logo as well. It says what a logo shows.
     pub name: String,
     /// The postal address.
     pub address: String,
@@ -247,12 +247,14 @@ pub(crate) fn begin(
     }
 
     sheet.y = WINDOW;
-    let sender = format!("{} · {}", clinic.name, inline(&clinic.address));
-    sheet.decoration(|sheet| {
-        let tiny = Style::regular(6.5).in_colour(Colour::Grey);
-        sheet.lines(&sender, tiny, (0.0, half), Align::Start, 1);
-        sheet.rule(0.0, 220.0, sheet.y + 1.0, Colour::Pale);
-    });
+    let sender = joined(&clinic.name, &clinic.address);
+    if !sender.is_empty() {
+        sheet.decoration(|sheet| {
+            let tiny = Style::regular(6.5).in_colour(Colour::Grey);
+            sheet.lines(&sender, tiny, (0.0, half), Align::Start, 1);
+            sheet.rule(0.0, 220.0, sheet.y + 1.0, Colour::Pale);
+        });
+    }
     sheet.y += 5.0;
     let window = (0.0, 235.0);
     paragraphs(
@@ -353,11 +355,7 @@ pub(crate) fn end(
     let words = clinic.language.words();
     let (_, height) = clinic.paper.points();
     let small = Style::regular(7.0).in_colour(Colour::Grey);
-    let foot = [clinic.name.as_str(), &inline(&clinic.registration)]
-        .into_iter()
-        .filter(|text| !text.is_empty())
-        .collect::<Vec<_>>()
-        .join(" · ");
+    let foot = joined(&clinic.name, &clinic.registration);
     sheet.on_every_page(|sheet, index, count| {
         let width = sheet.width();
         if index > 0 {
@@ -378,9 +376,10 @@ pub(crate) fn end(
     })
 }
 
-/// Several lines in one.
-fn inline(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+/// The clinic's name, and several lines, in one.
+fn joined(name: &str, text: &str) -> String {
+    let lines = std::iter::once(name).chain(text.lines()).map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join(" · ")
 }
 
@@ -468,6 +467,56 @@ mod tests {
             .windows(14)
             .filter(|bytes| bytes == b"/Subtype/Image");
         assert_eq!(images.count(), 1);
+    }
+
+    #[test]
+    fn every_page_but_the_first_is_without_the_logo_and_it_has_a_name_for_who_cannot_see_it() {
+        let mut clinic = samples::clinic(Language::Arabic);
+        clinic.logo = Some(Logo::read(include_bytes!("letterhead/small.jpg")).unwrap());
+        for (name, shown) in [("Praxis am Hafen", "(Praxis am Hafen)"), ("", "(Logo)")] {
+            name.clone_into(&mut clinic.name);
+            let document = samples::statement(0, 100).pdf(&clinic).unwrap();
+            assert!(document.pages > 2);
+            let has = |text: &[u8]| {
+                document
+                    .bytes
+                    .windows(text.len())
+                    .filter(|at| *at == text)
+                    .count()
+            };
+            assert_eq!(has(b"/Subtype/Image"), 1);
+            assert_eq!(has(format!("/Alt{shown}").as_bytes()), 1, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_clinic_without_a_name_says_nothing_in_its_place() {
+        let mut clinic = samples::clinic(Language::English);
+        clinic.name = String::new();
+        let text = |clinic: &Clinic| {
+            let document = samples::invoice(0, 2).pdf(clinic).unwrap();
+            let page = crate::reading::pages(&document.bytes).remove(0);
+            crate::reading::lines(&page)
+        };
+        let lines = text(&clinic);
+        assert!(
+            lines
+                .iter()
+                .any(|line| line == "Hafenstraße 7 · 20459 Hamburg"),
+            "{lines:#?}"
+        );
+        clinic.address = String::new();
+        clinic.registration = String::new();
+        let lines = text(&clinic);
+        assert!(
+            !lines.iter().any(|line| line.contains("Hafenstraße")),
+            "{lines:#?}"
+        );
+        assert!(
+            !lines
+                .iter()
+                .any(|line| line.trim().is_empty() || line.trim() == "·")
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use chrono::{Days, NaiveDate};
 use money::{Money, TaxRate};
 
 use crate::{
-    Clinic, Invoice, InvoiceLine, Language, Paper, Receiver, Standing, Statement, StatementKind,
-    StatementLine, TaxTotal,
+    Clinic, Invoice, InvoiceLine, Language, Logo, Paper, Receiver, Standing, Statement,
+    StatementKind, StatementLine, TaxTotal,
 };
 
 /// People with names that are easily spoilt, and where they live.
@@ -57,6 +57,15 @@ pub fn clinic(language: Language) -> Clinic {
         logo: None,
         language,
         paper: Paper::A4,
+    }
+}
+
+/// The same with a logo.
+#[must_use]
+pub fn clinic_with_logo(language: Language) -> Clinic {
+    Clinic {
+        logo: Logo::read(include_bytes!("letterhead/small.jpg")).ok(),
+        ..clinic(language)
     }
 }
 

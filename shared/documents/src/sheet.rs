@@ -376,10 +376,11 @@ impl Sheet {
             XyzDestination::new(0, Point::from_xy(0.0, 0.0)),
         ));
         pdf.set_outline(outline);
+        let authors = Some(about.author).filter(|author| !author.is_empty());
         pdf.set_metadata(
             Metadata::new()
                 .title(about.title)
-                .authors(vec![about.author])
+                .authors(authors.into_iter().collect())
                 .language(self.language.to_owned())
                 .creation_date(date(about.date))
                 .text_direction(match self.direction {

@@ -144,7 +144,10 @@ impl Statement {
             ]
         });
         let rows: Vec<Vec<Cell>> = std::iter::once(opening).chain(lines).collect();
-        table(sheet, &columns, &rows, totals, letterhead::ENDING);
+        let balances = self.lines.iter().map(|line| line.balance);
+        let sums = std::iter::once(self.opening).chain(balances);
+        let carried = words.carried(sums.map(|sum| words.amount(sum)).collect());
+        table(sheet, &columns, &rows, &carried, totals, letterhead::ENDING);
     }
 }
 
@@ -239,5 +242,41 @@ mod tests {
             assert_eq!(rows.count(), 43);
             assert!(pages.len() < 15 && document.bytes.len() < 60_000 * pages.len());
         }
+    }
+
+    #[test]
+    fn each_page_goes_on_with_the_balance_of_the_page_before() {
+        let statement = samples::statement(0, 100);
+        let document = statement.pdf(&samples::clinic(Language::German)).unwrap();
+        let pages: Vec<Vec<String>> = pages(&document.bytes)
+            .iter()
+            .map(|page| lines(page))
+            .collect();
+        assert!(pages.len() > 2);
+        for two in pages.windows(2) {
+            let carried = two[0].iter().rposition(|line| line.starts_with("Übertrag"));
+            let carried = carried.expect("a sum at the end");
+            let brought = two[1].iter().position(|line| line.starts_with("Übertrag"));
+            let brought = brought.expect("a sum at the top");
+            assert_eq!(two[0][carried], two[1][brought]);
+            let sum = two[0][carried].strip_prefix("Übertrag").unwrap();
+            assert!(
+                two[0][carried - 1].ends_with(sum),
+                "{}",
+                two[0][carried - 1]
+            );
+            assert!(two[1][brought - 1].contains("Saldo"), "the head is above");
+            assert!(sum.contains(','), "{sum}");
+        }
+        let last = pages.last().unwrap();
+        let once = last.iter().filter(|line| line.starts_with("Übertrag"));
+        assert_eq!(once.count(), 1, "{last:#?}");
+        let short = samples::statement(0, 5).pdf(&samples::clinic(Language::German));
+        let short = crate::reading::pages(&short.unwrap().bytes);
+        assert!(
+            !lines(&short[0])
+                .iter()
+                .any(|line| line.starts_with("Übertrag"))
+        );
     }
 }

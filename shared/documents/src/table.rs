@@ -8,6 +8,9 @@ use crate::{
 const SIZE: f32 = 9.0;
 const SMALL: f32 = 7.5;
 const TITLE: Style = Style::bold(8.0);
+const SUM: Style = Style::bold(SIZE);
+/// The height of a row with what is carried forward.
+const CARRIED: f32 = SIZE * 1.3 + 2.0 * PADDING;
 /// Between a rule and the text next to it.
 const PADDING: f32 = 4.0;
 /// Between the columns.
@@ -53,16 +56,32 @@ impl From<String> for Cell {
     }
 }
 
+/// What is said where a table goes on: the sum of what is above, at the end of a page and at the top
+/// of the next one.
+pub(crate) struct Carried {
+    /// What it is called at the end of a page.
+    pub(crate) forward: &'static str,
+    /// What it is called on the next page.
+    pub(crate) brought: &'static str,
+    /// What it is after each row.
+    pub(crate) sums: Vec<String>,
+}
+
 /// Draws a table from [`Sheet::y`] on. The totals stand below its last row, on the same page,
 /// and so does what is `below` them.
 pub(crate) fn table(
     sheet: &mut Sheet,
     columns: &[Column],
     rows: &[Vec<Cell>],
+    carried: &Carried,
     totals: &[Total],
     below: f32,
 ) {
-    let places = places(sheet, columns, rows, totals);
+    let places = places(sheet, columns, rows, carried, totals);
+    let text = columns
+        .iter()
+        .position(|column| column.shape == Shape::Text);
+    let text = text.unwrap_or(0);
     let below = below + totals.iter().map(Total::height).sum::<f32>();
     sheet.part(Role::Table, |sheet| {
         sheet.part(Role::Head, |sheet| head(sheet, columns, &places));
@@ -76,9 +95,15 @@ pub(crate) fn table(
                 let height =
                     cells.iter().map(|cell| height(cell)).fold(0.0, f32::max) + 2.0 * PADDING;
                 let is_last = index + 1 == rows.len();
-                if sheet.room() < height + if is_last { below } else { 0.0 } {
-                    sheet.break_page();
-                    sheet.decoration(|sheet| head(sheet, columns, &places));
+                if sheet.room() < height + if is_last { below } else { CARRIED } {
+                    // Repeats what is above, so it is not read aloud.
+                    sheet.decoration(|sheet| {
+                        let sum = index.checked_sub(1).and_then(|last| carried.sums.get(last));
+                        carry(sheet, &places, text, carried.forward, sum);
+                        sheet.break_page();
+                        head(sheet, columns, &places);
+                        carry(sheet, &places, text, carried.brought, sum);
+                    });
                 }
                 draw(sheet, &places, cells, height);
             }
@@ -96,7 +121,13 @@ struct Place {
     align: Align,
 }
 
-fn places(sheet: &Sheet, columns: &[Column], rows: &[Vec<Cell>], totals: &[Total]) -> Vec<Place> {
+fn places(
+    sheet: &Sheet,
+    columns: &[Column],
+    rows: &[Vec<Cell>],
+    carried: &Carried,
+    totals: &[Total],
+) -> Vec<Place> {
     let widths: Vec<f32> = columns
         .iter()
         .enumerate()
@@ -125,7 +156,9 @@ fn places(sheet: &Sheet, columns: &[Column], rows: &[Vec<Cell>], totals: &[Total
             let totals = totals
                 .iter()
                 .map(|total| sheet.setter.line(&total.amount, total.style).width);
-            totals.fold(widest, f32::max)
+            let longest = carried.sums.iter().max_by_key(|sum| sum.chars().count());
+            let carried = longest.map_or(0.0, |sum| sheet.setter.line(sum, SUM).width);
+            totals.fold(widest.max(carried), f32::max)
         })
         .collect();
     let gutters = columns.iter().fold(0.0, |gutters, _| gutters + GUTTER);
@@ -172,7 +205,7 @@ fn height(lines: &[Line]) -> f32 {
 }
 
 fn head(sheet: &mut Sheet, columns: &[Column], places: &[Place]) {
-    let height = SIZE * 1.3 + 2.0 * PADDING;
+    let height = CARRIED;
     sheet.area(0.0, sheet.width(), sheet.y, height, Colour::Tint);
     let base = sheet.y + PADDING + SIZE;
     sheet.part(Role::Row, |sheet| {
@@ -184,6 +217,20 @@ fn head(sheet: &mut Sheet, columns: &[Column], places: &[Place]) {
         }
     });
     sheet.y += height;
+}
+
+/// Draws the sum of what is above, if anything is, in the column of text and the last one.
+fn carry(sheet: &mut Sheet, places: &[Place], text: usize, name: &str, sum: Option<&String>) {
+    let (Some(sum), Some(place), Some(last)) = (sum, places.get(text), places.last()) else {
+        return;
+    };
+    let base = sheet.y + PADDING + SIZE;
+    let name = sheet.setter.line(name, SUM);
+    let sum = sheet.setter.line(sum, SUM);
+    sheet.line(name, place.start, place.width, place.align, base);
+    sheet.line(sum, last.start, last.width, last.align, base);
+    sheet.y += CARRIED;
+    sheet.rule(0.0, sheet.width(), sheet.y, Colour::Pale);
 }
 
 fn draw(sheet: &mut Sheet, places: &[Place], cells: Vec<Vec<Line>>, height: f32) {

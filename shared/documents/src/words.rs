@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use chrono::{Datelike as _, NaiveDate};
 use money::{Money, TaxRate};
 
-use crate::{sheet::Direction, statement::StatementKind};
+use crate::{sheet::Direction, statement::StatementKind, table::Carried};
 
 mod arabic;
 mod english;
@@ -129,6 +129,8 @@ pub(crate) struct Words {
     pub(crate) amount: &'static str,
     /// {amount}
     pub(crate) discount: &'static str,
+    pub(crate) carried_forward: &'static str,
+    pub(crate) brought_forward: &'static str,
 
     pub(crate) net: &'static str,
     /// {rate} {net}
@@ -263,6 +265,15 @@ impl Words {
             self.from_to,
             &[("from", self.day(from)), ("to", self.day(to))],
         )
+    }
+
+    /// What is said where a table goes on, with the sum after each of its rows.
+    pub(crate) const fn carried(&self, sums: Vec<String>) -> Carried {
+        Carried {
+            forward: self.carried_forward,
+            brought: self.brought_forward,
+            sums,
+        }
     }
 
     pub(crate) fn closing(&self, date: NaiveDate) -> String {

@@ -45,7 +45,8 @@ pub enum Method {
     Transfer,
 }
 
-/// What happened. Each of these happens once to what it names.
+/// What happened. Each of these happens once to what it names, but for
+/// [`InvoiceDueChanged`](Self::InvoiceDueChanged).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BillingChange {
     /// An invoice was issued.
@@ -54,6 +55,8 @@ pub enum BillingChange {
         invoice: Uuid,
         /// What it asks for.
         total: Amount,
+        /// What of it is tax; 0 in events of the time before it was told.
+        tax: Amount,
         /// What of it is left to be paid.
         due: Amount,
         /// Until when.
@@ -65,6 +68,8 @@ pub enum BillingChange {
         invoice: Uuid,
         /// What it asked for.
         total: Amount,
+        /// What of it was tax, as above.
+        tax: Amount,
     },
     /// What was due of an invoice was given up.
     InvoiceWrittenOff {
@@ -81,6 +86,8 @@ pub enum BillingChange {
         invoice: Uuid,
         /// What it takes off.
         total: Amount,
+        /// What of it is tax, as above.
+        tax: Amount,
     },
     /// A payment was recorded.
     PaymentRecorded {
@@ -111,6 +118,18 @@ pub enum BillingChange {
         /// How it was paid out.
         method: Method,
     },
+    /// What is due of an invoice has become more or less, for whatever reason. The sum of all changes
+    /// up to a day is what was due then.
+    InvoiceDueChanged {
+        /// The invoice.
+        invoice: Uuid,
+        /// How much more is due than before; less than 0 if it is less.
+        change: Amount,
+        /// What is due now.
+        due: Amount,
+        /// Until when.
+        due_date: NaiveDate,
+    },
 }
 
 impl BillingChange {
@@ -125,33 +144,7 @@ impl BillingChange {
             Self::PaymentRecorded { .. } => "payment-recorded",
             Self::PaymentReversed { .. } => "payment-reversed",
             Self::RefundCompleted { .. } => "refund-completed",
-        }
-    }
-
-    /// What it happened to.
-    const fn about(&self) -> Uuid {
-        match self {
-            Self::InvoiceIssued { invoice, .. }
-            | Self::InvoiceVoided { invoice, .. }
-            | Self::InvoiceWrittenOff { invoice, .. } => *invoice,
-            Self::CreditNoteIssued { credit_note, .. } => *credit_note,
-            Self::PaymentRecorded { payment, .. } | Self::PaymentReversed { payment, .. } => {
-                *payment
-            }
-            Self::RefundCompleted { refund, .. } => *refund,
-        }
-    }
-
-    /// What comes after what, for the same thing.
-    const fn step(&self) -> i64 {
-        match self {
-            Self::InvoiceIssued { .. }
-            | Self::CreditNoteIssued { .. }
-            | Self::PaymentRecorded { .. }
-            | Self::RefundCompleted { .. } => 1,
-            Self::InvoiceVoided { .. }
-            | Self::InvoiceWrittenOff { .. }
-            | Self::PaymentReversed { .. } => 2,
+            Self::InvoiceDueChanged { .. } => "invoice-due-changed",
         }
     }
 }
@@ -197,11 +190,12 @@ impl Event for BillingEvent {
         self.patient_id
     }
 
+    /// Each event has a mark of its own: none takes the place of another.
     fn mark(&self) -> Mark {
         Mark {
-            about: self.change.about(),
-            version: self.change.step(),
-            attribute: "billingStep",
+            about: self.id,
+            version: 1,
+            attribute: "billingEvent",
             over_at: Some(self.occurred_at),
         }
     }
@@ -233,20 +227,25 @@ impl From<BillingChange> for v1::billing_event::Change {
             BillingChange::InvoiceIssued {
                 invoice,
                 total,
+                tax,
                 due,
                 due_date,
             } => Self::InvoiceIssued(v1::InvoiceIssued {
                 invoice_id: invoice.to_string(),
                 total: Some(total.into()),
+                tax: Some(tax.into()),
                 due: Some(due.into()),
                 due_date: due_date.to_string(),
             }),
-            BillingChange::InvoiceVoided { invoice, total } => {
-                Self::InvoiceVoided(v1::InvoiceVoided {
-                    invoice_id: invoice.to_string(),
-                    total: Some(total.into()),
-                })
-            }
+            BillingChange::InvoiceVoided {
+                invoice,
+                total,
+                tax,
+            } => Self::InvoiceVoided(v1::InvoiceVoided {
+                invoice_id: invoice.to_string(),
+                total: Some(total.into()),
+                tax: Some(tax.into()),
+            }),
             BillingChange::InvoiceWrittenOff { invoice, amount } => {
                 Self::InvoiceWrittenOff(v1::InvoiceWrittenOff {
                     invoice_id: invoice.to_string(),
@@ -257,10 +256,12 @@ impl From<BillingChange> for v1::billing_event::Change {
                 credit_note,
                 invoice,
                 total,
+                tax,
             } => Self::CreditNoteIssued(v1::CreditNoteIssued {
                 credit_note_id: credit_note.to_string(),
                 invoice_id: invoice.to_string(),
                 total: Some(total.into()),
+                tax: Some(tax.into()),
             }),
             BillingChange::PaymentRecorded {
                 payment,
@@ -291,6 +292,17 @@ impl From<BillingChange> for v1::billing_event::Change {
                 amount: Some(amount.into()),
                 method: method.into(),
             }),
+            BillingChange::InvoiceDueChanged {
+                invoice,
+                change,
+                due,
+                due_date,
+            } => Self::InvoiceDueChanged(v1::InvoiceDueChanged {
+                invoice_id: invoice.to_string(),
+                change: Some(change.into()),
+                due: Some(due.into()),
+                due_date: due_date.to_string(),
+            }),
         }
     }
 }
@@ -300,12 +312,14 @@ fn change(wire: v1::billing_event::Change) -> Result<BillingChange, Undecodable>
     Ok(match wire {
         Wire::InvoiceIssued(issued) => BillingChange::InvoiceIssued {
             invoice: id(&issued.invoice_id, "invoice_id")?,
+            tax: tax(issued.tax, issued.total.as_ref()),
             total: amount(issued.total, "total")?,
             due: amount(issued.due, "due")?,
             due_date: day(&issued.due_date, "due_date")?,
         },
         Wire::InvoiceVoided(voided) => BillingChange::InvoiceVoided {
             invoice: id(&voided.invoice_id, "invoice_id")?,
+            tax: tax(voided.tax, voided.total.as_ref()),
             total: amount(voided.total, "total")?,
         },
         Wire::InvoiceWrittenOff(written_off) => BillingChange::InvoiceWrittenOff {
@@ -315,6 +329,7 @@ fn change(wire: v1::billing_event::Change) -> Result<BillingChange, Undecodable>
         Wire::CreditNoteIssued(issued) => BillingChange::CreditNoteIssued {
             credit_note: id(&issued.credit_note_id, "credit_note_id")?,
             invoice: id(&issued.invoice_id, "invoice_id")?,
+            tax: tax(issued.tax, issued.total.as_ref()),
             total: amount(issued.total, "total")?,
         },
         Wire::PaymentRecorded(recorded) => BillingChange::PaymentRecorded {
@@ -333,6 +348,12 @@ fn change(wire: v1::billing_event::Change) -> Result<BillingChange, Undecodable>
             payment: id(&completed.payment_id, "payment_id")?,
             amount: amount(completed.amount, "amount")?,
         },
+        Wire::InvoiceDueChanged(changed) => BillingChange::InvoiceDueChanged {
+            invoice: id(&changed.invoice_id, "invoice_id")?,
+            change: amount(changed.change, "change")?,
+            due: amount(changed.due, "due")?,
+            due_date: day(&changed.due_date, "due_date")?,
+        },
     })
 }
 
@@ -350,6 +371,18 @@ fn amount(money: Option<v1::Money>, field: &'static str) -> Result<Amount, Undec
         currency: money.currency_code,
         minor_units: money.minor_units,
     })
+}
+
+/// The tax, or 0 in the currency of the total if it is not told.
+fn tax(tax: Option<v1::Money>, total: Option<&v1::Money>) -> Amount {
+    let tax = tax.unwrap_or_else(|| v1::Money {
+        currency_code: total.map_or_else(String::new, |total| total.currency_code.clone()),
+        minor_units: 0,
+    });
+    Amount {
+        currency: tax.currency_code,
+        minor_units: tax.minor_units,
+    }
 }
 
 fn method(method: v1::PaymentMethod) -> Result<Method, Undecodable> {
@@ -386,12 +419,14 @@ mod tests {
             BillingChange::InvoiceIssued {
                 invoice,
                 total: amount(),
+                tax: amount(),
                 due: amount(),
                 due_date: "2026-02-14".parse().unwrap(),
             },
             BillingChange::InvoiceVoided {
                 invoice,
                 total: amount(),
+                tax: amount(),
             },
             BillingChange::InvoiceWrittenOff {
                 invoice,
@@ -401,6 +436,7 @@ mod tests {
                 credit_note: payment,
                 invoice,
                 total: amount(),
+                tax: amount(),
             },
             BillingChange::PaymentRecorded {
                 payment,
@@ -418,11 +454,37 @@ mod tests {
                 amount: amount(),
                 method: Method::Transfer,
             },
+            BillingChange::InvoiceDueChanged {
+                invoice,
+                change: Amount {
+                    minor_units: -1250,
+                    ..amount()
+                },
+                due: amount(),
+                due_date: "2026-02-14".parse().unwrap(),
+            },
         ] {
             let event = event(change);
             assert_eq!(BillingEvent::decode(&event.encode()), Ok(event));
         }
         assert!(BillingEvent::decode(b"not an event").is_err());
         assert!(BillingEvent::decode(b"").is_err());
+    }
+    /// What was told before the tax was, has none.
+    #[test]
+    fn an_earlier_event_is_read() {
+        let total = v1::Money {
+            currency_code: "EUR".to_owned(),
+            minor_units: 1250,
+        };
+        let earlier = v1::billing_event::Change::InvoiceVoided(v1::InvoiceVoided {
+            invoice_id: Uuid::from_u128(3).to_string(),
+            total: Some(total),
+            tax: None,
+        });
+        let BillingChange::InvoiceVoided { total, tax, .. } = change(earlier).unwrap() else {
+            panic!("another change");
+        };
+        assert_eq!((total.currency, tax.minor_units), (tax.currency, 0));
     }
 }

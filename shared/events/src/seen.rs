@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `SEEN#<patient id>` | `MARK` | `patientVersion`; `eventId`, of the event that made it; `expiresAt`, seconds since 1970, while the patient is deleted |
 //! | `SEEN#<appointment id>` | `MARK` | `appointmentVersion`; `eventId`; `expiresAt`, always |
+//! | `SEEN#<event id>` | `MARK` | `billingEvent`, 1; `eventId`; `expiresAt`, always: nothing that happens in billing is overtaken |
 //!
 //! The mark advances in the transaction of the event's effect, and never goes back. A version
 //! belongs to one event, so the mark also reveals duplicates.

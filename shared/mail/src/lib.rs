@@ -7,4 +7,4 @@ mod mailer;
 pub mod testing;
 
 pub use letter::{Invitation, Letter};
-pub use mailer::{MailError, Mailer, PATIENCE, Refusal};
+pub use mailer::{MailError, Mailer, PATIENCE, PATIENT, Refusal};

@@ -6,19 +6,26 @@ use aws_sdk_ses::{
     Client,
     config::{Builder, retry::RetryConfig, timeout::TimeoutConfig},
     error::{BuildError, ProvideErrorMetadata as _, SdkError},
-    operation::{send_email::SendEmailError, send_raw_email::SendRawEmailError},
+    operation::{
+        send_email::{SendEmailError, builders::SendEmailFluentBuilder},
+        send_raw_email::SendRawEmailError,
+    },
     primitives::Blob,
-    types::{Body, Content, Destination, Message as SesMessage, RawMessage},
+    types::{Body, Content, Destination, Message as SesMessage, MessageTag, RawMessage},
 };
 use fields::EmailAddress;
 use store::{MissingSetting, aws_config, failure_code, setting};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use crate::Letter;
 
 /// How long one attempt may take. Longer than SES ever needs: a message whose attempt timed out may
 /// be on its way all the same, and would be sent twice.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The tag of a message that says which patient it is to.
+pub const PATIENT: &str = "patient";
 
 /// Why SES does not accept a message to this recipient as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +54,14 @@ pub enum MailError {
 #[derive(Debug)]
 pub struct Mailer {
     sender: String,
-    /// What SES reports about letters, and to whom.
+    /// What SES reports about mail to patients, and to whom.
     configuration_set: Option<String>,
     client: OnceCell<Client>,
 }
 
 impl Mailer {
-    /// Sends from `NOTIFICATIONS_SENDER`, an address that SES has verified as ours. Letters are sent
-    /// with the configuration set `SES_CONFIGURATION_SET`, if it is set.
+    /// Sends from `NOTIFICATIONS_SENDER`, an address that SES has verified as ours. Mail to patients
+    /// is sent with the configuration set `SES_CONFIGURATION_SET`, if it is set.
     ///
     /// # Errors
     /// If the setting is missing.
@@ -76,7 +83,7 @@ impl Mailer {
         }
     }
 
-    /// Sends one message and returns its SES message id.
+    /// Sends one message to somebody of the clinic and returns its SES message id.
     ///
     /// # Errors
     /// If SES rejects it, or does not confirm it. An unconfirmed message may be on its way all the
@@ -87,22 +94,54 @@ impl Mailer {
         subject: &str,
         text: &str,
     ) -> Result<String, MailError> {
+        let message = self.plain(recipient, subject, text).await?;
+        self.accepted(message).await
+    }
+
+    /// Sends one message to a patient and returns its SES message id. What SES reports about it
+    /// says the patient's id in the tag [`PATIENT`].
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_to_patient(
+        &self,
+        patient: Uuid,
+        recipient: &str,
+        subject: &str,
+        text: &str,
+    ) -> Result<String, MailError> {
+        let tag = MessageTag::builder()
+            .name(PATIENT)
+            .value(patient.to_string());
+        let message = self
+            .plain(recipient, subject, text)
+            .await?
+            .set_configuration_set_name(self.configuration_set.clone())
+            .tags(tag.build().map_err(|_| INVALID_MESSAGE)?);
+        self.accepted(message).await
+    }
+
+    async fn plain(
+        &self,
+        recipient: &str,
+        subject: &str,
+        text: &str,
+    ) -> Result<SendEmailFluentBuilder, MailError> {
         let recipient = address(recipient)?;
         let message = message(subject, text).map_err(|_| INVALID_MESSAGE)?;
-        let sent = self
+        let destination = Destination::builder().to_addresses(recipient.as_written());
+        Ok(self
             .client()
             .await
             .send_email()
             .source(&self.sender)
-            .destination(
-                Destination::builder()
-                    .to_addresses(recipient.as_written())
-                    .build(),
-            )
-            .message(message)
-            .send()
-            .await
-            .map_err(|error| mail_error(&error, &self.sender))?;
+            .destination(destination.build())
+            .message(message))
+    }
+
+    async fn accepted(&self, message: SendEmailFluentBuilder) -> Result<String, MailError> {
+        let sent = message.send().await;
+        let sent = sent.map_err(|error| mail_error(&error, &self.sender))?;
         Ok(sent.message_id)
     }
 

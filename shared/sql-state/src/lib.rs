@@ -32,6 +32,10 @@ const PASSING: [&str; 12] = [
     "42501", // anything at all
 ];
 
+/// Errors of a transaction that waited for another one in a circle, or could not be put into an
+/// order with others.
+const GAVE_WAY: [&str; 2] = ["40P01", "40001"];
+
 /// What a failed statement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
@@ -39,6 +43,9 @@ pub enum Meaning {
     Later,
     /// It will succeed at once on a connection that prepares it again, see [`forget_statements`].
     Outdated,
+    /// It gave way to another transaction, and will succeed at once when all of its own transaction
+    /// is run again.
+    GaveWay,
     /// The statement or its input is wrong.
     Fault,
 }
@@ -57,6 +64,8 @@ pub fn meaning(error: &Error) -> Meaning {
     let code = code.as_deref().unwrap_or_default();
     if is_outdated(code, refusal.as_ref()) {
         Meaning::Outdated
+    } else if GAVE_WAY.contains(&code) {
+        Meaning::GaveWay
     } else if PASSING.contains(&code) || PASSING_CLASSES.iter().any(|class| code.starts_with(class))
     {
         Meaning::Later

@@ -5,6 +5,7 @@ mod headers;
 mod meanings;
 mod numbers;
 mod problems;
+mod read_only;
 
 use std::path::Path;
 
@@ -112,6 +113,10 @@ pub fn document(repository: &Path) -> Result<OpenApi> {
     let components = document.components.get_or_insert_default();
     headers::share(components);
     components.schemas.values_mut().for_each(numbers::plain);
+    components
+        .schemas
+        .values_mut()
+        .for_each(read_only::whole_arrays);
     Ok(document)
 }
 

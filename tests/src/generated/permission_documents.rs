@@ -143,7 +143,8 @@ pub fn of_functions(template: &str) -> Result<String> {
         "# What each function may do\n\n\
          Generated from `template.yaml` by `make generate`. A \
          change here changes who can access what: review it carefully. Every function may write \
-         its own log, and nothing else that is not listed.\n\n\
+         its own log, and nothing else that is not listed. Those of a service that may do nothing \
+         else share a role; each of the others has one of its own.\n\n\
          | function | may | with | if |\n|---|---|---|---|\n",
     );
     for (_, resource) in resources {

@@ -38,10 +38,32 @@ const KAFKA_SETTINGS: &str = "          KAFKA_BOOTSTRAP_SERVERS: !Ref KafkaBoots
           KAFKA_CA_CERTIFICATE: !Ref KafkaCaCertificate
 ";
 
+/// Where a function says what else it may do.
+const POLICIES: &str = "      Policies:\n";
+
 /// What a function may do to connect to Kafka, and to send events there.
 const KAFKA_POLICY: &str = "        - !If [KafkaKnowsUs, !Ref KafkaPolicy, !Ref AWS::NoValue]\n";
 const KAFKA_PRODUCER_POLICY: &str =
     "        - !If [KafkaKnowsRoles, !Ref {service}EventsPolicy, !Ref AWS::NoValue]\n";
+
+/// What functions of a service share that may do nothing in AWS but write their logs and be in the
+/// VPC. A role of each would permit the same, and count against the 500 resources of the stack.
+const SHARED_ROLE: &str = "  {service}Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Version: \"2012-10-17\"
+        Statement:
+          - Effect: Allow
+            Principal: { Service: lambda.amazonaws.com }
+            Action: sts:AssumeRole
+      ManagedPolicyArns:
+        - !Sub arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
+        - !If
+          - InVpc
+          - !Sub arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole
+          - !Ref AWS::NoValue
+";
 
 /// Serves whatever no other function does.
 const UNROUTED: &str = "UnroutedFunction";
@@ -228,18 +250,19 @@ impl Part {
 fn section(service: &Service, mut part: Part, document: &OpenApi) -> Result<String> {
     let database = format!("DATABASE_URL: {}", login(service.name));
     let mut text = format!("\n  # {} {}\n", "-".repeat(64), service.name);
+    let role = in_one_word(service.name) + "Role";
     let mut served = BTreeSet::new();
     for row in service.routes {
         if served.insert(row.function) {
             let own = part.take(&resource_name(row.function));
             let needs = needs(service.routes, row.function, document, &database);
-            text.push_str(&function(row.function, own.as_ref(), &needs)?);
+            text.push_str(&function(row.function, own.as_ref(), &needs, &role)?);
         }
     }
     for resource in part.resources {
         if resource.name.ends_with("Function") {
             let name = function_name(&resource.name);
-            text.push_str(&function(&name, Some(&resource), &[])?);
+            text.push_str(&function(&name, Some(&resource), &[], &role)?);
         } else {
             let Resource {
                 name,
@@ -248,6 +271,9 @@ fn section(service: &Service, mut part: Part, document: &OpenApi) -> Result<Stri
             } = resource;
             write!(text, "{comment}  {name}:\n{lines}\n")?;
         }
+    }
+    if text.contains(&shared(&role)) {
+        text.push_str(&SHARED_ROLE.replace("{service}Role", &role));
     }
     Ok(text
         .replace(DATABASE, &format!("          {database}\n"))
@@ -274,7 +300,7 @@ fn needs<'a>(
 }
 
 /// A function: what all functions have, and what its service adds.
-fn function(name: &str, own: Option<&Resource>, needs: &[&str]) -> Result<String> {
+fn function(name: &str, own: Option<&Resource>, needs: &[&str], role: &str) -> Result<String> {
     let resource = resource_name(name);
     let comment = own.map_or("", |own| own.comment.as_str());
     let properties = match own {
@@ -295,15 +321,22 @@ fn function(name: &str, own: Option<&Resource>, needs: &[&str]) -> Result<String
       FunctionName: !Sub ${{AWS::StackName}}-{name}
 "
     );
-    let properties = with_kafka(properties);
+    let mut properties = with_kafka(properties);
+    if !properties.contains(POLICIES.trim_end()) {
+        properties.insert_str(0, &shared(role));
+    }
     text.push_str(&with_settings(&properties, needs).with_context(|| resource)?);
     text.push('\n');
     Ok(text)
 }
 
+/// That a function uses this role.
+fn shared(role: &str) -> String {
+    format!("      Role: !GetAtt {role}.Arn\n")
+}
+
 /// These properties, with what a function needs that connects to Kafka.
 fn with_kafka(properties: &str) -> String {
-    const POLICIES: &str = "      Policies:\n";
     let mut policies = String::new();
     if properties.contains(KAFKA) || properties.contains(KAFKA_PRODUCER) {
         policies.push_str(KAFKA_POLICY);
@@ -479,7 +512,25 @@ mod tests {
 
         let late = "Resources:\n  OneFunction:\n    DependsOn: Queue\n    Properties:\n      Timeout: 60\n";
         let part = Part::read(late).unwrap();
-        assert!(function("one", Some(&part.resources[0]), &[]).is_err());
+        assert!(function("one", Some(&part.resources[0]), &[], "OnesRole").is_err());
+    }
+
+    #[test]
+    fn functions_share_a_role_unless_they_may_do_something_in_aws() {
+        let shared = |properties: &str| {
+            let text = format!("Resources:\n  OneFunction:\n    Properties:\n{properties}");
+            let part = Part::read(&text).unwrap();
+            let text = function("one", Some(&part.resources[0]), &[], "OnesRole").unwrap();
+            text.contains("      Role: !GetAtt OnesRole.Arn\n")
+        };
+        assert!(shared("      Timeout: 60\n"));
+        assert!(!shared("      Policies:\n        - AReadPolicy\n"));
+        assert!(!shared(
+            "      Policies: &an-anchor\n        - AReadPolicy\n"
+        ));
+        assert!(!shared("      Policies: *an-anchor\n"));
+        let producer = "      Environment:\n        Variables:\n          # {kafka producer}\n";
+        assert!(!shared(producer));
     }
 
     #[test]

@@ -40,6 +40,17 @@ async fn assert_can_be_downloaded(desk: &Visitor, path: &str, number: &str) {
         assert!(said, "{text}: {lines:#?}");
     }
     assert_eq!(download().await.body, file.body, "the same invoice");
+    // As browsers, curl and libraries ask.
+    for accepted in [
+        "*/*",
+        "application/json, text/plain, */*",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        "application/json",
+    ] {
+        let answer = desk.get(path).header("Accept", accepted).answers(200).await;
+        assert_eq!(answer.header("content-type"), Some("application/pdf"));
+        assert_eq!(answer.body, file.body, "{accepted}");
+    }
 }
 
 #[tokio::test]

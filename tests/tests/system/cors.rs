@@ -9,8 +9,9 @@ use system_tests::{Answer, Clinic};
 const ALLOWED: &str = "http://localhost:3000";
 const FOREIGN: &str = "https://evil.example";
 
-const EXPOSED: [&str; 6] = [
+const EXPOSED: [&str; 7] = [
     "allow",
+    "content-disposition",
     "etag",
     "location",
     "retry-after",

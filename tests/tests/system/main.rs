@@ -13,6 +13,7 @@ mod appointment_analytics;
 mod appointments;
 mod audit_trail;
 mod billing;
+mod billing_analytics;
 mod command_line;
 mod consumers;
 mod cors;

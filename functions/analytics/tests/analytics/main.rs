@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod appointment_events;
+mod billing;
 mod counting;
 mod counting_appointments;
 mod fixtures;

@@ -79,7 +79,8 @@ pub(crate) struct Absence {
 /// Record an absence
 ///
 /// Nothing can be booked with the resource in that time. With `preview`, nothing is changed: the
-/// response shows which appointments the absence would touch.
+/// response shows which appointments the absence would touch. An absence that is recorded again, in
+/// the same words, is still one.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "schedules",
     params(("id" = Uuid, Path, description = "The resource's id")),
@@ -101,18 +102,10 @@ pub(crate) async fn record_absence(
     let (period, reason) = input.parse()?;
     let mut transaction = Transaction::begin(&database).await?;
     resource::lock_to_change(&mut transaction, id).await?;
-    let absence = Uuid::now_v7();
-    sqlx::query!(
-        "INSERT INTO appointments.absence (id, resource_id, starts_at, ends_at, reason)
-         VALUES ($1, $2, $3, $4, $5)",
-        absence,
-        id,
-        period.start,
-        period.end,
-        reason.as_str(),
-    )
-    .execute(&mut transaction)
-    .await?;
+    let absence = match known(&mut transaction, id, period, &reason).await? {
+        Some(absence) => absence,
+        None => insert(&mut transaction, id, period, &reason).await?,
+    };
     let changed = Changed {
         caller,
         database: &database,
@@ -143,6 +136,47 @@ pub(crate) async fn record_absence(
         appointments: shown(orphaned),
     };
     Ok((status, Json(absence)).into_response())
+}
+
+/// An absence that was recorded in the same words. Whoever got no response repeats the request, and
+/// the resource is not absent twice.
+async fn known(
+    transaction: &mut Transaction,
+    resource: Uuid,
+    period: Period,
+    reason: &Line,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT id FROM appointments.absence
+         WHERE resource_id = $1 AND starts_at = $2 AND ends_at = $3 AND reason = $4
+         LIMIT 1",
+        resource,
+        period.start,
+        period.end,
+        reason.as_str(),
+    )
+    .fetch_optional(transaction)
+    .await
+}
+
+async fn insert(
+    transaction: &mut Transaction,
+    resource: Uuid,
+    period: Period,
+    reason: &Line,
+) -> Result<Uuid, sqlx::Error> {
+    sqlx::query_scalar!(
+        "INSERT INTO appointments.absence (id, resource_id, starts_at, ends_at, reason)
+         VALUES ($1, $2, $3, $4, $5)
+         RETURNING id",
+        Uuid::now_v7(),
+        resource,
+        period.start,
+        period.end,
+        reason.as_str(),
+    )
+    .fetch_one(transaction)
+    .await
 }
 
 impl AbsenceInput {

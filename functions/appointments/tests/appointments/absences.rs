@@ -40,6 +40,9 @@ async fn an_absence_shows_what_it_touches_before_it_is_recorded(database: PgPool
     let recorded = clinic.post(&path, absence(false)).await.is(201);
     assert_eq!(recorded.body["appointments"][0]["id"], touched);
     assert_eq!(recorded.body["appointments"][0]["orphaned"], true);
+    // A repetition is about the same absence, and tells nobody again.
+    let repeated = clinic.post(&path, absence(false)).await.is(201);
+    assert_eq!(repeated.body, recorded.body);
     let read = clinic
         .get(&format!("/api/appointments/{touched}"))
         .await

@@ -134,3 +134,41 @@ async fn bookings_moves_cancellations_and_absences_race_without_a_trace(database
     .unwrap();
     assert_eq!(wrong, 0);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_gives_way_to_others_gets_the_slot_all_the_same(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "17:00").await;
+    let service = clinic.service(json!({})).await;
+    let patient = clinic.patient().await;
+    // As if PostgreSQL chose this transaction of two that wait for each other.
+    for statement in [
+        "CREATE SEQUENCE appointments.attempt",
+        "CREATE FUNCTION appointments.give_way() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF nextval('appointments.attempt') = 1 THEN
+                 RAISE 'deadlock detected' USING ERRCODE = 'deadlock_detected';
+             END IF;
+             RETURN NEW;
+         END $$",
+        "CREATE TRIGGER give_way BEFORE INSERT ON appointments.appointment
+             FOR EACH ROW EXECUTE FUNCTION appointments.give_way()",
+    ] {
+        sqlx::query(statement)
+            .execute(&clinic.database)
+            .await
+            .unwrap();
+    }
+    let with = [clinician.as_str()];
+    let booked = clinic
+        .book(&patient, &service, &with, &at(3, "09:00"))
+        .await;
+    booked.is(201);
+    let attempts: i64 = sqlx::query_scalar("SELECT last_value FROM appointments.attempt")
+        .fetch_one(&clinic.database)
+        .await
+        .unwrap();
+    assert_eq!(attempts, 2);
+    clinic.must_be_consistent().await;
+}

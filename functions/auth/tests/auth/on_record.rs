@@ -267,6 +267,15 @@ async fn reading_accounts_is_recorded(database: PgPool) {
         record.brief(),
         ("READ_ACCOUNTS", "FAILED", Some("not-found"))
     );
+    let own = request("GET", "/api/me", &json!({}));
+    let own = in_session(own, user, Role::Clinician, Uuid::nil());
+    send(&accounts, own).await;
+    let record = last(&database).await;
+    assert_eq!(record.brief(), ("READ_ACCOUNTS", "SUCCEEDED", None));
+    assert_eq!(
+        (record.actor_id, record.account_id),
+        (Some(user), Some(user))
+    );
     let record = read(Role::Receptionist, &path).await;
     let refused = ("READ_ACCOUNTS", "REFUSED", Some("forbidden"));
     assert_eq!(record.brief(), refused);

@@ -19,6 +19,7 @@ use crate::{answer, problem::problem};
     "id": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f1",
     "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
     "state": "BILLABLE",
+    "unpricedBecause": null,
     "code": "CONSULT-30",
     "description": "Consultation, 30 minutes",
     "quantity": 1,
@@ -41,6 +42,9 @@ pub(crate) struct Charge {
     pub(super) patient_id: Uuid,
     /// What became of it.
     state: ChargeState,
+    /// Why it is `UNPRICED`; null otherwise.
+    #[schema(required)]
+    unpriced_because: Option<UnpricedBecause>,
     /// What it is billed as.
     code: String,
     /// What an invoice says; null without a price.
@@ -85,7 +89,7 @@ pub(crate) struct Charge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum ChargeState {
-    /// Its code had no price on that day: somebody has to set one.
+    /// It has no price: somebody has to set one.
     Unpriced,
     /// It can be put on an invoice. It may be on a draft.
     Billable,
@@ -93,6 +97,27 @@ pub(crate) enum ChargeState {
     Invoiced,
     /// It does not have to be paid.
     Cancelled,
+}
+
+/// Why a charge has no price
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum UnpricedBecause {
+    /// Its code had none on that day.
+    NoPrice,
+    /// The price that its code had on that day is too high: it would come to more than any amount may
+    /// be.
+    AmountTooLarge,
+}
+
+impl UnpricedBecause {
+    const fn of(reason: v1::UnpricedReason) -> Option<Self> {
+        match reason {
+            v1::UnpricedReason::NoPrice => Some(Self::NoPrice),
+            v1::UnpricedReason::AmountTooLarge => Some(Self::AmountTooLarge),
+            v1::UnpricedReason::Unspecified => None,
+        }
+    }
 }
 
 impl ChargeState {
@@ -122,11 +147,13 @@ impl TryFrom<v1::Charge> for Charge {
 
     fn try_from(charge: v1::Charge) -> Result<Self, BillingError> {
         let state = ChargeState::of(charge.state());
+        let unpriced_because = UnpricedBecause::of(charge.unpriced_reason());
         let unit_price = answer::money_if_any("unit_price", charge.unit_price)?;
         Ok(Self {
             id: answer::id("charge_id", &charge.charge_id)?,
             patient_id: answer::id("patient_id", &charge.patient_id)?,
             state: state.ok_or(BillingError::Unreadable("state"))?,
+            unpriced_because,
             code: charge.code,
             description: answer::text_if_any(charge.description),
             quantity: charge.quantity,

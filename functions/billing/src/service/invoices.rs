@@ -22,11 +22,30 @@ use contracts::billing::v1::{
     invoice_service_server::InvoiceService,
 };
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
-use crate::service::work::Books;
+use crate::service::work::{Books, Stopped, Work};
 
 pub(crate) use draft_lines::take_off_draft;
 pub(crate) use invoice::{State as InvoiceState, StoredInvoice, find};
+
+/// What is on an invoice of which nothing is left to be credited does not wait for a credit note any
+/// more.
+async fn leave_worklist(work: &mut Work, invoice: Uuid) -> Result<(), Stopped> {
+    sqlx::query!(
+        "UPDATE billing.charge SET needs_credit_note = false, corrected = true
+         WHERE needs_credit_note AND id IN (
+             SELECT line.charge_id FROM billing.invoice_line AS line
+             JOIN billing.invoice ON invoice.id = line.invoice_id
+             WHERE invoice.id = $1 AND line.live
+                 AND invoice.total = invoice.credited + invoice.written_off
+         )",
+        invoice
+    )
+    .execute(&mut work.transaction)
+    .await?;
+    Ok(())
+}
 
 #[tonic::async_trait]
 impl InvoiceService for Books {

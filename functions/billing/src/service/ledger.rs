@@ -203,6 +203,14 @@ impl Entry {
         self
     }
 
+    /// How much more the patient owes by it.
+    fn owed(&self) -> i64 {
+        let postings = self.postings.iter();
+        let owed =
+            postings.filter(|posting| matches!(posting.account, LedgerAccount::Receivable(_)));
+        owed.map(|posting| posting.amount).sum()
+    }
+
     pub(crate) const fn about_payment(mut self, payment: Uuid) -> Self {
         self.payment_id = Some(payment);
         self
@@ -278,11 +286,8 @@ impl Book {
         // Whoever opens accounts for the first time does so in the same order.
         wanted.sort_unstable_by_key(|(kind, account)| (<&str>::from(kind), *account));
         wanted.dedup();
-        let theirs = wanted.iter().filter_map(|(_, account)| *account);
-        if let Some(account) = theirs
-            .into_iter()
-            .find(|account| !work.has_locked(*account))
-        {
+        let mut theirs = wanted.iter().filter_map(|(_, account)| *account);
+        if let Some(account) = theirs.find(|account| !work.has_locked(*account)) {
             tracing::error!(accountId = %account, "an account is to be booked on and is not locked");
             return Err(Status::internal("the billing service failed; its log says why").into());
         }
@@ -359,6 +364,11 @@ impl Book {
         let entries: Vec<Entry> = entries.into_iter().filter_map(without_nothing).collect();
         if entries.is_empty() {
             return Ok(());
+        }
+        for entry in &entries {
+            if let Some(invoice) = entry.invoice_id {
+                work.due_changes(invoice, &self.currency, entry.owed());
+            }
         }
         let rows = self.post(&entries)?;
         let moved: Vec<Standing> = self

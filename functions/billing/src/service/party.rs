@@ -51,8 +51,8 @@ pub(crate) struct LockedAccount {
     name: Option<String>,
     email: Option<String>,
     address: Option<String>,
-    is_own: bool,
     is_theirs: bool,
+    is_own: bool,
 }
 
 impl Party {
@@ -68,8 +68,8 @@ impl Party {
         let accounts = sqlx::query_as!(
             LockedAccount,
             r#"SELECT id, patient_id, status AS "status: AccountStatus", name, email, address,
-                      patient_id = patients.canonical($1) AS "is_own!",
-                      patient_id = ANY(patients.ids_of($1)) AS "is_theirs!"
+                      patient_id = ANY(patients.ids_of($1)) AS "is_theirs!",
+                      patient_id = patients.canonical($1) AS "is_own!"
                FROM billing.account
                WHERE patient_id = ANY(patients.ids_of($1)) OR id = ANY($2)
                ORDER BY id
@@ -227,5 +227,26 @@ pub(crate) async fn accounts_of(
         patient
     )
     .fetch_all(database)
+    .await
+}
+
+/// Who a patient is to billing now. For those who only look.
+pub(crate) async fn billed_to_now(
+    database: impl sqlx::Executor<'_, Database = Postgres>,
+    accounts: &[Uuid],
+    patient: Uuid,
+) -> Result<BilledTo, sqlx::Error> {
+    sqlx::query_as!(
+        BilledTo,
+        r#"SELECT coalesce(name, '') AS "name!", coalesce(email, '') AS "email!",
+                  coalesce(address, '') AS "address!"
+           FROM billing.account
+           WHERE id = ANY($1)
+           ORDER BY patient_id = patients.canonical($2) DESC, id
+           LIMIT 1"#,
+        accounts,
+        patient,
+    )
+    .fetch_one(database)
     .await
 }

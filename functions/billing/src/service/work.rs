@@ -7,7 +7,7 @@
 //! answered before. What is written last is what others wait for longest: the number of an invoice, and
 //! then the audit trail.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use audit_trail::{Action, Outcome, Record, Resource, Subject};
 use billing_client::OnBehalfOf;
@@ -31,6 +31,7 @@ use crate::{
         input, observe,
         party::{Matter, Party},
         refused::{answer_erased, nobody, request_id_reused},
+        wire,
     },
 };
 
@@ -116,6 +117,8 @@ pub(crate) struct Work {
     date: Option<NaiveDate>,
     records: Vec<ToRecord>,
     events: Vec<BillingEvent>,
+    /// By how much what is due of which invoice changes, and in which currency.
+    due: BTreeMap<Uuid, (String, i64)>,
 }
 
 /// The request of a change.
@@ -226,6 +229,7 @@ impl Books {
             date: None,
             records: Vec::new(),
             events: Vec::new(),
+            due: BTreeMap::new(),
         })
     }
 
@@ -424,6 +428,43 @@ impl Work {
         });
     }
 
+    /// Has the rest of the system told that so much more is due of an invoice.
+    pub(crate) fn due_changes(&mut self, invoice: Uuid, currency: &str, amount: i64) {
+        let change = self.due.entry(invoice);
+        change.or_insert_with(|| (currency.to_owned(), 0)).1 += amount;
+    }
+
+    /// Announces what is due now of the invoices of which it has changed.
+    async fn announce_due(&mut self) -> Result<(), sqlx::Error> {
+        let mut changes = std::mem::take(&mut self.due);
+        changes.retain(|_, (_, amount)| *amount != 0);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = changes.keys().copied().collect();
+        let invoices = sqlx::query!(
+            r#"SELECT invoice.id, account.patient_id, invoice.due, invoice.due_date AS "due_date!"
+               FROM billing.invoice
+               JOIN billing.account ON account.id = invoice.account_id
+               WHERE invoice.id = ANY($1)"#,
+            &ids,
+        )
+        .fetch_all(&mut self.transaction)
+        .await?;
+        for (id, (currency, amount)) in changes {
+            if let Some(invoice) = invoices.iter().find(|invoice| invoice.id == id) {
+                let change = BillingChange::InvoiceDueChanged {
+                    invoice: id,
+                    change: wire::amount(&currency, amount),
+                    due: wire::amount(&currency, invoice.due),
+                    due_date: invoice.due_date,
+                };
+                self.announce(invoice.patient_id, change);
+            }
+        }
+        Ok(())
+    }
+
     async fn finish(mut self, answer: &impl Message) -> Result<(), Status> {
         if let Some(request) = self.request.clone() {
             let stored = sqlx::query!(
@@ -445,6 +486,7 @@ impl Work {
                 return Err(request_id_reused());
             }
         }
+        self.announce_due().await.map_err(|error| failed(&error))?;
         for event in &self.events {
             outbox::announce::<Billing>(&mut self.transaction, event)
                 .await

@@ -15,7 +15,7 @@ use crate::{
     running::{Running, with_token},
 };
 
-async fn cancel(desk: &Desk, charge: &Charge) -> Result<Charge, Status> {
+pub(crate) async fn cancel(desk: &Desk, charge: &Charge) -> Result<Charge, Status> {
     let cancelled = desk.cancel_charge(CancelChargeRequest {
         request_id: new_id(),
         charge_id: charge.charge_id.clone(),
@@ -24,7 +24,7 @@ async fn cancel(desk: &Desk, charge: &Charge) -> Result<Charge, Status> {
     Ok(cancelled.await?.charge.unwrap())
 }
 
-fn of_appointment(
+pub(crate) fn of_appointment(
     appointment: Uuid,
     version: u64,
     patient: Uuid,
@@ -43,7 +43,7 @@ fn of_appointment(
     }
 }
 
-fn codes(charges: &[Charge]) -> Vec<&str> {
+pub(crate) fn codes(charges: &[Charge]) -> Vec<&str> {
     let mut codes: Vec<&str> = charges.iter().map(|charge| &*charge.code).collect();
     codes.sort_unstable();
     codes

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     desk::{Desk, charge, payment, units},
+    events::assert_events_say_what_the_books_say,
     invoices::{credit, void, write_off},
     payments::{allocate, reverse},
     refunds::{approve, complete, reject, request},
@@ -125,6 +126,7 @@ async fn the_books_balance_whatever_happens(database: PgPool) {
         client.unwrap();
     }
     everything_adds_up(&database, &running, &desk, &patients).await;
+    assert_events_say_what_the_books_say(&database).await;
 }
 
 async fn everything_adds_up(database: &PgPool, running: &Running, desk: &Desk, patients: &[Uuid]) {

@@ -662,11 +662,12 @@ async fn what_was_issued_stays_as_it_was(database: PgPool) {
         desk.invoice(&after.invoice_id).await.billed_to,
         after.billed_to
     );
-    let answers: i64 =
-        sqlx::query_scalar("SELECT count(answer) FROM billing.request WHERE account_id IS NOT NULL")
-            .fetch_one(&database)
-            .await
-            .unwrap();
+    let answers: i64 = sqlx::query_scalar(
+        "SELECT count(answer) FROM billing.request WHERE account_id IS NOT NULL",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
     assert_eq!(answers, 0);
 }
 

@@ -10,6 +10,8 @@
 
 mod charges;
 mod client;
+mod comparison;
+mod corrections;
 mod desk;
 mod events;
 mod histories;
@@ -38,5 +40,11 @@ use schemas::{Service, together};
 use sqlx::migrate::Migrator;
 
 /// The service's schema and those whose published functions it calls.
-static SCHEMAS: LazyLock<Migrator> =
-    LazyLock::new(|| together([Service::Billing, Service::Audit, Service::Patients]));
+static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
+    together([
+        Service::Billing,
+        Service::Appointments,
+        Service::Audit,
+        Service::Patients,
+    ])
+});

@@ -48,7 +48,7 @@ async fn try_histories(database: PgPool, clients: usize, times: u32) {
             ..Config::default()
         });
         runner.run(&vec(history(STEPS), clients), |histories: Vec<History>| {
-            runtime.block_on(clinic.live_through(histories));
+            runtime.block_on(clinic.live_through(&histories));
             Ok(())
         })
     });

@@ -1,16 +1,21 @@
 //! What SES tells of messages. LocalStack tells nothing, so these are as AWS documents them.
 
 use chrono::{TimeDelta, Utc};
+use mail::testing::Ses;
 use notifications::{
+    notification::State,
     preferences::Preferences,
     record_deliveries::{RecordError, Recorded, record_delivery},
 };
 use serde_json::json;
 use sqlx::PgPool;
-use store::Transaction;
+use store::{
+    Transaction,
+    testing::{self, table_of},
+};
 use uuid::Uuid;
 
-use crate::fixtures::register;
+use crate::fixtures::{EMAIL, created, notifier, register, stored, zoe};
 
 const ID: &str = "EXAMPLE7c191be45-e9aedb9a-02f9-4d12-a87d-dd0099a07f8a-000000";
 
@@ -70,9 +75,13 @@ fn notification(kind: &str, bounce_type: &str, minutes_ago: i64) -> String {
 }
 
 async fn tell(database: &PgPool, kind: &str, bounce_type: &str) -> Recorded {
-    record_delivery(&notification(kind, bounce_type, 0), database)
-        .await
-        .unwrap()
+    record_delivery(
+        &notification(kind, bounce_type, 0),
+        database,
+        &table_of("none-of-these-is-a-welcome"),
+    )
+    .await
+    .unwrap()
 }
 
 async fn state(database: &PgPool) -> String {
@@ -133,14 +142,51 @@ async fn who_complains_is_opted_out(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_becomes_of_a_welcome_is_recorded_too(database: PgPool) {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses, &database).await;
+    let event = created(zoe());
+    notifier.notify(&event).await.unwrap();
+    let tagged = &ses.taken()[0];
+    assert_eq!(tagged["Tags.member.1.Name"], "patient");
+    let patient = &tagged["Tags.member.1.Value"];
+
+    let tag = format!(r#""tags":{{"patient":["{patient}"],"#);
+    for (kind, effect, state) in [
+        ("Delivery", Recorded::Moved, State::Delivered),
+        ("Bounce", Recorded::Moved, State::Bounced),
+        ("Delivery", Recorded::Known, State::Bounced),
+        ("Bounce", Recorded::Known, State::Bounced),
+        ("Complaint", Recorded::Moved, State::Complained),
+    ] {
+        let told = notification(kind, "Permanent", 0)
+            .replace(ID, "message-1")
+            .replace(r#""tags":{"#, &tag);
+        let recorded = record_delivery(&told, &database, &notifier.table).await;
+        assert_eq!(recorded.unwrap(), effect, "{kind}");
+        let welcome = stored(&notifier.table, &event).await.unwrap();
+        assert_eq!(welcome.state, state, "{kind}");
+    }
+    assert_eq!(suppressed(&database).await, [EMAIL]);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_message_that_is_not_known_yet_is_waited_for(database: PgPool) {
-    let early = record_delivery(&notification("Delivery", "", 0), &database).await;
-    assert!(matches!(early, Err(RecordError::NotYet)), "{early:?}");
-    let foreign = record_delivery(&notification("Delivery", "", 11), &database).await;
-    assert_eq!(foreign.unwrap(), Recorded::Ignored);
+    let table = testing::table().await;
+    let of_welcome = |minutes_ago| {
+        let tag = format!(r#""tags":{{"patient":["{}"],"#, Uuid::now_v7());
+        notification("Delivery", "", minutes_ago).replace(r#""tags":{"#, &tag)
+    };
+    for [early, foreign] in [
+        [0, 11].map(|minutes_ago| notification("Delivery", "", minutes_ago)),
+        [0, 11].map(of_welcome),
+    ] {
+        let early = record_delivery(&early, &database, &table).await;
+        assert!(matches!(early, Err(RecordError::NotYet)), "{early:?}");
+        let foreign = record_delivery(&foreign, &database, &table).await;
+        assert_eq!(foreign.unwrap(), Recorded::Ignored);
+    }
     let first = "Successfully validated SNS topic for Amazon SES event publishing.";
-    assert_eq!(
-        record_delivery(first, &database).await.unwrap(),
-        Recorded::Ignored
-    );
+    let first = record_delivery(first, &database, &table).await;
+    assert_eq!(first.unwrap(), Recorded::Ignored);
 }

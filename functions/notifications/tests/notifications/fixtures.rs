@@ -47,15 +47,8 @@ pub(crate) fn event(patient_id: Uuid, change: Change) -> PatientEvent {
     }
 }
 
-/// A notifier that sends with this mail service and has its own table. It is not told of deleted
-/// patients.
-pub(crate) async fn notifier(ses: &Ses) -> Notifier {
-    let nowhere = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/nothing").unwrap();
-    notifier_with(ses, &nowhere).await
-}
-
-/// A notifier that may be told of deleted patients, too.
-pub(crate) async fn notifier_with(ses: &Ses, database: &PgPool) -> Notifier {
+/// A notifier that sends with this mail service and has its own table.
+pub(crate) async fn notifier(ses: &Ses, database: &PgPool) -> Notifier {
     Notifier {
         table: testing::table().await,
         mailer: ses.mailer(),

@@ -16,7 +16,7 @@ use crate::fixtures::{EMAIL, answer, booking, created, event, get, notifier, zoe
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_sent_notification_is_shown(database: PgPool) {
-    let notifier = notifier(&Ses::start().await).await;
+    let notifier = notifier(&Ses::start().await, &database).await;
     let event = created(zoe());
     notifier.notify(&event).await.unwrap();
 
@@ -52,7 +52,7 @@ async fn a_sent_notification_is_shown(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_failed_notification_has_no_time_of_sending(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier(&ses, &database).await;
     let event = created(zoe());
     ses.refuse_next(MESSAGE_REJECTED);
     notifier.notify(&event).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_failed_notification_has_no_time_of_sending(database: PgPool) {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn pages_go_from_new_to_old_without_gaps_or_duplicates(database: PgPool) {
-    let notifier = notifier(&Ses::start().await).await;
+    let notifier = notifier(&Ses::start().await, &database).await;
     let patient_id = Uuid::now_v7();
     let events: Vec<PatientEvent> = (1..=7)
         .map(|version| {
@@ -118,7 +118,7 @@ async fn pages_go_from_new_to_old_without_gaps_or_duplicates(database: PgPool) {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn welcomes_and_messages_about_appointments_are_listed_together(database: PgPool) {
-    let notifier = notifier(&Ses::start().await).await;
+    let notifier = notifier(&Ses::start().await, &database).await;
     let patient_id = Uuid::now_v7();
     let start = created(zoe()).occurred_at;
     for hours in [0, 2, 4] {
@@ -209,7 +209,7 @@ fn ids(body: &Value) -> Vec<String> {
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_cursor_does_not_open_another_patients_notifications(database: PgPool) {
-    let notifier = notifier(&Ses::start().await).await;
+    let notifier = notifier(&Ses::start().await, &database).await;
     let patient_id = Uuid::now_v7();
     for patient_version in 1..=2 {
         let event = PatientEvent {

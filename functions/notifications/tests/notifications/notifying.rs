@@ -15,18 +15,17 @@ use notifications::{
     message::{Clinic, welcome},
     notification::{FailureReason, Notification, State},
     notify_patients::{Notifier, NotifyError},
+    suppression::Suppression,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::fixtures::{
-    EMAIL, created, event, let_the_lease_run_out, notifier, notifier_with, same, stored, zoe,
-};
+use crate::fixtures::{EMAIL, created, event, let_the_lease_run_out, notifier, same, stored, zoe};
 
-#[tokio::test]
-async fn a_new_patient_is_welcomed() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_new_patient_is_welcomed(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier(&ses, &database).await;
     let event = created(zoe());
     assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
 
@@ -50,20 +49,20 @@ async fn a_new_patient_is_welcomed() {
     assert!(stored.sent_at.unwrap() >= stored.created_at);
 }
 
-#[tokio::test]
-async fn a_patient_registered_without_a_welcome_gets_none() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_patient_registered_without_a_welcome_gets_none(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier(&ses, &database).await;
     let event = event(Uuid::now_v7(), Change::CreatedWithoutWelcome(zoe()));
     assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Ignored);
     assert!(ses.taken().is_empty());
     assert!(stored(&notifier.table, &event).await.is_none());
 }
 
-#[tokio::test]
-async fn a_duplicate_sends_nothing() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_duplicate_sends_nothing(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier(&ses, &database).await;
     let event = created(zoe());
     notifier.notify(&event).await.unwrap();
     for _ in 0..3 {
@@ -73,10 +72,10 @@ async fn a_duplicate_sends_nothing() {
     assert_eq!(ses.taken().len(), 1);
 }
 
-#[tokio::test]
-async fn twenty_concurrent_deliveries_send_one_message() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn twenty_concurrent_deliveries_send_one_message(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier(&ses, &database).await;
     let event = created(zoe());
     let effects = join_all((0..20).map(|_| notifier.notify(&event))).await;
 
@@ -98,10 +97,10 @@ async fn twenty_concurrent_deliveries_send_one_message() {
     );
 }
 
-#[tokio::test]
-async fn two_events_are_two_notifications() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn two_events_are_two_notifications(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier(&ses, &database).await;
     for event in [created(zoe()), created(zoe())] {
         assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
     }
@@ -111,7 +110,7 @@ async fn two_events_are_two_notifications() {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn changes_and_deletions_send_nothing(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier_with(&ses, &database).await;
+    let notifier = notifier(&ses, &database).await;
     for change in [Change::Updated(zoe()), Change::Deleted] {
         let event = event(Uuid::now_v7(), change);
         assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Ignored);
@@ -120,8 +119,8 @@ async fn changes_and_deletions_send_nothing(database: PgPool) {
     assert!(ses.taken().is_empty());
 }
 
-#[tokio::test]
-async fn a_mail_service_that_recovers_gets_the_original_message() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_mail_service_that_recovers_gets_the_original_message(database: PgPool) {
     for refusal in [
         DOWN,
         THROTTLING,
@@ -130,7 +129,7 @@ async fn a_mail_service_that_recovers_gets_the_original_message() {
         RECIPIENT_NOT_VERIFIED,
     ] {
         let ses = Ses::start().await;
-        let mut notifier = notifier(&ses).await;
+        let mut notifier = notifier(&ses, &database).await;
         let event = created(zoe());
         ses.refuse_next(refusal);
         let error = notifier.notify(&event).await.unwrap_err();
@@ -150,11 +149,46 @@ async fn a_mail_service_that_recovers_gets_the_original_message() {
     }
 }
 
-#[tokio::test]
-async fn an_unreachable_mail_service_is_retried() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_address_that_mail_comes_back_from_gets_no_welcome(database: PgPool) {
+    let ses = Ses::start().await;
+    let notifier = notifier(&ses, &database).await;
+    sqlx::query("INSERT INTO notifications.suppressed_address VALUES (lower($1), 'BOUNCED')")
+        .bind(EMAIL)
+        .execute(&database)
+        .await
+        .unwrap();
+    let event = created(zoe());
+    for expected in [Effect::Applied, Effect::AlreadyApplied] {
+        assert_eq!(notifier.notify(&event).await.unwrap(), expected);
+        assert!(ses.taken().is_empty());
+    }
+    let stored = stored(&notifier.table, &event).await.unwrap();
+    assert_eq!(stored.state, State::Suppressed);
+    assert_eq!(stored.suppression, Some(Suppression::AddressSuppressed));
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_database_that_is_down_delays_the_welcome(database: PgPool) {
+    let ses = Ses::start().await;
+    let mut notifier = notifier(&ses, &database).await;
+    let event = created(zoe());
+    notifier.database = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/nothing").unwrap();
+    let down = notifier.notify(&event).await;
+    assert!(matches!(down, Err(NotifyError::Database(_))), "{down:?}");
+    assert!(ses.taken().is_empty());
+
+    // Not only after the lease of the first attempt.
+    notifier.database = database;
+    assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
+    assert_eq!(ses.taken().len(), 1);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_unreachable_mail_service_is_retried(database: PgPool) {
     let ses = Ses::start().await;
     let nowhere = ses.config().endpoint_url("http://127.0.0.1:1");
-    let mut notifier = notifier(&ses).await;
+    let mut notifier = notifier(&ses, &database).await;
     let mailer = std::mem::replace(&mut notifier.mailer, Mailer::with_config(SENDER, nowhere));
     let event = created(zoe());
     assert!(matches!(
@@ -167,14 +201,14 @@ async fn an_unreachable_mail_service_is_retried() {
     assert_eq!(ses.taken().len(), 1);
 }
 
-#[tokio::test]
-async fn a_final_rejection_is_not_retried() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_final_rejection_is_not_retried(database: PgPool) {
     for (refusal, reason) in [
         (MESSAGE_REJECTED, FailureReason::MessageRejected),
         (INVALID_PARAMETER, FailureReason::InvalidMessage),
     ] {
         let ses = Ses::start().await;
-        let notifier = notifier(&ses).await;
+        let notifier = notifier(&ses, &database).await;
         let event = created(zoe());
         ses.refuse_next(refusal);
         assert_eq!(notifier.notify(&event).await.unwrap(), Effect::Applied);
@@ -193,8 +227,8 @@ async fn a_final_rejection_is_not_retried() {
     }
 }
 
-#[tokio::test]
-async fn no_mail_is_sent_to_anything_but_a_single_address() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn no_mail_is_sent_to_anything_but_a_single_address(database: PgPool) {
     for email in [
         "",
         "zoe",
@@ -203,7 +237,7 @@ async fn no_mail_is_sent_to_anything_but_a_single_address() {
         "Zoë <zoe@clinic.example>",
     ] {
         let ses = Ses::start().await;
-        let notifier = notifier(&ses).await;
+        let notifier = notifier(&ses, &database).await;
         let event = created(Patient {
             email: Some(email.to_owned()),
             ..zoe()
@@ -223,10 +257,10 @@ async fn no_mail_is_sent_to_anything_but_a_single_address() {
     }
 }
 
-#[tokio::test]
-async fn a_notification_left_behind_by_a_dead_function_is_sent() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_notification_left_behind_by_a_dead_function_is_sent(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier(&ses, &database).await;
     let event = created(zoe());
     die_before_sending(&notifier, &event).await;
 
@@ -247,7 +281,7 @@ async fn a_notification_left_behind_by_a_dead_function_is_sent() {
 async fn a_welcome_after_a_later_version_is_not_sent(database: PgPool) {
     for later in [Change::Deleted, Change::Updated(zoe())] {
         let ses = Ses::start().await;
-        let notifier = notifier_with(&ses, &database).await;
+        let notifier = notifier(&ses, &database).await;
         let registered = created(zoe());
         let later = PatientEvent {
             patient_version: 2,
@@ -268,7 +302,7 @@ async fn a_welcome_after_a_later_version_is_not_sent(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_has_no_address_gets_nothing_and_who_is_erased_leaves_nothing(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier_with(&ses, &database).await;
+    let notifier = notifier(&ses, &database).await;
     let child = created(Patient {
         email: None,
         ..zoe()
@@ -306,7 +340,7 @@ async fn who_has_no_address_gets_nothing_and_who_is_erased_leaves_nothing(databa
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_older_change_does_not_move_the_mark_back(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier_with(&ses, &database).await;
+    let notifier = notifier(&ses, &database).await;
     let patient_id = Uuid::now_v7();
     let version = |patient_version, change| PatientEvent {
         patient_version,
@@ -324,7 +358,7 @@ async fn an_older_change_does_not_move_the_mark_back(database: PgPool) {
 async fn a_concurrent_registration_and_deletion_send_at_most_one_welcome(database: PgPool) {
     for _ in 0..10 {
         let ses = Ses::start().await;
-        let notifier = notifier_with(&ses, &database).await;
+        let notifier = notifier(&ses, &database).await;
         let registered = created(zoe());
         let deletion = PatientEvent {
             patient_version: 2,
@@ -345,10 +379,10 @@ async fn a_concurrent_registration_and_deletion_send_at_most_one_welcome(databas
     }
 }
 
-#[tokio::test]
-async fn a_notification_from_before_marks_existed_is_not_sent_again() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_notification_from_before_marks_existed_is_not_sent_again(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier(&ses, &database).await;
     let event = created(zoe());
     notifier.notify(&event).await.unwrap();
     forget_what_was_seen(&notifier, &event).await;
@@ -380,10 +414,10 @@ async fn die_before_sending(notifier: &Notifier, event: &PatientEvent) {
     assert!(matches!(start, Start::Ours(_)));
 }
 
-#[tokio::test]
-async fn an_attempt_that_lost_its_lease_undoes_nothing() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_attempt_that_lost_its_lease_undoes_nothing(database: PgPool) {
     let ses = Ses::start().await;
-    let notifier = notifier(&ses).await;
+    let notifier = notifier(&ses, &database).await;
     let event = created(zoe());
     let start = async || {
         let message = welcome("Zoë", &notifier.clinic);
@@ -411,11 +445,11 @@ async fn an_attempt_that_lost_its_lease_undoes_nothing() {
     assert_eq!((stored.state, stored.failure_reason), (State::Sent, None));
 }
 
-#[tokio::test]
-async fn errors_reveal_nothing_of_the_patient() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn errors_reveal_nothing_of_the_patient(database: PgPool) {
     for refusal in [DOWN, THROTTLING, SENDER_NOT_VERIFIED] {
         let ses = Ses::start().await;
-        let notifier = notifier(&ses).await;
+        let notifier = notifier(&ses, &database).await;
         ses.refuse_next(refusal);
         let error = notifier.notify(&created(zoe())).await.unwrap_err();
         let shown = format!("{error} {error:?}");
@@ -426,10 +460,10 @@ async fn errors_reveal_nothing_of_the_patient() {
     }
 }
 
-#[tokio::test]
-async fn without_its_table_nothing_is_sent() {
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn without_its_table_nothing_is_sent(database: PgPool) {
     let ses = Ses::start().await;
-    let mut notifier = notifier(&ses).await;
+    let mut notifier = notifier(&ses, &database).await;
     let client = notifier.table.client().await.clone();
     notifier.table = store::Table::with_client("no-such-table".to_owned(), client);
     let error = notifier.notify(&created(zoe())).await.unwrap_err();

@@ -18,7 +18,7 @@ use store::Transaction;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::fixtures::{event, notifier_with, register};
+use crate::fixtures::{event, notifier, register};
 
 fn routes(database: &PgPool) -> Router {
     let routes = get_notification_preferences::routes(database.clone())
@@ -268,7 +268,7 @@ async fn the_preferences_of_a_patient_outlive_a_deletion_and_go_with_an_erasure(
     .execute(&database)
     .await
     .unwrap();
-    let notifier = notifier_with(&Ses::start().await, &database).await;
+    let notifier = notifier(&Ses::start().await, &database).await;
     let deleted = event(patient, Change::Deleted);
     assert_eq!(notifier.notify(&deleted).await.unwrap(), Effect::Ignored);
     let mut transaction = Transaction::begin(&database).await.unwrap();

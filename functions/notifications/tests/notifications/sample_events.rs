@@ -10,6 +10,7 @@ use notifications::{
     schedule_messages::Scheduler,
 };
 use sqlx::PgPool;
+use store::testing::table_of;
 
 use crate::fixtures::{answer, notifier};
 
@@ -17,7 +18,7 @@ use crate::fixtures::{answer, notifier};
 async fn the_new_patient_is_welcomed_and_their_notification_listed(database: PgPool) {
     let sample = include_str!("../../../../events/notify-patients.json");
     let sample: KafkaEvent = serde_json::from_str(sample).unwrap();
-    let notifier = notifier(&Ses::start().await).await;
+    let notifier = notifier(&Ses::start().await, &database).await;
     let records: Vec<_> = sample.records.into_values().flatten().collect();
     assert_eq!(records.len(), 1);
     for record in records {
@@ -58,7 +59,9 @@ async fn a_delivery_of_long_ago_is_read(database: PgPool) {
     let sample: serde_json::Value = serde_json::from_str(sample).unwrap();
     let body = sample["Records"][0]["body"].as_str().unwrap();
     assert_eq!(
-        record_delivery(body, &database).await.unwrap(),
+        record_delivery(body, &database, &table_of("no-welcome"))
+            .await
+            .unwrap(),
         Recorded::Ignored
     );
 }

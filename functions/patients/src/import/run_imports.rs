@@ -8,7 +8,7 @@ use api::ClinicTimeZone;
 use chrono::Utc;
 use identity::{Permission, Role};
 use sql_state::Meaning;
-use sqlx::PgPool;
+use sqlx::{PgPool, error::DatabaseError};
 use uuid::Uuid;
 
 use super::{
@@ -311,12 +311,12 @@ impl Importer {
     }
 }
 
-/// Whether it may succeed when it is tried again: a unique value, or a deadlock.
+/// Whether it may succeed when it is tried again: somebody else took a unique value, or the
+/// transaction gave way.
 fn is_race(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("23505" | "40P01" | "40001"))
+    let refusal = error.as_database_error();
+    refusal.is_some_and(DatabaseError::is_unique_violation)
+        || sql_state::meaning(error) == Meaning::GaveWay
 }
 
 /// The job as a row says it.

@@ -7,6 +7,7 @@
 )]
 
 mod addresses;
+mod backfill;
 mod bodies;
 mod closing;
 mod dates;

@@ -48,6 +48,7 @@ pub const SERVICES: [Service; 7] = [
     Service {
         name: "billing",
         calls: &[
+            "appointments.fulfilled_since",
             "audit.append",
             "patients.canonical",
             "patients.ids_of",

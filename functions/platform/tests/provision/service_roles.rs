@@ -703,7 +703,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 16] = [
+    const CALLS: [(&str, &str, &[&str]); 17] = [
         (
             "audit.append",
             APPEND,
@@ -799,6 +799,11 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             "appointments.for_message",
             "SELECT appointments.for_message(gen_random_uuid())",
             &["appointments", "notifications"],
+        ),
+        (
+            "appointments.fulfilled_since",
+            "SELECT appointments.fulfilled_since(now())",
+            &["appointments", "billing"],
         ),
     ];
     let clinic = Clinic::open(owner).await;

@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     tax: "الضريبة",
     amount: "المبلغ",
     discount: "خصم {amount}",
+    carried_forward: "المبلغ المُرحّل",
+    brought_forward: "المبلغ المنقول",
     net: "المجموع قبل الضريبة",
     tax_on: "الضريبة {rate} على {net}",
     total: "الإجمالي",

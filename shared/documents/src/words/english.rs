@@ -29,6 +29,8 @@ pub(super) const WORDS: Words = Words {
     tax: "Tax",
     amount: "Amount",
     discount: "Discount {amount}",
+    carried_forward: "Carried forward",
+    brought_forward: "Brought forward",
     net: "Net",
     tax_on: "Tax {rate} on {net}",
     total: "Total",

@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     tax: "TVA",
     amount: "Montant",
     discount: "Remise {amount}",
+    carried_forward: "À reporter",
+    brought_forward: "Report",
     net: "Total hors taxe",
     tax_on: "TVA {rate} sur {net}",
     total: "Total",

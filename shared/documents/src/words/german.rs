@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     tax: "USt.",
     amount: "Betrag",
     discount: "Rabatt {amount}",
+    carried_forward: "Übertrag",
+    brought_forward: "Übertrag",
     net: "Summe netto",
     tax_on: "USt. {rate} auf {net}",
     total: "Gesamtbetrag",

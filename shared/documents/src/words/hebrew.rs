@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     tax: "מע״מ",
     amount: "סכום",
     discount: "הנחה {amount}",
+    carried_forward: "סכום להעברה",
+    brought_forward: "סכום מהעברה",
     net: "סכום לפני מע״מ",
     tax_on: "מע״מ {rate} על {net}",
     total: "סך הכול",

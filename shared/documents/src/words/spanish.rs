@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     tax: "IVA",
     amount: "Importe",
     discount: "Descuento {amount}",
+    carried_forward: "Suma y sigue",
+    brought_forward: "Suma anterior",
     net: "Base imponible",
     tax_on: "IVA {rate} sobre {net}",
     total: "Total",

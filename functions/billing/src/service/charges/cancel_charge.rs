@@ -44,7 +44,7 @@ impl Change for CancelChargeRequest {
             }
         }
         take_off_draft(work, &[id]).await?;
-        cancel(work, &[id], reason.as_deref()).await?;
+        cancel(work, &[id], reason.as_deref(), false).await?;
 
         let resource = Resource::new(ResourceType::Charge, id);
         let patient = Some(charge.patient_id);
@@ -55,18 +55,21 @@ impl Change for CancelChargeRequest {
     }
 }
 
-/// Cancels charges that are on no invoice.
+/// Cancels charges that are on no invoice: because their appointment was corrected, or on purpose.
 pub(super) async fn cancel(
     work: &mut Work,
     ids: &[Uuid],
     reason: Option<&str>,
+    corrected: bool,
 ) -> Result<(), Stopped> {
     sqlx::query!(
         "UPDATE billing.charge
-         SET state = 'CANCELLED', cancelled_at = clock_timestamp(), cancel_reason = $2
+         SET state = 'CANCELLED', cancelled_at = clock_timestamp(), cancel_reason = $2,
+             corrected = $3
          WHERE id = ANY($1) AND state IN ('UNPRICED', 'BILLABLE')",
         ids,
         reason,
+        corrected,
     )
     .execute(&mut work.transaction)
     .await?;

@@ -1,8 +1,8 @@
 //! A charge as it is stored and as it is returned.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use contracts::billing::v1::{Charge, ChargeState};
-use money::{Currency, Money};
+use contracts::billing::v1::{Charge, ChargeState, UnpricedReason};
+use money::{Currency, Money, TaxRate};
 use sqlx::PgExecutor;
 use tonic::Status;
 use uuid::Uuid;
@@ -50,6 +50,7 @@ pub(super) fn state_name(state: ChargeState) -> Option<&'static str> {
 #[derive(Debug)]
 pub(super) struct StoredCharge {
     pub(super) id: Uuid,
+    pub(super) account_id: Uuid,
     pub(super) patient_id: Uuid,
     pub(super) state: State,
     pub(super) code: String,
@@ -61,6 +62,8 @@ pub(super) struct StoredCharge {
     pub(super) unit_amount: Option<i64>,
     pub(super) tax_rate_ppm: Option<i32>,
     pub(super) amount: Option<i64>,
+    /// It has no price, although there is one that holds on its day: it would be too much.
+    pub(super) too_large: bool,
     pub(super) invoice_id: Option<Uuid>,
     pub(super) source_id: Option<Uuid>,
     pub(super) needs_credit_note: bool,
@@ -75,6 +78,7 @@ impl From<StoredCharge> for Charge {
         Self {
             charge_id: charge.id.to_string(),
             patient_id: charge.patient_id.to_string(),
+            unpriced_reason: charge.unpriced_reason().into(),
             state: ChargeState::from(charge.state).into(),
             unit_price: charge.unit_amount.map(money),
             amount: charge.amount.map(money),
@@ -94,6 +98,19 @@ impl From<StoredCharge> for Charge {
     }
 }
 
+impl StoredCharge {
+    /// What has to be done about one that is on the worklist.
+    const fn unpriced_reason(&self) -> UnpricedReason {
+        match (self.state, self.too_large) {
+            (State::Unpriced, false) => UnpricedReason::NoPrice,
+            (State::Unpriced, true) => UnpricedReason::AmountTooLarge,
+            (State::Billable | State::Invoiced | State::Cancelled, _) => {
+                UnpricedReason::Unspecified
+            }
+        }
+    }
+}
+
 /// The charges with these ids, in the order of the ids.
 pub(super) async fn find(
     database: impl PgExecutor<'_>,
@@ -101,9 +118,14 @@ pub(super) async fn find(
 ) -> Result<Vec<StoredCharge>, sqlx::Error> {
     sqlx::query_as!(
         StoredCharge,
-        r#"SELECT charge.id, account.patient_id, charge.state AS "state: State", charge.code,
-                  charge.currency, charge.quantity, charge.service_date, charge.note,
+        r#"SELECT charge.id, charge.account_id, account.patient_id, charge.state AS "state: State",
+                  charge.code, charge.currency, charge.quantity, charge.service_date, charge.note,
                   charge.description, charge.unit_amount, charge.tax_rate_ppm, charge.amount,
+                  charge.state = 'UNPRICED' AND EXISTS (
+                      SELECT FROM billing.price
+                      WHERE price.code = charge.code AND price.currency = charge.currency
+                          AND price.valid_from <= charge.service_date
+                  ) AS "too_large!",
                   line.invoice_id AS "invoice_id?", charge.source_id, charge.needs_credit_note,
                   charge.created_at, charge.cancelled_at, charge.cancel_reason
            FROM billing.charge
@@ -131,6 +153,12 @@ pub(super) struct NewCharge<'a> {
 }
 
 impl NewCharge<'_> {
+    /// Whether it comes to no more than any amount may be, with its tax: an invoice has to be able to
+    /// say it.
+    pub(super) fn can_cost(&self, price: &PriceInForce) -> bool {
+        self.amount(price).is_ok()
+    }
+
     /// Records it, with the price that is given for it or without one.
     ///
     /// # Errors
@@ -140,10 +168,7 @@ impl NewCharge<'_> {
         work: &mut Work,
         price: Option<PriceInForce>,
     ) -> Result<Uuid, Stopped> {
-        let amount = price
-            .as_ref()
-            .map(|price| self.amount(price.unit_amount))
-            .transpose()?;
+        let amount = price.as_ref().map(|price| self.amount(price)).transpose()?;
         let id = Uuid::now_v7();
         sqlx::query!(
             "INSERT INTO billing.charge
@@ -174,17 +199,17 @@ impl NewCharge<'_> {
         Ok(id)
     }
 
-    fn amount(&self, unit_amount: i64) -> Result<i64, Status> {
-        let amount = Money::new(self.currency, unit_amount)
-            .and_then(|unit_price| unit_price.times(self.quantity));
-        let amount = amount.map_err(|_| {
+    fn amount(&self, price: &PriceInForce) -> Result<i64, Status> {
+        let too_large = || {
             let why = "the charge comes to more than any amount may be";
-            not_now(
-                Reason::AmountTooLarge,
-                format_args!("price of {}", self.code),
-                why,
-            )
-        })?;
+            let subject = format_args!("price of {}", self.code);
+            not_now(Reason::AmountTooLarge, subject, why)
+        };
+        let amount = Money::new(self.currency, price.unit_amount)
+            .and_then(|unit_price| unit_price.times(self.quantity))
+            .map_err(|_| too_large())?;
+        let rate = TaxRate::ppm(price.tax_rate_ppm.unsigned_abs()).unwrap_or(TaxRate::ZERO);
+        amount.plus(amount.tax(rate)).map_err(|_| too_large())?;
         Ok(amount.minor_units())
     }
 }

@@ -35,9 +35,14 @@ impl Question for ListChargesRequest {
 
         let charges = sqlx::query_as!(
             StoredCharge,
-            r#"SELECT charge.id, account.patient_id, charge.state AS "state: State", charge.code,
-                  charge.currency, charge.quantity, charge.service_date, charge.note,
+            r#"SELECT charge.id, charge.account_id, account.patient_id, charge.state AS "state: State",
+                  charge.code, charge.currency, charge.quantity, charge.service_date, charge.note,
                   charge.description, charge.unit_amount, charge.tax_rate_ppm, charge.amount,
+                  charge.state = 'UNPRICED' AND EXISTS (
+                      SELECT FROM billing.price
+                      WHERE price.code = charge.code AND price.currency = charge.currency
+                          AND price.valid_from <= charge.service_date
+                  ) AS "too_large!",
                   line.invoice_id AS "invoice_id?", charge.source_id, charge.needs_credit_note,
                   charge.created_at, charge.cancelled_at, charge.cancel_reason
            FROM billing.charge

@@ -3,8 +3,14 @@
 //! Events come again, late, and in another order. The mark of the appointment says which version
 //! its charges are of: an equal or an older one changes nothing. A newer one keeps the charges that
 //! it would make again, cancels the others, and makes those that are missing. What is invoiced is not
-//! touched: somebody has to credit it, and finds it on a worklist. What took place is charged to a closed
-//! account as well: the patient was there before they were deleted.
+//! touched: somebody has to credit it, and finds it on a worklist, unless there is nothing left to be
+//! credited, as of a service that was for nothing. What somebody has cancelled or credited
+//! on purpose is not charged again; what was taken back because the appointment was corrected is, if that
+//! was wrong. What took place is charged to a closed account as well: the patient was there before they
+//! were deleted.
+//!
+//! A charge may be on the account of another patient: it was made while the records of both were merged,
+//! which was undone. It is withdrawn there, and made anew where it belongs.
 
 use audit_trail::{Action, Resource, ResourceType};
 use chrono::NaiveDate;
@@ -22,7 +28,7 @@ use super::{
 use crate::service::{
     input,
     invoices::take_off_draft,
-    party::Matter,
+    party::{Matter, Party},
     prices::in_force,
     refused::{Faults, no_account},
     work::{Change, Stopped, Work},
@@ -33,6 +39,9 @@ const MAX_ITEMS: usize = 20;
 
 /// Why a charge is cancelled that its appointment no longer has.
 const CORRECTED: &str = "The appointment was corrected";
+
+/// Why a charge is cancelled that is on the account of somebody else.
+const OF_ANOTHER: &str = "The appointment is another patient's";
 
 impl Change for RecordAppointmentChargesRequest {
     type Answer = RecordAppointmentChargesResponse;
@@ -46,6 +55,14 @@ impl Change for RecordAppointmentChargesRequest {
 
     async fn make(&self, work: &mut Work) -> Result<RecordAppointmentChargesResponse, Stopped> {
         let wanted = Wanted::read(self)?;
+        // Before the accounts: nobody else makes charges of the appointment from here on, so that it is
+        // known on which accounts they are.
+        if !advance_mark(work, &wanted).await? {
+            return Ok(RecordAppointmentChargesResponse {
+                charges: live_charges(work, wanted.appointment).await?,
+                out_of_date: true,
+            });
+        }
         let matter = Matter::Appointment {
             id: wanted.appointment,
             patient: wanted.patient,
@@ -54,35 +71,32 @@ impl Change for RecordAppointmentChargesRequest {
         let account = party.own();
         let codes = wanted.items.iter().map(|item| item.code.as_str());
         work.lock_codes(codes).await?;
-        if !advance_mark(work, &wanted).await? {
-            return Ok(RecordAppointmentChargesResponse {
-                charges: live_charges(work, wanted.appointment).await?,
-                out_of_date: true,
-            });
-        }
-
-        // Whoever had the mark before may have charged another patient.
-        work.must_have_locked(matter).await?;
 
         let mut missing = wanted.items.clone();
         let (mut right, mut superfluous) = (Vec::new(), Vec::new());
-        for charge in charges_of(work, wanted.appointment).await? {
-            match missing.iter().position(|item| item.is(&charge)) {
-                Some(made) => {
-                    missing.remove(made);
+        let (gone, standing): (Vec<Made>, Vec<Made>) = made_of(work, wanted.appointment)
+            .await?
+            .into_iter()
+            .partition(|made| made.gone);
+        for made in standing {
+            let charge = &made.charge;
+            let wanted = missing.iter().position(|item| item.is(charge));
+            match wanted.filter(|_| party.has(charge.account_id)) {
+                Some(place) => {
+                    missing.remove(place);
                     right.push(charge.id);
                 }
-                None => superfluous.push(charge),
+                None => superfluous.push(made),
             }
         }
-        // What somebody has cancelled on purpose is not charged again.
-        for charge in cancelled_by_hand(work, wanted.appointment).await? {
-            if let Some(cancelled) = missing.iter().position(|item| item.is(&charge)) {
-                missing.remove(cancelled);
+        // On whichever account: somebody has decided that it is not to be paid.
+        for made in gone.iter().filter(|made| !made.corrected) {
+            if let Some(place) = missing.iter().position(|item| item.is(&made.charge)) {
+                missing.remove(place);
             }
         }
-        mark_to_credit(work, &right, false).await?;
-        withdraw(work, &superfluous, account.patient_id).await?;
+        mark(work, &right, Mark::Right).await?;
+        withdraw(work, &superfluous, &party).await?;
         for (line, item) in (0..).zip(&missing) {
             let charge = NewCharge {
                 account_id: account.id,
@@ -95,6 +109,8 @@ impl Change for RecordAppointmentChargesRequest {
             };
             let currency = work.clinic.currency.code();
             let price = in_force(work, &item.code, currency, item.service_date).await?;
+            // What would be too much waits for another price, like what has none.
+            let price = price.filter(|price| charge.can_cost(price));
             let id = charge.insert(work, price).await?;
             let resource = Resource::new(ResourceType::Charge, id);
             work.record(
@@ -173,8 +189,7 @@ impl Item {
     }
 }
 
-/// Whether this version is newer than all before. Others wait for the mark, whoever the patient was
-/// before.
+/// Whether this version is newer than all before. Others that tell of the appointment wait for the mark.
 async fn advance_mark(work: &mut Work, wanted: &Wanted) -> Result<bool, Stopped> {
     let advanced = sqlx::query!(
         "INSERT INTO billing.source_mark (source_type, source_id, version)
@@ -190,72 +205,98 @@ async fn advance_mark(work: &mut Work, wanted: &Wanted) -> Result<bool, Stopped>
     Ok(advanced.rows_affected() == 1)
 }
 
-/// The charges that the appointment still has: neither cancelled nor credited as a whole.
-async fn charges_of(work: &mut Work, appointment: Uuid) -> Result<Vec<StoredCharge>, Stopped> {
-    let ids = sqlx::query_scalar!(
-        "SELECT id FROM billing.charge
-         WHERE source_type = 'APPOINTMENT' AND source_id = $1 AND state <> 'CANCELLED'
-             AND NOT EXISTS (
-                 SELECT FROM billing.invoice_line AS line
-                 JOIN billing.credit_note_line AS credited ON credited.invoice_line_id = line.id
-                 WHERE line.charge_id = charge.id AND line.live
-                 GROUP BY line.id
-                 HAVING sum(credited.total) = line.total
-             )",
+/// A charge that was made for the appointment.
+struct Made {
+    charge: StoredCharge,
+    /// It was cancelled, or credited as a whole.
+    gone: bool,
+    /// Because the appointment was corrected, and not on purpose.
+    corrected: bool,
+    /// It is invoiced, and something is left to be credited of it.
+    creditable: bool,
+}
+
+/// All charges that were ever made for the appointment.
+async fn made_of(work: &mut Work, appointment: Uuid) -> Result<Vec<Made>, Stopped> {
+    let rows = sqlx::query!(
+        r#"SELECT charge.id, charge.corrected,
+                  charge.state = 'CANCELLED' OR EXISTS (
+                      SELECT FROM billing.invoice_line AS line
+                      JOIN billing.credit_note_line AS credited ON credited.invoice_line_id = line.id
+                      WHERE line.charge_id = charge.id AND line.live
+                      GROUP BY line.id
+                      HAVING sum(credited.total) = line.total
+                  ) AS "gone!",
+                  EXISTS (
+                      SELECT FROM billing.invoice_line AS line
+                      JOIN billing.invoice ON invoice.id = line.invoice_id
+                      WHERE line.charge_id = charge.id AND line.live AND line.total > 0
+                          AND invoice.total > invoice.credited + invoice.written_off
+                  ) AS "creditable!"
+           FROM billing.charge
+           WHERE source_type = 'APPOINTMENT' AND source_id = $1
+           ORDER BY id"#,
         appointment
     )
     .fetch_all(&mut work.transaction)
     .await?;
-    Ok(find(&mut work.transaction, &ids).await?)
-}
-
-/// The charges of the appointment that were cancelled, and not because it was corrected.
-async fn cancelled_by_hand(
-    work: &mut Work,
-    appointment: Uuid,
-) -> Result<Vec<StoredCharge>, Stopped> {
-    let ids = sqlx::query_scalar!(
-        "SELECT id FROM billing.charge
-         WHERE source_type = 'APPOINTMENT' AND source_id = $1 AND state = 'CANCELLED'
-             AND cancel_reason IS DISTINCT FROM $2",
-        appointment,
-        CORRECTED,
-    )
-    .fetch_all(&mut work.transaction)
-    .await?;
-    Ok(find(&mut work.transaction, &ids).await?)
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let charges = find(&mut work.transaction, &ids).await?;
+    let made = charges.into_iter().zip(rows).map(|(charge, row)| Made {
+        charge,
+        gone: row.gone,
+        corrected: row.corrected,
+        creditable: row.creditable,
+    });
+    Ok(made.collect())
 }
 
 /// Cancels charges, or marks them where they are invoiced.
-async fn withdraw(work: &mut Work, charges: &[StoredCharge], patient: Uuid) -> Result<(), Stopped> {
+async fn withdraw(work: &mut Work, charges: &[Made], party: &Party) -> Result<(), Stopped> {
     let (invoiced, open): (Vec<_>, Vec<_>) = charges
         .iter()
-        .partition(|charge| charge.state == State::Invoiced);
-    let ids =
-        |charges: &[&StoredCharge]| charges.iter().map(|charge| charge.id).collect::<Vec<_>>();
-    let open = ids(&open);
-    if !open.is_empty() {
-        take_off_draft(work, &open).await?;
-        cancel(work, &open, Some(CORRECTED)).await?;
-        for id in open {
-            let resource = Resource::new(ResourceType::Charge, id);
-            work.record(
-                Action::CancelCharge,
-                resource,
-                Some(patient),
-                Some(CORRECTED),
-            );
+        .partition(|made| made.charge.state == State::Invoiced);
+    let (theirs, of_others): (Vec<_>, Vec<_>) = open
+        .iter()
+        .copied()
+        .partition(|made| party.has(made.charge.account_id));
+    take_off_draft(work, &ids(&open)).await?;
+    for (charges, why) in [(theirs, CORRECTED), (of_others, OF_ANOTHER)] {
+        cancel(work, &ids(&charges), Some(why), true).await?;
+        for Made { charge, .. } in charges {
+            let resource = Resource::new(ResourceType::Charge, charge.id);
+            let patient = Some(charge.patient_id);
+            work.record(Action::CancelCharge, resource, patient, Some(why));
         }
     }
-    mark_to_credit(work, &ids(&invoiced), true).await
+    let (creditable, free): (Vec<_>, Vec<_>) =
+        invoiced.into_iter().partition(|made| made.creditable);
+    mark(work, &ids(&creditable), Mark::ToCredit).await?;
+    mark(work, &ids(&free), Mark::Corrected).await
 }
 
-async fn mark_to_credit(work: &mut Work, charges: &[Uuid], needed: bool) -> Result<(), Stopped> {
+fn ids(charges: &[&Made]) -> Vec<Uuid> {
+    charges.iter().map(|made| made.charge.id).collect()
+}
+
+/// What the appointment says of charges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// They are as it says.
+    Right,
+    /// They are not, and somebody has to credit them.
+    ToCredit,
+    /// They are not, and there is nothing to be done about it.
+    Corrected,
+}
+
+async fn mark(work: &mut Work, charges: &[Uuid], mark: Mark) -> Result<(), Stopped> {
     sqlx::query!(
-        "UPDATE billing.charge SET needs_credit_note = $2
-         WHERE id = ANY($1) AND needs_credit_note <> $2",
+        "UPDATE billing.charge SET needs_credit_note = $2, corrected = $3
+         WHERE id = ANY($1) AND (needs_credit_note, corrected) <> ($2, $3)",
         charges,
-        needed,
+        mark == Mark::ToCredit,
+        mark == Mark::Corrected,
     )
     .execute(&mut work.transaction)
     .await?;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     draft_lines::MAX_LINES,
     invoice::{State, StoredInvoice, StoredLine, lines, whole},
+    leave_worklist,
 };
 use crate::service::{
     input::{self, stored_amount},
@@ -60,6 +61,7 @@ impl Change for CreditInvoiceRequest {
         .execute(&mut work.transaction)
         .await?;
         settle_worklist(work, &note, &lines).await?;
+        leave_worklist(work, id).await?;
         let mut entries: Vec<Entry> = uses.iter().map(Use::release).collect();
         entries.push(note.entry(&invoice, &lines));
         let book = Book::open(work, &invoice.currency, &entries).await?;
@@ -78,6 +80,7 @@ impl Change for CreditInvoiceRequest {
             credit_note: note.id,
             invoice: id,
             total: wire::amount(&invoice.currency, note.total()),
+            tax: wire::amount(&invoice.currency, note.tax()),
         };
         work.announce(invoice.patient_id, change);
         answer(work, id, note.id).await
@@ -180,6 +183,10 @@ impl Note {
         self.parts.iter().map(Part::total).sum()
     }
 
+    fn tax(&self) -> i64 {
+        self.parts.iter().map(|part| part.tax).sum()
+    }
+
     /// Less revenue and less tax; the patient owes so much less.
     fn entry(&self, invoice: &StoredInvoice, lines: &[StoredLine]) -> Entry {
         let mut earned = Earned::default();
@@ -202,7 +209,6 @@ impl Note {
         wanted: &Wanted,
         numbered: Numbered,
     ) -> Result<(), Stopped> {
-        let sum = |of: fn(&Part) -> i64| self.parts.iter().map(of).sum::<i64>();
         sqlx::query!(
             "WITH dated AS (
                  UPDATE billing.number_series SET last_date = $6 WHERE name = $3
@@ -217,8 +223,8 @@ impl Note {
             numbered.sequence,
             numbered.number,
             numbered.date,
-            sum(|part| part.net),
-            sum(|part| part.tax),
+            self.total() - self.tax(),
+            self.tax(),
             self.total(),
             wanted.reason,
             work.actor(),
@@ -278,7 +284,7 @@ async fn settle_worklist(
     });
     let settled: Vec<Uuid> = settled.collect();
     sqlx::query!(
-        "UPDATE billing.charge SET needs_credit_note = false
+        "UPDATE billing.charge SET needs_credit_note = false, corrected = true
          WHERE id = ANY($1) AND needs_credit_note",
         &settled,
     )

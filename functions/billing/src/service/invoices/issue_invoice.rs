@@ -72,6 +72,7 @@ impl Change for IssueInvoiceRequest {
         let change = BillingChange::InvoiceIssued {
             invoice: id,
             total: wire::amount(&draft.currency, draft.total),
+            tax: wire::amount(&draft.currency, draft.tax),
             due: wire::amount(&draft.currency, draft.total - allocated),
             due_date: invoice.due_on,
         };

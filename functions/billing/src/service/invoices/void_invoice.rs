@@ -60,6 +60,7 @@ impl Change for VoidInvoiceRequest {
         let change = BillingChange::InvoiceVoided {
             invoice: id,
             total: wire::amount(&invoice.currency, invoice.total),
+            tax: wire::amount(&invoice.currency, invoice.tax),
         };
         work.announce(invoice.patient_id, change);
 
@@ -105,9 +106,9 @@ async fn free_charges(work: &mut Work, invoice: Uuid) -> Result<(), Stopped> {
     .await?;
     sqlx::query!(
         "UPDATE billing.charge
-         SET state = CASE WHEN needs_credit_note THEN 'CANCELLED' ELSE 'BILLABLE' END,
-             cancelled_at = CASE WHEN needs_credit_note THEN clock_timestamp() END,
-             needs_credit_note = false
+         SET state = CASE WHEN needs_credit_note OR corrected THEN 'CANCELLED' ELSE 'BILLABLE' END,
+             cancelled_at = CASE WHEN needs_credit_note OR corrected THEN clock_timestamp() END,
+             corrected = needs_credit_note OR corrected, needs_credit_note = false
          WHERE id = ANY($1)",
         &charges,
     )

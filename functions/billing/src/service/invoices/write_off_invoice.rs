@@ -8,7 +8,10 @@ use contracts::billing::v1::{WriteOffInvoiceRequest, WriteOffInvoiceResponse};
 use events::BillingChange;
 use uuid::Uuid;
 
-use super::invoice::{State, StoredInvoice, whole};
+use super::{
+    invoice::{State, StoredInvoice, whole},
+    leave_worklist,
+};
 use crate::service::{
     input,
     ledger::{Entry, EntryKind, LedgerAccount, Posting, book},
@@ -142,6 +145,7 @@ async fn grant(
     )
     .execute(&mut work.transaction)
     .await?;
+    leave_worklist(work, invoice.id).await?;
     let postings = vec![
         Posting::debit(LedgerAccount::BadDebt, invoice.due),
         Posting::credit(LedgerAccount::Receivable(invoice.account_id), invoice.due),

@@ -103,8 +103,8 @@ impl NewPrice {
         Ok(stored)
     }
 
-    /// Those of whose day it is the latest price. What would be more than any amount may be stays
-    /// on the worklist.
+    /// Those of whose day it is the latest price. What would be more than any amount may be, with its
+    /// tax, stays on the worklist.
     async fn price_what_waits(&self, work: &mut Work) -> Result<u64, Stopped> {
         let priced = sqlx::query!(
             "UPDATE billing.charge
@@ -123,7 +123,10 @@ impl NewPrice {
              WHERE waiting.id = charge.id AND charge.state = 'UNPRICED'
                  AND waiting.code = $1 AND waiting.currency = $2 AND waiting.state = 'UNPRICED'
                  AND waiting.service_date >= $3
-                 AND price.unit_amount <= $4::bigint / waiting.quantity",
+                 AND price.unit_amount::numeric * waiting.quantity
+                     + div(price.unit_amount::numeric * waiting.quantity * price.tax_rate_ppm
+                           + 500000, 1000000)
+                     <= $4::bigint",
             self.code,
             self.amount.currency().code(),
             self.valid_from,

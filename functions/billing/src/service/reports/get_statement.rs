@@ -17,7 +17,7 @@ use crate::service::{
     database::failed,
     input,
     ledger::EntryKind,
-    party::accounts_of,
+    party::{accounts_of, billed_to_now},
     refused::{Faults, no_account},
     wire,
     work::{Books, Question},
@@ -40,9 +40,11 @@ impl Question for GetStatementRequest {
         let found = async {
             let sums = sums(&mut view, &accounts, &wanted).await?;
             let lines = lines(&mut view, &accounts, &wanted).await?;
-            Ok((sums, lines))
+            let billed_to = billed_to_now(&mut view, &accounts, wanted.patient).await?;
+            Ok((sums, lines, billed_to))
         };
-        let ((opening, in_period), lines) = found.await.map_err(|error| failed(&error))?;
+        let ((opening, in_period), lines, billed_to) =
+            found.await.map_err(|error| failed(&error))?;
 
         let (lines, next_page_token) = input::page(lines, wanted.size, |last| last.number);
         let code = wanted.currency.code();
@@ -56,6 +58,7 @@ impl Question for GetStatementRequest {
             next_page_token,
             from_date: wire::day(wanted.from),
             to_date: wire::day(Some(wanted.to)),
+            billed_to: Some(billed_to),
         })
     }
 }

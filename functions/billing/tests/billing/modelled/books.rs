@@ -62,7 +62,7 @@ impl Clinic {
     }
 
     /// Lives through what each client does, all at once, and looks at the books after it.
-    pub(super) async fn live_through(&self, histories: Vec<History>) {
+    pub(super) async fn live_through(&self, histories: &[History]) {
         let before = self.totals().await;
         let lived = histories.iter().map(async |history| {
             let mut client = Client::new(self, history.currency).await;

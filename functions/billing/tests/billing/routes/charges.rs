@@ -16,6 +16,7 @@ async fn a_charge_has_the_price_of_the_day(database: PgPool) {
     let path = format!("/api/patients/{patient}/charges");
     let charge = office.post(&path, charge).await.is(201);
     assert_eq!(charge.body["state"], "BILLABLE");
+    assert_eq!(charge.body["unpricedBecause"], json!(null));
     assert_eq!(charge.body["amount"], eur(13_000));
     assert_eq!(charge.body["unitPrice"], eur(6500));
     assert_eq!(charge.body["note"], "By telephone");
@@ -38,6 +39,7 @@ async fn a_charge_without_a_price_waits_for_one(database: PgPool) {
     let patient = office.patient().await;
     let charge = office.charge(patient, "RARE").await.is(201);
     assert_eq!(charge.body["state"], "UNPRICED");
+    assert_eq!(charge.body["unpricedBecause"], "NO_PRICE");
     assert_eq!(charge.body["amount"], json!(null));
     let waiting = office.get("/api/charges?state=UNPRICED").await.is(200);
     assert_eq!(waiting.body["charges"], json!([charge.body]));

@@ -1,4 +1,4 @@
-//! Invoices as PDF.
+//! Invoices and statements as PDF.
 
 use axum::http::HeaderMap;
 use documents::reading;
@@ -6,7 +6,7 @@ use identity::Role;
 use serde_json::json;
 use sqlx::PgPool;
 
-use super::office::{Answer, Office, eur, nothing};
+use super::office::{Answer, Office, eur, nothing, today};
 
 /// What somebody reads, line by line.
 fn lines(document: &Answer) -> Vec<String> {
@@ -36,6 +36,13 @@ fn does_not_say(document: &Answer, text: &str) {
         !lines.iter().any(|line| line.contains(text)),
         "{text}: {lines:#?}"
     );
+}
+
+#[track_caller]
+fn has_the_logo(document: &Answer) {
+    let image = b"/Subtype/Image".as_slice();
+    let images = document.bytes.windows(image.len());
+    assert_eq!(images.filter(|bytes| *bytes == image).count(), 1);
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -74,6 +81,7 @@ async fn an_issued_invoice_is_a_pdf(database: PgPool) {
         says(&document, amount);
     }
     does_not_say(&document, "Rechnungsentwurf");
+    has_the_logo(&document);
 
     let recorded = office.recorded(&id).await;
     let read = (
@@ -148,4 +156,93 @@ async fn documents_are_closed_to_who_may_not_see_the_invoice(database: PgPool) {
     let unknown = format!("/api/invoices/{}/document", nothing());
     let missing = office.get(&unknown).await.is(404);
     assert_eq!(missing.body["detail"], "There is no such invoice");
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_statement_is_a_pdf(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let invoice = office.invoice(patient).await;
+    office.pay(patient, 5000, &[&invoice]).await.is(201);
+    let number = office.get(&format!("/api/invoices/{invoice}")).await;
+    let number = number.body["number"].as_str().unwrap().to_owned();
+
+    let path = format!("/api/patients/{patient}/statement/document");
+    let document = office.get(&path).await.is(200);
+    let headers = &document.headers;
+    assert_eq!(header(headers, "content-type"), Some("application/pdf"));
+    assert_eq!(header(headers, "cache-control"), Some("no-store"));
+    let disposition = format!("inline; filename=\"statement-{}.pdf\"", today());
+    assert_eq!(header(headers, "content-disposition"), Some(&*disposition));
+    for text in [
+        "Praxis am Hafen",
+        "Zoë",
+        "@clinic.example",
+        "Kontoauszug",
+        "Saldovortrag0,00",
+        &format!("Rechnung{number}119,00119,00"),
+        "−50,0069,00",
+        "69,00 EUR",
+        "IBAN DE02 1203 0000 0000 2020 51",
+    ] {
+        says(&document, text);
+    }
+    has_the_logo(&document);
+    let recorded: Vec<String> = sqlx::query_scalar(
+        "SELECT outcome FROM audit.record WHERE action = 'READ_STATEMENT' AND $1 = ANY(patient_ids)",
+    )
+    .bind(patient)
+    .fetch_all(&office.database)
+    .await
+    .unwrap();
+    assert_eq!(recorded, ["SUCCEEDED"]);
+
+    // Before there was anything.
+    let before = format!("{path}?from=2020-01-01&to=2020-12-31");
+    let before = office.get(&before).await.is(200);
+    for text in ["01.01.2020 bis 31.12.2020", "Es ist nichts mehr zu zahlen."] {
+        says(&before, text);
+    }
+    does_not_say(&before, &number);
+    let other = office.get(&format!("{path}?currency=JPY")).await.is(200);
+    says(&other, "Saldo am");
+    does_not_say(&other, &number);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_long_statement_goes_on_with_the_balance_of_the_page_before(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    for _ in 0..80 {
+        office.pay(patient, 100, &[]).await.is(201);
+    }
+    let path = format!("/api/patients/{patient}/statement/document");
+    let document = office.get(&path).await.is(200);
+    let carried = lines(&document);
+    let carried: Vec<_> = carried
+        .iter()
+        .filter(|line| line.starts_with("Übertrag"))
+        .collect();
+    assert!(
+        carried.len() >= 4 && carried[0] == carried[1],
+        "{carried:?}"
+    );
+    says(&document, "−80,00");
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn statements_are_closed_to_who_may_not_see_the_patient(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let path = format!("/api/patients/{patient}/statement/document");
+    let desk = office.acting_as(Role::Receptionist);
+    desk.get(&path).await.is(200);
+    office.restrict(patient).await;
+    assert_eq!(desk.get(&path).await.is(403).problem(), "forbidden");
+
+    let unknown = format!("/api/patients/{}/statement/document", nothing());
+    let missing = office.get(&unknown).await.is(404);
+    assert_eq!(missing.body["detail"], "The patient has no billing account");
+    let backwards = format!("{path}?from=2026-02-01&to=2026-01-01");
+    assert_eq!(office.get(&backwards).await.is(400).fields(), ["to"]);
 }

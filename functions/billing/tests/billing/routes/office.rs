@@ -9,10 +9,10 @@ use axum::{
 use billing::{
     Letterhead, allocate_payment, approve_refund, cancel_charge, complete_refund, credit_invoice,
     delete_invoice, draft_invoice, export_ledger, get_aging, get_invoice, get_invoice_document,
-    get_revenue, get_statement, get_takings, issue_invoice, list_charges, list_patient_charges,
-    list_patient_invoices, list_patient_payments, list_prices, list_refunds, record_charge,
-    record_payment, reject_refund, reject_write_off, request_refund, reverse_payment, set_price,
-    update_invoice, void_invoice, write_off_invoice,
+    get_revenue, get_statement, get_statement_document, get_takings, issue_invoice, list_charges,
+    list_patient_charges, list_patient_invoices, list_patient_payments, list_prices, list_refunds,
+    record_charge, record_payment, reject_refund, reject_write_off, request_refund,
+    reverse_payment, set_price, update_invoice, void_invoice, write_off_invoice,
 };
 use billing_client::{BilledTo, BillingClient};
 use http_body_util::BodyExt as _;
@@ -84,6 +84,9 @@ pub(crate) struct Office {
     if_match: Option<String>,
 }
 
+/// What the clinic has above its documents.
+const LOGO: &[u8] = include_bytes!("logo.jpg");
+
 /// That of a clinic in Hamburg.
 fn letterhead() -> Letterhead {
     let setting = |name: &str| match name {
@@ -93,7 +96,7 @@ fn letterhead() -> Letterhead {
         "DOCUMENT_LANGUAGE" => Some("de".to_owned()),
         _ => None,
     };
-    Letterhead::from_settings(setting).unwrap()
+    Letterhead::from_settings(setting, Some(LOGO)).unwrap()
 }
 
 fn routes(database: &PgPool, billing: &BillingClient) -> Router {
@@ -137,6 +140,8 @@ fn routes(database: &PgPool, billing: &BillingClient) -> Router {
     let routes = routes.fold(list_prices::routes(billing.clone()), Router::merge);
     let (pool, client) = with();
     let routes = routes.merge(get_invoice_document::routes(pool, client, letterhead()));
+    let (pool, client) = with();
+    let routes = routes.merge(get_statement_document::routes(pool, client, letterhead()));
     around("billing", AllowedOrigins::default(), routes)
 }
 

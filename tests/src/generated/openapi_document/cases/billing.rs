@@ -29,6 +29,7 @@ pub(super) const OF_PATIENTS: &[&str] = &[
     "reject-refund",
     "complete-refund",
     "get-statement",
+    "get-statement-document",
 ];
 
 /// The name of the case, what is said, and the functions.
@@ -43,6 +44,7 @@ const MISSING: &[Said] = &[
             "draft-invoice",
             "record-payment",
             "get-statement",
+            "get-statement-document",
         ],
     ),
     (

@@ -1,4 +1,4 @@
-//! Repeats a request that coincided with a migration.
+//! Repeats a request that coincided with a migration or with another request.
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -6,12 +6,13 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use sql_state::Meaning;
 
-use crate::{MAX_BODY_BYTES, Problem, database::failed_as_outdated, read_body};
+use crate::{MAX_BODY_BYTES, Problem, database::meaning_of, read_body};
 
 /// Runs the request once more if one of its statements was prepared before a migration changed its
-/// result type. PostgreSQL rejects such a statement, and the client would get an error that is over
-/// by the time it reads of it.
+/// result type, or if its transaction was the one that PostgreSQL ended so that others may go on. The
+/// client would get an error that is over by the time it reads of it.
 pub(crate) async fn once_more(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     // A larger body is rejected before any statement runs.
@@ -25,12 +26,12 @@ pub(crate) async fn once_more(request: Request, next: Next) -> Response {
     };
     let request = || Request::from_parts(parts.clone(), Body::from(body.clone()));
     let response = next.clone().run(request()).await;
-    match response.extensions().get::<Problem>() {
-        Some(problem) if failed_as_outdated(problem) => {
-            tracing::info!("a statement was outdated: running the request once more");
-            sql_state::forget_statements();
-            next.run(request()).await
-        }
-        _ => response,
+    // In both cases, nothing of the request has had an effect.
+    match response.extensions().get::<Problem>().and_then(meaning_of) {
+        Some(Meaning::Outdated) => sql_state::forget_statements(),
+        Some(Meaning::GaveWay) => {}
+        _ => return response,
     }
+    tracing::info!("running the request once more");
+    next.run(request()).await
 }

@@ -1,0 +1,111 @@
+//! Patients who were registered before billing knew addresses: it is told of each of them once, some at
+//! a time.
+
+use contracts::billing::v1::UpdateBillingAccountRequest;
+use prost::Message as _;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    fixtures::delivery,
+    relay::{execute, register, relay},
+};
+
+/// Those who were there before the migration, which is as if it came now.
+async fn were_there(database: &PgPool, many: i32) {
+    let register = format!(
+        "INSERT INTO patients.patient
+             (id, version, name, email, address, date_of_birth, registered_date, indexed_with)
+         SELECT uuidv7(), 7, 'Zoë ' || place, place || '@clinic.example', place || ' Harbour Street',
+                '1983-11-14', now(), 1000
+         FROM generate_series(1, {many}) AS place"
+    );
+    execute(database, &register).await;
+    let migration = include_str!("../../migrations/0023_billing_backfill.sql");
+    let insert = migration.split("INSERT INTO").nth(1).unwrap();
+    execute(database, &format!("INSERT INTO{insert}")).await;
+}
+
+async fn told(database: &PgPool) -> Vec<UpdateBillingAccountRequest> {
+    let payloads: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT payload FROM patients.outbox WHERE kind = 'BILLING_UPDATE' ORDER BY sequence",
+    )
+    .fetch_all(database)
+    .await
+    .unwrap();
+    let told = payloads.iter();
+    told.map(|payload| UpdateBillingAccountRequest::decode(&payload[..]).unwrap())
+        .collect()
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn billing_is_told_of_everybody_who_was_there_once(database: PgPool) {
+    were_there(&database, 130).await;
+    // Billing knows everything of whoever comes later.
+    let later = register(&database, 1).await;
+    execute(&database, "DELETE FROM patients.outbox").await;
+
+    // The billing service is down: no more is put on top of what waits.
+    for _ in 0..3 {
+        let relayed = relay(&database, &delivery()).await;
+        assert_eq!((relayed.delivered, relayed.backlog), (0, 100));
+    }
+    let mut all = told(&database).await;
+    execute(&database, "DELETE FROM patients.outbox").await;
+    relay(&database, &delivery()).await;
+    all.extend(told(&database).await);
+    assert_eq!(all.len(), 130);
+    for (place, request) in (1..).zip(&all) {
+        assert_eq!(request.name, format!("Zoë {place}"));
+        assert_eq!(request.email, format!("{place}@clinic.example"));
+        assert_eq!(request.address, format!("{place} Harbour Street"));
+        assert_eq!(request.patient_version, 7);
+        assert_ne!(request.patient_id, later[0].to_string());
+    }
+
+    execute(&database, "DELETE FROM patients.outbox").await;
+    relay(&database, &delivery()).await;
+    assert_eq!(told(&database).await, []);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM patients.billing_backfill")
+        .fetch_one(&database)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_registration_waits_for_nobody_who_is_told_of(database: PgPool) {
+    were_there(&database, 3).await;
+    let mut telling = database.begin().await.unwrap();
+    sqlx::query("SELECT FROM patients.billing_backfill FOR UPDATE")
+        .execute(&mut *telling)
+        .await
+        .unwrap();
+    sqlx::query("SELECT FROM patients.patient FOR KEY SHARE")
+        .execute(&mut *telling)
+        .await
+        .unwrap();
+    register(&database, 1).await;
+    // Another run leaves them to the first.
+    relay(&database, &delivery()).await;
+    assert_eq!(told(&database).await, []);
+    telling.rollback().await.unwrap();
+    relay(&database, &delivery()).await;
+    assert_eq!(told(&database).await.len(), 3);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_is_erased_meanwhile_is_not_told_of(database: PgPool) {
+    were_there(&database, 2).await;
+    let erased: Uuid = sqlx::query_scalar(
+        "DELETE FROM patients.patient WHERE id = (SELECT id FROM patients.patient ORDER BY id LIMIT 1)
+         RETURNING id",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    relay(&database, &delivery()).await;
+    let told = told(&database).await;
+    assert_eq!(told.len(), 1);
+    assert_ne!(told[0].patient_id, erased.to_string());
+}

@@ -35,7 +35,7 @@ pub(crate) fn day_if_any(
     (!text.is_empty()).then(|| day(field, text)).transpose()
 }
 
-/// An amount.
+/// An amount, or what amounts come to together: whatever is in the books can be read.
 pub(crate) fn money(field: &'static str, amount: Option<v1::Money>) -> Result<Money, BillingError> {
     money_if_any(field, amount)?.ok_or(BillingError::Unreadable(field))
 }
@@ -45,9 +45,12 @@ pub(crate) fn money_if_any(
     field: &'static str,
     amount: Option<v1::Money>,
 ) -> Result<Option<Money>, BillingError> {
-    amount
-        .map(|amount| Money::try_from(&amount).map_err(|_| BillingError::Unreadable(field)))
-        .transpose()
+    let read = |amount: v1::Money| {
+        let currency = amount.currency_code.parse();
+        let currency = currency.map_err(|_| BillingError::Unreadable(field))?;
+        Ok(Money::sum(currency, amount.minor_units))
+    };
+    amount.map(read).transpose()
 }
 
 /// A time.
@@ -104,6 +107,11 @@ mod tests {
             minor_units: 1,
         };
         assert!(unreadable(&money_if_any("field", Some(unknown))));
+        let large = v1::Money {
+            currency_code: "EUR".to_owned(),
+            minor_units: 2 * money::MAX_MINOR_UNITS,
+        };
+        assert!(money("field", Some(large)).is_ok());
 
         assert_eq!(time_if_any("field", None).unwrap(), None);
         assert!(unreadable(&time("field", None)));

@@ -35,8 +35,9 @@ pub mod verify_ledger;
 
 pub use charges::{cancel_charge, list_charges, list_patient_charges, record_charge};
 pub use invoices::{
-    credit_invoice, draft_invoice, get_invoice, get_invoice_document, issue_invoice,
-    list_patient_invoices, send_invoice, void_invoice, write_off_invoice,
+    credit_invoice, delete_invoice, draft_invoice, get_invoice, get_invoice_document,
+    issue_invoice, list_patient_invoices, reject_write_off, send_invoice, update_invoice,
+    void_invoice, write_off_invoice,
 };
 pub use letterhead::{InvalidLetterhead, Letterhead};
 pub use payments::{allocate_payment, list_patient_payments, record_payment, reverse_payment};
@@ -67,10 +68,13 @@ route::service! {
     draft_invoice::ROUTE => draft_invoice,
     get_invoice::ROUTE => get_invoice,
     get_invoice_document::ROUTE => get_invoice_document,
+    update_invoice::ROUTE => update_invoice,
+    delete_invoice::ROUTE => delete_invoice,
     issue_invoice::ROUTE => issue_invoice,
     send_invoice::ROUTE => send_invoice,
     void_invoice::ROUTE => void_invoice,
     write_off_invoice::ROUTE => write_off_invoice,
+    reject_write_off::ROUTE => reject_write_off,
     credit_invoice::ROUTE => credit_invoice,
     list_patient_payments::ROUTE => list_patient_payments,
     record_payment::ROUTE => record_payment,

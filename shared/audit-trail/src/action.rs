@@ -106,6 +106,8 @@ pub enum Action {
     CreditInvoice,
     /// What was due of an invoice was given up, or somebody asked for that.
     WriteOffInvoice,
+    /// What was due of an invoice is not given up, although somebody had asked for that.
+    RejectWriteOff,
     /// Invoices were looked at.
     ReadInvoices,
     /// A payment was recorded.

@@ -109,6 +109,10 @@ changes! {
     InvoiceServiceClient {
         /// Makes a draft of charges.
         create_invoice(CreateInvoiceRequest) -> CreateInvoiceResponse;
+        /// Replaces the lines of a draft.
+        update_invoice(UpdateInvoiceRequest) -> UpdateInvoiceResponse;
+        /// Deletes a draft.
+        delete_invoice(DeleteInvoiceRequest) -> DeleteInvoiceResponse;
         /// Issues a draft.
         issue_invoice(IssueInvoiceRequest) -> IssueInvoiceResponse;
         /// Has the patient sent an invoice.
@@ -119,6 +123,8 @@ changes! {
         credit_invoice(CreditInvoiceRequest) -> CreditInvoiceResponse;
         /// Gives up what is due, or asks another person to.
         write_off_invoice(WriteOffInvoiceRequest) -> WriteOffInvoiceResponse;
+        /// Refuses what somebody has asked another person to give up.
+        reject_write_off(RejectWriteOffRequest) -> RejectWriteOffResponse;
     }
     PaymentServiceClient {
         /// Records a payment.

@@ -13,14 +13,16 @@ use utoipa::ToSchema;
 
 pub use currency::{Currency, UnknownCurrency};
 
-/// The largest amount in either direction, in the smallest unit: a JavaScript number holds it
-/// exactly, and a thousand of them fit into 64 bits.
-pub const MAX_MINOR_UNITS: i64 = 999_999_999_999_999;
+/// The largest amount in either direction, in the smallest unit: more than any clinic has ever
+/// seen, while a JavaScript number holds the sum of nine thousand of them exactly, and 64 bits that of
+/// nine million.
+pub const MAX_MINOR_UNITS: i64 = 1_000_000_000_000;
 
 /// What [`TaxRate`] counts in.
 const MILLION: i128 = 1_000_000;
 
-/// An amount of money, which may be negative.
+/// An amount of money, which may be negative. What is sent is at most 1000000000000 of the currency's
+/// smallest unit in either direction; what amounts come to together may be more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", try_from = "Unchecked")]
 #[schema(example = json!({ "currency": "EUR", "minorUnits": 1250 }))]
@@ -29,7 +31,7 @@ pub struct Money {
     #[schema(required)]
     currency: Currency,
     /// The amount in the smallest unit of the currency: 1250 is 12.50 EUR, and 1250 JPY.
-    #[schema(required, minimum = -999_999_999_999_999i64, maximum = 999_999_999_999_999i64)]
+    #[schema(required, minimum = -9_007_199_254_740_991i64, maximum = 9_007_199_254_740_991i64)]
     minor_units: i64,
 }
 
@@ -122,6 +124,16 @@ impl Money {
         })
     }
 
+    /// So many of the currency's smallest unit, without a bound: what amounts come to together, or what
+    /// is in the books already. Nobody could read them otherwise.
+    #[must_use]
+    pub const fn sum(currency: Currency, minor_units: i64) -> Self {
+        Self {
+            currency,
+            minor_units,
+        }
+    }
+
     /// Nothing, in this currency.
     #[must_use]
     pub const fn zero(currency: Currency) -> Self {
@@ -167,7 +179,7 @@ impl Money {
     #[must_use]
     pub const fn negated(self) -> Self {
         Self {
-            minor_units: -self.minor_units,
+            minor_units: self.minor_units.saturating_neg(),
             ..self
         }
     }
@@ -206,7 +218,7 @@ impl Money {
         if whole == 0 {
             return None;
         }
-        let amount = i128::from(self.minor_units.abs());
+        let amount = i128::from(self.minor_units).abs();
         let shares = weights.iter().map(|&weight| amount * i128::from(weight));
         let (mut parts, remainders): (Vec<i128>, Vec<i128>) =
             shares.map(|share| (share / whole, share % whole)).unzip();
@@ -219,7 +231,7 @@ impl Money {
             parts[at] += 1;
         }
         let sign = i128::from(self.minor_units.signum());
-        let parts = parts.into_iter().map(|part| self.clamped(part * sign));
+        let parts = parts.into_iter().map(|part| self.part(part * sign));
         Some(parts.collect())
     }
 
@@ -232,7 +244,7 @@ impl Money {
             (twice, whole)
         };
         let rounded = (twice.abs() + whole) / (2 * whole);
-        self.clamped(rounded * twice.signum())
+        self.part(rounded * twice.signum())
     }
 
     fn bounded(self, minor_units: i128) -> Result<Self, OutOfBounds> {
@@ -240,9 +252,9 @@ impl Money {
         Self::new(self.currency, minor_units)
     }
 
-    /// For what is a part of an amount, and so within the bounds.
-    fn clamped(self, minor_units: i128) -> Self {
-        let bound = i128::from(MAX_MINOR_UNITS);
+    /// For what is a part of the amount, and so not beyond it.
+    fn part(self, minor_units: i128) -> Self {
+        let bound = i128::from(self.minor_units).abs();
         let minor_units = minor_units.clamp(-bound, bound);
         Self {
             minor_units: i64::try_from(minor_units).unwrap_or_default(),
@@ -255,7 +267,11 @@ impl Money {
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = usize::from(self.currency.decimals());
-        let digits = format!("{:0width$}", self.minor_units.abs(), width = decimals + 1);
+        let digits = format!(
+            "{:0width$}",
+            self.minor_units.unsigned_abs(),
+            width = decimals + 1
+        );
         let (whole, fraction) = digits.split_at(digits.len() - decimals);
         let sign = if self.minor_units < 0 { "-" } else { "" };
         let point = if decimals == 0 { "" } else { "." };
@@ -312,7 +328,7 @@ mod tests {
             r#"{"currency":"eur","minorUnits":1}"#,
             r#"{"currency":"EUR","minorUnits":1.5}"#,
             r#"{"currency":"EUR","minorUnits":"1"}"#,
-            r#"{"currency":"EUR","minorUnits":1000000000000000}"#,
+            r#"{"currency":"EUR","minorUnits":1000000000001}"#,
             r#"{"currency":"EUR","minorUnits":-9223372036854775808}"#,
             r#"{"currency":"EUR","minorUnits":1,"cents":1}"#,
             r#"{"minorUnits":1}"#,
@@ -327,6 +343,22 @@ mod tests {
         assert_eq!(eur(-5).to_string(), "-0.05 EUR");
         assert_eq!(money("JPY", 1250).to_string(), "1250 JPY");
         assert_eq!(money("KWD", 1).to_string(), "0.001 KWD");
+    }
+
+    /// What is in the books can be read, however much it is.
+    #[test]
+    fn a_sum_is_not_bounded() {
+        let sum = |minor_units| Money::sum(Currency::EUR, minor_units);
+        let written = r#"{"currency":"EUR","minorUnits":9000000000000000000}"#;
+        assert_eq!(
+            serde_json::to_string(&sum(9 * 10_i64.pow(18))).unwrap(),
+            written
+        );
+        assert_eq!(sum(i64::MIN).to_string(), "-92233720368547758.08 EUR");
+        assert_eq!(sum(i64::MIN).negated(), sum(i64::MAX));
+        assert_eq!(sum(7), eur(7));
+        let parts = sum(i64::MAX).split(&[1, 1]).unwrap();
+        assert_eq!(parts, [sum(i64::MAX / 2 + 1), sum(i64::MAX / 2)]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::invoice::{self, Invoice};
 use crate::{currency, problem::problem};
 
 /// How many charges fit on an invoice.
-const MOST_CHARGES: usize = 200;
+pub(super) const MOST_CHARGES: usize = 200;
 
 /// The route.
 pub const ROUTE: Route<Permitted, ByService, ByService> =

@@ -48,7 +48,7 @@ pub(crate) struct Page {
     /// The last day.
     #[param(value_type = NaiveDate)]
     to: Day,
-    /// `nextCursor` of the previous page; omit it for the first page.
+    /// `nextCursor` of the previous page, or `resumeCursor` of the last one; omit it for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<Id>>,
 }
@@ -63,6 +63,10 @@ pub(crate) struct LedgerPage {
     /// postings.
     #[schema(required)]
     next_cursor: Option<String>,
+    /// Send it as `cursor` later to get what was booked since; null as long as nothing is booked. Whoever
+    /// always goes on from here gets every posting once.
+    #[schema(required)]
+    resume_cursor: Option<String>,
 }
 
 /// An amount on one side of an account
@@ -163,7 +167,7 @@ pub(crate) enum EntryKind {
 
 /// Export the ledger
 ///
-/// Every posting of a period, for the clinic's accountant. Restricted patients are in it only for
+/// Every posting of a period, for the clinic's accountant, until now. Restricted patients are in it only for
 /// callers who may see them. Whose data is on a page is recorded in the audit trail.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "billing-reports",
@@ -179,16 +183,14 @@ pub(crate) async fn export_ledger(
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<LedgerPage>, Problem> {
+    let after = page.cursor.map(|Cursor(Id(entry))| entry);
     let request = v1::ExportLedgerRequest {
         from_date: page.from.0.to_string(),
         to_date: page.to.0.to_string(),
         include_restricted: caller.role.may(Permission::SeeRestrictedPatients),
-        after_entry_id: page
-            .cursor
-            .map(|Cursor(Id(entry))| entry.to_string())
-            .unwrap_or_default(),
+        after_entry_id: after.map(|entry| entry.to_string()).unwrap_or_default(),
     };
-    let page = read(&billing, request).await.map_err(problem)?;
+    let page = read(&billing, request, after).await.map_err(problem)?;
     record(&page.postings, &database, &trail).await?;
     Ok(Json(page))
 }
@@ -197,27 +199,27 @@ pub(crate) async fn export_ledger(
 async fn read(
     billing: &BillingClient,
     request: v1::ExportLedgerRequest,
+    after: Option<Uuid>,
 ) -> Result<LedgerPage, BillingError> {
     let mut ledger = billing.export_ledger(request).await?;
     let mut postings: Vec<LedgerPosting> = Vec::new();
+    let mut is_full = false;
     // Entries are never divided between messages.
     while let Some(part) = ledger.message().await? {
         if postings.len() >= ENOUGH {
-            let last = postings
-                .last()
-                .map(|last| Cursor(Id(last.entry_id)).encode());
-            return Ok(LedgerPage {
-                postings,
-                next_cursor: last,
-            });
+            is_full = true;
+            break;
         }
         for posting in part.postings {
             postings.push(posting.try_into()?);
         }
     }
+    let last = postings.last().map(|last| last.entry_id).or(after);
+    let resume_cursor = last.map(|entry| Cursor(Id(entry)).encode());
     Ok(LedgerPage {
         postings,
-        next_cursor: None,
+        next_cursor: resume_cursor.clone().filter(|_| is_full),
+        resume_cursor,
     })
 }
 

@@ -106,7 +106,12 @@ impl Clinic {
 
     /// The day that it is at the clinic.
     pub(crate) fn today(&self) -> NaiveDate {
-        self.zone.date(self.now())
+        self.day_of(self.now())
+    }
+
+    /// The day at the clinic at this time.
+    pub(crate) fn day_of(&self, time: DateTime<Utc>) -> NaiveDate {
+        self.zone.date(time)
     }
 
     /// When an invoice of this date is to be paid.

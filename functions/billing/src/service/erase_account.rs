@@ -1,5 +1,6 @@
 //! `EraseBillingAccount`: removes from the account of an erased patient who they were, and what
-//! was written about them. What was issued to them stays, as the law wants it.
+//! was written about them. What was issued to them stays, as the law wants it, and that requests were
+//! answered: whoever repeats one does nothing again, and gets no answer any more.
 //!
 //! Callers repeat the call until they get a response: an erased account stays as it is.
 
@@ -46,7 +47,7 @@ async fn erase(database: &PgPool, patient: Uuid) -> Result<Option<Account>, sqlx
     .await?;
     if let Some(account) = &account {
         sqlx::query!(
-            "DELETE FROM billing.request WHERE account_id = $1",
+            "UPDATE billing.request SET answer = NULL WHERE account_id = $1 AND answer IS NOT NULL",
             account.id
         )
         .execute(&mut transaction)

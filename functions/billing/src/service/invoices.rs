@@ -8,6 +8,7 @@ mod get_invoice;
 mod invoice;
 mod issue_invoice;
 mod list_invoices;
+mod reject_write_off;
 mod send_invoice;
 mod update_invoice;
 mod void_invoice;
@@ -17,9 +18,9 @@ use contracts::billing::v1::{
     CreateInvoiceRequest, CreateInvoiceResponse, CreditInvoiceRequest, CreditInvoiceResponse,
     DeleteInvoiceRequest, DeleteInvoiceResponse, GetInvoiceRequest, GetInvoiceResponse,
     IssueInvoiceRequest, IssueInvoiceResponse, ListInvoicesRequest, ListInvoicesResponse,
-    SendInvoiceRequest, SendInvoiceResponse, UpdateInvoiceRequest, UpdateInvoiceResponse,
-    VoidInvoiceRequest, VoidInvoiceResponse, WriteOffInvoiceRequest, WriteOffInvoiceResponse,
-    invoice_service_server::InvoiceService,
+    RejectWriteOffRequest, RejectWriteOffResponse, SendInvoiceRequest, SendInvoiceResponse,
+    UpdateInvoiceRequest, UpdateInvoiceResponse, VoidInvoiceRequest, VoidInvoiceResponse,
+    WriteOffInvoiceRequest, WriteOffInvoiceResponse, invoice_service_server::InvoiceService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -102,6 +103,13 @@ impl InvoiceService for Books {
         &self,
         request: Request<WriteOffInvoiceRequest>,
     ) -> Result<Response<WriteOffInvoiceResponse>, Status> {
+        self.change(request).await
+    }
+
+    async fn reject_write_off(
+        &self,
+        request: Request<RejectWriteOffRequest>,
+    ) -> Result<Response<RejectWriteOffResponse>, Status> {
         self.change(request).await
     }
 

@@ -286,6 +286,11 @@ impl Book {
         // Whoever opens accounts for the first time does so in the same order.
         wanted.sort_unstable_by_key(|(kind, account)| (<&str>::from(kind), *account));
         wanted.dedup();
+        let mut theirs = wanted.iter().filter_map(|(_, account)| *account);
+        if let Some(account) = theirs.find(|account| !work.has_locked(*account)) {
+            tracing::error!(accountId = %account, "an account is to be booked on and is not locked");
+            return Err(Status::internal("the billing service failed; its log says why").into());
+        }
         let kinds: Vec<String> = wanted
             .iter()
             .map(|(kind, _)| <&str>::from(kind).to_owned())
@@ -347,14 +352,13 @@ impl Book {
         Ok(())
     }
 
-    /// Books the entries on this date, in their order.
+    /// Books the entries on the date of the change, in their order.
     ///
     /// One statement, as others may wait for the number of an invoice: the balances, the entries and
     /// their postings do not touch each other's rows.
     pub(crate) async fn write(
         mut self,
         work: &mut Work,
-        date: NaiveDate,
         entries: Vec<Entry>,
     ) -> Result<(), Stopped> {
         let entries: Vec<Entry> = entries.into_iter().filter_map(without_nothing).collect();
@@ -363,7 +367,7 @@ impl Book {
         }
         for entry in &entries {
             if let Some(invoice) = entry.invoice_id {
-                work.due_changes(invoice, &self.currency, date, entry.owed());
+                work.due_changes(invoice, &self.currency, entry.owed());
             }
         }
         let rows = self.post(&entries)?;
@@ -373,7 +377,7 @@ impl Book {
             .filter(|(account, _)| account.account().is_some())
             .map(|(_, standing)| *standing)
             .collect();
-        let (actor, request_id) = (work.actor(), work.request_id());
+        let (actor, request_id, date) = (work.actor(), work.request_id(), work.today());
         sqlx::query!(
             "WITH moved AS (
                  UPDATE billing.ledger_account
@@ -442,7 +446,7 @@ impl Book {
                 })?;
                 let kept = posting.account.account().is_some();
                 if kept {
-                    // Amounts are below 10^15, so that no balance of any patient overflows.
+                    // Amounts are bounded, so that no balance of any patient overflows.
                     standing.balance = standing.balance.saturating_add(posting.amount);
                     standing.sequence += 1;
                 }
@@ -484,15 +488,16 @@ fn without_nothing(mut entry: Entry) -> Option<Entry> {
     (!entry.postings.is_empty()).then_some(entry)
 }
 
-/// Opens the accounts and books the entries on today's date.
+/// Opens the accounts and books the entries.
 pub(crate) async fn book(
     work: &mut Work,
     currency: &str,
     entries: Vec<Entry>,
 ) -> Result<(), Stopped> {
-    let book = Book::open(work, currency, &entries).await?;
-    let today = work.today();
-    book.write(work, today, entries).await
+    Book::open(work, currency, &entries)
+        .await?
+        .write(work, entries)
+        .await
 }
 
 /// The next number of a series, for the rest of the transaction: whoever wants one after this waits
@@ -505,23 +510,20 @@ pub(crate) struct Numbered {
     pub(crate) date: NaiveDate,
 }
 
-/// Takes the next number of this year's series with this prefix: `2026-000001`, `CN-2026-000001`.
-/// The date is today's, but never before that of the number before.
+/// Takes the next number of this year's series with this prefix: `2026-000001`, `CN-2026-000001`. The
+/// date is today's, but never before that of the number before.
 pub(crate) async fn next_number(work: &mut Work, prefix: &str) -> Result<Numbered, Stopped> {
     let series = format!("{prefix}{}", work.today().format("%Y"));
     let (sequence, last_date) = match take(work, &series).await? {
         Some(taken) => taken,
         None => first_of(work, &series).await?,
     };
-    // The clock is read once the number is there. Whoever has waited past the end of a year dates
-    // the number of the old year in the old year.
-    let today = work.today();
-    let date = if today.format("%Y").to_string() == series[prefix.len()..] {
-        today
-    } else {
-        last_date.unwrap_or(today)
+    // A series is of one year, and so are its dates: whoever has waited past the end of a year dates
+    // the number in the old one.
+    let date = match last_date {
+        Some(last) => work.not_before(last),
+        None => work.today(),
     };
-    let date = last_date.map_or(date, |last| last.max(date));
     Ok(Numbered {
         number: format!("{series}-{sequence:06}"),
         series,

@@ -36,6 +36,7 @@ const METHODS: [&str; 40] = [
     "VoidInvoice",
     "CreditInvoice",
     "WriteOffInvoice",
+    "RejectWriteOff",
     "GetInvoice",
     "ListInvoices",
     "RecordPayment",

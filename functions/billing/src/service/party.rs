@@ -1,4 +1,5 @@
-//! A patient as billing knows them: their accounts, under all ids that they have.
+//! A patient as billing knows them: their accounts, under all ids that they have. And whose accounts a
+//! change touches beside those.
 
 use contracts::billing::v1::BilledTo;
 use sqlx::Postgres;
@@ -13,6 +14,32 @@ use crate::service::{account::AccountStatus, refused::no_account, work::Stopped}
 pub(crate) struct Party {
     own: usize,
     accounts: Vec<LockedAccount>,
+    locked: Vec<Uuid>,
+}
+
+/// What a change is about, besides a patient.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Matter {
+    Charge(Uuid),
+    /// The charges of an appointment, which is with this patient now.
+    Appointment {
+        id: Uuid,
+        patient: Uuid,
+    },
+    Invoice(Uuid),
+    Payment(Uuid),
+    Refund(Uuid),
+}
+
+/// Whose accounts a change about something touches.
+///
+/// Two records of a patient may have paid for each other, or be on one invoice. When their merge is
+/// undone, they are two patients, and this stays.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    pub(crate) patient: Uuid,
+    /// Accounts that may not be the patient's.
+    pub(crate) others: Vec<Uuid>,
 }
 
 /// An account, locked.
@@ -29,16 +56,16 @@ pub(crate) struct LockedAccount {
 }
 
 impl Party {
-    /// Locks the accounts of a patient, and these others that are not theirs, in the order of their ids.
+    /// Locks the accounts of a patient, and others, in the order of their ids.
     ///
     /// # Errors
-    /// `NOT_FOUND` if they have none, or if the database fails.
+    /// `NOT_FOUND` if the patient has none, or if the database fails.
     pub(crate) async fn lock(
         transaction: &mut Transaction,
         patient: Uuid,
         others: &[Uuid],
     ) -> Result<Self, Stopped> {
-        let mut accounts = sqlx::query_as!(
+        let accounts = sqlx::query_as!(
             LockedAccount,
             r#"SELECT id, patient_id, status AS "status: AccountStatus", name, email, address,
                       patient_id = ANY(patients.ids_of($1)) AS "is_theirs!",
@@ -52,7 +79,9 @@ impl Party {
         )
         .fetch_all(transaction)
         .await?;
-        accounts.retain(|account| account.is_theirs);
+        let locked = accounts.iter().map(|account| account.id).collect();
+        let theirs = accounts.into_iter().filter(|account| account.is_theirs);
+        let accounts: Vec<LockedAccount> = theirs.collect();
         if accounts.is_empty() {
             return Err(no_account().into());
         }
@@ -60,7 +89,13 @@ impl Party {
         Ok(Self {
             own: own.unwrap_or(0),
             accounts,
+            locked,
         })
+    }
+
+    /// The ids of all accounts that are locked, whoever's they are.
+    pub(crate) fn locked(&self) -> &[Uuid] {
+        &self.locked
     }
 
     /// The account that new things go on.
@@ -68,7 +103,7 @@ impl Party {
         &self.accounts[self.own]
     }
 
-    /// The ids of all accounts.
+    /// The ids of all accounts of the patient.
     pub(crate) fn account_ids(&self) -> Vec<Uuid> {
         self.accounts.iter().map(|account| account.id).collect()
     }
@@ -76,6 +111,97 @@ impl Party {
     /// Whether this is one of their accounts.
     pub(crate) fn has(&self, account: Uuid) -> bool {
         self.accounts.iter().any(|theirs| theirs.id == account)
+    }
+}
+
+impl Matter {
+    /// Whose accounts it touches; none if there is no such thing.
+    pub(crate) async fn touches(
+        self,
+        transaction: &mut Transaction,
+    ) -> Result<Option<Touched>, sqlx::Error> {
+        match self {
+            Self::Charge(charge) => {
+                sqlx::query_as!(
+                    Touched,
+                    r#"SELECT account.patient_id AS patient, ARRAY(
+                           SELECT invoice.account_id
+                           FROM billing.invoice_line AS line
+                           JOIN billing.invoice ON invoice.id = line.invoice_id
+                           WHERE line.charge_id = charge.id
+                       ) AS "others!"
+                       FROM billing.charge JOIN billing.account ON account.id = charge.account_id
+                       WHERE charge.id = $1"#,
+                    charge,
+                )
+                .fetch_optional(transaction)
+                .await
+            }
+            Self::Appointment { id, patient } => {
+                let others = sqlx::query_scalar!(
+                    r#"SELECT unnest(ARRAY[charge.account_id, invoice.account_id]) AS "account?"
+                       FROM billing.charge
+                       LEFT JOIN billing.invoice_line AS line ON line.charge_id = charge.id
+                       LEFT JOIN billing.invoice ON invoice.id = line.invoice_id
+                       WHERE charge.source_type = 'APPOINTMENT' AND charge.source_id = $1"#,
+                    id,
+                )
+                .fetch_all(transaction)
+                .await?;
+                let others = others.into_iter().flatten().collect();
+                Ok(Some(Touched { patient, others }))
+            }
+            Self::Invoice(invoice) => {
+                sqlx::query_as!(
+                    Touched,
+                    r#"SELECT account.patient_id AS patient, ARRAY(
+                           SELECT payment.account_id
+                           FROM billing.allocation
+                           JOIN billing.payment ON payment.id = allocation.payment_id
+                           WHERE allocation.invoice_id = invoice.id
+                           UNION
+                           SELECT charge.account_id
+                           FROM billing.invoice_line AS line
+                           JOIN billing.charge ON charge.id = line.charge_id
+                           WHERE line.invoice_id = invoice.id
+                       ) AS "others!"
+                       FROM billing.invoice JOIN billing.account ON account.id = invoice.account_id
+                       WHERE invoice.id = $1"#,
+                    invoice,
+                )
+                .fetch_optional(transaction)
+                .await
+            }
+            Self::Payment(payment) => {
+                sqlx::query_as!(
+                    Touched,
+                    r#"SELECT account.patient_id AS patient, ARRAY(
+                           SELECT invoice.account_id
+                           FROM billing.allocation
+                           JOIN billing.invoice ON invoice.id = allocation.invoice_id
+                           WHERE allocation.payment_id = payment.id
+                       ) AS "others!"
+                       FROM billing.payment JOIN billing.account ON account.id = payment.account_id
+                       WHERE payment.id = $1"#,
+                    payment,
+                )
+                .fetch_optional(transaction)
+                .await
+            }
+            Self::Refund(refund) => {
+                sqlx::query_as!(
+                    Touched,
+                    r#"SELECT account.patient_id AS patient, '{}'::uuid[] AS "others!"
+                       FROM billing.refund
+                       JOIN billing.payment ON payment.id = refund.payment_id
+                       JOIN billing.account ON account.id = payment.account_id
+                       WHERE refund.id = $1"#,
+                    refund,
+                )
+                .fetch_optional(transaction)
+                .await
+            }
+        }
     }
 }
 

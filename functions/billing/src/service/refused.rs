@@ -21,6 +21,7 @@ pub(crate) enum Reason {
     AccountClosed,
     StaleEtag,
     IdempotencyKeyReused,
+    AnswerErased,
     SecondPersonRequired,
     ChargeInvoiced,
     ChargeCancelled,
@@ -45,6 +46,7 @@ pub(crate) enum Reason {
     RefundNotRequested,
     RefundNotApproved,
     RefundClosed,
+    WriteOffNotRequested,
 }
 
 impl Reason {
@@ -100,6 +102,12 @@ pub(crate) fn request_id_reused() -> Status {
     let why = "the request_id was used for another request";
     let details = Reason::IdempotencyKeyReused.details();
     Status::with_error_details(Code::AlreadyExists, why, details)
+}
+
+/// The request was answered before, and its answer went with the patient.
+pub(crate) fn answer_erased(request: impl fmt::Display) -> Status {
+    let why = "it was done before, and what was answered was erased with the patient";
+    not_now(Reason::AnswerErased, format_args!("request {request}"), why)
 }
 
 /// Nobody is named who wants the change.

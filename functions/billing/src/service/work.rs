@@ -2,7 +2,7 @@
 //!
 //! A change is one transaction with its effect, its answer, its events and its record.
 //!
-//! Every change locks the accounts of its patient first, in a statement of its own: whoever waits
+//! Every change locks the accounts that it touches first, in a statement of its own: whoever waits
 //! for them sees what the one before has done. Under the lock it looks whether its request was
 //! answered before. What is written last is what others wait for longest: the number of an invoice, and
 //! then the audit trail.
@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use audit_trail::{Action, Outcome, Record, Resource, Subject};
 use billing_client::OnBehalfOf;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use contracts::caller_metadata::REPLAYED;
 use events::{BillingChange, BillingEvent};
 use prost::Message;
@@ -29,8 +29,8 @@ use crate::{
         clinic::Clinic,
         database::{failed, once_more_if_outdated},
         input, observe,
-        party::Party,
-        refused::{nobody, request_id_reused},
+        party::{Matter, Party},
+        refused::{answer_erased, nobody, request_id_reused},
         wire,
     },
 };
@@ -74,6 +74,8 @@ pub(crate) trait Question: Sync {
 pub(crate) enum Stopped {
     /// It was made before: this is its answer.
     Answered(Vec<u8>),
+    /// It touches more accounts than it did when they were locked, and has to begin again.
+    Overtaken,
     /// It is refused, or failed.
     Refused(Status),
 }
@@ -89,7 +91,9 @@ impl From<Stopped> for Status {
     fn from(stopped: Stopped) -> Self {
         match stopped {
             Stopped::Refused(status) => status,
-            Stopped::Answered(_) => Self::internal("the billing service failed"),
+            Stopped::Answered(_) | Stopped::Overtaken => {
+                Self::internal("the billing service failed")
+            }
         }
     }
 }
@@ -108,10 +112,13 @@ pub(crate) struct Work {
     caller: Option<OnBehalfOf>,
     request: Option<RequestMade>,
     account: Option<Uuid>,
+    locked: Vec<Uuid>,
+    moment: Option<DateTime<Utc>>,
+    date: Option<NaiveDate>,
     records: Vec<ToRecord>,
     events: Vec<BillingEvent>,
-    /// By how much what is due of which invoice changes on which day, and in which currency.
-    due: BTreeMap<(Uuid, NaiveDate), (String, i64)>,
+    /// By how much what is due of which invoice changes, and in which currency.
+    due: BTreeMap<Uuid, (String, i64)>,
 }
 
 /// The request of a change.
@@ -121,6 +128,9 @@ struct RequestMade {
     method: &'static str,
     fingerprint: [u8; 32],
 }
+
+/// How often a change is begun again because it touches more than was locked.
+const ATTEMPTS: usize = 5;
 
 /// What the audit trail is to say.
 #[derive(Debug)]
@@ -172,37 +182,55 @@ impl Books {
         caller: Option<&OnBehalfOf>,
     ) -> Result<Response<C::Answer>, Status> {
         let request = RequestMade::of(change, caller)?;
+        for _ in 0..ATTEMPTS {
+            let mut work = self.begin(caller.cloned(), request.clone()).await?;
+            let made = match work.answered_before().await {
+                Ok(()) => change.make(&mut work).await,
+                before => before.map(|()| C::Answer::default()),
+            };
+            match made {
+                Ok(answer) => {
+                    work.finish(&answer).await?;
+                    return Ok(Response::new(answer));
+                }
+                Err(Stopped::Answered(answer)) => {
+                    let undone = work.transaction.rollback().await;
+                    undone.map_err(|error| failed(&error))?;
+                    return replay(&answer);
+                }
+                Err(Stopped::Refused(status)) => {
+                    // If the database fails now, it has rolled back, or will.
+                    let _ = work.transaction.rollback().await;
+                    return Err(status);
+                }
+                Err(Stopped::Overtaken) => {
+                    let undone = work.transaction.rollback().await;
+                    undone.map_err(|error| failed(&error))?;
+                }
+            }
+        }
+        Err(Status::unavailable("others are changing the same things"))
+    }
+
+    async fn begin(
+        &self,
+        caller: Option<OnBehalfOf>,
+        request: Option<RequestMade>,
+    ) -> Result<Work, Status> {
         let transaction = Transaction::begin(&self.database).await;
-        let mut work = Work {
+        Ok(Work {
             transaction: transaction.map_err(|error| failed(&error))?,
             clinic: Arc::clone(&self.clinic),
-            caller: caller.cloned(),
+            caller,
             request,
             account: None,
+            locked: Vec::new(),
+            moment: None,
+            date: None,
             records: Vec::new(),
             events: Vec::new(),
             due: BTreeMap::new(),
-        };
-        let made = match work.answered_before().await {
-            Ok(()) => change.make(&mut work).await,
-            before => before.map(|()| C::Answer::default()),
-        };
-        match made {
-            Ok(answer) => {
-                work.finish(&answer).await?;
-                Ok(Response::new(answer))
-            }
-            Err(Stopped::Answered(answer)) => {
-                let undone = work.transaction.rollback().await;
-                undone.map_err(|error| failed(&error))?;
-                replay(&answer)
-            }
-            Err(Stopped::Refused(status)) => {
-                // If the database fails now, it has rolled back, or will.
-                let _ = work.transaction.rollback().await;
-                Err(status)
-            }
-        }
+        })
     }
 
     /// A view of the books that does not change while it is looked at.
@@ -260,38 +288,65 @@ impl Work {
         self.request.as_ref().map(|request| request.id)
     }
 
-    /// The day that it is at the clinic, now that the locks are there.
-    pub(crate) fn today(&self) -> NaiveDate {
-        self.clinic.today()
+    /// When the change is made. It is looked up once, so that midnight falls before or after all of
+    /// it; the first time under the locks, as they may have taken long.
+    pub(crate) fn now(&mut self) -> DateTime<Utc> {
+        let clinic = &self.clinic;
+        *self.moment.get_or_insert_with(|| clinic.now())
+    }
+
+    /// The day at the clinic on which the change is made: the date of all that it leaves.
+    pub(crate) fn today(&mut self) -> NaiveDate {
+        let now = self.now();
+        let clinic = &self.clinic;
+        *self.date.get_or_insert_with(|| clinic.day_of(now))
+    }
+
+    /// Has the change made on a later day: that of the number before the one that it has taken.
+    pub(crate) fn not_before(&mut self, date: NaiveDate) -> NaiveDate {
+        let date = date.max(self.today());
+        *self.date.insert(date)
     }
 
     /// Locks the accounts of a patient, under all ids that they have, in the order of the accounts'
     /// ids.
     pub(crate) async fn lock_patient(&mut self, patient: Uuid) -> Result<Party, Stopped> {
-        self.lock_patient_and(patient, &[]).await
+        self.lock(patient, &[]).await
     }
 
-    /// The same, and other accounts on which there is something of theirs.
-    pub(crate) async fn lock_patient_and(
-        &mut self,
-        patient: Uuid,
-        others: &[Uuid],
-    ) -> Result<Party, Stopped> {
+    /// Locks the accounts of the patient whose this is, and all others that a change about it touches.
+    /// None if there is no such thing.
+    pub(crate) async fn lock_matter(&mut self, matter: Matter) -> Result<Option<Party>, Stopped> {
+        let Some(touched) = matter.touches(&mut self.transaction).await? else {
+            return Ok(None);
+        };
+        let party = self.lock(touched.patient, &touched.others).await?;
+        self.must_have_locked(matter).await?;
+        Ok(Some(party))
+    }
+
+    /// Begins again if somebody has made this touch other accounts before they were locked. To lock
+    /// these as well would be out of order.
+    pub(crate) async fn must_have_locked(&mut self, matter: Matter) -> Result<(), Stopped> {
+        let touched = matter.touches(&mut self.transaction).await?;
+        let others = touched.map(|touched| touched.others).unwrap_or_default();
+        if others.iter().all(|account| self.has_locked(*account)) {
+            return Ok(());
+        }
+        Err(Stopped::Overtaken)
+    }
+
+    /// Whether nobody else changes this account meanwhile.
+    pub(crate) fn has_locked(&self, account: Uuid) -> bool {
+        self.locked.contains(&account)
+    }
+
+    async fn lock(&mut self, patient: Uuid, others: &[Uuid]) -> Result<Party, Stopped> {
         let party = Party::lock(&mut self.transaction, patient, others).await?;
         self.account = Some(party.own().id);
+        self.locked = party.locked().to_vec();
         self.answered_before().await?;
         Ok(party)
-    }
-
-    /// The same for the patient of an account.
-    pub(crate) async fn lock_patient_of(&mut self, account: Uuid) -> Result<Party, Stopped> {
-        let patient = sqlx::query_scalar!(
-            "SELECT patient_id FROM billing.account WHERE id = $1",
-            account
-        )
-        .fetch_one(&mut self.transaction)
-        .await?;
-        self.lock_patient(patient).await
     }
 
     /// Locks the prices of codes, after the accounts: those who read them do not wait for each
@@ -335,10 +390,13 @@ impl Work {
         .await?;
         match stored {
             None => Ok(()),
-            Some(stored) if stored.fingerprint == request.fingerprint => {
-                Err(Stopped::Answered(stored.answer))
+            Some(stored) if stored.fingerprint != request.fingerprint => {
+                Err(request_id_reused().into())
             }
-            Some(_) => Err(request_id_reused().into()),
+            Some(stored) => match stored.answer {
+                Some(answer) => Err(Stopped::Answered(answer)),
+                None => Err(answer_erased(request.id).into()),
+            },
         }
     }
 
@@ -358,26 +416,21 @@ impl Work {
         });
     }
 
-    /// Has the rest of the system told that this happened, on this day.
-    pub(crate) fn announce(&mut self, patient: Uuid, date: NaiveDate, change: BillingChange) {
+    /// Has the rest of the system told that this has happened.
+    pub(crate) fn announce(&mut self, patient: Uuid, change: BillingChange) {
+        let (occurred_at, business_date) = (self.now(), self.today());
         self.events.push(BillingEvent {
             id: Uuid::now_v7(),
-            occurred_at: self.clinic.now(),
+            occurred_at,
             patient_id: patient,
-            business_date: date,
+            business_date,
             change,
         });
     }
 
-    /// Has the rest of the system told that so much more is due of an invoice from this day on.
-    pub(crate) fn due_changes(
-        &mut self,
-        invoice: Uuid,
-        currency: &str,
-        date: NaiveDate,
-        amount: i64,
-    ) {
-        let change = self.due.entry((invoice, date));
+    /// Has the rest of the system told that so much more is due of an invoice.
+    pub(crate) fn due_changes(&mut self, invoice: Uuid, currency: &str, amount: i64) {
+        let change = self.due.entry(invoice);
         change.or_insert_with(|| (currency.to_owned(), 0)).1 += amount;
     }
 
@@ -388,7 +441,7 @@ impl Work {
         if changes.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = changes.keys().map(|(invoice, _)| *invoice).collect();
+        let ids: Vec<Uuid> = changes.keys().copied().collect();
         let invoices = sqlx::query!(
             r#"SELECT invoice.id, account.patient_id, invoice.due, invoice.due_date AS "due_date!"
                FROM billing.invoice
@@ -398,7 +451,7 @@ impl Work {
         )
         .fetch_all(&mut self.transaction)
         .await?;
-        for ((id, date), (currency, amount)) in changes {
+        for (id, (currency, amount)) in changes {
             if let Some(invoice) = invoices.iter().find(|invoice| invoice.id == id) {
                 let change = BillingChange::InvoiceDueChanged {
                     invoice: id,
@@ -406,7 +459,7 @@ impl Work {
                     due: wire::amount(&currency, invoice.due),
                     due_date: invoice.due_date,
                 };
-                self.announce(invoice.patient_id, date, change);
+                self.announce(invoice.patient_id, change);
             }
         }
         Ok(())

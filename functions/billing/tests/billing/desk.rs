@@ -134,6 +134,7 @@ calls! {
         void_invoice(VoidInvoiceRequest) -> VoidInvoiceResponse,
         credit_invoice(CreditInvoiceRequest) -> CreditInvoiceResponse,
         write_off_invoice(WriteOffInvoiceRequest) -> WriteOffInvoiceResponse,
+        reject_write_off(RejectWriteOffRequest) -> RejectWriteOffResponse,
         get_invoice(GetInvoiceRequest) -> GetInvoiceResponse,
         list_invoices(ListInvoicesRequest) -> ListInvoicesResponse;
     PaymentServiceClient: record_payment(RecordPaymentRequest) -> RecordPaymentResponse,

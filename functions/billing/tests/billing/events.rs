@@ -13,7 +13,7 @@ use crate::{
     refunds::{approve, complete, request},
 };
 
-async fn events(database: &PgPool) -> Vec<BillingEvent> {
+pub(crate) async fn events(database: &PgPool) -> Vec<BillingEvent> {
     let payloads: Vec<Vec<u8>> =
         sqlx::query_scalar("SELECT payload FROM billing.outbox ORDER BY sequence")
             .fetch_all(database)

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use contracts::billing::v1::{
     CreateInvoiceRequest, CreditInvoiceRequest, CreditInvoiceResponse, DeleteInvoiceRequest,
     DraftLine, GetInvoiceRequest, Invoice, InvoiceState, IssueInvoiceRequest, ListInvoicesRequest,
-    RecordChargeRequest, UpdateInvoiceRequest, VoidInvoiceRequest, WriteOffInvoiceRequest,
+    RecordChargeRequest, RejectWriteOffRequest, UpdateInvoiceRequest, VoidInvoiceRequest,
+    WriteOffInvoiceRequest,
 };
 use futures::future::join_all;
 use sqlx::PgPool;
@@ -467,6 +468,80 @@ async fn two_people_write_off_much(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_is_rejected_is_asked_for_anew(database: PgPool) {
+    let desk = Desk::open(&database).await;
+    let colleague = desk.colleague();
+    let patient = desk.patient().await;
+    let invoice = desk.invoiced(patient, 20_000).await.invoice_id;
+    let reject = async |reason: &str| {
+        let rejected = colleague.reject_write_off(RejectWriteOffRequest {
+            request_id: new_id(),
+            invoice_id: invoice.clone(),
+            etag: String::new(),
+            reason: reason.to_owned(),
+        });
+        Ok(rejected.await?.invoice.unwrap())
+    };
+    let early = reject("It will be paid").await;
+    assert_refused(early, Code::FailedPrecondition, "WRITE_OFF_NOT_REQUESTED");
+    write_off(&desk, &invoice).await.unwrap();
+    let nameless: Result<Invoice, Status> = reject("").await;
+    assert_refused(nameless, Code::InvalidArgument, "INVALID_INPUT");
+    let rejected = reject("It will be paid").await.unwrap();
+    assert_eq!(rejected.state(), InvoiceState::Issued);
+    assert_eq!(
+        (units(&rejected.due), rejected.write_off_request),
+        (20_000, None)
+    );
+    let granted = write_off(&colleague, &invoice).await.unwrap();
+    assert_eq!(granted.state(), InvoiceState::Issued);
+    assert!(granted.write_off_request.is_some());
+    let record: (String, Option<String>) = sqlx::query_as(
+        "SELECT action, reason FROM audit.record WHERE actor_id = $1 ORDER BY occurred_at LIMIT 1",
+    )
+    .bind(colleague.user)
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    let expected = (
+        "REJECT_WRITE_OFF".to_owned(),
+        Some("It will be paid".to_owned()),
+    );
+    assert_eq!(record, expected);
+}
+
+/// What was asked for before an invoice was settled is not granted when it is due again.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_request_to_write_off_lapses_when_nothing_is_due(database: PgPool) {
+    let desk = Desk::open(&database).await;
+    let patient = desk.patient().await;
+    let invoice = desk.invoiced(patient, 20_000).await.invoice_id;
+    let asked = write_off(&desk, &invoice).await.unwrap();
+    assert!(asked.write_off_request.is_some());
+    let part = desk.pay(patient, 1, &[&invoice]).await.payment_id;
+    assert!(desk.invoice(&invoice).await.write_off_request.is_some());
+    let rest = desk.pay(patient, 19_999, &[&invoice]).await.payment_id;
+    assert_eq!(desk.invoice(&invoice).await.write_off_request, None);
+    crate::payments::reverse(&desk, &part).await.unwrap();
+    crate::payments::reverse(&desk, &rest).await.unwrap();
+
+    let colleague = desk.colleague();
+    let asked = write_off(&colleague, &invoice).await.unwrap();
+    assert_eq!(asked.state(), InvoiceState::Issued);
+    let request = asked.write_off_request.unwrap();
+    assert_eq!(request.requested_by, colleague.user.to_string());
+
+    // Nor what was asked for before a credit note, or another write-off.
+    credit(&desk, &invoice, None).await.unwrap();
+    assert_eq!(desk.invoice(&invoice).await.write_off_request, None);
+    let states: Vec<String> = sqlx::query_scalar("SELECT DISTINCT state FROM billing.write_off")
+        .fetch_all(&database)
+        .await
+        .unwrap();
+    assert_eq!(states, ["LAPSED"]);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn invoices_are_listed(database: PgPool) {
     let clock = SetClock::at("2026-01-30T12:00:00Z");
     let desk = Desk::of(&database, clock.clinic()).await;
@@ -587,11 +662,12 @@ async fn what_was_issued_stays_as_it_was(database: PgPool) {
         desk.invoice(&after.invoice_id).await.billed_to,
         after.billed_to
     );
-    let answers: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM billing.request WHERE account_id IS NOT NULL")
-            .fetch_one(&database)
-            .await
-            .unwrap();
+    let answers: i64 = sqlx::query_scalar(
+        "SELECT count(answer) FROM billing.request WHERE account_id IS NOT NULL",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
     assert_eq!(answers, 0);
 }
 

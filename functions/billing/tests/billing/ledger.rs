@@ -1,6 +1,6 @@
 //! What the database itself refuses, whoever asks.
 
-use sqlx::{Error, PgPool};
+use sqlx::{Error, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::desk::Desk;
@@ -8,6 +8,12 @@ use crate::desk::Desk;
 /// An entry about a payment that is there, of these amounts on the clinic's accounts.
 async fn book(database: &PgPool, payment: Uuid, amounts: &[i64]) -> Result<(), Error> {
     let mut transaction = database.begin().await?;
+    let entry = open_entry(&mut transaction, payment).await?;
+    post(&mut transaction, entry, 1, amounts).await?;
+    transaction.commit().await
+}
+
+async fn open_entry(transaction: &mut PgConnection, payment: Uuid) -> Result<Uuid, Error> {
     let entry = Uuid::now_v7();
     sqlx::query(
         "INSERT INTO billing.entry (id, kind, account_id, business_date, payment_id, invoice_id)
@@ -17,20 +23,30 @@ async fn book(database: &PgPool, payment: Uuid, amounts: &[i64]) -> Result<(), E
     )
     .bind(entry)
     .bind(payment)
-    .execute(&mut *transaction)
+    .execute(transaction)
     .await?;
-    for (line, amount) in (1..).zip(amounts) {
-        sqlx::query(
-            "INSERT INTO billing.posting (entry_id, line, ledger_account_id, currency, amount)
-             SELECT $1, $2, id, currency, $3 FROM billing.ledger_account WHERE kind = 'CASH'",
-        )
-        .bind(entry)
-        .bind(line)
-        .bind(amount)
-        .execute(&mut *transaction)
-        .await?;
-    }
-    transaction.commit().await
+    Ok(entry)
+}
+
+/// Postings of these amounts, from this line of the entry on.
+async fn post(
+    transaction: &mut PgConnection,
+    entry: Uuid,
+    line: i32,
+    amounts: &[i64],
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO billing.posting (entry_id, line, ledger_account_id, currency, amount)
+         SELECT $1, place + $2 - 1, account.id, account.currency, amount
+         FROM unnest($3::bigint[]) WITH ORDINALITY AS posting (amount, place)
+         JOIN billing.ledger_account AS account ON account.kind = 'CASH'",
+    )
+    .bind(entry)
+    .bind(line)
+    .bind(amounts)
+    .execute(transaction)
+    .await?;
+    Ok(())
 }
 
 fn code(result: Result<impl std::fmt::Debug, Error>) -> String {
@@ -43,7 +59,7 @@ const CHECK_VIOLATION: &str = "23514";
 const RESTRICT_VIOLATION: &str = "23001";
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
-async fn an_entry_that_does_not_sum_to_0_fails_at_commit(database: PgPool) {
+async fn an_entry_that_does_not_sum_to_0_fails(database: PgPool) {
     let desk = Desk::open(&database).await;
     let patient = desk.patient().await;
     desk.invoiced(patient, 100).await;
@@ -65,6 +81,42 @@ async fn an_entry_that_does_not_sum_to_0_fails_at_commit(database: PgPool) {
         code(book(&database, payment, &[0, 0]).await),
         CHECK_VIOLATION
     );
+}
+
+/// Whoever has the check made early cannot spoil the entry after it.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_entry_sums_to_0_whenever_it_is_checked(database: PgPool) {
+    let desk = Desk::open(&database).await;
+    let patient = desk.patient().await;
+    desk.invoiced(patient, 100).await;
+    let payment = desk
+        .pay(patient, 100, &[])
+        .await
+        .payment_id
+        .parse()
+        .unwrap();
+    let checked_early = async |more: &'static [&'static [i64]]| {
+        let mut transaction = database.begin().await?;
+        let entry = open_entry(&mut transaction, payment).await?;
+        post(&mut transaction, entry, 1, &[5, -5]).await?;
+        sqlx::query("SET CONSTRAINTS ALL IMMEDIATE")
+            .execute(&mut *transaction)
+            .await?;
+        for (line, amounts) in (3..).step_by(2).zip(more) {
+            post(&mut transaction, entry, line, amounts).await?;
+        }
+        transaction.commit().await
+    };
+    checked_early(&[]).await.unwrap();
+    checked_early(&[&[2, -2]]).await.unwrap();
+    assert_eq!(code(checked_early(&[&[1]]).await), CHECK_VIOLATION);
+    assert_eq!(code(checked_early(&[&[2, -1]]).await), CHECK_VIOLATION);
+    assert_eq!(code(checked_early(&[&[1], &[-1]]).await), CHECK_VIOLATION);
+
+    let mut transaction = database.begin().await.unwrap();
+    open_entry(&mut transaction, payment).await.unwrap();
+    let early = sqlx::query("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *transaction);
+    assert_eq!(code(early.await), CHECK_VIOLATION);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

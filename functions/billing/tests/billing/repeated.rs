@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use contracts::{billing::v1::payment_service_client::PaymentServiceClient, caller_metadata};
+use contracts::{
+    billing::v1::{EraseBillingAccountRequest, payment_service_client::PaymentServiceClient},
+    caller_metadata,
+};
 use futures::future::join_all;
 use sqlx::PgPool;
 use tonic::Code;
@@ -76,6 +79,36 @@ async fn a_repeated_issue_gets_the_first_answer(database: PgPool) {
     let first = desk.issue_invoice(request.clone()).await.unwrap();
     void(&desk, &request.invoice_id).await.unwrap();
     assert_eq!(desk.issue_invoice(request).await.unwrap(), first);
+}
+
+/// What was answered is gone with the patient, but not that it was done.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn nothing_is_done_again_after_the_patient_was_erased(database: PgPool) {
+    let running = Running::start(&database).await;
+    let desk = Desk::at(&running);
+    let patient = desk.patient().await;
+    let request = payment(patient, 300, &[]);
+    desk.record_payment(request.clone()).await.unwrap();
+    let erase = EraseBillingAccountRequest {
+        patient_id: patient.to_string(),
+    };
+    let mut accounts = running.generated_client();
+    let erased = accounts.erase_billing_account(desk.request(erase));
+    erased.await.unwrap();
+    let again = desk.record_payment(request.clone()).await;
+    assert_refused(again, Code::FailedPrecondition, "ANSWER_ERASED");
+    let mut other = request;
+    other.amount = Some(crate::desk::eur(301));
+    let other = desk.record_payment(other).await;
+    assert_refused(other, Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED");
+    let (payments, answers): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM billing.payment), (SELECT count(answer) FROM billing.request
+                 WHERE account_id IS NOT NULL)",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    assert_eq!((payments, answers), (1, 0));
 }
 
 /// A refusal is not stored: the same key may try again when things have changed.

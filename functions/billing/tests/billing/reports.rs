@@ -6,6 +6,7 @@ use contracts::billing::v1::{
     PaymentMethod, RecordPaymentRequest, StatementLineKind,
     report_service_client::ReportServiceClient,
 };
+use futures::future::join_all;
 use sqlx::PgPool;
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -386,4 +387,71 @@ async fn the_export_is_the_ledger(database: PgPool) {
     );
     assert_eq!(balance(&desk, restricted).await, [300, 0, 300]);
     assert_eq!(balance(&desk, patient).await, [0, 7260, -7260]);
+}
+
+/// Whoever follows the export to its end, and goes on later, gets every entry once, whichever was
+/// booked first and committed last.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_export_that_goes_on_misses_nothing(database: PgPool) {
+    let running = Running::start(&database).await;
+    let desk = Desk::at(&running);
+    let (patient, slow) = (desk.patient().await, desk.patient().await);
+    let first = desk.pay(patient, 1, &[]).await.payment_id;
+
+    // Somebody else is in the middle of booking.
+    let mut late = database.begin().await.unwrap();
+    sqlx::query(
+        "WITH booked AS (
+             INSERT INTO billing.entry (id, kind, account_id, business_date, payment_id, reverses)
+             SELECT $1, 'PAYMENT_REVERSED', account_id, business_date, payment_id, id
+             FROM billing.entry WHERE payment_id = $2
+         )
+         INSERT INTO billing.posting (entry_id, line, ledger_account_id, currency, amount)
+         SELECT $1, line, id, currency, amount
+         FROM billing.ledger_account, (VALUES (1, 5), (2, -5)) AS posting (line, amount)
+         WHERE kind = 'CASH'",
+    )
+    .bind(Uuid::now_v7())
+    .bind(first.parse::<Uuid>().unwrap())
+    .execute(&mut *late)
+    .await
+    .unwrap();
+    desk.pay(slow, 2, &[]).await;
+
+    let early = export(&running, &desk, true, "").await;
+    assert_eq!(early.unwrap_err().code(), Code::Unavailable);
+    late.commit().await.unwrap();
+    let mut followed = export(&running, &desk, true, "").await.unwrap();
+    assert_eq!(followed.len(), 6);
+
+    // While many pay, somebody follows.
+    let paid = join_all((0..8).map(async |_| {
+        let patient = desk.patient().await;
+        for amount in 1..=12 {
+            desk.pay(patient, amount, &[]).await;
+        }
+    }));
+    let paid = async {
+        paid.await;
+        desk.pay(patient, 3, &[]).await
+    };
+    tokio::pin!(paid);
+    let mut is_over = false;
+    while !is_over {
+        let last = followed.last().unwrap().entry_id.clone();
+        let more = export(&running, &desk, true, &last);
+        tokio::pin!(more);
+        let more = tokio::select! {
+            more = &mut more => more,
+            _ = &mut paid => {
+                is_over = true;
+                more.await
+            }
+        };
+        followed.extend(more.unwrap());
+    }
+    let last = followed.last().unwrap().entry_id.clone();
+    followed.extend(export(&running, &desk, true, &last).await.unwrap());
+    assert_eq!(followed, export(&running, &desk, true, "").await.unwrap());
+    assert_eq!(followed.len(), 6 + 2 * (8 * 12 + 1));
 }

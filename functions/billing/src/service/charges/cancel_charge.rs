@@ -8,6 +8,7 @@ use super::charge::{State, StoredCharge, find};
 use crate::service::{
     input,
     invoices::take_off_draft,
+    party::Matter,
     refused::{Faults, Reason, not_found, not_now},
     work::{Change, Stopped, Work},
 };
@@ -28,12 +29,8 @@ impl Change for CancelChargeRequest {
         let (Some(id), Some(reason)) = (id, reason) else {
             return Err(faults.refusal().into());
         };
-        let account =
-            sqlx::query_scalar!("SELECT account_id FROM billing.charge WHERE id = $1", id)
-                .fetch_optional(&mut work.transaction)
-                .await?
-                .ok_or_else(|| not_found("charge"))?;
-        work.lock_patient_of(account).await?;
+        let party = work.lock_matter(Matter::Charge(id)).await?;
+        party.ok_or_else(|| not_found("charge"))?;
 
         let charge = one(work, id).await?;
         match charge.state {

@@ -28,9 +28,9 @@ use super::{
 use crate::service::{
     input,
     invoices::take_off_draft,
-    party::Party,
+    party::{Matter, Party},
     prices::in_force,
-    refused::Faults,
+    refused::{Faults, no_account},
     work::{Change, Stopped, Work},
 };
 
@@ -63,8 +63,11 @@ impl Change for RecordAppointmentChargesRequest {
                 out_of_date: true,
             });
         }
-        let others = accounts_of(work, wanted.appointment).await?;
-        let party = work.lock_patient_and(wanted.patient, &others).await?;
+        let matter = Matter::Appointment {
+            id: wanted.appointment,
+            patient: wanted.patient,
+        };
+        let party = work.lock_matter(matter).await?.ok_or_else(no_account)?;
         let account = party.own();
         let codes = wanted.items.iter().map(|item| item.code.as_str());
         work.lock_codes(codes).await?;
@@ -200,18 +203,6 @@ async fn advance_mark(work: &mut Work, wanted: &Wanted) -> Result<bool, Stopped>
     .execute(&mut work.transaction)
     .await?;
     Ok(advanced.rows_affected() == 1)
-}
-
-/// The accounts on which there are charges of the appointment.
-async fn accounts_of(work: &mut Work, appointment: Uuid) -> Result<Vec<Uuid>, Stopped> {
-    let accounts = sqlx::query_scalar!(
-        "SELECT DISTINCT account_id FROM billing.charge
-         WHERE source_type = 'APPOINTMENT' AND source_id = $1",
-        appointment
-    )
-    .fetch_all(&mut work.transaction)
-    .await?;
-    Ok(accounts)
 }
 
 /// A charge that was made for the appointment.

@@ -6,7 +6,6 @@
 //! it is the patient's credit.
 
 use audit_trail::Action;
-use chrono::NaiveDate;
 use contracts::billing::v1::{CreditInvoiceRequest, CreditInvoiceResponse};
 use events::BillingChange;
 use money::Money;
@@ -75,17 +74,16 @@ impl Change for CreditInvoiceRequest {
         );
 
         let numbered = next_number(work, SERIES).await?;
-        let date = numbered.date;
         note.insert(work, &wanted, numbered).await?;
-        book.write(work, date, entries).await?;
+        book.write(work, entries).await?;
         let change = BillingChange::CreditNoteIssued {
             credit_note: note.id,
             invoice: id,
             total: wire::amount(&invoice.currency, note.total()),
             tax: wire::amount(&invoice.currency, note.tax()),
         };
-        work.announce(invoice.patient_id, date, change);
-        answer(work, id, note.id, date).await
+        work.announce(invoice.patient_id, change);
+        answer(work, id, note.id).await
     }
 }
 
@@ -299,8 +297,8 @@ async fn answer(
     work: &mut Work,
     invoice: Uuid,
     note: Uuid,
-    today: NaiveDate,
 ) -> Result<CreditInvoiceResponse, Stopped> {
+    let today = work.today();
     let invoice = whole(&mut work.transaction, invoice, today).await?;
     let note = note.to_string();
     let credit_note = invoice
@@ -315,6 +313,8 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
+    use chrono::NaiveDate;
+
     use super::*;
 
     fn line(net: i64, tax: i64) -> StoredLine {

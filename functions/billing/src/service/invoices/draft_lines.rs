@@ -128,7 +128,7 @@ impl DraftLines {
             not_now(Reason::AmountTooLarge, "invoice", why)
         };
         let sum = |of: fn(&Line) -> i64| {
-            // A line is at most 10^15, so that 200 of them fit.
+            // A line is bounded, so that 200 of them fit into 64 bits.
             let sum = Money::new(currency, lines.iter().map(of).sum());
             sum.map(Money::minor_units).map_err(|_| too_large())
         };

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::service::{
     input::{check_etag, etag},
-    party::Party,
+    party::{Matter, Party},
     refused::{Reason, not_found, not_now},
     wire,
     work::{Stopped, Work},
@@ -121,7 +121,7 @@ pub(crate) async fn find(
 }
 
 impl StoredInvoice {
-    /// Locks the patient of an invoice, and answers both.
+    /// Locks the accounts that an invoice touches, and answers its patient and it.
     ///
     /// # Errors
     /// `NOT_FOUND` if there is no such invoice, `ABORTED` if its etag is another.
@@ -130,12 +130,8 @@ impl StoredInvoice {
         id: Uuid,
         etag: &str,
     ) -> Result<(Party, Self), Stopped> {
-        let account =
-            sqlx::query_scalar!("SELECT account_id FROM billing.invoice WHERE id = $1", id)
-                .fetch_optional(&mut work.transaction)
-                .await?
-                .ok_or_else(|| not_found("invoice"))?;
-        let party = work.lock_patient_of(account).await?;
+        let party = work.lock_matter(Matter::Invoice(id)).await?;
+        let party = party.ok_or_else(|| not_found("invoice"))?;
         let invoice = Self::get(&mut work.transaction, id).await?;
         check_etag(etag, invoice.version)?;
         Ok((party, invoice))

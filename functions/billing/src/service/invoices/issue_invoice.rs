@@ -68,16 +68,15 @@ impl Change for IssueInvoiceRequest {
         let numbered = next_number(work, SERIES).await?;
         let allocated = uses.iter().map(|used| used.amount).sum();
         let invoice = number(work, before, &draft, numbered, billed_to, allocated).await?;
-        let date = invoice.issued_on;
-        book.write(work, date, entries).await?;
+        book.write(work, entries).await?;
         let change = BillingChange::InvoiceIssued {
             invoice: id,
             total: wire::amount(&draft.currency, draft.total),
             tax: wire::amount(&draft.currency, draft.tax),
             due: wire::amount(&draft.currency, draft.total - allocated),
-            due_date: work.clinic.due_date(date),
+            due_date: invoice.due_on,
         };
-        work.announce(draft.patient_id, date, change);
+        work.announce(draft.patient_id, change);
         Ok(IssueInvoiceResponse {
             invoice: Some(invoice.answer),
         })
@@ -120,7 +119,7 @@ fn issued(draft: &StoredInvoice, lines: &[StoredLine]) -> Entry {
 }
 
 struct Issued {
-    issued_on: chrono::NaiveDate,
+    due_on: chrono::NaiveDate,
     answer: Invoice,
 }
 
@@ -136,7 +135,7 @@ async fn number(
 ) -> Result<Issued, Stopped> {
     let issued_on = numbered.date;
     let due_date = work.clinic.due_date(issued_on);
-    let issued_at = work.clinic.now();
+    let issued_at = work.now();
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     sqlx::query!(
         "WITH dated AS (
@@ -176,5 +175,8 @@ async fn number(
         issued_by: wire::id(work.actor()),
         ..before
     };
-    Ok(Issued { issued_on, answer })
+    Ok(Issued {
+        due_on: due_date,
+        answer,
+    })
 }

@@ -46,13 +46,6 @@ impl Change for VoidInvoiceRequest {
         }
         book(work, &invoice.currency, entries).await?;
         sqlx::query!(
-            "UPDATE billing.write_off SET state = 'SUPERSEDED'
-             WHERE invoice_id = $1 AND state = 'REQUESTED'",
-            id
-        )
-        .execute(&mut work.transaction)
-        .await?;
-        sqlx::query!(
             "UPDATE billing.invoice
              SET version = version + 1, state = 'VOID', voided_at = clock_timestamp(),
                  voided_by = $2, reason = $3
@@ -69,8 +62,7 @@ impl Change for VoidInvoiceRequest {
             total: wire::amount(&invoice.currency, invoice.total),
             tax: wire::amount(&invoice.currency, invoice.tax),
         };
-        let today = work.today();
-        work.announce(invoice.patient_id, today, change);
+        work.announce(invoice.patient_id, change);
 
         let patient = Some(invoice.patient_id);
         work.record(
@@ -79,6 +71,7 @@ impl Change for VoidInvoiceRequest {
             patient,
             Some(&reason),
         );
+        let today = work.today();
         Ok(VoidInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),
         })

@@ -157,7 +157,6 @@ async fn grant(
         invoice: invoice.id,
         amount: wire::amount(&invoice.currency, invoice.due),
     };
-    let today = work.today();
-    work.announce(invoice.patient_id, today, change);
+    work.announce(invoice.patient_id, change);
     Ok(())
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::service::{
     input::{check_etag, etag},
     method::Method,
-    party::Party,
+    party::{Matter, Party},
     refused::{Reason, not_found, not_now},
     wire,
     work::{Stopped, Work},
@@ -117,7 +117,7 @@ pub(super) async fn one(transaction: &mut Transaction, id: Uuid) -> Result<Payme
 }
 
 impl StoredPayment {
-    /// Locks the patient of a payment, and answers both.
+    /// Locks the accounts that a payment touches, and answers its patient and it.
     ///
     /// # Errors
     /// `NOT_FOUND` if there is no such payment, `ABORTED` if its etag is another.
@@ -126,12 +126,8 @@ impl StoredPayment {
         id: Uuid,
         etag: &str,
     ) -> Result<(Party, Self), Stopped> {
-        let account =
-            sqlx::query_scalar!("SELECT account_id FROM billing.payment WHERE id = $1", id)
-                .fetch_optional(&mut work.transaction)
-                .await?
-                .ok_or_else(|| not_found("payment"))?;
-        let party = work.lock_patient_of(account).await?;
+        let party = work.lock_matter(Matter::Payment(id)).await?;
+        let party = party.ok_or_else(|| not_found("payment"))?;
         let payment = find(&mut work.transaction, &[id]).await?.into_iter().next();
         let payment = payment.ok_or_else(|| not_found("payment"))?;
         check_etag(etag, payment.version)?;

@@ -68,8 +68,7 @@ impl Change for RecordPaymentRequest {
             amount: wire::amount(wanted.amount.currency().code(), wanted.amount.minor_units()),
             method: wanted.method.into(),
         };
-        let today = work.today();
-        work.announce(account.patient_id, today, change);
+        work.announce(account.patient_id, change);
         let resource = Resource::new(ResourceType::Payment, id);
         work.record(
             Action::RecordPayment,

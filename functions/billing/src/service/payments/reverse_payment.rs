@@ -63,8 +63,7 @@ impl Change for ReversePaymentRequest {
             amount: wire::amount(&payment.currency, payment.amount),
             method: payment.method.into(),
         };
-        let today = work.today();
-        work.announce(payment.patient_id, today, change);
+        work.announce(payment.patient_id, change);
         let patient = Some(payment.patient_id);
         work.record(
             Action::ReversePayment,

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use audit_trail::{Action, Resource, ResourceType};
 use chrono::NaiveDate;
 use contracts::billing::v1::{SetPriceRequest, SetPriceResponse};
-use money::{Money, TaxRate};
+use money::{MAX_MINOR_UNITS, Money, TaxRate};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -126,10 +126,11 @@ impl NewPrice {
                  AND price.unit_amount::numeric * waiting.quantity
                      + div(price.unit_amount::numeric * waiting.quantity * price.tax_rate_ppm
                            + 500000, 1000000)
-                     <= 999999999999999",
+                     <= $4::bigint",
             self.code,
             self.amount.currency().code(),
             self.valid_from,
+            MAX_MINOR_UNITS,
         )
         .execute(&mut work.transaction)
         .await?;

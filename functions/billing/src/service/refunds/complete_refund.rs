@@ -56,8 +56,7 @@ impl Change for CompleteRefundRequest {
             amount: wire::amount(&refund.currency, refund.amount),
             method: refund.method.into(),
         };
-        let today = work.today();
-        work.announce(refund.patient_id, today, change);
+        work.announce(refund.patient_id, change);
         let patient = Some(refund.patient_id);
         work.record(Action::CompleteRefund, refund.resource(), patient, None);
         Ok(CompleteRefundResponse {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::service::{
     input::{check_etag, etag},
     method::Method,
+    party::Matter,
     refused::{Reason, not_found, not_now},
     wire,
     work::{Stopped, Work},
@@ -103,16 +104,8 @@ impl StoredRefund {
     /// # Errors
     /// `NOT_FOUND` if there is no such refund, `ABORTED` if its etag is another.
     pub(super) async fn lock(work: &mut Work, id: Uuid, etag: &str) -> Result<Self, Stopped> {
-        let account = sqlx::query_scalar!(
-            "SELECT payment.account_id
-             FROM billing.refund JOIN billing.payment ON payment.id = refund.payment_id
-             WHERE refund.id = $1",
-            id
-        )
-        .fetch_optional(&mut work.transaction)
-        .await?
-        .ok_or_else(|| not_found("refund"))?;
-        work.lock_patient_of(account).await?;
+        let party = work.lock_matter(Matter::Refund(id)).await?;
+        party.ok_or_else(|| not_found("refund"))?;
         let refund = Self::get(&mut work.transaction, id).await?;
         check_etag(etag, refund.version)?;
         Ok(refund)

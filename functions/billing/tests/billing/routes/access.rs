@@ -70,6 +70,7 @@ async fn what_does_not_exist_is_not_found(database: PgPool) {
     for path in [
         format!("/api/invoices/{id}/void"),
         format!("/api/invoices/{id}/write-off"),
+        format!("/api/invoices/{id}/write-off-rejection"),
         format!("/api/invoices/{id}/credit-notes"),
         format!("/api/payments/{id}/reversal"),
         format!("/api/refunds/{id}/rejection"),

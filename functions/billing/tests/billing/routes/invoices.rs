@@ -1,9 +1,11 @@
 //! Drafting, issuing, voiding, crediting and writing off invoices.
 
+use axum::http::Method;
+use identity::Role;
 use serde_json::json;
 use sqlx::PgPool;
 
-use super::office::{Office, eur};
+use super::office::{Office, eur, nothing};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_invoice_is_drafted_and_issued(database: PgPool) {
@@ -95,6 +97,77 @@ async fn only_the_version_that_was_read_is_changed(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_draft_is_changed_until_it_is_issued(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    office.price("VISIT", 6500).await.is(201);
+    let [one, other] = [
+        office.charge(patient, "VISIT").await.is(201).id(),
+        office.charge(patient, "VISIT").await.is(201).id(),
+    ];
+    let draft = office.draft(patient).await.is(201);
+    let (id, tag) = (draft.id(), draft.etag.unwrap());
+    let path = format!("/api/invoices/{id}");
+    let put = async |office: &Office, charges: &[&str]| {
+        let content = json!({ "chargeIds": charges });
+        office.send(Method::PUT, &path, Some(&content)).await
+    };
+    let changed = put(&office.if_match(&tag), &[&other]).await.is(200);
+    let lines = changed.body["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["chargeId"], json!(other));
+    assert_eq!(changed.body["total"], eur(7735));
+    assert_ne!(changed.etag.as_deref(), Some(&*tag));
+    put(&office.if_match(&tag), &[&one]).await.is(412);
+    // In the order in which they are named.
+    let both = put(&office, &[&other, &one]).await.is(200);
+    assert_eq!(both.body["lines"][1]["chargeId"], json!(one));
+    assert_eq!(both.body["total"], eur(15_470));
+
+    for wrong in [&[] as &[&str], &[&one, &one], &["42"]] {
+        put(&office, wrong).await.is(400);
+    }
+    let unknown = put(&office, &[&nothing().to_string()]).await.is(409);
+    assert_eq!(unknown.problem(), "conflict");
+    let issue = format!("{path}/issue");
+    office.post_empty(&issue).await.is(200);
+    put(&office, &[&one]).await.is(409);
+    let recorded = office.recorded(&id).await;
+    let (action, outcome, _) = recorded.last().unwrap();
+    assert_eq!((&**action, &**outcome), ("DRAFT_INVOICE", "FAILED"));
+
+    office.restrict(patient).await;
+    let desk = office.acting_as(Role::Receptionist);
+    put(&desk, &[&one]).await.is(403);
+    desk.send(Method::DELETE, &path, None).await.is(403);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_draft_is_deleted_once(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    office.price("VISIT", 6500).await.is(201);
+    office.charge(patient, "VISIT").await.is(201);
+    let draft = office.draft(patient).await.is(201);
+    let (id, tag) = (draft.id(), draft.etag.unwrap());
+    let path = format!("/api/invoices/{id}");
+    let delete = async |office: &Office| office.send(Method::DELETE, &path, None).await;
+    delete(&office.if_match("\"999\"")).await.is(412);
+    let once = office.with_key("delete-once").if_match(&tag);
+    let deleted = delete(&once).await.is(204);
+    assert_eq!((deleted.replayed, &*deleted.text), (false, ""));
+    assert!(delete(&once).await.is(204).replayed);
+    delete(&office).await.is(404);
+    office.get(&path).await.is(404);
+    // Its charge can be billed again.
+    let issued = office.draft(patient).await.is(201).id();
+    let issue = format!("/api/invoices/{issued}/issue");
+    office.post_empty(&issue).await.is(200);
+    let path = format!("/api/invoices/{issued}");
+    office.send(Method::DELETE, &path, None).await.is(409);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_voided_invoice_keeps_its_number_and_gives_back_what_was_paid(database: PgPool) {
     let office = Office::open(database).await;
     let patient = office.patient().await;
@@ -181,6 +254,35 @@ async fn writing_off_much_takes_two_people(database: PgPool) {
     assert_eq!(done.body["writtenOff"], eur(11_900));
     assert_eq!(done.body["due"], eur(0));
     office.post(&path, reason()).await.is(409);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_write_off_is_rejected(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let invoice = office.invoice(patient).await;
+    let path = format!("/api/invoices/{invoice}/write-off");
+    let rejection = format!("{path}-rejection");
+    let reason = || json!({ "reason": "The patient will pay in instalments" });
+    office.post(&rejection, reason()).await.is(409);
+    let asked = office.post(&path, reason()).await.is(200);
+    let colleague = office.with_colleague();
+    colleague
+        .post(&rejection, json!({ "reason": "" }))
+        .await
+        .is(400);
+    let rejected = colleague.if_match(&asked.etag.unwrap());
+    let rejected = rejected.post(&rejection, reason()).await.is(200);
+    assert_eq!(rejected.body["state"], "ISSUED");
+    assert_eq!(rejected.body["writeOffRequest"], json!(null));
+    assert_eq!(rejected.body["due"], eur(11_900));
+    colleague.post(&rejection, reason()).await.is(409);
+    // Nobody grants what was rejected: it is asked for anew.
+    let again = colleague.post(&path, reason()).await.is(200);
+    assert_eq!(again.body["state"], "ISSUED");
+    assert!(again.body["writeOffRequest"].is_object());
+    let desk = office.acting_as(Role::Receptionist);
+    desk.post(&rejection, reason()).await.is(403);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

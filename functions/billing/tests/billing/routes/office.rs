@@ -8,11 +8,11 @@ use axum::{
 };
 use billing::{
     Letterhead, allocate_payment, approve_refund, cancel_charge, complete_refund, credit_invoice,
-    draft_invoice, export_ledger, get_aging, get_invoice, get_invoice_document, get_revenue,
-    get_statement, get_statement_document, get_takings, issue_invoice, list_charges,
+    delete_invoice, draft_invoice, export_ledger, get_aging, get_invoice, get_invoice_document,
+    get_revenue, get_statement, get_statement_document, get_takings, issue_invoice, list_charges,
     list_patient_charges, list_patient_invoices, list_patient_payments, list_prices, list_refunds,
-    record_charge, record_payment, reject_refund, request_refund, reverse_payment, send_invoice,
-    set_price, void_invoice, write_off_invoice,
+    record_charge, record_payment, reject_refund, reject_write_off, request_refund,
+    reverse_payment, send_invoice, set_price, update_invoice, void_invoice, write_off_invoice,
 };
 use billing_client::{BilledTo, BillingClient};
 use http_body_util::BodyExt as _;
@@ -114,10 +114,13 @@ fn routes(database: &PgPool, billing: &BillingClient) -> Router {
         list_patient_invoices::routes,
         draft_invoice::routes,
         get_invoice::routes,
+        update_invoice::routes,
+        delete_invoice::routes,
         issue_invoice::routes,
         send_invoice::routes,
         void_invoice::routes,
         write_off_invoice::routes,
+        reject_write_off::routes,
         credit_invoice::routes,
         list_patient_payments::routes,
         record_payment::routes,

@@ -138,6 +138,54 @@ async fn takings_are_what_is_in_the_cash_box(database: PgPool) {
     assert_eq!(cash["paymentCount"], 2);
 }
 
+/// What amounts come to together is not bounded as one of them is.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn sums_of_the_largest_amounts_can_be_read(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let most = money::MAX_MINOR_UNITS;
+    let price = json!({
+        "code": "MOST", "description": "The most", "amount": eur(most), "taxRatePpm": 0,
+        "validFrom": "2020-01-01",
+    });
+    office.post("/api/prices", price).await.is(201);
+    let mut invoices = Vec::new();
+    for _ in 0..2 {
+        office.charge(patient, "MOST").await.is(201);
+        let draft = office.draft(patient).await.is(201).id();
+        let issue = format!("/api/invoices/{draft}/issue");
+        office.post_empty(&issue).await.is(200);
+        invoices.push(draft);
+    }
+    let today = today();
+    let statement = format!("/api/patients/{patient}/statement");
+    let closing = office.get(&statement).await.is(200).body["closing"].clone();
+    assert_eq!(closing, eur(2 * most));
+    let aging = office.get("/api/billing/aging").await.is(200).body;
+    assert_eq!(aging["total"]["total"], eur(2 * most));
+    assert_eq!(aging["patients"][0]["notDue"], eur(2 * most));
+    let revenue = format!("/api/billing/revenue?from={today}&to={today}");
+    let revenue = office.get(&revenue).await.is(200).body;
+    assert_eq!(revenue["total"]["revenue"], eur(2 * most));
+
+    for _ in 0..3 {
+        office.pay(patient, most, &[]).await.is(201);
+    }
+    let takings = office.get("/api/billing/takings").await.is(200).body;
+    assert_eq!(takings["total"]["net"], eur(3 * most));
+    let closing = office.get(&statement).await.is(200).body["closing"].clone();
+    assert_eq!(closing, eur(-most));
+    let export = format!("/api/billing/export?from={today}&to={today}");
+    office.get(&export).await.is(200);
+
+    // One of them is bounded.
+    let more = office.pay(patient, most + 1, &[]).await.is(400);
+    assert_eq!(more.fields(), ["amount"]);
+    office.charge(patient, "MOST").await.is(201);
+    office.charge(patient, "MOST").await.is(201);
+    office.draft(patient).await.is(409);
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn the_export_balances(database: PgPool) {
     let office = Office::open(database).await;
@@ -186,6 +234,17 @@ async fn the_export_goes_on_after_an_entry(database: PgPool) {
         .is(200)
         .body;
     assert_eq!(rest["postings"].as_array().unwrap(), &postings[2..]);
+    assert_eq!(rest["resumeCursor"], whole["resumeCursor"]);
+
+    let cursor = whole["resumeCursor"].as_str().unwrap();
+    let since = format!("{path}&cursor={cursor}");
+    let nothing = office.get(&since).await.is(200).body;
+    assert_eq!(nothing["postings"], json!([]));
+    assert_eq!(nothing["nextCursor"], json!(null));
+    assert_eq!(nothing["resumeCursor"], whole["resumeCursor"]);
+    office.pay(patient, 400, &[]).await.is(201);
+    let since = office.get(&since).await.is(200).body;
+    assert_eq!(since["postings"].as_array().unwrap().len(), 2);
     let unknown = api::Cursor(api::Id(patient)).encode();
     let refused = office
         .get(&format!("{path}&cursor={unknown}"))

@@ -18,6 +18,9 @@ pub(super) const OF_PATIENTS: &[&str] = &[
     "void-invoice",
     "credit-invoice",
     "write-off-invoice",
+    "reject-write-off",
+    "update-invoice",
+    "delete-invoice",
     "record-payment",
     "list-patient-payments",
     "allocate-payment",
@@ -61,6 +64,9 @@ const MISSING: &[Said] = &[
             "void-invoice",
             "credit-invoice",
             "write-off-invoice",
+            "reject-write-off",
+            "update-invoice",
+            "delete-invoice",
         ],
     ),
     (
@@ -103,9 +109,14 @@ const CONFLICTS: &[Said] = &[
         &["draft-invoice"],
     ),
     (
+        "charge-not-billable",
+        "Not every charge can be put on an invoice: it has to be the patient's, billable, and on no other",
+        &["draft-invoice", "update-invoice"],
+    ),
+    (
         "invoice-not-draft",
         "The invoice is not a draft",
-        &["issue-invoice"],
+        &["issue-invoice", "update-invoice", "delete-invoice"],
     ),
     (
         "invoice-empty",
@@ -147,6 +158,11 @@ const CONFLICTS: &[Said] = &[
         "write-off-takes-two",
         "Another person has to grant what you have asked for",
         &["write-off-invoice"],
+    ),
+    (
+        "write-off-not-requested",
+        "Nobody has asked to write the invoice off",
+        &["reject-write-off"],
     ),
     (
         "payment-known",

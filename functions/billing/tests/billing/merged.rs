@@ -1,0 +1,220 @@
+//! Two records of one patient, whose accounts have paid for each other, and two patients again: what
+//! is done about one of them touches the other's account.
+
+use std::{collections::BTreeMap, future::Future};
+
+use contracts::billing::v1::{CancelChargeRequest, LedgerAccountKind};
+use futures::future::join_all;
+use sqlx::PgPool;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::{
+    desk::{Desk, new_id, units},
+    invoices::{credit, void},
+    payments::{allocate, reverse},
+    reports::{balance, export},
+    running::{Running, until_a_call_waits, within},
+};
+
+/// A patient who is on record.
+async fn on_record(desk: &Desk, database: &PgPool) -> Uuid {
+    let patient = desk.patient().await;
+    sqlx::query(
+        "INSERT INTO patients.patient
+             (id, version, name, email, address, date_of_birth, registered_date)
+         VALUES ($1, 1, 'Zoë', $1 || '@clinic.example', 'here', '1983-11-14', now())",
+    )
+    .bind(patient)
+    .execute(database)
+    .await
+    .unwrap();
+    patient
+}
+
+async fn set_survivor(database: &PgPool, duplicate: Uuid, survivor: Option<Uuid>) {
+    sqlx::query(
+        "UPDATE patients.patient SET merged_into = $1, active = $1::uuid IS NULL WHERE id = $2",
+    )
+    .bind(survivor)
+    .bind(duplicate)
+    .execute(database)
+    .await
+    .unwrap();
+}
+
+/// Two patients who were one for a while.
+struct Two {
+    desk: Desk,
+    one: Uuid,
+    other: Uuid,
+}
+
+impl Two {
+    async fn open(database: &PgPool) -> Self {
+        let desk = Desk::open(database).await;
+        let one = on_record(&desk, database).await;
+        let other = on_record(&desk, database).await;
+        Self { desk, one, other }
+    }
+
+    /// They are one while this is done.
+    async fn as_one<T>(&self, database: &PgPool, meanwhile: impl Future<Output = T>) -> T {
+        set_survivor(database, self.other, Some(self.one)).await;
+        let done = meanwhile.await;
+        set_survivor(database, self.other, None).await;
+        done
+    }
+}
+
+/// An invoice of one that a payment of the other has paid.
+async fn paid_by_the_other(database: &PgPool) -> (Two, String, String) {
+    let two = Two::open(database).await;
+    let invoice = two.desk.invoiced(two.one, 1000).await.invoice_id;
+    let payment = two.desk.pay(two.other, 1000, &[]).await.payment_id;
+    two.as_one(database, async {
+        allocate(&two.desk, &payment, &[(&invoice, None)])
+            .await
+            .unwrap()
+    })
+    .await;
+    (two, invoice, payment)
+}
+
+/// That the call waits for this patient's account while somebody else has it, and succeeds then.
+async fn waits_for<T: std::fmt::Debug>(
+    database: &PgPool,
+    patient: Uuid,
+    call: impl Future<Output = Result<T, Status>>,
+) {
+    let mut lock = database.begin().await.unwrap();
+    sqlx::query("SELECT FROM billing.account WHERE patient_id = $1 FOR NO KEY UPDATE")
+        .bind(patient)
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    tokio::pin!(call);
+    tokio::select! {
+        answer = &mut call => panic!("it did not wait: {answer:?}"),
+        () = until_a_call_waits(database) => {}
+    }
+    lock.rollback().await.unwrap();
+    within(call).await.unwrap();
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_void_waits_for_the_account_that_has_paid(database: PgPool) {
+    let (two, invoice, _) = paid_by_the_other(&database).await;
+    waits_for(&database, two.other, void(&two.desk, &invoice)).await;
+    assert_eq!(balance(&two.desk, two.one).await, [0, 0, 0]);
+    assert_eq!(balance(&two.desk, two.other).await, [0, 1000, -1000]);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_credit_note_waits_for_the_account_that_has_paid(database: PgPool) {
+    let (two, invoice, _) = paid_by_the_other(&database).await;
+    waits_for(&database, two.other, credit(&two.desk, &invoice, Some(400))).await;
+    assert_eq!(balance(&two.desk, two.other).await, [0, 400, -400]);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_reversal_waits_for_the_account_that_was_paid_for(database: PgPool) {
+    let (two, _, payment) = paid_by_the_other(&database).await;
+    waits_for(&database, two.one, reverse(&two.desk, &payment)).await;
+    assert_eq!(balance(&two.desk, two.one).await, [1000, 0, 1000]);
+}
+
+/// A draft of one with a charge of the other.
+async fn drafted_for_both(database: &PgPool) -> (Two, String, String) {
+    let two = Two::open(database).await;
+    two.desk.price("A", 100, 0).await;
+    let charge = two.desk.charge(two.other, "A", 1).await.charge_id;
+    two.desk.charge(two.one, "A", 1).await;
+    let draft = two.as_one(database, two.desk.draft(two.one)).await;
+    assert_eq!(draft.lines.len(), 2);
+    (two, draft.invoice_id, charge)
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_invoice_waits_for_the_accounts_of_its_charges(database: PgPool) {
+    let (two, draft, _) = drafted_for_both(&database).await;
+    waits_for(&database, two.other, two.desk.issue(&draft)).await;
+    waits_for(&database, two.other, void(&two.desk, &draft)).await;
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_cancellation_waits_for_the_account_of_the_draft(database: PgPool) {
+    let (two, draft, charge) = drafted_for_both(&database).await;
+    let cancelled = two.desk.cancel_charge(CancelChargeRequest {
+        request_id: new_id(),
+        charge_id: charge,
+        reason: String::new(),
+    });
+    waits_for(&database, two.one, cancelled).await;
+    assert_eq!(units(&two.desk.invoice(&draft).await.total), 100);
+}
+
+/// Whatever they do at the same time, nothing but a refusal comes of it.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn two_patients_who_were_one_act_at_once(database: PgPool) {
+    let two = Two::open(&database).await;
+    let Two { desk, one, other } = &two;
+    let (one, other) = (*one, *other);
+    let (mut invoices, mut payments) = (Vec::new(), Vec::new());
+    for amount in 101..=112 {
+        invoices.push(desk.invoiced(one, amount).await.invoice_id);
+        payments.push(desk.pay(other, amount, &[]).await.payment_id);
+    }
+    two.as_one(&database, async {
+        for (invoice, payment) in invoices.iter().zip(&payments) {
+            allocate(desk, payment, &[(invoice, None)]).await.unwrap();
+        }
+    })
+    .await;
+
+    let undone = invoices.iter().zip(&payments).enumerate();
+    let undone = join_all(
+        undone.map(async |(place, (invoice, payment))| match place % 3 {
+            0 => void(desk, invoice).await.err(),
+            1 => credit(desk, invoice, None).await.err(),
+            _ => reverse(desk, payment).await.err(),
+        }),
+    );
+    let paid = join_all((0..12).map(async |_| {
+        desk.pay(other, 7, &[]).await;
+        desk.pay(one, 7, &[]).await;
+    }));
+    let (undone, _) = futures::join!(undone, paid);
+    let failed: Vec<Code> = undone.iter().flatten().map(Status::code).collect();
+    assert_eq!(failed, []);
+    let verified = billing::verify_ledger::verify_ledger(&database)
+        .await
+        .unwrap();
+    assert!(verified.intact, "{:?}", verified.faults);
+}
+
+/// The accountant sees whose account it is on.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_export_names_the_patient_of_each_account(database: PgPool) {
+    let running = Running::start(&database).await;
+    let (two, ..) = paid_by_the_other(&database).await;
+    let exported = export(&running, &two.desk, true, "").await.unwrap();
+    let mut sums = BTreeMap::new();
+    for row in &exported {
+        *sums.entry((&*row.patient_id, row.account)).or_insert(0) += units(&row.amount);
+    }
+    let of = |patient: Uuid, account: LedgerAccountKind| {
+        sums.get(&(&*patient.to_string(), i32::from(account)))
+            .copied()
+    };
+    assert_eq!(of(two.one, LedgerAccountKind::Receivable), Some(0));
+    assert_eq!(of(two.one, LedgerAccountKind::Credit), None);
+    assert_eq!(of(two.other, LedgerAccountKind::Receivable), None);
+    assert_eq!(of(two.other, LedgerAccountKind::Credit), Some(0));
+
+    // An entry about both is closed to whoever may not see one of them.
+    crate::charges::restrict(&database, two.other).await;
+    let open = export(&running, &two.desk, false, "").await.unwrap();
+    assert!(open.iter().all(|row| row.patient_id == two.one.to_string()));
+    assert_eq!(open.iter().map(|row| units(&row.amount)).sum::<i64>(), 0);
+}

@@ -2,8 +2,9 @@
 //!
 //! A message is taken under a lease, so that several runs may send at the same time, and one that
 //! was interrupted is taken up again. Before anything is sent, the truth is read again: the
-//! appointment, or the document that is to be sent, from the service that owns it, the patient, and what the patient wants. [`verdict`]
-//! says what becomes of the message. A failure concerns its own message only.
+//! appointment, or the document that is to be sent, from the service that owns it, the patient, and
+//! what the patient wants. [`verdict`] says what becomes of the message. A failure concerns its own
+//! message only.
 //!
 //! Neither SES nor SNS can be asked whether it has sent something. If a run dies after one of them
 //! has accepted a message and before `SENT` is written, the message is sent a second time: better

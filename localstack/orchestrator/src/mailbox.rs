@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use console::{Term, style};
 use local_stack::readiness;
 use local_stack::stack_file::StackFile;
-use mail_parser::{Address, MessageParser};
+use mail_parser::{Address, MessageParser, MimeHeaders as _};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -27,6 +27,9 @@ struct Message {
     subject: String,
     #[serde(default)]
     body: Body,
+    /// The names of the files that come with it.
+    #[serde(skip)]
+    files: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -50,6 +53,7 @@ impl Message {
         let Some(mail) = MessageParser::default().parse(raw) else {
             return self;
         };
+        let files = mail.attachments().filter_map(|part| part.attachment_name());
         let recipients = mail.to().into_iter().flat_map(Address::iter);
         let recipients = recipients.filter_map(|to| to.address().map(ToOwned::to_owned));
         Self {
@@ -60,6 +64,7 @@ impl Message {
             body: Body {
                 text_part: mail.body_text(0).map(Into::into),
             },
+            files: files.map(ToOwned::to_owned).collect(),
             timestamp: self.timestamp,
             raw_data: None,
         }
@@ -104,6 +109,9 @@ pub(crate) fn show(stack: &StackFile, to: Option<&str>) -> Result<()> {
             "{}\n",
             message.body.text_part.as_deref().unwrap_or_default()
         )?;
+        for file in &message.files {
+            writeln!(terminal, "With the file {file}\n")?;
+        }
     }
     if theirs.is_empty() {
         Term::stderr().write_line(&format!(

@@ -1,0 +1,8 @@
+//! `PUT /api/invoices/{id}`. Made by `make generate`.
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let routes = billing::update_invoice::routes;
+    route::serve("update-invoice", routes).await
+}

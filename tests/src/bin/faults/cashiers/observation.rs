@@ -381,6 +381,8 @@ fn event(key: String, value: &[u8]) -> Option<Event> {
             Some(it.payment_id),
             cents(it.amount),
         ),
+        // Told beside each of the others that changes it.
+        Change::InvoiceDueChanged(_) => return None,
     };
     Some(Event {
         id: event.event_id,

@@ -36,7 +36,7 @@ pub(super) async fn slow(stage: &Stage, random: &mut fastrand::Rng) -> Result<()
 pub(super) async fn cut_off(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
     let _database = stage.postgres.lock().await;
     let _fault = stage.begin(FaultKind::BillingCutOff);
-    for _ in 0..random.usize(6..=20) {
+    for _ in 0..random.usize(4..=10) {
         cashiers_at_work(stage).await;
         tokio::time::sleep(between(random, 0, 100)).await;
         sqlx::query(

@@ -278,27 +278,14 @@ impl Sender {
             Verdict::Suppress(why) => return Ok(why.into()),
             Verdict::Postpone(end) => return Ok(Prepared::Later(end)),
         }
-        let recipient = match (message.channel, &preferences.phone) {
-            (Channel::Email, _) => match contact.email.clone() {
-                Some(email) => email,
-                None => return Ok(Suppression::NoAddress.into()),
-            },
-            (Channel::Sms, Some(phone)) => phone.clone(),
-            (Channel::Sms, None) => return Ok(Suppression::NotWanted.into()),
+        let recipient = match recipient(message.channel, &contact, &preferences) {
+            Ok(recipient) => recipient,
+            Err(why) => return Ok(why.into()),
         };
         if is_suppressed(&recipient, message.must_be_told, &mut transaction).await? {
             return Ok(Suppression::AddressSuppressed.into());
         }
-        let unsubscribe = if message.must_be_told
-            || message.channel == Channel::Sms
-            || !message.occasion.is_optional()
-        {
-            None
-        } else {
-            let (patient, occasion) = (message.patient_id, message.occasion);
-            let token = token_of(patient, occasion, message.channel, &mut transaction).await?;
-            self.public_url.of(&format!("/unsubscribe/{token}"))
-        };
+        let unsubscribe = self.unsubscribe(message, &mut transaction).await?;
         let (template, language) =
             template(message, &preferences.language, &mut transaction).await?;
         // The token has to be there before the message is.
@@ -351,6 +338,20 @@ impl Sender {
             },
             unsubscribe,
         }))
+    }
+
+    /// Where the patient opts out of such messages, if that is possible.
+    async fn unsubscribe(
+        &self,
+        message: &DueMessage,
+        transaction: &mut Transaction,
+    ) -> Result<Option<String>, sqlx::Error> {
+        let (channel, occasion) = (message.channel, message.occasion);
+        if message.must_be_told || channel == Channel::Sms || !occasion.is_optional() {
+            return Ok(None);
+        }
+        let token = token_of(message.patient_id, occasion, channel, transaction).await?;
+        Ok(self.public_url.of(&format!("/unsubscribe/{token}")))
     }
 
     /// Where the patient confirms or cancels the appointment.
@@ -650,6 +651,18 @@ async fn document_of(
         .bind(message)
         .fetch_optional(transaction)
         .await
+}
+
+/// The address or number that the message goes to, or why there is none.
+fn recipient(
+    channel: Channel,
+    contact: &Contact,
+    preferences: &Preferences,
+) -> Result<String, Suppression> {
+    match channel {
+        Channel::Email => contact.email.clone().ok_or(Suppression::NoAddress),
+        Channel::Sms => preferences.phone.clone().ok_or(Suppression::NotWanted),
+    }
 }
 
 async fn contact_of(

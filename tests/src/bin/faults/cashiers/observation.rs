@@ -79,7 +79,8 @@ impl Entry {
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct Balance {
     pub(crate) patient: Uuid,
-    pub(crate) balance: i64,
+    #[sqlx(rename = "balance")]
+    pub(crate) stated: i64,
     pub(crate) last_sequence: i64,
     pub(crate) sum: i64,
     pub(crate) postings: i64,

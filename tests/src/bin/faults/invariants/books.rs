@@ -147,7 +147,7 @@ pub(super) fn balances(evidence: &Evidence<'_>) -> Invariant {
     });
     let mut owed: HashMap<Uuid, i64> = HashMap::new();
     for account in &books.balances {
-        let is_sum = account.balance == account.sum && account.last_sequence == account.postings;
+        let is_sum = account.stated == account.sum && account.last_sequence == account.postings;
         invariant.check(is_sum, || {
             format!("not the sum of its postings: {account:?}")
         });

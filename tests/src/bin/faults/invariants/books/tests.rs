@@ -168,11 +168,11 @@ fn good() -> Observation {
         document(NOTE, "CN-2026", 1),
     ];
     books.series = [("2026".to_owned(), 2), ("CN-2026".to_owned(), 1)].into();
-    let balance = |balance, postings| Balance {
+    let balance = |stated, postings| Balance {
         patient: PATIENT,
-        balance,
+        stated,
         last_sequence: postings,
-        sum: balance,
+        sum: stated,
         postings,
     };
     books.balances = vec![balance(0, 3), balance(0, 3)];
@@ -305,7 +305,7 @@ fn a_gap_in_the_numbers_is_found() {
 #[test]
 fn a_balance_that_is_not_the_sum_is_found() {
     assert_eq!(
-        broken_by(|books| books.balances[0].balance = 1),
+        broken_by(|books| books.balances[0].stated = 1),
         [(BALANCES, 1)]
     );
     assert_eq!(
@@ -318,7 +318,7 @@ fn a_balance_that_is_not_the_sum_is_found() {
     );
     // Not what the statement says, and not what was told.
     let moved = broken_by(|books| {
-        books.balances[1].balance = -5;
+        books.balances[1].stated = -5;
         books.balances[1].sum = -5;
     });
     assert_eq!(moved, [(BALANCES, 2)]);

@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale search-at-scale import-at-scale duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
+.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale search-at-scale import-at-scale issue-and-pay duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -51,7 +51,7 @@ deploy: orchestrator ## Redeploy everything with SAM
 
 ##@ Tests
 
-# `cargo test` would also build a test of each of the forty programs, which have none.
+# `cargo test` would also build a test of each of the programs of the functions, which have none.
 # Most tests wait for the database or the stack, so that there are more of them at a time than processors.
 CARGO_TEST = SQLX_OFFLINE=true RUST_TEST_THREADS=4 cargo test --workspace --exclude programs
 
@@ -74,7 +74,8 @@ check-files: TOOL = $(abspath $(firstword $(wildcard $(addsuffix /local-stack,$(
 check-files:
 	@$(MAKE) --no-print-directory crates TOOL='$(TOOL)'
 	cd localstack/extension && $(TOOL) ruff check --config pyproject.toml . ../kafka ../*.py \
-	  ../../tests/schemathesis ../../tests/template ../../tests/infrastructure ../../infrastructure
+	  ../../tests/schemathesis ../../tests/template ../../tests/infrastructure ../../tests/grpc-client \
+	  ../../infrastructure
 	$(TOOL) cfn-lint template.yaml infrastructure/*.yaml
 	$(TOOL) sam validate --lint
 	cd tests && $(TOOL) pytest -p no:cacheprovider template infrastructure
@@ -98,6 +99,7 @@ test-on-stack:
 	$(CARGO_TEST)
 	cargo run --bin faults -- --short
 	cd localstack/extension && $$LOCAL_STACK tool pytest
+	cd tests/grpc-client && $$LOCAL_STACK tool pytest -p no:cacheprovider
 	@if command -v node > /dev/null; then cd tests/front-end && node --test; \
 	  else echo 'node is not on the path: the client in docs/ is not run'; fi
 	cd tests/schemathesis && $$LOCAL_STACK tool schemathesis run ../../docs/openapi.json --url $$API_URL
@@ -176,6 +178,10 @@ search-at-scale: orchestrator ## Measure searches of 1,000 and of 1,000,000 pati
 import-at-scale: orchestrator ## Measure an import of 100,000 patients beside their bare rows; ARGS="--patients 10000" changes the number
 	@STACK_DIR=$${STACK_DIR:-.local/import-at-scale} STACK_NAME=$${STACK_NAME:-import} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  SQLX_OFFLINE=true $(ORCHESTRATOR) run --fresh -- cargo run --bin patient-import-at-scale -- $(ARGS)
+
+# In a database of its own, which is dropped afterwards. The service is a release build.
+issue-and-pay: orchestrator ## Measure invoices and payments beside their bare SQL, and everybody issuing at once; ARGS=5 for fewer rounds
+	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --quiet --release --package billing --example issue-and-pay -- $(ARGS)
 
 # Compiles in a temporary folder, with and without link-time optimisation.
 build-cost: ## Measure what building the functions for AWS costs; takes an hour of processor time

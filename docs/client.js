@@ -27,17 +27,18 @@ export class Client {
       return this.#send(method, path, options, this.#session.token);
     });
   }
-  // A change; it has one effect, although it is sent again where no answer came.
-  async change(method, path, options) {
-    const headers = { "Idempotency-Key": crypto.randomUUID() };
+  // A change; it has one effect, although it is sent again where nobody knows what became of it.
+  // With a `key` of your own, so it has when the user asks for the same once more.
+  async change(method, path, { key = crypto.randomUUID(), ...options } = {}) {
+    const headers = { "Idempotency-Key": key };
     const send = () => this.request(method, path, { ...options, headers });
-    return send().catch((error) => { if (error instanceof Problem) throw error; return send(); });
+    return send().catch((error) => { if (error.status < 500) throw error; return send(); });
   }
   // A list: for await (const patient of client.all("/api/patients", "patients")) …
-  async *all(path, name, cursor = null) {
+  async *all(path, name, { limit = 50, cursor = null } = {}) {
     do {
-      const query = new URLSearchParams({ limit: 50, ...(cursor && { cursor }) });
-      const { data } = await this.request("GET", `${path}?${query}`);
+      const query = new URLSearchParams({ ...(limit && { limit }), ...(cursor && { cursor }) });
+      const { data } = await this.request("GET", `${path}${path.includes("?") ? "&" : "?"}${query}`);
       yield* data[name];
       cursor = data.nextCursor;
     } while (cursor);

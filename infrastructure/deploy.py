@@ -300,6 +300,14 @@ class Deployment:
             default="",
         ):
             yield f"the secret {name}", deleting_secret(name)
+        bucket = self.commands.ask(
+            *("aws", "s3api", "list-buckets", "--output", "text", "--query"),
+            f"Buckets[?starts_with(Name, '{self.name}-patient-files-')].Name",
+            planned=f"{self.name}-patient-files-ACCOUNT" * planned,
+        )
+        if bucket:
+            # With the files that are in it.
+            yield f"the bucket {bucket}", ["s3", "rb", f"s3://{bucket}", "--force"]
 
     def deploy_stack(self, stack: str, what: str) -> None:
         """Deploy a stack of infrastructure, and learn its outputs."""

@@ -515,7 +515,7 @@ NAMED_FOR_NOBODY = {
 # Whose name is needed all the same, and why.
 NEEDS_ITS_NAME = {
     "SigningKeySecret": "`make deploy-aws --destroy --delete-data` deletes it",
-    "PatientFiles": "a policy names it before it is there",
+    "PatientFiles": "a policy names it before it is there; `--delete-data` deletes it, too",
 }
 
 

@@ -208,6 +208,7 @@ def test_data_is_deleted_when_asked_to(size: str, kind: str) -> None:
     names = " ".join(line for line in lines if "delete-" in line)
     for left in ("-analytics", "-notifications", "-dead-letters", "-refusals", "/signing-key"):
         assert f"patient-management{left}" in names, left
+    assert any("s3 rb s3://patient-management-patient-files-" in line for line in lines)
     assert not any("delete-db" in line for line in lines)
 
 
@@ -226,11 +227,12 @@ def test_a_data_stack_that_was_never_finished_can_be_deleted() -> None:
 def test_deleting_data_may_be_repeated() -> None:
     """When the stack, and some of what it left, is gone already."""
     gone = dict.fromkeys(
-        ["describe-table", "get-queue-url", "describe-secret", "describe-cluster-v2"], ""
+        ["describe-table", "get-queue-url", "describe-secret", "describe-cluster-v2", "list-buckets"],
+        "",
     )
     made, ran = deployment(gone | {"describe-stack-resources": '[["Kafka", "arn:kafka"]]'})
     made.delete_data()
-    deleting = [line for line in ran.ran if " delete-" in line]
+    deleting = [line for line in ran.ran if " delete-" in line or " rb " in line]
     assert deleting == ["aws cloudformation delete-stack --stack-name patient-management-data"]
 
 
@@ -267,11 +269,13 @@ def test_what_a_deleted_stack_has_left_is_noticed_first() -> None:
     """Its names are taken."""
     left = {"describe-table": "", "queue-name patient-management-refusals": "https://queue"}
     gone = {"get-queue-url": "", "describe-secret": "patient-management/signing-key"}
+    gone |= {"list-buckets": "patient-management-patient-files-123456789012"}
     made, ran = deployment(left | gone)
     with pytest.raises(deploy.Failure) as failure:
         made.deploy()
     assert (
-        "has left the queue patient-management-refusals, the secret patient-management/signing-key:"
+        "has left the queue patient-management-refusals, the secret patient-management/signing-key, "
+        "the bucket patient-management-patient-files-123456789012:"
         in str(failure.value)
     )
     assert not any("cloudformation deploy" in line for line in ran.ran)

@@ -9,5 +9,8 @@ mod invoice;
 pub mod issue_invoice;
 mod line;
 pub mod list_patient_invoices;
+pub mod send_invoice;
 pub mod void_invoice;
 pub mod write_off_invoice;
+
+pub(crate) use invoice::Printed;

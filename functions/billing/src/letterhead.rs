@@ -81,6 +81,23 @@ impl Letterhead {
     }
 }
 
+/// Of a clinic that has said nothing about itself.
+impl Default for Letterhead {
+    fn default() -> Self {
+        Self(Arc::new(Clinic {
+            name: String::new(),
+            address: String::new(),
+            contact: String::new(),
+            registration: String::new(),
+            payment: String::new(),
+            remark: String::new(),
+            logo: None,
+            language: Language::default(),
+            paper: Paper::default(),
+        }))
+    }
+}
+
 store::from_environment!(Letterhead);
 
 fn in_lines(setting: &str) -> String {

@@ -36,7 +36,7 @@ pub mod verify_ledger;
 pub use charges::{cancel_charge, list_charges, list_patient_charges, record_charge};
 pub use invoices::{
     credit_invoice, draft_invoice, get_invoice, get_invoice_document, issue_invoice,
-    list_patient_invoices, void_invoice, write_off_invoice,
+    list_patient_invoices, send_invoice, void_invoice, write_off_invoice,
 };
 pub use letterhead::{InvalidLetterhead, Letterhead};
 pub use payments::{allocate_payment, list_patient_payments, record_payment, reverse_payment};
@@ -68,6 +68,7 @@ route::service! {
     get_invoice::ROUTE => get_invoice,
     get_invoice_document::ROUTE => get_invoice_document,
     issue_invoice::ROUTE => issue_invoice,
+    send_invoice::ROUTE => send_invoice,
     void_invoice::ROUTE => void_invoice,
     write_off_invoice::ROUTE => write_off_invoice,
     credit_invoice::ROUTE => credit_invoice,

@@ -1,5 +1,5 @@
 //! On a schedule: delivers the events that the service has written to its outbox, and deletes stored
-//! answers that nobody asks for any more.
+//! answers and documents that nobody asks for any more.
 
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ pub async fn relay_billing_events(
 ) -> Result<Relayed, sqlx::Error> {
     let relayed = relay("relay-billing-events", database, delivery, until).await?;
     prune_answers(database).await?;
+    prune_documents(database).await?;
     Ok(relayed)
 }
 
@@ -28,6 +29,18 @@ async fn prune_answers(database: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "DELETE FROM billing.request WHERE id IN (
              SELECT id FROM billing.request WHERE created_at < now() - interval '7 days' LIMIT 1000)"
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Documents that were sent, or that nobody could be sent for days. The invoice makes the same again.
+async fn prune_documents(database: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE billing.delivery SET document = NULL WHERE id IN (
+             SELECT id FROM billing.delivery
+             WHERE document IS NOT NULL AND created_at < now() - interval '7 days' LIMIT 100)"
     )
     .execute(database)
     .await?;

@@ -1,4 +1,4 @@
-//! What messages about appointments say unless the clinic has written its own. The texts are in
+//! What messages about appointments and invoices say unless the clinic has written its own. The texts are in
 //! `templates/`; that of an e-mail begins with its subject and an empty line.
 
 use crate::{language::Language, notification::Channel, occasion::Occasion};
@@ -30,6 +30,15 @@ pub(crate) fn built_in(
     language: &Language,
     channel: Channel,
 ) -> Option<(Option<&'static str>, &'static str)> {
+    if occasion == Occasion::InvoiceSent {
+        let email = match language.code() {
+            "en" => include_str!("../templates/en/invoice-sent.email.txt"),
+            "de" => include_str!("../templates/de/invoice-sent.email.txt"),
+            _ => return None,
+        };
+        let (subject, text) = email.split_once("\n\n")?;
+        return (channel == Channel::Email).then_some((Some(subject), text));
+    }
     let [email, sms] = match (language.code(), occasion) {
         ("en", Occasion::AppointmentBooked) => texts!("en", "booked"),
         ("en", Occasion::AppointmentMoved) => texts!("en", "moved"),

@@ -67,6 +67,7 @@ pub(crate) struct TemplateInput {
 impl TemplateInput {
     pub(crate) fn check(&self, path: &TemplatePath) -> Result<(Template, Rendered), Problem> {
         check(
+            path.kind,
             self.subject.as_deref(),
             &self.text,
             &path.language,

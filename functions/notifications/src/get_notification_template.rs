@@ -16,7 +16,7 @@ use crate::{
     language::Language,
     notification::Channel,
     occasion::Occasion,
-    template::{Rendered, Template, VARIABLES},
+    template::{Rendered, Template, variables},
 };
 
 /// The route.
@@ -86,7 +86,7 @@ impl Shown {
             version: template.version,
             subject: template.subject,
             text: template.text,
-            variables: VARIABLES.into(),
+            variables: variables(path.kind).iter().copied().collect(),
             preview,
         }
     }

@@ -112,7 +112,7 @@ pub(crate) struct Notification {
     /// When the mail service accepted it; null if it has not.
     #[schema(required)]
     sent_at: Option<DateTime<Utc>>,
-    /// The appointment that it is about; null for a welcome.
+    /// The appointment that it is about; null if it is about none.
     #[schema(required)]
     appointment_id: Option<Uuid>,
     /// When a message about an appointment is due, or was; null for a welcome.
@@ -271,7 +271,7 @@ async fn messages(
                 state: row.state.parse().map_err(unknown)?,
                 created_at: row.created_at,
                 sent_at: row.sent_at,
-                appointment_id: Some(row.appointment_id),
+                appointment_id: row.appointment_id,
                 due_at: Some(row.due_at),
                 reason: row.reason,
             };

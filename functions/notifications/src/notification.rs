@@ -50,6 +50,8 @@ pub enum Kind {
     AppointmentCancelled,
     /// An appointment takes place soon.
     AppointmentReminder,
+    /// The patient's invoice, which somebody of the clinic has sent.
+    InvoiceSent,
 }
 
 /// How a notification reaches the patient.

@@ -1,11 +1,11 @@
-//! What messages about appointments are about, and how they reach the patient.
+//! What messages about appointments and invoices are about, and how they reach the patient.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::notification::Kind;
+use crate::notification::{Channel, Kind};
 
-/// The occasion of a message about an appointment.
+/// The occasion of a message about an appointment or an invoice.
 #[derive(
     Debug,
     Clone,
@@ -23,7 +23,7 @@ use crate::notification::Kind;
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-#[schema(as = AppointmentMessageKind)]
+#[schema(as = MessageKind)]
 pub enum Occasion {
     /// The appointment was booked.
     AppointmentBooked,
@@ -33,6 +33,8 @@ pub enum Occasion {
     AppointmentCancelled,
     /// It takes place soon.
     AppointmentReminder,
+    /// Somebody of the clinic has sent an invoice.
+    InvoiceSent,
 }
 
 impl Occasion {
@@ -46,10 +48,26 @@ impl Occasion {
     }
 
     /// Whether patients may choose not to be told. They are always told that the clinic has moved
-    /// or cancelled an appointment.
+    /// or cancelled an appointment; and an invoice is sent when somebody asks for it.
     #[must_use]
     pub const fn is_optional(self) -> bool {
-        !matches!(self, Self::AppointmentMoved)
+        !matches!(self, Self::AppointmentMoved | Self::InvoiceSent)
+    }
+
+    /// Whether such messages are sent in this way. A text message has no room for a file.
+    #[must_use]
+    pub const fn is_sent_by(self, channel: Channel) -> bool {
+        matches!(
+            (self, channel),
+            (_, Channel::Email)
+                | (
+                    Self::AppointmentBooked
+                        | Self::AppointmentMoved
+                        | Self::AppointmentCancelled
+                        | Self::AppointmentReminder,
+                    Channel::Sms
+                )
+        )
     }
 }
 
@@ -60,6 +78,7 @@ impl From<Occasion> for Kind {
             Occasion::AppointmentMoved => Self::AppointmentMoved,
             Occasion::AppointmentCancelled => Self::AppointmentCancelled,
             Occasion::AppointmentReminder => Self::AppointmentReminder,
+            Occasion::InvoiceSent => Self::InvoiceSent,
         }
     }
 }

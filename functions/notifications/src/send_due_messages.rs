@@ -1,8 +1,8 @@
-//! `send-due-messages`, every minute: sends messages about appointments that are due.
+//! `send-due-messages`, every minute: sends messages about appointments that are due, and invoices.
 //!
 //! A message is taken under a lease, so that several runs may send at the same time, and one that
 //! was interrupted is taken up again. Before anything is sent, the truth is read again: the
-//! appointment from the service that owns it, the patient, and what the patient wants. [`verdict`]
+//! appointment, or the document that is to be sent, from the service that owns it, the patient, and what the patient wants. [`verdict`]
 //! says what becomes of the message. A failure concerns its own message only.
 //!
 //! Neither SES nor SNS can be asked whether it has sent something. If a run dies after one of them
@@ -19,7 +19,7 @@ use std::{
 use backon::{ExponentialBuilder, Retryable as _};
 use chrono::{DateTime, Utc};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use mail::{Invitation, Letter, MailError, Mailer, PATIENCE};
+use mail::{Invitation, Letter, MailError, Mailer, PATIENCE, PdfAttachment};
 use next_run::{NextRun, end_of_run};
 use serde::{Serialize, de::IgnoredAny};
 use sqlx::{FromRow, PgPool, postgres::types::PgInterval};
@@ -169,7 +169,7 @@ impl Sender {
                 }
                 Err(failure) => {
                     tracing::warn!(
-                        messageId = %message.id, appointmentId = %message.appointment_id,
+                        messageId = %message.id, kind = message.occasion.name(),
                         cause = %failure, "a message could not be sent yet"
                     );
                     report.failed += 1;
@@ -249,9 +249,9 @@ impl Sender {
     /// Reads the truth again, and writes the message accordingly.
     async fn prepare(&self, message: &DueMessage) -> Result<Prepared, Failure> {
         let mut transaction = Transaction::begin(&self.database).await?;
-        let Some(appointment) = appointment_now(message.appointment_id, &mut transaction).await?
-        else {
-            return Ok(Suppression::AppointmentGone.into());
+        let about = match About::read(message, &mut transaction).await? {
+            Ok(about) => about,
+            Err(gone) => return Ok(gone.into()),
         };
         let Some(contact) = contact_of(message.patient_id, &mut transaction).await? else {
             return Ok(Suppression::PatientGone.into());
@@ -263,7 +263,16 @@ impl Sender {
             return Ok(Suppression::Superseded.into());
         }
         let preferences = Preferences::of(message.patient_id, &mut transaction).await?;
-        match verdict(message, &appointment, &preferences, Utc::now()) {
+        let verdict = match &about {
+            About::Appointment(appointment) => {
+                verdict(message, appointment, &preferences, Utc::now())
+            }
+            About::Document(_) if preferences.want(message.occasion, message.channel, false) => {
+                Verdict::Send
+            }
+            About::Document(_) => Verdict::Suppress(Suppression::NotWanted),
+        };
+        match verdict {
             Verdict::Send => {}
             Verdict::Suppress(why) => return Ok(why.into()),
             Verdict::Postpone(end) => return Ok(Prepared::Later(end)),
@@ -279,7 +288,10 @@ impl Sender {
         if is_suppressed(&recipient, message.must_be_told, &mut transaction).await? {
             return Ok(Suppression::AddressSuppressed.into());
         }
-        let unsubscribe = if message.must_be_told || message.channel == Channel::Sms {
+        let unsubscribe = if message.must_be_told
+            || message.channel == Channel::Sms
+            || !message.occasion.is_optional()
+        {
             None
         } else {
             let (patient, occasion) = (message.patient_id, message.occasion);
@@ -291,28 +303,51 @@ impl Sender {
         // The token has to be there before the message is.
         transaction.commit().await?;
 
-        let link = self.link(message.occasion, &appointment);
         let values = Values {
             name: &contact.name,
             clinic: self.clinic.name(),
-            location: &appointment.location_name,
-            local_start: appointment.local_start,
-            zone: &appointment.time_zone,
-            link: link.as_deref().unwrap_or_default(),
             unsubscribe: unsubscribe.as_deref().unwrap_or_default(),
             by_patient: message.by_patient,
+            ..Values::default()
+        };
+        let link;
+        let values = match &about {
+            About::Appointment(appointment) => {
+                link = self.link(message.occasion, appointment);
+                Values {
+                    location: &appointment.location_name,
+                    local_start: appointment.local_start,
+                    zone: &appointment.time_zone,
+                    link: link.as_deref().unwrap_or_default(),
+                    ..values
+                }
+            }
+            About::Document(document) => Values {
+                number: &document.number,
+                ..values
+            },
         };
         let Some(Ok(rendered)) = template.map(|template| template.render(&values, &language))
         else {
             tracing::error!(messageId = %message.id, "the template of a message cannot be rendered");
             return Ok(Prepared::Broken);
         };
-        let calendar = self.calendar(message, &appointment, &recipient, &language);
+        let calendar = match (&about, message.appointment_id) {
+            (About::Appointment(appointment), Some(id)) => {
+                let event = self.calendar(message, (id, appointment), &recipient, &language);
+                Some(event)
+            }
+            _ => None,
+        };
         Ok(Prepared::Ready(Ready {
             recipient,
             subject: rendered.subject.unwrap_or_default(),
             text: rendered.text,
             calendar,
+            document: match about {
+                About::Document(document) => Some(document),
+                About::Appointment(_) => None,
+            },
             unsubscribe,
         }))
     }
@@ -328,7 +363,7 @@ impl Sender {
     fn calendar(
         &self,
         message: &DueMessage,
-        appointment: &AppointmentNow,
+        (id, appointment): (Uuid, &AppointmentNow),
         recipient: &str,
         language: &Language,
     ) -> (Method, String) {
@@ -338,7 +373,7 @@ impl Sender {
         };
         let event = Event {
             method,
-            appointment: message.appointment_id,
+            appointment: id,
             sequence: appointment.sequence,
             starts_at: appointment.starts_at,
             ends_at: appointment.ends_at,
@@ -356,14 +391,19 @@ impl Sender {
     async fn send(&self, message: &DueMessage, ready: &Ready) -> Result<Outcome, Failure> {
         let sent = match message.channel {
             Channel::Email => {
-                let (method, content) = &ready.calendar;
+                let calendar = ready.calendar.as_ref();
+                let document = ready.document.as_ref();
                 let letter = Letter {
                     recipient: &ready.recipient,
                     subject: &ready.subject,
                     text: &ready.text,
-                    invitation: Some(Invitation {
+                    invitation: calendar.map(|(method, content)| Invitation {
                         method: method.name(),
                         content,
+                    }),
+                    attachment: document.map(|document| PdfAttachment {
+                        name: &document.file_name,
+                        content: &document.content,
                     }),
                     unsubscribe: ready.unsubscribe.as_deref(),
                 };
@@ -383,7 +423,8 @@ impl Sender {
             Ok(provider_id) => {
                 self.sent(message.id, ready, &provider_id).await?;
                 tracing::info!(
-                    messageId = %message.id, appointmentId = %message.appointment_id,
+                    messageId = %message.id,
+                    appointmentId = message.appointment_id.map(tracing::field::display),
                     patientId = %message.patient_id, kind = message.occasion.name(),
                     channel = message.channel.name(), "sent a message"
                 );
@@ -502,8 +543,44 @@ struct Ready {
     recipient: String,
     subject: String,
     text: String,
-    calendar: (Method, String),
+    calendar: Option<(Method, String)>,
+    document: Option<Document>,
     unsubscribe: Option<String>,
+}
+
+/// What a message is about, as the service that owns it knows it now.
+enum About {
+    Appointment(AppointmentNow),
+    Document(Document),
+}
+
+/// A file that is to be sent.
+#[derive(FromRow)]
+struct Document {
+    /// The number of the invoice.
+    number: String,
+    file_name: String,
+    /// The PDF.
+    content: Vec<u8>,
+}
+
+impl About {
+    async fn read(
+        message: &DueMessage,
+        transaction: &mut Transaction,
+    ) -> Result<Result<Self, Suppression>, sqlx::Error> {
+        Ok(if let Some(appointment) = message.appointment_id {
+            let now = appointment_now(appointment, transaction).await?;
+            now.map(Self::Appointment)
+                .ok_or(Suppression::AppointmentGone)
+        } else {
+            // It was taken back, or has waited for too long.
+            let document = document_of(message.id, transaction).await?;
+            document
+                .map(Self::Document)
+                .ok_or(Suppression::NoLongerNeeded)
+        })
+    }
 }
 
 enum Prepared {
@@ -562,6 +639,16 @@ async fn appointment_now(
     .bind(appointment)
     .fetch_optional(transaction)
     .await
+}
+
+async fn document_of(
+    message: Uuid,
+    transaction: &mut Transaction,
+) -> Result<Option<Document>, sqlx::Error> {
+    sqlx::query_as("SELECT number, file_name, content FROM billing.document_of($1)")
+        .bind(message)
+        .fetch_optional(transaction)
+        .await
 }
 
 async fn contact_of(

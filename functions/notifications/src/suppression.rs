@@ -25,7 +25,7 @@ pub enum Suppression {
     Superseded,
     /// The appointment was cancelled since.
     Cancelled,
-    /// The patient has come, or has not.
+    /// The patient has come, or has not; or the invoice was taken back.
     NoLongerNeeded,
     /// The appointment has started.
     AlreadyStarted,

@@ -17,8 +17,11 @@ use crate::{
     notification::Channel, occasion::Occasion,
 };
 
-/// The variables, with their meaning.
-pub(crate) const VARIABLES: [(&str, &str); 9] = [
+/// A variable, and what it means.
+type Variable = (&'static str, &'static str);
+
+/// The variables of messages about appointments.
+const OF_APPOINTMENTS: &[Variable] = &[
     ("name", "the patient's name"),
     ("clinic", "the clinic's name"),
     ("location", "where the appointment takes place"),
@@ -38,6 +41,24 @@ pub(crate) const VARIABLES: [(&str, &str); 9] = [
         "a condition: whether the patient has cancelled it, and not the clinic",
     ),
 ];
+
+/// The variables of messages with an invoice. What it is for is in the file alone.
+const OF_INVOICES: &[Variable] = &[
+    ("name", "the patient's name"),
+    ("clinic", "the clinic's name"),
+    ("number", "the number of the invoice"),
+];
+
+/// The variables of messages about this.
+pub(crate) const fn variables(occasion: Occasion) -> &'static [Variable] {
+    match occasion {
+        Occasion::InvoiceSent => OF_INVOICES,
+        Occasion::AppointmentBooked
+        | Occasion::AppointmentMoved
+        | Occasion::AppointmentCancelled
+        | Occasion::AppointmentReminder => OF_APPOINTMENTS,
+    }
+}
 
 /// The longest templates, in characters.
 pub(crate) const MAX_SUBJECT: usize = 300;
@@ -82,8 +103,8 @@ impl std::fmt::Debug for Rendered {
 #[error("the template cannot be rendered: {0}")]
 pub struct RenderError(String);
 
-/// What the variables stand for.
-#[derive(Clone, PartialEq, Eq)]
+/// What the variables stand for. Those that a message does not have stay empty.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Values<'a> {
     /// The patient's name.
     pub name: &'a str,
@@ -101,6 +122,8 @@ pub struct Values<'a> {
     pub unsubscribe: &'a str,
     /// Whether the patient has cancelled it.
     pub by_patient: bool,
+    /// The number of the invoice.
+    pub number: &'a str,
 }
 
 impl Values<'_> {
@@ -114,6 +137,7 @@ impl Values<'_> {
             ("zone", one_line(self.zone)),
             ("link", one_line(self.link)),
             ("unsubscribe", one_line(self.unsubscribe)),
+            ("number", one_line(self.number)),
         ];
         let mut values: BTreeMap<&'static str, Value> = texts
             .into_iter()
@@ -213,8 +237,8 @@ pub enum InvalidTemplate {
     #[error("cannot contain control characters")]
     ControlCharacters,
     /// It uses a variable that does not exist.
-    #[error("has no variable {0}; there are {list}", list = names())]
-    UnknownVariable(String),
+    #[error("has no variable {0}; there are {1}")]
+    UnknownVariable(String, String),
     /// It contains more than variables and conditions.
     #[error(
         "may only contain variables, {{{{ date }}}}, and conditions, {{% if link %}} … {{% endif %}}"
@@ -231,8 +255,9 @@ pub enum InvalidTemplate {
     RendersEmpty,
 }
 
-fn names() -> String {
-    VARIABLES.map(|(name, _)| name).join(", ")
+fn names(occasion: Occasion) -> String {
+    let names = variables(occasion).iter().map(|(name, _)| *name);
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Checks a new template by rendering it with sample values in all cases, and returns it with how
@@ -241,18 +266,24 @@ fn names() -> String {
 /// # Errors
 /// 400, with what is wrong with each field.
 pub(crate) fn check(
+    occasion: Occasion,
     subject: Option<&str>,
     text: &str,
     language: &Language,
     channel: Channel,
 ) -> Result<(Template, Rendered), Problem> {
+    if !occasion.is_sent_by(channel) {
+        let message = "Such messages are only sent by e-mail";
+        return Err(Problem::invalid_field("channel", message));
+    }
     let mut errors = InputErrors::default();
     let subject = errors.field(
         "subject",
-        check_subject(subject, language, channel).map_err(|invalid| format!("Subject {invalid}")),
+        check_subject(occasion, subject, language, channel)
+            .map_err(|invalid| format!("Subject {invalid}")),
     );
     let text = text.replace("\r\n", "\n");
-    let checked = check_text(&text, language, channel);
+    let checked = check_text(occasion, &text, language, channel);
     let text = errors.field("text", checked.map_err(|invalid| format!("Text {invalid}")));
     let (Some(subject), Some(text)) = (subject, text) else {
         return Err(errors.into_problem());
@@ -267,6 +298,7 @@ pub(crate) fn check(
 }
 
 fn check_subject(
+    occasion: Occasion,
     subject: Option<&str>,
     language: &Language,
     channel: Channel,
@@ -280,13 +312,19 @@ fn check_subject(
             if subject.chars().any(char::is_control) {
                 return Err(InvalidTemplate::ControlCharacters);
             }
-            check_source(subject, MAX_SUBJECT, MAX_RENDERED_SUBJECT, language)?;
+            check_source(
+                occasion,
+                subject,
+                (MAX_SUBJECT, MAX_RENDERED_SUBJECT),
+                language,
+            )?;
             Ok(Some(subject.to_owned()))
         }
     }
 }
 
 fn check_text(
+    occasion: Occasion,
     text: &str,
     language: &Language,
     channel: Channel,
@@ -304,14 +342,14 @@ fn check_text(
         Channel::Email => MAX_RENDERED_TEXT,
         Channel::Sms => MAX_RENDERED_SMS,
     };
-    check_source(text, MAX_TEXT, most, language)?;
+    check_source(occasion, text, (MAX_TEXT, most), language)?;
     Ok(text.to_owned())
 }
 
 fn check_source(
+    occasion: Occasion,
     source: &str,
-    longest: usize,
-    longest_rendered: usize,
+    (longest, longest_rendered): (usize, usize),
     language: &Language,
 ) -> Result<(), InvalidTemplate> {
     if source.chars().count() > longest {
@@ -321,7 +359,7 @@ fn check_source(
         return Err(InvalidTemplate::ControlCharacters);
     }
     for tag in tags(source)? {
-        check_tag(tag)?;
+        check_tag(occasion, tag)?;
     }
     // Every condition both ways: an error may be in either branch.
     for (with_link, by_patient) in [(true, true), (true, false), (false, true), (false, false)] {
@@ -369,9 +407,9 @@ fn tags(source: &str) -> Result<Vec<Tag<'_>>, InvalidTemplate> {
     Ok(tags)
 }
 
-fn check_tag(tag: Tag<'_>) -> Result<(), InvalidTemplate> {
+fn check_tag(occasion: Occasion, tag: Tag<'_>) -> Result<(), InvalidTemplate> {
     match tag {
-        Tag::Variable(name) => known(name),
+        Tag::Variable(name) => known(occasion, name),
         Tag::Statement("else" | "endif") => Ok(()),
         Tag::Statement(statement) => {
             let mut words = statement.split_whitespace();
@@ -380,13 +418,13 @@ fn check_tag(tag: Tag<'_>) -> Result<(), InvalidTemplate> {
             };
             words
                 .filter(|word| !matches!(*word, "not" | "and" | "or"))
-                .try_for_each(known)
+                .try_for_each(|name| known(occasion, name))
         }
     }
 }
 
-fn known(name: &str) -> Result<(), InvalidTemplate> {
-    if VARIABLES.iter().any(|(known, _)| *known == name) {
+fn known(occasion: Occasion, name: &str) -> Result<(), InvalidTemplate> {
+    if variables(occasion).iter().any(|(known, _)| *known == name) {
         return Ok(());
     }
     let is_name = |character: char| character.is_alphanumeric() || character == '_';
@@ -394,10 +432,10 @@ fn known(name: &str) -> Result<(), InvalidTemplate> {
         return Err(InvalidTemplate::NotATemplate);
     }
     let beginning = name.chars().take(64).collect();
-    Err(InvalidTemplate::UnknownVariable(beginning))
+    Err(InvalidTemplate::UnknownVariable(beginning, names(occasion)))
 }
 
-/// An appointment of nobody.
+/// An appointment, and an invoice, of nobody.
 fn sample(with_link: bool, by_patient: bool) -> Values<'static> {
     Values {
         name: "Milo Feil",
@@ -418,6 +456,7 @@ fn sample(with_link: bool, by_patient: bool) -> Values<'static> {
             ""
         },
         by_patient,
+        number: "2026-000017",
     }
 }
 
@@ -425,8 +464,10 @@ fn sample(with_link: bool, by_patient: bool) -> Values<'static> {
 mod tests {
     use super::*;
 
+    const BOOKED: Occasion = Occasion::AppointmentBooked;
+
     fn errors(subject: Option<&str>, text: &str, channel: Channel) -> serde_json::Value {
-        let problem = check(subject, text, &Language::english(), channel).unwrap_err();
+        let problem = check(BOOKED, subject, text, &Language::english(), channel).unwrap_err();
         serde_json::to_value(problem.errors()).unwrap()
     }
 
@@ -436,8 +477,13 @@ mod tests {
             let language = code.parse().unwrap();
             for &occasion in Occasion::ALL {
                 for &channel in Channel::ALL {
+                    if !occasion.is_sent_by(channel) {
+                        assert_eq!(Template::built_in(occasion, &language, channel), None);
+                        continue;
+                    }
                     let template = Template::built_in(occasion, &language, channel).unwrap();
                     let checked = check(
+                        occasion,
                         template.subject.as_deref(),
                         &template.text,
                         &language,
@@ -535,7 +581,7 @@ mod tests {
             "{% if link %}a{% endif %}",
             "{% if by_patient %}{{ nam }}{% endif %}a",
         ] {
-            let invalid = check(None, text, &Language::english(), Channel::Sms);
+            let invalid = check(BOOKED, None, text, &Language::english(), Channel::Sms);
             assert!(invalid.is_err(), "{text}");
         }
         for text in [
@@ -543,9 +589,43 @@ mod tests {
             "{{name}} {x} }} %} 100 %",
             "{%- if link and not by_patient -%} a {%- elif by_patient %} b {% else %} c {% endif %}",
         ] {
-            let valid = check(None, text, &Language::english(), Channel::Sms);
+            let valid = check(BOOKED, None, text, &Language::english(), Channel::Sms);
             assert!(valid.is_ok(), "{text}: {valid:?}");
         }
+    }
+
+    #[test]
+    fn a_message_has_the_variables_of_its_occasion() {
+        let check = |occasion, text| {
+            check(
+                occasion,
+                Some("a"),
+                text,
+                &Language::english(),
+                Channel::Email,
+            )
+        };
+        assert!(
+            check(
+                Occasion::InvoiceSent,
+                "{{ name }} {{ number }} {{ clinic }}"
+            )
+            .is_ok()
+        );
+        assert!(check(BOOKED, "{{ date }}").is_ok());
+        let foreign = check(Occasion::InvoiceSent, "{{ date }}").unwrap_err();
+        assert_eq!(
+            foreign.errors()["text"],
+            "Text has no variable date; there are name, clinic, number"
+        );
+        assert!(check(BOOKED, "{{ number }}").is_err());
+    }
+
+    #[test]
+    fn an_invoice_is_no_text_message() {
+        let english = Language::english();
+        let refused = check(Occasion::InvoiceSent, None, "a", &english, Channel::Sms).unwrap_err();
+        assert!(refused.errors().contains_key("channel"));
     }
 
     #[test]
@@ -553,7 +633,16 @@ mod tests {
         assert!(errors(None, &"a".repeat(460), Channel::Sms)["text"].is_string());
         assert!(errors(None, &"{{ link }} ".repeat(10), Channel::Sms)["text"].is_string());
         let long = "ä".repeat(MAX_TEXT);
-        assert!(check(Some("a"), &long, &Language::english(), Channel::Email).is_ok());
+        assert!(
+            check(
+                BOOKED,
+                Some("a"),
+                &long,
+                &Language::english(),
+                Channel::Email
+            )
+            .is_ok()
+        );
         let longer = format!("{long}a");
         assert!(errors(Some("a"), &longer, Channel::Email)["text"].is_string());
     }

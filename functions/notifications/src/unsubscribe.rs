@@ -144,6 +144,9 @@ impl TokenOf {
             ("de", Occasion::AppointmentCancelled) => {
                 "Keine Bestätigungen Ihrer Absagen mehr erhalten?"
             }
+            // Nobody is offered that.
+            ("de", Occasion::InvoiceSent) => "Keine Rechnungen mehr per E-Mail erhalten?",
+            (_, Occasion::InvoiceSent) => "Get no more invoices by e-mail?",
             ("de", Occasion::AppointmentReminder) => "Keine Terminerinnerungen mehr erhalten?",
             (_, Occasion::AppointmentBooked) => "Get no more confirmations of appointments?",
             (_, Occasion::AppointmentMoved) => "Get no more messages about moved appointments?",

@@ -16,8 +16,8 @@ pub struct DueMessage {
     pub id: Uuid,
     /// Whom it is for.
     pub patient_id: Uuid,
-    /// What it is about.
-    pub appointment_id: Uuid,
+    /// What it is about; none if it is sent with a document.
+    pub appointment_id: Option<Uuid>,
     /// The occasion.
     pub occasion: Occasion,
     /// How it is sent.
@@ -116,7 +116,7 @@ mod tests {
     const REMINDER: DueMessage = DueMessage {
         id: Uuid::nil(),
         patient_id: Uuid::nil(),
-        appointment_id: Uuid::nil(),
+        appointment_id: Some(Uuid::nil()),
         occasion: Occasion::AppointmentReminder,
         channel: Channel::Sms,
         sequence: 1,

@@ -16,8 +16,8 @@ ANSWER = python_function(
     f"""
 shown = {{"body": event["body"], "isBase64Encoded": event["isBase64Encoded"]}}
 if event["path"].endswith("/file"):
-    return {{"statusCode": 200, "isBase64Encoded": True, "body": "{base64.b64encode(FILE).decode()}",
-            "headers": {{"Content-Type": "application/pdf"}}}}
+    return {{"statusCode": 200, "headers": {{"Content-Type": "application/pdf"}},
+            "isBase64Encoded": True, "body": "{base64.b64encode(FILE).decode()}"}}
 return {{"statusCode": 200, "body": json.dumps(shown)}}
 """
 )
@@ -67,7 +67,9 @@ def test_a_file_reaches_whoever_asks(everything: RestApi, accepted: str | None) 
 
 def test_the_body_of_a_request_is_encoded(everything: RestApi) -> None:
     """As API Gateway does with what is binary; an answer in text stays as it is."""
-    answer = everything.call("POST", "/echo", data="{}", headers={"Content-Type": "application/json"})
+    answer = everything.call(
+        "POST", "/echo", data="{}", headers={"Content-Type": "application/json"}
+    )
     assert answer.json() == {"body": "e30=", "isBase64Encoded": True}
     empty = everything.call("POST", "/echo")
     assert empty.json() == {"body": None, "isBase64Encoded": False}

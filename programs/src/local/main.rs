@@ -2,7 +2,7 @@
 //! `src/bin/<name>.rs`.
 //!
 //! The local stack runs each function as a process of its own, as AWS does, but all of them from this
-//! one file: linking forty programs took a third of the time after a change, and as much disk as
+//! one file: linking programs took a third of the time after a change, and as much disk as
 //! everything else together.
 
 include!(concat!(env!("OUT_DIR"), "/functions.rs"));

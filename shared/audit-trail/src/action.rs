@@ -98,6 +98,8 @@ pub enum Action {
     DraftInvoice,
     /// An invoice was issued.
     IssueInvoice,
+    /// Somebody had an invoice sent to the patient.
+    SendInvoice,
     /// An invoice was taken back.
     VoidInvoice,
     /// A credit note was issued.

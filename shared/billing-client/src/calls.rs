@@ -111,6 +111,8 @@ changes! {
         create_invoice(CreateInvoiceRequest) -> CreateInvoiceResponse;
         /// Issues a draft.
         issue_invoice(IssueInvoiceRequest) -> IssueInvoiceResponse;
+        /// Has the patient sent an invoice.
+        send_invoice(SendInvoiceRequest) -> SendInvoiceResponse;
         /// Takes an invoice back as if it had not been issued.
         void_invoice(VoidInvoiceRequest) -> VoidInvoiceResponse;
         /// Issues a credit note about an invoice.

@@ -1,4 +1,4 @@
-//! A message with more than a text: an invitation for the calendar, and how to unsubscribe.
+//! A message with more than a text: an invitation for the calendar, a file, and how to unsubscribe.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use fields::EmailAddress;
 use mail_builder::{
     MessageBuilder,
     headers::{content_type::ContentType, raw::Raw},
-    mime::MimePart,
+    mime::{BodyPart, MimePart},
 };
 use uuid::Uuid;
 
@@ -17,6 +17,15 @@ pub struct Invitation<'a> {
     pub method: &'a str,
     /// The content, according to RFC 5545.
     pub content: &'a str,
+}
+
+/// A PDF file that comes with a message.
+#[derive(Clone, Copy)]
+pub struct PdfAttachment<'a> {
+    /// What it is called: letters, digits, - and . alone.
+    pub name: &'a str,
+    /// What it consists of.
+    pub content: &'a [u8],
 }
 
 /// A message to one recipient.
@@ -30,6 +39,8 @@ pub struct Letter<'a> {
     pub text: &'a str,
     /// What the recipient's calendar is told.
     pub invitation: Option<Invitation<'a>>,
+    /// What the recipient can open and keep.
+    pub attachment: Option<PdfAttachment<'a>>,
     /// Where the recipient can unsubscribe with one click (RFC 8058). It has to be short: a header
     /// line has at most 998 octets.
     pub unsubscribe: Option<&'a str>,
@@ -73,6 +84,13 @@ impl Letter<'_> {
                 MimePart::new("multipart/alternative", vec![text, calendar])
             }
         };
+        let body = match self.attachment {
+            None => body,
+            Some(PdfAttachment { name, content }) => {
+                let file = MimePart::new("application/pdf", BodyPart::from(content));
+                MimePart::new("multipart/mixed", vec![body, file.attachment(name)])
+            }
+        };
         message.body(body).write_to_vec()
     }
 }
@@ -91,6 +109,7 @@ mod tests {
         subject: "Your appointment at Klinik Süd",
         text: "Dear Zoë,\n\nüber morgen.\n",
         invitation: None,
+        attachment: None,
         unsubscribe: None,
     };
 
@@ -124,6 +143,34 @@ mod tests {
         assert!(unfolded.contains(kind), "{mime}");
         assert!(unfolded.contains("multipart/alternative"), "{mime}");
         assert!(mime.lines().all(|line| line.len() <= 998));
+    }
+
+    #[test]
+    fn a_file_comes_behind_the_text_byte_for_byte() {
+        use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+        let content: Vec<u8> = (0..=255).cycle().take(20_000).collect();
+        let mime = mime(Letter {
+            attachment: Some(PdfAttachment {
+                name: "2026-000017.pdf",
+                content: &content,
+            }),
+            ..LETTER
+        });
+        let (text, file) = mime.split_once("Content-Type: application/pdf").unwrap();
+        assert!(text.contains("multipart/mixed"), "{text}");
+        assert!(text.contains("text/plain; charset=\"utf-8\""), "{text}");
+        let (head, body) = file.split_once("\r\n\r\n").unwrap();
+        let head = head.replace("\r\n\t", " ").replace("\r\n ", " ");
+        assert!(head.contains("Content-Disposition: attachment;"), "{head}");
+        assert!(head.contains("filename=\"2026-000017.pdf\""), "{head}");
+        assert!(head.contains("Content-Transfer-Encoding: base64"), "{head}");
+        let encoded: String = body
+            .lines()
+            .take_while(|line| !line.starts_with("--"))
+            .collect();
+        assert_eq!(BASE64_STANDARD.decode(encoded).unwrap(), content);
+        assert!(mime.is_ascii() && mime.lines().all(|line| line.len() <= 78));
     }
 
     #[test]

@@ -6,5 +6,5 @@ mod mailer;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use letter::{Invitation, Letter};
+pub use letter::{Invitation, Letter, PdfAttachment};
 pub use mailer::{MailError, Mailer, PATIENCE, PATIENT, Refusal};

@@ -17,6 +17,7 @@ use crate::{
     access::show,
     letterhead::Letterhead,
     pdf_file::{self, PdfFile},
+    problem::problem,
 };
 
 /// The route.
@@ -60,7 +61,8 @@ pub(crate) async fn get_invoice_document(
     let invoice = invoice::find(&billing, id).await?;
     let owner = invoice.patient_id;
     show(caller, &trail, invoice.resource(), owner, &database).await?;
-    let printed = invoice.printed(Utc::now(), zone)?;
+    let printed = invoice.printed(Utc::now(), |at| zone.day(at));
+    let printed = printed.map_err(problem)?;
     let document = pdf_file::response(printed.pdf(letterhead.clinic()), &invoice.file_name())?;
     Ok((invoice.entity_tag(), document))
 }

@@ -2,6 +2,8 @@
 
 mod printed;
 
+pub(crate) use printed::Printed;
+
 use api::{EntityTag, IfMatch, Problem};
 use audit_trail::{Errand, Resource, ResourceType};
 use axum::{Json, response::Response};

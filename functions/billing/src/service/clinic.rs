@@ -6,6 +6,8 @@ use chrono::{DateTime, Days, NaiveDate, SubsecRound as _, Utc};
 use money::{Currency, Money, UnknownCurrency};
 use zones::{UnknownZone, Zone};
 
+use crate::letterhead::{InvalidLetterhead, Letterhead};
+
 /// Within how many days an invoice is to be paid, unless the clinic says otherwise.
 const PAYMENT_TERM_DAYS: u32 = 30;
 
@@ -25,6 +27,8 @@ pub struct Clinic {
     /// Refunds and write-offs above this, in the smallest unit of the clinic's currency, need two
     /// people. Those in any other currency always do.
     pub four_eyes_above: i64,
+    /// What is printed on invoices that are sent.
+    pub letterhead: Letterhead,
     /// What time it is.
     pub clock: Clock,
 }
@@ -44,6 +48,9 @@ pub enum InvalidClinic {
     /// `FOUR_EYES_ABOVE`.
     #[error("FOUR_EYES_ABOVE is not a number of the currency's smallest unit")]
     FourEyes,
+    /// What documents say.
+    #[error(transparent)]
+    Letterhead(#[from] InvalidLetterhead),
 }
 
 impl Default for Clinic {
@@ -53,6 +60,7 @@ impl Default for Clinic {
             currency: Currency::EUR,
             payment_term_days: PAYMENT_TERM_DAYS,
             four_eyes_above: FOUR_EYES_ABOVE,
+            letterhead: Letterhead::default(),
             clock: Clock::default(),
         }
     }
@@ -60,12 +68,16 @@ impl Default for Clinic {
 
 impl Clinic {
     /// Reads `CLINIC_TIME_ZONE` (UTC by default), `CLINIC_CURRENCY` (EUR), `PAYMENT_TERM_DAYS` (30)
-    /// and `FOUR_EYES_ABOVE` (10000, in the currency's smallest unit).
+    /// and `FOUR_EYES_ABOVE` (10000, in the currency's smallest unit), and the [`Letterhead`].
     ///
     /// # Errors
     /// If one of them cannot be used.
     pub fn from_env() -> Result<Self, InvalidClinic> {
-        Self::from_settings(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        let setting = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Ok(Self {
+            letterhead: Letterhead::from_env()?,
+            ..Self::from_settings(setting)?
+        })
     }
 
     fn from_settings(setting: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidClinic> {

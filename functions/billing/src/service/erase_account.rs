@@ -52,6 +52,13 @@ async fn erase(database: &PgPool, patient: Uuid) -> Result<Option<Account>, sqlx
         .execute(&mut transaction)
         .await?;
         sqlx::query!(
+            "UPDATE billing.delivery SET document = NULL
+             WHERE account_id = $1 AND document IS NOT NULL",
+            account.id
+        )
+        .execute(&mut transaction)
+        .await?;
+        sqlx::query!(
             "UPDATE billing.charge SET note = NULL, cancel_reason = NULL
              WHERE account_id = $1 AND num_nonnulls(note, cancel_reason) > 0",
             account.id

@@ -8,6 +8,7 @@ mod get_invoice;
 mod invoice;
 mod issue_invoice;
 mod list_invoices;
+mod send_invoice;
 mod update_invoice;
 mod void_invoice;
 mod write_off_invoice;
@@ -16,8 +17,9 @@ use contracts::billing::v1::{
     CreateInvoiceRequest, CreateInvoiceResponse, CreditInvoiceRequest, CreditInvoiceResponse,
     DeleteInvoiceRequest, DeleteInvoiceResponse, GetInvoiceRequest, GetInvoiceResponse,
     IssueInvoiceRequest, IssueInvoiceResponse, ListInvoicesRequest, ListInvoicesResponse,
-    UpdateInvoiceRequest, UpdateInvoiceResponse, VoidInvoiceRequest, VoidInvoiceResponse,
-    WriteOffInvoiceRequest, WriteOffInvoiceResponse, invoice_service_server::InvoiceService,
+    SendInvoiceRequest, SendInvoiceResponse, UpdateInvoiceRequest, UpdateInvoiceResponse,
+    VoidInvoiceRequest, VoidInvoiceResponse, WriteOffInvoiceRequest, WriteOffInvoiceResponse,
+    invoice_service_server::InvoiceService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -72,6 +74,13 @@ impl InvoiceService for Books {
         &self,
         request: Request<IssueInvoiceRequest>,
     ) -> Result<Response<IssueInvoiceResponse>, Status> {
+        self.change(request).await
+    }
+
+    async fn send_invoice(
+        &self,
+        request: Request<SendInvoiceRequest>,
+    ) -> Result<Response<SendInvoiceResponse>, Status> {
         self.change(request).await
     }
 

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 /// The methods by which metrics are counted.
-const METHODS: [&str; 39] = [
+const METHODS: [&str; 40] = [
     "CreateBillingAccount",
     "UpdateBillingAccount",
     "CloseBillingAccount",
@@ -32,6 +32,7 @@ const METHODS: [&str; 39] = [
     "UpdateInvoice",
     "DeleteInvoice",
     "IssueInvoice",
+    "SendInvoice",
     "VoidInvoice",
     "CreditInvoice",
     "WriteOffInvoice",

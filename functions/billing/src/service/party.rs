@@ -80,6 +80,11 @@ impl Party {
 }
 
 impl LockedAccount {
+    /// Whether mail can be sent to them.
+    pub(crate) fn has_email(&self) -> bool {
+        self.email.as_deref().is_some_and(|email| !email.is_empty())
+    }
+
     /// Who invoices go to.
     pub(crate) fn billed_to(&self) -> BilledTo {
         BilledTo {

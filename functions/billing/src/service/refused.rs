@@ -30,6 +30,8 @@ pub(crate) enum Reason {
     InvoiceNotDraft,
     InvoiceNotIssued,
     InvoiceEmpty,
+    NoEmailAddress,
+    PatientRestricted,
     InvoiceCredited,
     InvoiceWrittenOff,
     CreditExceedsInvoice,

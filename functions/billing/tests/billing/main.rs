@@ -42,6 +42,7 @@ static SCHEMAS: LazyLock<Migrator> = LazyLock::new(|| {
         Service::Billing,
         Service::Appointments,
         Service::Audit,
+        Service::Notifications,
         Service::Patients,
     ])
 });

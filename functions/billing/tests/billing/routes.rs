@@ -2,6 +2,7 @@
 
 mod access;
 mod charges;
+mod deliveries;
 mod documents;
 mod invoices;
 mod office;

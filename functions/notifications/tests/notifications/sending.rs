@@ -48,6 +48,45 @@ async fn stand_in(database: &PgPool) {
     .unwrap();
 }
 
+/// What the billing service publishes.
+async fn billing_stands_in(database: &PgPool) {
+    sqlx::raw_sql(
+        "CREATE SCHEMA IF NOT EXISTS billing;
+         CREATE TABLE billing.stand_in (id uuid PRIMARY KEY, content bytea);
+         CREATE FUNCTION billing.document_of(delivery uuid)
+             RETURNS TABLE (number text, file_name text, content bytea)
+             LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+         AS $$
+             SELECT '2026-000017', '2026-000017.pdf', stand_in.content
+             FROM billing.stand_in WHERE id = document_of.delivery
+         $$;",
+    )
+    .execute(database)
+    .await
+    .unwrap();
+}
+
+const PDF: &[u8] = b"%PDF-1.7\n\xe2\xe3\xcf\xd3\nBlood count\n%%EOF\n";
+
+/// Somebody at the desk sends an invoice.
+async fn sent_by_the_desk(database: &PgPool, patient: Uuid, content: Option<&[u8]>) {
+    let delivery = Uuid::now_v7();
+    if let Some(content) = content {
+        sqlx::query("INSERT INTO billing.stand_in VALUES ($1, $2)")
+            .bind(delivery)
+            .bind(content)
+            .execute(database)
+            .await
+            .unwrap();
+    }
+    sqlx::query("SELECT notifications.send_invoice($1, $2, now())")
+        .bind(delivery)
+        .bind(patient)
+        .execute(database)
+        .await
+        .unwrap();
+}
+
 fn sender(database: &PgPool, ses: &Ses) -> Sender {
     let sns = aws_sdk_sns::config::Builder::new()
         .behavior_version(BehaviorVersion::latest())
@@ -437,4 +476,82 @@ async fn runs_at_the_same_time_send_each_message_once(database: PgPool) {
     let sent: u32 = reports.iter().map(|report| report.sent).sum();
     assert_eq!(sent, 6);
     assert_eq!(ses.letters().len(), 6);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_invoice_is_sent_once_with_the_file_and_in_the_patients_language(database: PgPool) {
+    billing_stands_in(&database).await;
+    let ses = Ses::start().await;
+    let patient = register(&database, false).await;
+    prefers(&database, patient, "de", true, true).await;
+    sent_by_the_desk(&database, patient, Some(PDF)).await;
+    let report = send(&database, &ses).await;
+    assert_eq!((report.sent, report.suppressed, report.failed), (1, 0, 0));
+    assert_eq!(send(&database, &ses).await, Report::default());
+
+    let letters = ses.letters();
+    let [(recipient, mime)] = &letters[..] else {
+        panic!("{letters:?}");
+    };
+    assert_eq!(*recipient, format!("zoe.{patient}@clinic.example"));
+    let mime = unfolded(mime);
+    for expected in [
+        "multipart/mixed",
+        "Subject: Ihre Rechnung 2026-000017: ",
+        "Ihre Rechnung 2026-000017 finden Sie als PDF-Datei im Anhang.",
+        "Content-Disposition: attachment; filename=\"2026-000017.pdf\"",
+        "JVBERi0xLjcK4uPP0wpCbG9vZCBjb3VudAolJUVPRgo=",
+    ] {
+        assert!(mime.contains(expected), "{expected}: {mime}");
+    }
+    for none in ["Blood", "text/calendar", "List-Unsubscribe"] {
+        assert!(!mime.contains(none), "{none}: {mime}");
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_invoice_is_not_sent_to_who_must_not_or_does_not_want_to_get_it(database: PgPool) {
+    billing_stands_in(&database).await;
+    let ses = Ses::start().await;
+    for (change, reason) in [
+        (
+            "UPDATE patients.patient SET restricted = true",
+            "RESTRICTED",
+        ),
+        ("UPDATE patients.patient SET email = NULL", "NO_ADDRESS"),
+        (
+            "UPDATE patients.patient SET deleted_at = now()",
+            "PATIENT_GONE",
+        ),
+        (
+            "UPDATE notifications.preference SET email = false",
+            "NOT_WANTED",
+        ),
+        (
+            "INSERT INTO notifications.suppressed_address (address, reason)
+             SELECT lower(email), 'COMPLAINED' FROM patients.patient WHERE email IS NOT NULL
+             ON CONFLICT (address) DO NOTHING",
+            "ADDRESS_SUPPRESSED",
+        ),
+    ] {
+        sqlx::raw_sql("TRUNCATE notifications.message")
+            .execute(&database)
+            .await
+            .unwrap();
+        let patient = register(&database, false).await;
+        prefers(&database, patient, "en", false, false).await;
+        sent_by_the_desk(&database, patient, Some(PDF)).await;
+        sqlx::raw_sql(change).execute(&database).await.unwrap();
+        assert_eq!(send(&database, &ses).await.suppressed, 1, "{reason}");
+        let seen: Option<String> = sqlx::query_scalar("SELECT reason FROM notifications.message")
+            .fetch_one(&database)
+            .await
+            .unwrap();
+        assert_eq!(seen.as_deref(), Some(reason));
+    }
+    // It was taken back meanwhile.
+    let patient = register(&database, false).await;
+    sent_by_the_desk(&database, patient, None).await;
+    assert_eq!(send(&database, &ses).await.suppressed, 1);
+    assert!(ses.letters().is_empty());
 }

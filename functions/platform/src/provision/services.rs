@@ -50,6 +50,7 @@ pub const SERVICES: [Service; 7] = [
         calls: &[
             "appointments.fulfilled_since",
             "audit.append",
+            "notifications.send_invoice",
             "patients.canonical",
             "patients.ids_of",
             "patients.is_restricted",
@@ -67,6 +68,7 @@ pub const SERVICES: [Service; 7] = [
         calls: &[
             "appointments.for_message",
             "audit.append",
+            "billing.document_of",
             "patients.contact_of",
             "patients.ids_of",
             "patients.is_restricted",

@@ -703,7 +703,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 17] = [
+    const CALLS: [(&str, &str, &[&str]); 19] = [
         (
             "audit.append",
             APPEND,
@@ -758,6 +758,16 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             "auth.tell_administrators",
             "SELECT auth.tell_administrators(gen_random_uuid(), gen_random_uuid(), 'a request')",
             &["auth", "patients"],
+        ),
+        (
+            "billing.document_of",
+            "SELECT FROM billing.document_of(gen_random_uuid())",
+            &["billing", "notifications"],
+        ),
+        (
+            "notifications.send_invoice",
+            "SELECT notifications.send_invoice(gen_random_uuid(), gen_random_uuid(), now())",
+            &["billing", "notifications"],
         ),
         (
             "patients.is_restricted",

@@ -1,7 +1,8 @@
 """Lets REST APIs take every media type for binary, as `*/*` among their binary media types says.
 
-LocalStack skips `*/*`: a function's file would reach most clients as base64 text with status 200. With
-it, API Gateway decodes whatever a function says is encoded, and encodes the body of every request.
+LocalStack skips `*/*`: a function's file would reach most clients as base64 text with status 200.
+With it, API Gateway decodes whatever a function says is encoded, and encodes the body of every
+request.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ impl Aws<'_> {
         folder: &Path,
     ) -> Result<()> {
         match delivery {
-            // A start of `aws` takes a second, and forty functions change at once.
+            // A start of `aws` takes a second, and all functions change at once.
             Delivery::InPlace => readiness::put_json(
                 &format!("{}/code", self.url_of(function)),
                 &json!({ "S3Bucket": IN_PLACE, "S3Key": folder }),

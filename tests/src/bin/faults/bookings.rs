@@ -23,7 +23,7 @@ pub(crate) use ledger::{Change, Entry, Outcome, State, Tally, tally};
 #[cfg(test)]
 pub(crate) use observation::{Absence, Message, Occupied, Sent};
 pub(crate) use observation::{Appointment, Bookings, Event, EventKind, Step};
-pub(crate) use practice::{Practice, REMINDERS};
+pub(crate) use practice::{Practice, REMINDERS, around_the_clock, created};
 
 use crate::{
     between,

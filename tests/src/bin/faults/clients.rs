@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use chrono::Utc;
 use identity::Role;
 use serde_json::json;
-use system_tests::{Answer, Call, Clinic, NewPatient, Patient, Visitor};
+use system_tests::{Answer, Call, Clinic, NewPatient, Patient, User, Visitor};
 use tokio::{sync::Mutex as AsyncMutex, task::JoinSet};
 use uuid::Uuid;
 
@@ -59,7 +59,7 @@ pub(crate) struct Load {
     rows: Vec<NewPatient>,
     run: String,
     seed: u64,
-    token: AsyncMutex<Option<(Visitor, Instant)>>,
+    administrator: Login,
     hot: Mutex<Vec<Uuid>>,
     /// When a client last abandoned a request.
     departure: Mutex<Option<Instant>>,
@@ -69,6 +69,7 @@ impl Load {
     /// A load before its start.
     pub(crate) fn new(clinic: Arc<Clinic>, rows: Vec<NewPatient>, seed: u64, changes: u64) -> Self {
         Self {
+            administrator: Login::of(clinic.stack().user(Role::Admin).clone()),
             clinic,
             ledger: Ledger::default(),
             requests: Requests::default(),
@@ -80,7 +81,6 @@ impl Load {
             // Another run on the same stack uses the same patients with different addresses.
             run: Uuid::new_v4().simple().to_string()[..8].to_owned(),
             seed,
-            token: AsyncMutex::new(None),
             hot: Mutex::default(),
             departure: Mutex::default(),
         }
@@ -108,10 +108,24 @@ impl Load {
         random.choice(hot.iter().copied())
     }
 
-    /// Sends a request until there is a response other than "later". Returns how often it was sent,
-    /// and the response, if there was one.
+    /// Sends a request of the administrator until there is a response other than "later". Returns
+    /// how often it was sent, and the response, if there was one.
     pub(crate) async fn insist(
         &self,
+        random: &mut fastrand::Rng,
+        name: &str,
+        function: &'static str,
+        call: impl Fn(&Visitor) -> Call,
+    ) -> (u32, Option<Answer>) {
+        let administrator = &self.administrator;
+        self.insist_as(administrator, random, name, function, call)
+            .await
+    }
+
+    /// The same for a request of somebody else.
+    pub(crate) async fn insist_as(
+        &self,
+        login: &Login,
         random: &mut fastrand::Rng,
         name: &str,
         function: &'static str,
@@ -122,7 +136,7 @@ impl Load {
         let mut longest = FIRST_PAUSE;
         while begun.elapsed() < PATIENCE {
             attempts += 1;
-            let call = call(&self.visitor().await);
+            let call = call(&login.visitor(&self.clinic).await);
             let sent = Instant::now();
             let flying = self.requests.take_off(function);
             let answer = call.attempt().await;
@@ -144,24 +158,49 @@ impl Load {
         (attempts, None)
     }
 
-    /// The administrator. Logs in again before the token expires, retrying until it works.
+    /// The administrator.
+    pub(crate) const fn administrator(&self) -> &Login {
+        &self.administrator
+    }
+
+    /// The administrator, logged in.
     pub(crate) async fn visitor(&self) -> Visitor {
-        let mut token = self.token.lock().await;
-        if let Some((visitor, fetched)) = &*token
+        self.administrator.visitor(&self.clinic).await
+    }
+}
+
+/// Somebody of the staff, who logs in again whenever it is time to.
+pub(crate) struct Login {
+    user: User,
+    session: AsyncMutex<Option<(Visitor, Instant)>>,
+}
+
+impl Login {
+    /// This user, who has not logged in yet.
+    pub(crate) fn of(user: User) -> Self {
+        Self {
+            user,
+            session: AsyncMutex::new(None),
+        }
+    }
+
+    /// They, logged in. Logs in again before the token expires, retrying until it works.
+    pub(crate) async fn visitor(&self, clinic: &Clinic) -> Visitor {
+        let mut session = self.session.lock().await;
+        if let Some((visitor, fetched)) = &*session
             && fetched.elapsed() < TOKEN_LIFE
         {
             return visitor.clone();
         }
-        let user = self.clinic.stack().user(Role::Admin);
-        let body = json!({ "email": user.email, "password": user.password });
+        let body = json!({ "email": self.user.email, "password": self.user.password });
         loop {
-            let call = self.clinic.stranger().post("/auth/login").json(&body);
+            let call = clinic.stranger().post("/auth/login").json(&body);
             if let Ok(answer) = call.attempt().await
                 && answer.status == 200
                 && let Some(text) = answer.json()["token"].as_str()
             {
-                let visitor = self.clinic.bearer(text);
-                *token = Some((visitor.clone(), Instant::now()));
+                let visitor = clinic.bearer(text);
+                *session = Some((visitor.clone(), Instant::now()));
                 return visitor;
             }
             tokio::time::sleep(Duration::from_millis(FIRST_PAUSE)).await;

@@ -41,11 +41,15 @@ pub(crate) struct Stuck {
 }
 
 /// What has to be delivered, by the function that delivers it if no request does.
-const BACKLOGS: [(&str, &str); 3] = [
+const BACKLOGS: [(&str, &str); 4] = [
     ("relay-outbox", "SELECT count(*) FROM patients.outbox"),
     (
         "relay-appointment-events",
         "SELECT count(*) FROM appointments.outbox",
+    ),
+    (
+        "relay-billing-events",
+        "SELECT count(*) FROM billing.outbox",
     ),
     (
         "send-due-messages",

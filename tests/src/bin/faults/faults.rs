@@ -44,6 +44,8 @@ pub(crate) enum FaultKind {
     BillingSlow,
     /// The billing service returns errors: its table is gone
     BillingFails,
+    /// The billing service loses its connections to the database, in the middle of its work
+    BillingCutOff,
     /// kill -9 of the broker
     KafkaKilled,
     /// The broker accepts connections and does not respond
@@ -54,10 +56,14 @@ pub(crate) enum FaultKind {
     RequestKilled,
     /// kill -9 of a function in the middle of a booking client's request
     BookingKilled,
+    /// kill -9 of a function in the middle of a cashier's request
+    CashierKilled,
     /// kill -9 of relay-outbox while it runs
     RelayKilled,
     /// kill -9 of relay-appointment-events while it runs
     BookingRelayKilled,
+    /// kill -9 of relay-billing-events while it runs
+    BillingRelayKilled,
     /// Several relays at the same time
     RelaysAtOnce,
     /// kill -9 of send-due-messages
@@ -196,14 +202,16 @@ impl Stage {
             FaultKind::BillingKilled => billing::killed(self, random).await,
             FaultKind::BillingSlow => billing::slow(self, random).await,
             FaultKind::BillingFails => billing::fails(self, random).await,
+            FaultKind::BillingCutOff => billing::cut_off(self, random).await,
             FaultKind::KafkaKilled => kafka::killed(self, random).await,
             FaultKind::KafkaSilent => kafka::silent(self, random).await,
             FaultKind::KafkaSlow => kafka::slow(self, random).await,
             FaultKind::RequestKilled => functions::request_killed(self, random).await,
             FaultKind::BookingKilled => functions::booking_killed(self, random).await,
-            FaultKind::RelayKilled | FaultKind::BookingRelayKilled => {
-                functions::relay_killed(self, kind, random).await
-            }
+            FaultKind::CashierKilled => functions::cashier_killed(self, random).await,
+            FaultKind::RelayKilled
+            | FaultKind::BookingRelayKilled
+            | FaultKind::BillingRelayKilled => functions::relay_killed(self, kind, random).await,
             FaultKind::SenderKilled | FaultKind::ImportKilled => {
                 functions::killed_repeatedly(self, kind, random).await
             }

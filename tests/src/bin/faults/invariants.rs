@@ -3,6 +3,7 @@
 
 mod answers;
 mod bookings;
+mod books;
 mod changes;
 mod consequences;
 mod imports;
@@ -152,6 +153,15 @@ pub(crate) fn check(
         bookings::orphans(&evidence),
         bookings::reminders(&evidence),
         bookings::told(&evidence),
+        books::booked_once(&evidence),
+        books::numbers(&evidence),
+        books::balances(&evidence),
+        books::requests(&evidence),
+        books::on_record(&evidence),
+        books::announced(&evidence),
+        books::charges(&evidence),
+        books::verified(&evidence),
+        books::refusals(&evidence),
         answers::in_time(&evidence),
         answers::as_promised(&evidence),
     ]

@@ -3,6 +3,7 @@
 //! duplicated or out of order.
 
 mod bookings;
+mod cashiers;
 mod clients;
 mod drain;
 mod faults;
@@ -32,6 +33,7 @@ use system_tests::{Clinic, Stack, synthea::Rows};
 
 use crate::{
     bookings::{Desk, Practice},
+    cashiers::{Office, Till},
     clients::Load,
     drain::Drain,
     faults::{FaultKind, Stage},
@@ -131,6 +133,8 @@ async fn run(options: &Options) -> Result<ExitCode> {
     let load = Load::new(Arc::clone(&clinic), rows, seed, options.changes());
     let load = Arc::new(load);
     let practice = Practice::open(&load).await;
+    let office = Office::open(&load).await;
+    let till = Arc::new(Till::open(Arc::clone(&load), office, seed).await);
     drain
         .wait()
         .await
@@ -151,6 +155,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
     let merging = merges::start(&registry);
     let shelf = Arc::new(imports::Shelf::new(Arc::clone(&load), seed));
     let importing = imports::start(&shelf);
+    let billing = cashiers::start(&till);
     let stage = Stage::new(
         Arc::clone(&load),
         database.clone(),
@@ -165,6 +170,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
     booking.join().await?;
     merging.join().await?;
     importing.join().await?;
+    billing.join().await?;
     watching.abort();
     let loaded = begun.elapsed();
 
@@ -175,10 +181,11 @@ async fn run(options: &Options) -> Result<ExitCode> {
     load.let_go().await;
     let drained = drain.wait().await;
     say(&format!(
-        "{:>4} s  checking {} changes of patients, {} of appointments, {} pairs of records and {} files",
+        "{:>4} s  checking {} changes of patients, {} of appointments, {} of the books, {} pairs of records and {} files",
         begun.elapsed().as_secs(),
         load.ledger.len(),
         desk.entries().len(),
+        till.acts().len(),
         registry.pairs().len(),
         shelf.files().len(),
     ));
@@ -186,7 +193,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
         &clinic,
         &database,
         &load,
-        (&desk, &registry, &shelf),
+        (&desk, &registry, &shelf, &till),
         &stage,
         &baseline,
     )

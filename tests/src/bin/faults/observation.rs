@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use anyhow::{Context as _, Result};
 use backon::{ConstantBuilder, Retryable as _};
 use chrono::{DateTime, NaiveDate, Utc};
-use contracts::APPOINTMENT_EVENTS_TOPIC;
+use contracts::{APPOINTMENT_EVENTS_TOPIC, BILLING_EVENTS_TOPIC};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     bookings::{Bookings, Desk},
+    cashiers::{Books, Till},
     clients::Load,
     faults::{Happened, INJECTED, Injected, Stage},
     imports::{File, Shelf},
@@ -39,6 +40,8 @@ pub(crate) struct Baseline {
     pub(crate) topic: BTreeMap<i32, i64>,
     /// The same, of the topic of appointments.
     appointments: BTreeMap<i32, i64>,
+    /// The same, of the topic of billing.
+    billing: BTreeMap<i32, i64>,
     first_day: NaiveDate,
     patients: HashSet<Uuid>,
     accounts: HashSet<Uuid>,
@@ -77,6 +80,8 @@ pub(crate) struct Observation {
     pub(crate) injected: Vec<Injected>,
     /// What became of the bookings.
     pub(crate) bookings: Bookings,
+    /// What became of the money.
+    pub(crate) books: Books,
     /// The records that were made one, and two again.
     pub(crate) pairs: Vec<Pair>,
     /// The merges in the database.
@@ -140,6 +145,9 @@ impl Baseline {
             appointments: Topic::open_named(APPOINTMENT_EVENTS_TOPIC, &BTreeMap::new())
                 .await
                 .offsets(),
+            billing: Topic::open_named(BILLING_EVENTS_TOPIC, &BTreeMap::new())
+                .await
+                .offsets(),
             first_day,
             patients: rows(database).await?.into_keys().collect(),
             accounts: accounts(database).await?.into_keys().collect(),
@@ -157,7 +165,7 @@ impl Observation {
         clinic: &Clinic,
         database: &PgPool,
         load: &Load,
-        (desk, registry, shelf): (&Desk, &Registry, &Shelf),
+        (desk, registry, shelf, till): (&Desk, &Registry, &Shelf, &Till),
         stage: &Stage,
         baseline: &Baseline,
     ) -> Result<Self> {
@@ -191,7 +199,10 @@ impl Observation {
             letters: letters(
                 clinic,
                 &injected,
-                known.iter().chain(&desk.practice().patients),
+                known
+                    .iter()
+                    .chain(&desk.practice().patients)
+                    .chain(&till.office().patients),
             )
             .await,
             pairs: registry.pairs(),
@@ -204,6 +215,7 @@ impl Observation {
             files: shelf.files(),
             imported_on_record: imported_on_record(database).await?,
             bookings: Bookings::take(clinic, database, desk, &baseline.appointments).await?,
+            books: Books::take(clinic, database, load, till, &baseline.billing).await?,
             records,
             rows,
             accounts,
@@ -240,6 +252,8 @@ async fn on_record(database: &PgPool) -> Result<HashMap<(Uuid, String), i64>> {
          WHERE outcome = 'SUCCEEDED'
            AND action IN ('CREATE_PATIENT', 'UPDATE_PATIENT', 'DELETE_PATIENT', 'RESTORE_PATIENT',
                           'MERGE_PATIENTS', 'UNDO_MERGE')
+           -- That the undoing of a merge was looked at once more is on record without the patients.
+           AND cardinality(patient_ids) > 0
          GROUP BY patient_ids[1], action",
     );
     let records: Vec<(Uuid, String, i64)> = records.fetch_all(database).await?;
@@ -339,7 +353,7 @@ async fn notifications(load: &Load, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid
 
 /// The response, or `None` for a 404. After all the faults, a part of the system may need a second
 /// attempt.
-async fn look_up(load: &Load, path: &str) -> Result<Option<Answer>> {
+pub(crate) async fn look_up(load: &Load, path: &str) -> Result<Option<Answer>> {
     let attempts = ConstantBuilder::default()
         .with_delay(Duration::from_millis(500))
         .with_max_times(20);

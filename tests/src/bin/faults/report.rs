@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::{
     bookings::{self, Entry},
+    cashiers::{self, Act},
     clients::Load,
     faults::FaultKind,
     imports::{File, LINES},
@@ -37,6 +38,8 @@ pub(crate) struct Report {
     pub(crate) changes: Changes,
     /// The numbers of changes of appointments, by kind and outcome.
     pub(crate) bookings: BTreeMap<bookings::Change, bookings::Tally>,
+    /// The numbers of changes of the books.
+    pub(crate) books: BTreeMap<cashiers::Kind, usize>,
     /// How often each fault happened.
     pub(crate) faults: BTreeMap<FaultKind, u32>,
     pub(crate) invariants: Vec<Invariant>,
@@ -46,6 +49,8 @@ pub(crate) struct Report {
     pub(crate) ledger: Vec<Change>,
     #[serde(skip)]
     pub(crate) booking_ledger: Vec<Entry>,
+    #[serde(skip)]
+    pub(crate) acts: Vec<Act>,
     #[serde(skip)]
     pub(crate) pairs: Vec<Pair>,
     #[serde(skip)]
@@ -96,6 +101,15 @@ impl Report {
                 requests: observation.requests.times.len(),
             },
             bookings: bookings::tally(&observation.bookings.entries),
+            books: observation
+                .books
+                .acts
+                .iter()
+                .fold(BTreeMap::new(), |mut books, act| {
+                    *books.entry(act.kind).or_default() += 1;
+                    books
+                }),
+            acts: observation.books.acts.clone(),
             booking_ledger: observation.bookings.entries.clone(),
             pairs: observation.pairs.clone(),
             files: observation.files.clone(),
@@ -124,6 +138,7 @@ impl Report {
         fs::write(folder.join("ledger.jsonl"), lines(&self.ledger)?).with_context(cannot)?;
         let bookings = lines(&self.booking_ledger)?;
         fs::write(folder.join("bookings.jsonl"), bookings).with_context(cannot)?;
+        fs::write(folder.join("books.jsonl"), lines(&self.acts)?).with_context(cannot)?;
         fs::write(folder.join("merges.jsonl"), lines(&self.pairs)?).with_context(cannot)?;
         fs::write(folder.join("imports.jsonl"), lines(&self.files)?).with_context(cannot)
     }
@@ -184,6 +199,11 @@ impl fmt::Display for Report {
             ]);
         }
         writeln!(f, "{bookings}\n")?;
+        let mut books = table(["change of the books", "acknowledged"]);
+        for (change, times) in &self.books {
+            books.add_row([change.name().to_owned(), times.to_string()]);
+        }
+        writeln!(f, "{books}\n")?;
         let steps = self.pairs.iter().flat_map(|pair| &pair.steps);
         let of = |wanted: fn(&Step) -> bool| steps.clone().filter(|step| wanted(step)).count();
         writeln!(

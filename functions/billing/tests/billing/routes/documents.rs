@@ -164,6 +164,10 @@ async fn a_statement_is_a_pdf(database: PgPool) {
     let patient = office.patient().await;
     let invoice = office.invoice(patient).await;
     office.pay(patient, 5000, &[&invoice]).await.is(201);
+    sqlx::query("UPDATE billing.account SET address = '1 Main St'")
+        .execute(&office.database)
+        .await
+        .unwrap();
     let number = office.get(&format!("/api/invoices/{invoice}")).await;
     let number = number.body["number"].as_str().unwrap().to_owned();
 
@@ -177,7 +181,7 @@ async fn a_statement_is_a_pdf(database: PgPool) {
     for text in [
         "Praxis am Hafen",
         "Zoë",
-        "@clinic.example",
+        "1 Main St",
         "Kontoauszug",
         "Saldovortrag0,00",
         &format!("Rechnung{number}119,00119,00"),

@@ -11,8 +11,8 @@ use billing::{
     draft_invoice, export_ledger, get_aging, get_invoice, get_invoice_document, get_revenue,
     get_statement, get_statement_document, get_takings, issue_invoice, list_charges,
     list_patient_charges, list_patient_invoices, list_patient_payments, list_prices, list_refunds,
-    record_charge, record_payment, reject_refund, request_refund, reverse_payment, set_price,
-    void_invoice, write_off_invoice,
+    record_charge, record_payment, reject_refund, request_refund, reverse_payment, send_invoice,
+    set_price, void_invoice, write_off_invoice,
 };
 use billing_client::{BilledTo, BillingClient};
 use http_body_util::BodyExt as _;
@@ -115,6 +115,7 @@ fn routes(database: &PgPool, billing: &BillingClient) -> Router {
         draft_invoice::routes,
         get_invoice::routes,
         issue_invoice::routes,
+        send_invoice::routes,
         void_invoice::routes,
         write_off_invoice::routes,
         credit_invoice::routes,
@@ -262,6 +263,11 @@ impl Office {
             .create_account(patient, &BilledTo::of("Zoë", email))
             .await
             .unwrap();
+    }
+
+    /// Erases a patient in billing.
+    pub(crate) async fn erase(&self, patient: Uuid) {
+        self.billing.erase_account(patient).await.unwrap();
     }
 
     /// Restricts a patient's record.

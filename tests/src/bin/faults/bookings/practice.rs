@@ -74,7 +74,8 @@ impl Practice {
     }
 }
 
-async fn created(visitor: &Visitor, path: &str, body: &Value) -> Uuid {
+/// Creates something, and returns its id.
+pub(crate) async fn created(visitor: &Visitor, path: &str, body: &Value) -> Uuid {
     #[derive(serde::Deserialize)]
     struct Created {
         id: Uuid,
@@ -83,7 +84,8 @@ async fn created(visitor: &Visitor, path: &str, body: &Value) -> Uuid {
     answer.read::<Created>().id
 }
 
-async fn around_the_clock(visitor: &Visitor, clinician: Uuid) {
+/// Lets a clinician work at any time.
+pub(crate) async fn around_the_clock(visitor: &Visitor, clinician: Uuid) {
     let days = [
         "MONDAY",
         "TUESDAY",

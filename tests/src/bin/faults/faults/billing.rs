@@ -7,7 +7,7 @@ use backon::{ConstantBuilder, Retryable as _};
 use sqlx::PgPool;
 use system_tests::{Process, Restart};
 
-use super::{FaultKind, Stage, slow_down, stack};
+use super::{FaultKind, Stage, functions::cashiers_at_work, slow_down, stack};
 use crate::between;
 
 const SERVICE: &str = "billing";
@@ -16,7 +16,11 @@ pub(super) async fn killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<
     let _part = stage.billing.lock().await;
     let _fault = stage.begin(FaultKind::BillingKilled);
     let restart = Restart::afterwards(SERVICE);
-    Process::of_service(&stack()?, SERVICE).kill().await;
+    let process = Process::of_service(&stack()?, SERVICE);
+    // In the middle of a change, if there is one.
+    cashiers_at_work(stage).await;
+    tokio::time::sleep(between(random, 0, 150)).await;
+    process.kill().await;
     tokio::time::sleep(between(random, 500, 4_000)).await;
     stage.restart(restart).await
 }
@@ -26,6 +30,26 @@ pub(super) async fn slow(stage: &Stage, random: &mut fastrand::Rng) -> Result<()
     let _fault = stage.begin(FaultKind::BillingSlow);
     let process = Process::of_service(&stack()?, SERVICE);
     slow_down(random, async || Ok([process])).await
+}
+
+/// The database ends its connections, again and again: those that are busy, and sometimes all.
+pub(super) async fn cut_off(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let _database = stage.postgres.lock().await;
+    let _fault = stage.begin(FaultKind::BillingCutOff);
+    for _ in 0..random.usize(6..=20) {
+        cashiers_at_work(stage).await;
+        tokio::time::sleep(between(random, 0, 100)).await;
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'billing-service'
+               AND (state <> 'idle' OR $1)",
+        )
+        .bind(random.u8(..5) == 0)
+        .execute(&stage.database)
+        .await
+        .context("the connections of the billing service cannot be ended")?;
+    }
+    Ok(())
 }
 
 /// It is up and returns an error for every call.

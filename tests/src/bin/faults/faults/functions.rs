@@ -8,7 +8,7 @@ use serde_json::json;
 use system_tests::Process;
 
 use super::{FaultKind, Stage, stack};
-use crate::{between, bookings::Change, ledger::Kind};
+use crate::{between, bookings::Change, cashiers, ledger::Kind};
 
 /// How often to try to hit a process during a request.
 const ATTEMPTS: usize = 20;
@@ -24,6 +24,7 @@ const RELAYS: usize = 3;
 
 const RELAY: &str = "relay-outbox";
 const BOOKING_RELAY: &str = "relay-appointment-events";
+const BILLING_RELAY: &str = "relay-billing-events";
 const SENDER: &str = "send-due-messages";
 const IMPORTER: &str = "run-imports";
 
@@ -46,6 +47,31 @@ pub(super) async fn booking_killed(stage: &Stage, random: &mut fastrand::Rng) ->
     ];
     let change = changes[random.usize(..changes.len())];
     cut_off(stage, FaultKind::BookingKilled, change.function(), random).await
+}
+
+/// The same for a function that the cashiers call.
+pub(super) async fn cashier_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let kind = AT_WORK[random.usize(..AT_WORK.len())];
+    cut_off(stage, FaultKind::CashierKilled, kind.function(), random).await
+}
+
+/// What the cashiers do most.
+const AT_WORK: [cashiers::Kind; 4] = [
+    cashiers::Kind::Charge,
+    cashiers::Kind::Draft,
+    cashiers::Kind::Issue,
+    cashiers::Kind::Pay,
+];
+
+/// Waits until the cashiers have asked for something, but not for long.
+pub(super) async fn cashiers_at_work(stage: &Stage) {
+    let requests = &stage.load.requests;
+    let is_at_work = || {
+        AT_WORK
+            .iter()
+            .any(|kind| requests.in_flight(kind.function()) > 0)
+    };
+    within_reach(is_at_work).await;
 }
 
 async fn cut_off(
@@ -90,6 +116,7 @@ pub(super) async fn relay_killed(
     let _fault = stage.begin(fault);
     let relay = match fault {
         FaultKind::BookingRelayKilled => BOOKING_RELAY,
+        FaultKind::BillingRelayKilled => BILLING_RELAY,
         _ => RELAY,
     };
     backlog(stage, random).await?;

@@ -14,6 +14,7 @@ pub(super) const OF_PATIENTS: &[&str] = &[
     "get-invoice-document",
     "list-patient-invoices",
     "issue-invoice",
+    "send-invoice",
     "void-invoice",
     "credit-invoice",
     "write-off-invoice",
@@ -56,6 +57,7 @@ const MISSING: &[Said] = &[
             "get-invoice",
             "get-invoice-document",
             "issue-invoice",
+            "send-invoice",
             "void-invoice",
             "credit-invoice",
             "write-off-invoice",
@@ -77,7 +79,17 @@ const CONFLICTS: &[Said] = &[
     (
         "account-closed",
         "The patient's account is closed",
-        &["record-charge"],
+        &["record-charge", "send-invoice"],
+    ),
+    (
+        "no-email-address",
+        "The patient has no e-mail address",
+        &["send-invoice"],
+    ),
+    (
+        "patient-restricted",
+        "The patient's record is restricted: nothing is sent to them by e-mail",
+        &["send-invoice"],
     ),
     ("charge-invoiced", "It is invoiced", &["cancel-charge"]),
     (
@@ -103,7 +115,12 @@ const CONFLICTS: &[Said] = &[
     (
         "invoice-not-issued",
         "The invoice is not issued, or void",
-        &["credit-invoice", "write-off-invoice", "record-payment"],
+        &[
+            "credit-invoice",
+            "write-off-invoice",
+            "record-payment",
+            "send-invoice",
+        ],
     ),
     (
         "invoice-void",

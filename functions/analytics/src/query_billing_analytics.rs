@@ -1,6 +1,7 @@
 //! `GET /api/analytics/billing`: what was invoiced and paid in a period, and what was open.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
@@ -19,7 +20,10 @@ use money::{Currency, Money};
 use route::Route;
 use serde::{Deserialize, Serialize};
 use store::Table;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use crate::{
     billing::{
@@ -114,22 +118,46 @@ pub(crate) struct BillingFigures {
     aging: BillingAging,
 }
 
+/// A sum of amounts, which looks like one, and may be larger than any single one.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Sum {
+    currency: Currency,
+    minor_units: i64,
+}
+
+impl PartialSchema for Sum {
+    fn schema() -> RefOr<Schema> {
+        Money::schema()
+    }
+}
+
+impl ToSchema for Sum {
+    fn name() -> Cow<'static, str> {
+        Money::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Money::schemas(schemas);
+    }
+}
+
 /// What was earned, without tax: what was voided and credited counts on the day on which that was done
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BillingRevenue {
     /// What was issued.
-    issued: Money,
+    issued: Sum,
     /// What was taken back of it.
-    voided: Money,
+    voided: Sum,
     /// What credit notes took off.
-    credited: Money,
+    credited: Sum,
     /// What is left of `issued` without the other two.
-    revenue: Money,
+    revenue: Sum,
     /// The tax on it.
-    tax: Money,
+    tax: Sum,
     /// What was given up on this day, with tax. It is not taken off the revenue.
-    written_off: Money,
+    written_off: Sum,
 }
 
 /// What came in and was paid out
@@ -151,13 +179,13 @@ pub(crate) struct BillingTakings {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BillingTakingsOfWay {
     /// The payments that were recorded.
-    payments: Money,
+    payments: Sum,
     /// The payments that were reversed, whenever they were recorded.
-    reversed: Money,
+    reversed: Sum,
     /// The refunds that were paid out.
-    refunds: Money,
+    refunds: Sum,
     /// What is left of `payments` without the other two.
-    net: Money,
+    net: Sum,
     /// How many payments were recorded.
     payment_count: u64,
 }
@@ -168,21 +196,21 @@ pub(crate) struct BillingTakingsOfWay {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BillingAging {
     /// On invoices whose last day was not over.
-    not_due: Money,
+    not_due: Sum,
     /// Overdue for 1 to 30 days.
     #[serde(rename = "days1To30")]
-    days_1_to_30: Money,
+    days_1_to_30: Sum,
     /// Overdue for 31 to 60 days.
     #[serde(rename = "days31To60")]
-    days_31_to_60: Money,
+    days_31_to_60: Sum,
     /// Overdue for 61 to 90 days.
     #[serde(rename = "days61To90")]
-    days_61_to_90: Money,
+    days_61_to_90: Sum,
     /// Overdue for longer.
     #[serde(rename = "over90Days")]
-    over_90_days: Money,
+    over_90_days: Sum,
     /// The sum.
-    total: Money,
+    total: Sum,
 }
 
 /// Count what was invoiced, paid and open
@@ -376,8 +404,11 @@ fn figures(
     agings: &BTreeMap<Currency, Aging>,
 ) -> Result<BillingFigures, Problem> {
     let money = |amount: i128| {
-        let units = i64::try_from(amount).map_err(Problem::internal)?;
-        Money::new(currency, units).map_err(Problem::internal)
+        let minor_units = i64::try_from(amount).map_err(Problem::internal)?;
+        Ok::<_, Problem>(Sum {
+            currency,
+            minor_units,
+        })
     };
     let of = |counter| sums.of(counter);
     let (issued, voided, credited) = (

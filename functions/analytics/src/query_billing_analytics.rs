@@ -1,7 +1,6 @@
 //! `GET /api/analytics/billing`: what was invoiced and paid in a period, and what was open.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
@@ -20,10 +19,7 @@ use money::{Currency, Money};
 use route::Route;
 use serde::{Deserialize, Serialize};
 use store::Table;
-use utoipa::{
-    IntoParams, PartialSchema, ToSchema,
-    openapi::{RefOr, Schema},
-};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     billing::{
@@ -118,46 +114,22 @@ pub(crate) struct BillingFigures {
     aging: BillingAging,
 }
 
-/// A sum of amounts, which looks like one, and may be larger than any single one.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Sum {
-    currency: Currency,
-    minor_units: i64,
-}
-
-impl PartialSchema for Sum {
-    fn schema() -> RefOr<Schema> {
-        Money::schema()
-    }
-}
-
-impl ToSchema for Sum {
-    fn name() -> Cow<'static, str> {
-        Money::name()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        Money::schemas(schemas);
-    }
-}
-
 /// What was earned, without tax: what was voided and credited counts on the day on which that was done
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BillingRevenue {
     /// What was issued.
-    issued: Sum,
+    issued: Money,
     /// What was taken back of it.
-    voided: Sum,
+    voided: Money,
     /// What credit notes took off.
-    credited: Sum,
+    credited: Money,
     /// What is left of `issued` without the other two.
-    revenue: Sum,
+    revenue: Money,
     /// The tax on it.
-    tax: Sum,
+    tax: Money,
     /// What was given up on this day, with tax. It is not taken off the revenue.
-    written_off: Sum,
+    written_off: Money,
 }
 
 /// What came in and was paid out
@@ -179,13 +151,13 @@ pub(crate) struct BillingTakings {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BillingTakingsOfWay {
     /// The payments that were recorded.
-    payments: Sum,
+    payments: Money,
     /// The payments that were reversed, whenever they were recorded.
-    reversed: Sum,
+    reversed: Money,
     /// The refunds that were paid out.
-    refunds: Sum,
+    refunds: Money,
     /// What is left of `payments` without the other two.
-    net: Sum,
+    net: Money,
     /// How many payments were recorded.
     payment_count: u64,
 }
@@ -196,21 +168,21 @@ pub(crate) struct BillingTakingsOfWay {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BillingAging {
     /// On invoices whose last day was not over.
-    not_due: Sum,
+    not_due: Money,
     /// Overdue for 1 to 30 days.
     #[serde(rename = "days1To30")]
-    days_1_to_30: Sum,
+    days_1_to_30: Money,
     /// Overdue for 31 to 60 days.
     #[serde(rename = "days31To60")]
-    days_31_to_60: Sum,
+    days_31_to_60: Money,
     /// Overdue for 61 to 90 days.
     #[serde(rename = "days61To90")]
-    days_61_to_90: Sum,
+    days_61_to_90: Money,
     /// Overdue for longer.
     #[serde(rename = "over90Days")]
-    over_90_days: Sum,
+    over_90_days: Money,
     /// The sum.
-    total: Sum,
+    total: Money,
 }
 
 /// Count what was invoiced, paid and open
@@ -404,11 +376,8 @@ fn figures(
     agings: &BTreeMap<Currency, Aging>,
 ) -> Result<BillingFigures, Problem> {
     let money = |amount: i128| {
-        let minor_units = i64::try_from(amount).map_err(Problem::internal)?;
-        Ok::<_, Problem>(Sum {
-            currency,
-            minor_units,
-        })
+        let units = i64::try_from(amount).map_err(Problem::internal)?;
+        Ok::<_, Problem>(Money::sum(currency, units))
     };
     let of = |counter| sums.of(counter);
     let (issued, voided, credited) = (

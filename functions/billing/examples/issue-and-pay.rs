@@ -46,7 +46,7 @@ async fn main() -> Outcome<()> {
     let mut server = PgConnection::connect_with(&options).await?;
     let name = format!("issue_and_pay_{}", Uuid::now_v7().simple());
     execute(&mut server, format!("CREATE DATABASE {name}")).await?;
-    let measured = measure(options.database(&name), rounds).await;
+    let measured = Box::pin(measure(options.database(&name), rounds)).await;
     execute(&mut server, format!("DROP DATABASE {name} WITH (FORCE)")).await?;
     std::io::stdout().write_all(measured?.as_bytes())?;
     Ok(())
@@ -77,9 +77,12 @@ async fn measure(options: PgConnectOptions, rounds: usize) -> Outcome<String> {
         for patient in 0..PATIENTS {
             let (ours, bare) = (clinic.draft(patient).await?, clinic.draft(patient).await?);
             issue.ours.push(timed(clinic.issue(&ours)).await?);
-            issue.bare.push(timed(bare::issue(&database, &bare)).await?);
+            issue
+                .bare
+                .push(Box::pin(timed(bare::issue(&database, &bare))).await?);
             pay.ours.push(timed(clinic.pay(&ours)).await?);
-            pay.bare.push(timed(bare::pay(&database, &bare)).await?);
+            pay.bare
+                .push(Box::pin(timed(bare::pay(&database, &bare))).await?);
         }
     }
     let mut at_once = Two::default();

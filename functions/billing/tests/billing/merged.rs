@@ -1,7 +1,7 @@
 //! Two records of one patient, whose accounts have paid for each other, and two patients again: what
 //! is done about one of them touches the other's account.
 
-use std::{collections::BTreeMap, future::Future};
+use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use contracts::billing::v1::{CancelChargeRequest, LedgerAccountKind};
 use futures::future::join_all;
@@ -85,7 +85,7 @@ async fn paid_by_the_other(database: &PgPool) -> (Two, String, String) {
 async fn waits_for<T: std::fmt::Debug>(
     database: &PgPool,
     patient: Uuid,
-    call: impl Future<Output = Result<T, Status>>,
+    mut call: Pin<Box<impl Future<Output = Result<T, Status>>>>,
 ) {
     let mut lock = database.begin().await.unwrap();
     sqlx::query("SELECT FROM billing.account WHERE patient_id = $1 FOR NO KEY UPDATE")
@@ -93,7 +93,6 @@ async fn waits_for<T: std::fmt::Debug>(
         .execute(&mut *lock)
         .await
         .unwrap();
-    tokio::pin!(call);
     tokio::select! {
         answer = &mut call => panic!("it did not wait: {answer:?}"),
         () = until_a_call_waits(database) => {}
@@ -105,7 +104,7 @@ async fn waits_for<T: std::fmt::Debug>(
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_void_waits_for_the_account_that_has_paid(database: PgPool) {
     let (two, invoice, _) = paid_by_the_other(&database).await;
-    waits_for(&database, two.other, void(&two.desk, &invoice)).await;
+    waits_for(&database, two.other, Box::pin(void(&two.desk, &invoice))).await;
     assert_eq!(balance(&two.desk, two.one).await, [0, 0, 0]);
     assert_eq!(balance(&two.desk, two.other).await, [0, 1000, -1000]);
 }
@@ -113,14 +112,19 @@ async fn a_void_waits_for_the_account_that_has_paid(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_credit_note_waits_for_the_account_that_has_paid(database: PgPool) {
     let (two, invoice, _) = paid_by_the_other(&database).await;
-    waits_for(&database, two.other, credit(&two.desk, &invoice, Some(400))).await;
+    waits_for(
+        &database,
+        two.other,
+        Box::pin(credit(&two.desk, &invoice, Some(400))),
+    )
+    .await;
     assert_eq!(balance(&two.desk, two.other).await, [0, 400, -400]);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_reversal_waits_for_the_account_that_was_paid_for(database: PgPool) {
     let (two, _, payment) = paid_by_the_other(&database).await;
-    waits_for(&database, two.one, reverse(&two.desk, &payment)).await;
+    waits_for(&database, two.one, Box::pin(reverse(&two.desk, &payment))).await;
     assert_eq!(balance(&two.desk, two.one).await, [1000, 0, 1000]);
 }
 
@@ -138,8 +142,8 @@ async fn drafted_for_both(database: &PgPool) -> (Two, String, String) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_invoice_waits_for_the_accounts_of_its_charges(database: PgPool) {
     let (two, draft, _) = drafted_for_both(&database).await;
-    waits_for(&database, two.other, two.desk.issue(&draft)).await;
-    waits_for(&database, two.other, void(&two.desk, &draft)).await;
+    waits_for(&database, two.other, Box::pin(two.desk.issue(&draft))).await;
+    waits_for(&database, two.other, Box::pin(void(&two.desk, &draft))).await;
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -150,7 +154,7 @@ async fn a_cancellation_waits_for_the_account_of_the_draft(database: PgPool) {
         charge_id: charge,
         reason: String::new(),
     });
-    waits_for(&database, two.one, cancelled).await;
+    waits_for(&database, two.one, Box::pin(cancelled)).await;
     assert_eq!(units(&two.desk.invoice(&draft).await.total), 100);
 }
 

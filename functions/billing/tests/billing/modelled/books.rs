@@ -199,7 +199,7 @@ impl<'c> Client<'c> {
                 self.model.charge(patient, code, *quantity);
             }
             Step::CancelCharge { charge } => {
-                let Some(charge) = one_of(charge, &self.charges) else {
+                let Some(charge) = one_of(*charge, &self.charges) else {
                     return;
                 };
                 let cancelled = desk.cancel_charge(CancelChargeRequest {
@@ -222,7 +222,7 @@ impl<'c> Client<'c> {
                 self.invoices.extend(drafted);
             }
             Step::Redraft { invoice, lines } => {
-                let Some(invoice) = one_of(invoice, &self.invoices) else {
+                let Some(invoice) = one_of(*invoice, &self.invoices) else {
                     return;
                 };
                 let mut charges = self.model.drafted(invoice);
@@ -240,7 +240,7 @@ impl<'c> Client<'c> {
                 agree(step, redrafted.await, self.model.redraft(invoice, &charges));
             }
             Step::DeleteDraft { invoice } => {
-                let Some(invoice) = one_of(invoice, &self.invoices) else {
+                let Some(invoice) = one_of(*invoice, &self.invoices) else {
                     return;
                 };
                 let deleted = desk.delete_invoice(DeleteInvoiceRequest {
@@ -251,21 +251,21 @@ impl<'c> Client<'c> {
                 agree(step, deleted.await, self.model.delete_draft(invoice));
             }
             Step::Issue { invoice } => {
-                let Some(invoice) = one_of(invoice, &self.invoices) else {
+                let Some(invoice) = one_of(*invoice, &self.invoices) else {
                     return;
                 };
                 let issued = desk.issue(&self.invoices[invoice]).await;
                 agree(step, issued, self.model.issue(invoice));
             }
             Step::Void { invoice } => {
-                let Some(invoice) = one_of(invoice, &self.invoices) else {
+                let Some(invoice) = one_of(*invoice, &self.invoices) else {
                     return;
                 };
                 let voided = void(&desk, &self.invoices[invoice]).await;
                 agree(step, voided, self.model.void(invoice));
             }
             Step::Credit { invoice, amount } => {
-                let Some(invoice) = one_of(invoice, &self.invoices) else {
+                let Some(invoice) = one_of(*invoice, &self.invoices) else {
                     return;
                 };
                 let credited = desk.credit_invoice(CreditInvoiceRequest {
@@ -281,14 +281,14 @@ impl<'c> Client<'c> {
                 }
             }
             Step::WriteOff { invoice, by } => {
-                let Some(invoice) = one_of(invoice, &self.invoices) else {
+                let Some(invoice) = one_of(*invoice, &self.invoices) else {
                     return;
                 };
                 let written_off = write_off(self.desk(*by), &self.invoices[invoice]).await;
                 agree(step, written_off, self.model.write_off(invoice, *by));
             }
             Step::RejectWriteOff { invoice, by } => {
-                let Some(invoice) = one_of(invoice, &self.invoices) else {
+                let Some(invoice) = one_of(*invoice, &self.invoices) else {
                     return;
                 };
                 let rejected = self.desk(*by).reject_write_off(RejectWriteOffRequest {
@@ -309,7 +309,7 @@ impl<'c> Client<'c> {
                 let patient = patient.index(PATIENTS);
                 let named = invoices
                     .iter()
-                    .filter_map(|invoice| one_of(invoice, &self.invoices));
+                    .filter_map(|invoice| one_of(*invoice, &self.invoices));
                 let named: Vec<usize> = named.collect();
                 let ids: Vec<&str> = named.iter().map(|named| &*self.invoices[*named]).collect();
                 let paid = desk.record_payment(RecordPaymentRequest {
@@ -327,10 +327,10 @@ impl<'c> Client<'c> {
                 invoice,
                 amount,
             } => {
-                let Some(payment) = one_of(payment, &self.payments) else {
+                let Some(payment) = one_of(*payment, &self.payments) else {
                     return;
                 };
-                let Some(invoice) = one_of(invoice, &self.invoices) else {
+                let Some(invoice) = one_of(*invoice, &self.invoices) else {
                     return;
                 };
                 let allocated = desk.allocate_payment(AllocatePaymentRequest {
@@ -346,7 +346,7 @@ impl<'c> Client<'c> {
                 agree(step, allocated.await, expected);
             }
             Step::Reverse { payment } => {
-                let Some(payment) = one_of(payment, &self.payments) else {
+                let Some(payment) = one_of(*payment, &self.payments) else {
                     return;
                 };
                 let reversed = reverse(&desk, &self.payments[payment]).await;
@@ -357,7 +357,7 @@ impl<'c> Client<'c> {
                 amount,
                 by,
             } => {
-                let Some(payment) = one_of(payment, &self.payments) else {
+                let Some(payment) = one_of(*payment, &self.payments) else {
                     return;
                 };
                 let requested = self.desk(*by).request_refund(RequestRefundRequest {
@@ -374,21 +374,21 @@ impl<'c> Client<'c> {
                     .extend(requested.map(|requested| requested.refund.unwrap()));
             }
             Step::ApproveRefund { refund, by } => {
-                let Some(refund) = one_of(refund, &self.refunds) else {
+                let Some(refund) = one_of(*refund, &self.refunds) else {
                     return;
                 };
                 let approved = approve(self.desk(*by), &self.refunds[refund]).await;
                 agree(step, approved, self.model.approve_refund(refund, *by));
             }
             Step::RejectRefund { refund, by } => {
-                let Some(refund) = one_of(refund, &self.refunds) else {
+                let Some(refund) = one_of(*refund, &self.refunds) else {
                     return;
                 };
                 let rejected = reject(self.desk(*by), &self.refunds[refund]).await;
                 agree(step, rejected, self.model.reject_refund(refund));
             }
             Step::CompleteRefund { refund, by } => {
-                let Some(refund) = one_of(refund, &self.refunds) else {
+                let Some(refund) = one_of(*refund, &self.refunds) else {
                     return;
                 };
                 let completed = complete(self.desk(*by), &self.refunds[refund]).await;
@@ -572,7 +572,7 @@ impl<'c> Client<'c> {
 }
 
 /// The place of what a step is about; none if there is no such thing yet.
-fn one_of<T>(place: &Index, all: &[T]) -> Option<usize> {
+fn one_of<T>(place: Index, all: &[T]) -> Option<usize> {
     (!all.is_empty()).then(|| place.index(all.len()))
 }
 

@@ -99,13 +99,17 @@ pub async fn compare_at(database: &PgPool, now: DateTime<Utc>) -> Result<Compare
     )
     .fetch_one(&mut view)
     .await?;
-    // A charge stands unless it is cancelled, has to be, or was credited as a whole.
+    // A charge stands unless it is cancelled, has to be, or was credited as a whole. Once patients are
+    // erased, nobody knows any more which of them were one.
     let differences = sqlx::query_as!(
         Difference,
         r#"WITH fulfilled AS MATERIALIZED (
-               SELECT * FROM appointments.fulfilled_since($3)
+               SELECT took_place.*, account.erased_at IS NOT NULL AS is_erased
+               FROM appointments.fulfilled_since($3) AS took_place
+               LEFT JOIN billing.account ON account.patient_id = took_place.patient_id
            ), standing AS MATERIALIZED (
-               SELECT charge.source_id AS appointment_id, account.patient_id
+               SELECT charge.source_id AS appointment_id, account.patient_id,
+                      account.erased_at IS NOT NULL AS is_erased
                FROM billing.charge
                JOIN billing.account ON account.id = charge.account_id
                WHERE charge.source_type = 'APPOINTMENT' AND charge.created_at >= $1
@@ -139,6 +143,7 @@ pub async fn compare_at(database: &PgPool, now: DateTime<Utc>) -> Result<Compare
                FROM standing
                JOIN fulfilled USING (appointment_id)
                WHERE standing.patient_id <> fulfilled.patient_id
+                   AND NOT standing.is_erased AND NOT fulfilled.is_erased
                    AND patients.canonical(standing.patient_id)
                        <> patients.canonical(fulfilled.patient_id)
            ) AS difference

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     charges::{cancel, of_appointment},
+    corrections::{merge, registered},
     desk::Desk,
     invoices::credit,
 };
@@ -163,5 +164,50 @@ async fn a_charge_on_the_account_of_another_patient_is_found(database: PgPool) {
     );
     let corrected = of_appointment(appointment, 6, patient, &["A"]);
     desk.record_appointment_charges(corrected).await.unwrap();
+    assert_eq!(found(&database).await, []);
+}
+
+/// Two patients who were one when the visit of the second one was charged.
+struct Two {
+    desk: Desk,
+    survivor: Uuid,
+    duplicate: Uuid,
+    appointment: Uuid,
+    charge: contracts::billing::v1::Charge,
+}
+
+impl Two {
+    async fn merged(database: &PgPool) -> Self {
+        let desk = Desk::open(database).await;
+        desk.price("A", 100, 0).await;
+        let survivor = registered(database, &desk).await;
+        let duplicate = registered(database, &desk).await;
+        let appointment = took_place(database, duplicate).await;
+        merge(database, duplicate, Some(survivor)).await;
+        let charge = contracts::billing::v1::Charge {
+            charge_id: charged(&desk, appointment, duplicate).await,
+            ..Default::default()
+        };
+        assert_eq!(found(database).await, []);
+        Self {
+            desk,
+            survivor,
+            duplicate,
+            appointment,
+            charge,
+        }
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn nothing_is_wrong_with_the_charges_of_who_is_erased(database: PgPool) {
+    let two = Two::merged(&database).await;
+    sqlx::query("DELETE FROM patients.patient")
+        .execute(&database)
+        .await
+        .unwrap();
+    two.desk.erase(two.survivor).await;
+    assert_eq!(found(&database).await, []);
+    two.desk.erase(two.duplicate).await;
     assert_eq!(found(&database).await, []);
 }

@@ -122,7 +122,7 @@ async fn what_somebody_writes_as_a_reason_decides_nothing(database: PgPool) {
 }
 
 /// A patient in the register, who has an account.
-async fn registered(database: &PgPool, desk: &Desk) -> Uuid {
+pub(crate) async fn registered(database: &PgPool, desk: &Desk) -> Uuid {
     let patient = desk.patient().await;
     sqlx::query(
         "INSERT INTO patients.patient
@@ -137,7 +137,7 @@ async fn registered(database: &PgPool, desk: &Desk) -> Uuid {
     patient
 }
 
-async fn merge(database: &PgPool, duplicate: Uuid, survivor: Option<Uuid>) {
+pub(crate) async fn merge(database: &PgPool, duplicate: Uuid, survivor: Option<Uuid>) {
     sqlx::query("UPDATE patients.patient SET merged_into = $2, active = $2 IS NULL WHERE id = $1")
         .bind(duplicate)
         .bind(survivor)

@@ -204,6 +204,17 @@ impl Desk {
         patient
     }
 
+    /// Nobody knows any more who this patient was.
+    pub(crate) async fn erase(&self, patient: Uuid) {
+        let erase = wire::EraseBillingAccountRequest {
+            patient_id: patient.to_string(),
+        };
+        let mut accounts =
+            wire::billing_service_client::BillingServiceClient::new(self.channel.clone());
+        let erased = accounts.erase_billing_account(self.request(erase));
+        erased.await.unwrap();
+    }
+
     /// A price in euros, from long ago.
     pub(crate) async fn price(&self, code: &str, amount: i64, tax_rate_ppm: u32) {
         self.price_in("EUR", code, amount, tax_rate_ppm).await;

@@ -60,8 +60,8 @@ pub enum DifferenceKind {
     NotCharged,
     /// It is charged, and has not taken place.
     NotFulfilled,
-    /// It is charged to another patient: to the one with whose record theirs was merged, before that
-    /// was undone.
+    /// It is charged to another patient, or is on their invoice: that of the one with whose record theirs
+    /// was merged, before that was undone.
     OfAnotherPatient,
 }
 
@@ -108,7 +108,7 @@ pub async fn compare_at(database: &PgPool, now: DateTime<Utc>) -> Result<Compare
                FROM appointments.fulfilled_since($3) AS took_place
                LEFT JOIN billing.account ON account.patient_id = took_place.patient_id
            ), standing AS MATERIALIZED (
-               SELECT charge.source_id AS appointment_id, account.patient_id,
+               SELECT charge.id, charge.source_id AS appointment_id, account.patient_id,
                       account.erased_at IS NOT NULL AS is_erased
                FROM billing.charge
                JOIN billing.account ON account.id = charge.account_id
@@ -122,6 +122,14 @@ pub async fn compare_at(database: &PgPool, now: DateTime<Utc>) -> Result<Compare
                        GROUP BY line.id
                        HAVING sum(credited.total) = line.total
                    )
+           ), of_whom AS (
+               SELECT appointment_id, patient_id, is_erased FROM standing
+               UNION ALL
+               SELECT standing.appointment_id, account.patient_id, account.erased_at IS NOT NULL
+               FROM standing
+               JOIN billing.invoice_line AS line ON line.charge_id = standing.id AND line.live
+               JOIN billing.invoice ON invoice.id = line.invoice_id AND invoice.state = 'ISSUED'
+               JOIN billing.account ON account.id = invoice.account_id
            )
            SELECT kind AS "kind!: DifferenceKind", appointment_id AS "appointment_id!"
            FROM (
@@ -140,11 +148,11 @@ pub async fn compare_at(database: &PgPool, now: DateTime<Utc>) -> Result<Compare
                )
                UNION
                SELECT 'OF_ANOTHER_PATIENT', appointment_id
-               FROM standing
+               FROM of_whom
                JOIN fulfilled USING (appointment_id)
-               WHERE standing.patient_id <> fulfilled.patient_id
-                   AND NOT standing.is_erased AND NOT fulfilled.is_erased
-                   AND patients.canonical(standing.patient_id)
+               WHERE of_whom.patient_id <> fulfilled.patient_id
+                   AND NOT of_whom.is_erased AND NOT fulfilled.is_erased
+                   AND patients.canonical(of_whom.patient_id)
                        <> patients.canonical(fulfilled.patient_id)
            ) AS difference
            ORDER BY kind, appointment_id

@@ -11,7 +11,7 @@ use crate::{
     charges::{cancel, of_appointment},
     corrections::{merge, registered},
     desk::Desk,
-    invoices::credit,
+    invoices::{credit, void},
 };
 
 /// Appointments that have taken place, as the service whose they are knows them.
@@ -210,4 +210,27 @@ async fn nothing_is_wrong_with_the_charges_of_who_is_erased(database: PgPool) {
     assert_eq!(found(&database).await, []);
     two.desk.erase(two.duplicate).await;
     assert_eq!(found(&database).await, []);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_visit_on_the_invoice_of_another_patient_is_found(database: PgPool) {
+    let desk = Desk::open(&database).await;
+    desk.price("A", 100, 0).await;
+    let survivor = registered(&database, &desk).await;
+    let duplicate = registered(&database, &desk).await;
+    let appointment = took_place(&database, duplicate).await;
+    charged(&desk, appointment, duplicate).await;
+    merge(&database, duplicate, Some(survivor)).await;
+    let draft = desk.draft(survivor).await;
+    let issued = desk.issue(&draft.invoice_id).await.unwrap();
+    assert_eq!(found(&database).await, []);
+    merge(&database, duplicate, None).await;
+    assert_eq!(
+        found(&database).await,
+        [(DifferenceKind::OfAnotherPatient, appointment)]
+    );
+    // Then, it is for them to pay again.
+    void(&desk, &issued.invoice_id).await.unwrap();
+    assert_eq!(found(&database).await, []);
+    assert_eq!(desk.draft(duplicate).await.lines.len(), 1);
 }

@@ -3,14 +3,16 @@
 
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
-use contracts::billing::v1::{CancelChargeRequest, LedgerAccountKind};
+use contracts::billing::v1::{
+    CancelChargeRequest, DraftLine, LedgerAccountKind, UpdateInvoiceRequest,
+};
 use futures::future::join_all;
 use sqlx::PgPool;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::{
-    desk::{Desk, new_id, units},
+    desk::{Desk, assert_refused, new_id, units},
     invoices::{credit, void},
     payments::{allocate, reverse},
     reports::{balance, export},
@@ -81,12 +83,12 @@ async fn paid_by_the_other(database: &PgPool) -> (Two, String, String) {
     (two, invoice, payment)
 }
 
-/// That the call waits for this patient's account while somebody else has it, and succeeds then.
+/// That the call waits for this patient's account while somebody else has it, and what it is answered then.
 async fn waits_for<T: std::fmt::Debug>(
     database: &PgPool,
     patient: Uuid,
     mut call: Pin<Box<impl Future<Output = Result<T, Status>>>>,
-) {
+) -> Result<T, Status> {
     let mut lock = database.begin().await.unwrap();
     sqlx::query("SELECT FROM billing.account WHERE patient_id = $1 FOR NO KEY UPDATE")
         .bind(patient)
@@ -98,13 +100,14 @@ async fn waits_for<T: std::fmt::Debug>(
         () = until_a_call_waits(database) => {}
     }
     lock.rollback().await.unwrap();
-    within(call).await.unwrap();
+    within(call).await
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_void_waits_for_the_account_that_has_paid(database: PgPool) {
     let (two, invoice, _) = paid_by_the_other(&database).await;
-    waits_for(&database, two.other, Box::pin(void(&two.desk, &invoice))).await;
+    let voided = waits_for(&database, two.other, Box::pin(void(&two.desk, &invoice))).await;
+    voided.unwrap();
     assert_eq!(balance(&two.desk, two.one).await, [0, 0, 0]);
     assert_eq!(balance(&two.desk, two.other).await, [0, 1000, -1000]);
 }
@@ -117,14 +120,16 @@ async fn a_credit_note_waits_for_the_account_that_has_paid(database: PgPool) {
         two.other,
         Box::pin(credit(&two.desk, &invoice, Some(400))),
     )
-    .await;
+    .await
+    .unwrap();
     assert_eq!(balance(&two.desk, two.other).await, [0, 400, -400]);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_reversal_waits_for_the_account_that_was_paid_for(database: PgPool) {
     let (two, _, payment) = paid_by_the_other(&database).await;
-    waits_for(&database, two.one, Box::pin(reverse(&two.desk, &payment))).await;
+    let reversed = waits_for(&database, two.one, Box::pin(reverse(&two.desk, &payment))).await;
+    reversed.unwrap();
     assert_eq!(balance(&two.desk, two.one).await, [1000, 0, 1000]);
 }
 
@@ -142,8 +147,48 @@ async fn drafted_for_both(database: &PgPool) -> (Two, String, String) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_invoice_waits_for_the_accounts_of_its_charges(database: PgPool) {
     let (two, draft, _) = drafted_for_both(&database).await;
-    waits_for(&database, two.other, Box::pin(two.desk.issue(&draft))).await;
-    waits_for(&database, two.other, Box::pin(void(&two.desk, &draft))).await;
+    set_survivor(&database, two.other, Some(two.one)).await;
+    let issued = waits_for(&database, two.other, Box::pin(two.desk.issue(&draft))).await;
+    issued.unwrap();
+    set_survivor(&database, two.other, None).await;
+    let voided = waits_for(&database, two.other, Box::pin(void(&two.desk, &draft))).await;
+    voided.unwrap();
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_patient_is_not_billed_what_another_one_had(database: PgPool) {
+    let (two, draft, of_other) = drafted_for_both(&database).await;
+    let issued = waits_for(&database, two.other, Box::pin(two.desk.issue(&draft))).await;
+    assert_refused(issued, Code::FailedPrecondition, "CHARGE_NOT_BILLABLE");
+    assert_eq!(balance(&two.desk, two.one).await, [0, 0, 0]);
+
+    let lines = two.desk.invoice(&draft).await.lines;
+    let content = |charges: Vec<String>| UpdateInvoiceRequest {
+        request_id: new_id(),
+        invoice_id: draft.clone(),
+        etag: String::new(),
+        lines: charges
+            .into_iter()
+            .map(|charge_id| DraftLine {
+                charge_id,
+                discount: None,
+            })
+            .collect(),
+    };
+    let (both, own): (Vec<String>, Vec<String>) = (
+        lines.iter().map(|line| line.charge_id.clone()).collect(),
+        lines
+            .iter()
+            .map(|line| line.charge_id.clone())
+            .filter(|charge| *charge != of_other)
+            .collect(),
+    );
+    let still = two.desk.update_invoice(content(both)).await;
+    assert_refused(still, Code::FailedPrecondition, "CHARGE_NOT_BILLABLE");
+    two.desk.update_invoice(content(own)).await.unwrap();
+    two.desk.issue(&draft).await.unwrap();
+    assert_eq!(balance(&two.desk, two.one).await, [100, 0, 100]);
+    assert_eq!(two.desk.draft(two.other).await.lines[0].charge_id, of_other);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -154,7 +199,8 @@ async fn a_cancellation_waits_for_the_account_of_the_draft(database: PgPool) {
         charge_id: charge,
         reason: String::new(),
     });
-    waits_for(&database, two.one, Box::pin(cancelled)).await;
+    let cancelled = waits_for(&database, two.one, Box::pin(cancelled)).await;
+    cancelled.unwrap();
     assert_eq!(units(&two.desk.invoice(&draft).await.total), 100);
 }
 

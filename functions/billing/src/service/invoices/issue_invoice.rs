@@ -44,12 +44,18 @@ impl Change for IssueInvoiceRequest {
         }
 
         let charges: Vec<Uuid> = lines.iter().map(|line| line.charge_id).collect();
-        sqlx::query!(
-            "UPDATE billing.charge SET state = 'INVOICED' WHERE id = ANY($1)",
-            &charges
+        let theirs = sqlx::query!(
+            "UPDATE billing.charge SET state = 'INVOICED' WHERE id = ANY($1) AND account_id = ANY($2)",
+            &charges,
+            &party.account_ids(),
         )
         .execute(&mut work.transaction)
         .await?;
+        // It was drafted while two records were merged, and they are two patients again.
+        if usize::try_from(theirs.rows_affected()) != Ok(charges.len()) {
+            let why = "the draft has charges of another patient: change it, or give it up";
+            return Err(draft.refusal(Reason::ChargeNotBillable, why).into());
+        }
         let uses = up_to(credit_of(work, &party, &draft).await?, draft.total);
         use_payments(work, &uses).await?;
         let mut entries = vec![issued(&draft, &lines)];

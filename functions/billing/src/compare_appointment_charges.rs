@@ -56,7 +56,8 @@ pub struct Difference {
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DifferenceKind {
     /// It took place, and nothing was ever charged for it, nor does anything wait for a price; nor has
-    /// somebody cancelled or credited it on purpose.
+    /// somebody cancelled or credited it on purpose. If that was charged to another patient, nothing is
+    /// decided until somebody charges its own patient by hand.
     NotCharged,
     /// It is charged, and has not taken place.
     NotFulfilled,
@@ -136,9 +137,25 @@ pub async fn compare_at(database: &PgPool, now: DateTime<Utc>) -> Result<Compare
                SELECT 'NOT_CHARGED' AS kind, appointment_id
                FROM fulfilled
                WHERE fulfilled_at >= $1 AND fulfilled_at < $2 AND NOT EXISTS (
+                   SELECT FROM standing WHERE standing.appointment_id = fulfilled.appointment_id
+               ) AND NOT EXISTS (
                    SELECT FROM billing.charge
-                   WHERE source_type = 'APPOINTMENT' AND source_id = fulfilled.appointment_id
-                       AND NOT corrected AND NOT needs_credit_note
+                   JOIN billing.account ON account.id = charge.account_id
+                   WHERE charge.source_type = 'APPOINTMENT'
+                       AND charge.source_id = fulfilled.appointment_id
+                       AND NOT charge.corrected AND NOT charge.needs_credit_note
+                       AND (account.patient_id = fulfilled.patient_id
+                            OR account.erased_at IS NOT NULL OR fulfilled.is_erased
+                            OR patients.canonical(account.patient_id)
+                                = patients.canonical(fulfilled.patient_id)
+                            OR EXISTS (
+                                SELECT FROM billing.charge AS by_hand
+                                JOIN billing.account AS theirs ON theirs.id = by_hand.account_id
+                                WHERE by_hand.source_type IS NULL AND by_hand.code = charge.code
+                                    AND by_hand.service_date = charge.service_date
+                                    AND theirs.patient_id
+                                        = ANY(patients.ids_of(fulfilled.patient_id))
+                            ))
                )
                UNION
                SELECT 'NOT_FULFILLED', appointment_id

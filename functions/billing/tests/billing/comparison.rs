@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     charges::{cancel, of_appointment},
     corrections::{merge, registered},
-    desk::Desk,
+    desk::{Desk, charge, new_id},
     invoices::{credit, void},
 };
 
@@ -233,4 +233,35 @@ async fn a_visit_on_the_invoice_of_another_patient_is_found(database: PgPool) {
     void(&desk, &issued.invoice_id).await.unwrap();
     assert_eq!(found(&database).await, []);
     assert_eq!(desk.draft(duplicate).await.lines.len(), 1);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn to_cancel_what_another_patient_was_charged_is_not_enough(database: PgPool) {
+    let two = Two::merged(&database).await;
+    merge(&database, two.duplicate, None).await;
+    let of_another = [(DifferenceKind::OfAnotherPatient, two.appointment)];
+    assert_eq!(found(&database).await, of_another);
+    cancel(&two.desk, &two.charge).await.unwrap();
+    let not_charged = [(DifferenceKind::NotCharged, two.appointment)];
+    assert_eq!(found(&database).await, not_charged);
+    // Somebody has to decide what becomes of it: to charge another service or day is something else.
+    let mut by_hand = charge(two.duplicate, "A", 1);
+    two.desk.record_charge(by_hand.clone()).await.unwrap();
+    assert_eq!(found(&database).await, not_charged);
+    by_hand.request_id = new_id();
+    by_hand.service_date = "2026-01-15".to_owned();
+    by_hand.patient_id = two.survivor.to_string();
+    two.desk.record_charge(by_hand.clone()).await.unwrap();
+    assert_eq!(found(&database).await, not_charged);
+    by_hand.request_id = new_id();
+    by_hand.patient_id = two.duplicate.to_string();
+    two.desk.record_charge(by_hand).await.unwrap();
+    assert_eq!(found(&database).await, []);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_is_charged_to_both_of_who_is_one_is_charged(database: PgPool) {
+    let two = Two::merged(&database).await;
+    cancel(&two.desk, &two.charge).await.unwrap();
+    assert_eq!(found(&database).await, []);
 }

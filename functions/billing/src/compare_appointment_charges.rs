@@ -162,7 +162,7 @@ pub async fn compare_at(database: &PgPool, now: DateTime<Utc>) -> Result<Compare
                FROM standing
                WHERE NOT EXISTS (
                    SELECT FROM fulfilled WHERE fulfilled.appointment_id = standing.appointment_id
-               )
+               ) AND standing.appointment_id NOT IN (SELECT appointments.changed_since($2))
                UNION
                SELECT 'OF_ANOTHER_PATIENT', appointment_id
                FROM of_whom

@@ -265,3 +265,19 @@ async fn what_is_charged_to_both_of_who_is_one_is_charged(database: PgPool) {
     cancel(&two.desk, &two.charge).await.unwrap();
     assert_eq!(found(&database).await, []);
 }
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_correction_may_be_on_its_way_for_an_hour(database: PgPool) {
+    let desk = Desk::open(&database).await;
+    let patient = desk.patient().await;
+    let appointment = took_place(&database, patient).await;
+    charged(&desk, appointment, patient).await;
+    let correct = "UPDATE appointments.appointment SET status = 'NO_SHOW', updated_at = now()";
+    sqlx::query(correct).execute(&database).await.unwrap();
+    let now = compare_appointment_charges(&database).await.unwrap();
+    assert!(now.agree, "{now:?}");
+    assert_eq!(
+        found(&database).await,
+        [(DifferenceKind::NotFulfilled, appointment)]
+    );
+}

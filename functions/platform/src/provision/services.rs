@@ -48,6 +48,7 @@ pub const SERVICES: [Service; 7] = [
     Service {
         name: "billing",
         calls: &[
+            "appointments.changed_since",
             "appointments.fulfilled_since",
             "audit.append",
             "notifications.send_invoice",

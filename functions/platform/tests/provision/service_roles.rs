@@ -811,6 +811,11 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             &["appointments", "notifications"],
         ),
         (
+            "appointments.changed_since",
+            "SELECT appointments.changed_since(now())",
+            &["appointments", "billing"],
+        ),
+        (
             "appointments.fulfilled_since",
             "SELECT appointments.fulfilled_since(now())",
             &["appointments", "billing"],

@@ -1,6 +1,8 @@
 //! Who may see what belongs to a patient, and which version of it a change is for.
 
-use api::{EntityTag, IfMatch, Problem};
+use std::collections::BTreeSet;
+
+use api::{IfMatch, Problem};
 use audit_trail::{Errand, Resource, Subject, Trail};
 use identity::Caller;
 use patient_access::must_see;
@@ -40,18 +42,21 @@ pub(crate) async fn show(
     Ok(())
 }
 
-/// The version that the change is for, as the service reads it: none if it is for any.
+/// The versions that the change is for, as the service reads them: none if it is for any.
 ///
-/// The service compares it, after it has recognised a repeated request: by then, the resource has
-/// another version. If the client accepts several, it is the present one, or else one that is not.
-pub(crate) fn etag_for(if_match: &IfMatch, EntityTag(present): EntityTag) -> String {
+/// The service compares them, after it has recognised a repeated request: by then, the resource has
+/// another version. So they are all that the client accepts, whichever is the present one: the
+/// repeated request says the same.
+pub(crate) fn etag_for(if_match: &IfMatch) -> String {
     match if_match {
         IfMatch::Any => String::new(),
-        IfMatch::OneOf(versions) if versions.len() != 1 && versions.contains(&present) => {
-            present.to_string()
-        }
         // A tag that is not ours matches nothing: there is no version 0.
-        IfMatch::OneOf(versions) => versions.iter().max().unwrap_or(&0).to_string(),
+        IfMatch::OneOf(versions) if versions.is_empty() => "0".to_owned(),
+        IfMatch::OneOf(versions) => {
+            let versions: BTreeSet<i64> = versions.iter().copied().collect();
+            let versions: Vec<String> = versions.iter().map(i64::to_string).collect();
+            versions.join(",")
+        }
     }
 }
 
@@ -60,17 +65,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_service_compares_the_version_that_the_client_has_read() {
+    fn the_service_compares_the_versions_that_the_client_has_read() {
         let one_of = |versions: &[i64]| IfMatch::OneOf(versions.to_vec());
         for (if_match, etag) in [
             (IfMatch::Any, ""),
             (one_of(&[3]), "3"),
             (one_of(&[2]), "2"),
-            (one_of(&[3, 4]), "3"),
-            (one_of(&[1, 2]), "2"),
+            (one_of(&[4, 3, 4]), "3,4"),
             (one_of(&[]), "0"),
         ] {
-            assert_eq!(etag_for(&if_match, EntityTag(3)), etag, "{if_match:?}");
+            assert_eq!(etag_for(&if_match), etag, "{if_match:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `DELETE /api/invoices/{id}`: gives up a draft.
 
 use api::{
-    EntityTag, IfMatch, PathId, Problem, ProblemDocument, ProblemType, State,
+    IfMatch, PathId, Problem, ProblemDocument, ProblemType, State,
     layers::{ByService, Permitted},
 };
 use audit_trail::{About, Action, Errand, ResourceType};
@@ -51,9 +51,7 @@ pub(crate) async fn delete_invoice(
 ) -> Result<Response, Problem> {
     let etag = match invoice::etag_of(id, &errand, &if_match, &database, &billing).await {
         // Who has deleted it and asks once more gets the answer of then. There is nothing to be seen.
-        Err(problem) if problem.kind() == ProblemType::NotFound => {
-            etag_for(&if_match, EntityTag(0))
-        }
+        Err(problem) if problem.kind() == ProblemType::NotFound => etag_for(&if_match),
         etag => etag?,
     };
     let request = v1::DeleteInvoiceRequest {

@@ -308,7 +308,7 @@ pub(super) async fn etag_of(
 ) -> Result<String, Problem> {
     let invoice = find(billing, id).await?;
     must_see_owner(errand, invoice.resource(), invoice.patient_id, database).await?;
-    Ok(etag_for(if_match, invoice.version))
+    Ok(etag_for(if_match))
 }
 
 /// The response with the invoice as it is after a change.

@@ -209,7 +209,7 @@ pub(super) async fn etag_of(
 ) -> Result<String, Problem> {
     let payment = find(billing, id).await?;
     must_see_owner(errand, payment.resource(), payment.patient_id, database).await?;
-    Ok(etag_for(if_match, payment.version))
+    Ok(etag_for(if_match))
 }
 
 /// The response with the payment as it is after a change.

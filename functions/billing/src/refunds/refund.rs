@@ -181,7 +181,7 @@ pub(super) async fn etag_of(
     let refund = of_answer(found.refund)?;
     let resource = Resource::new(ResourceType::Refund, id);
     must_see_owner(errand, resource, refund.patient_id, database).await?;
-    Ok(etag_for(if_match, refund.version))
+    Ok(etag_for(if_match))
 }
 
 /// The response with the refund as it is after a change.

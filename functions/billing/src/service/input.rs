@@ -205,12 +205,14 @@ pub(crate) fn page<T, P: Display>(
     (entries, token.unwrap_or_default())
 }
 
-/// Compares the etag that the caller has read with the present version.
+/// Compares the etag that the caller has read with the present version. Whoever would change one of several
+/// versions separates them by commas.
 ///
 /// # Errors
 /// `ABORTED`, if there is one and it is another.
 pub(crate) fn check_etag(etag: &str, version: i64) -> Result<(), Status> {
-    if etag.is_empty() || etag == self::etag(version) {
+    let present = self::etag(version);
+    if etag.is_empty() || etag.split(',').any(|etag| etag == present) {
         return Ok(());
     }
     Err(stale())
@@ -286,5 +288,7 @@ mod tests {
         assert!(check_etag("", 3).is_ok());
         assert!(check_etag("3", 3).is_ok());
         assert!(check_etag("2", 3).is_err());
+        assert!(check_etag("2,3,4", 3).is_ok());
+        assert!(check_etag("2,4,33", 3).is_err());
     }
 }

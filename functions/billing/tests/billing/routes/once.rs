@@ -35,6 +35,31 @@ async fn a_repeated_request_gets_the_first_answer(database: PgPool) {
     );
 }
 
+/// The second version is that of the repetition.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_request_for_several_versions_is_the_same_when_it_is_repeated(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    office.price("VISIT", 6500).await.is(201);
+    office.charge(patient, "VISIT").await.is(201);
+    let draft = office.draft(patient).await.is(201);
+    let issue = format!("/api/invoices/{}/issue", draft.id());
+    let keyed = office.with_key("issue-it").if_match(r#""1", "2""#);
+    let first = keyed.post_empty(&issue).await.is(200);
+    for tags in [r#""1", "2""#, r#""2","1""#] {
+        let again = keyed.if_match(tags).post_empty(&issue).await.is(200);
+        assert!(again.replayed);
+        assert_eq!(
+            (again.text, again.etag),
+            (first.text.clone(), first.etag.clone())
+        );
+    }
+    let other = keyed.if_match(r#""1", "3""#).post_empty(&issue).await;
+    assert_eq!(other.is(422).problem(), "idempotency-key-reused");
+    let stale = office.with_key("once-more").if_match(r#""1", "3""#);
+    stale.post_empty(&issue).await.is(412);
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn fifty_callers_with_one_key_pay_once(database: PgPool) {
     let office = Office::open(database).await;

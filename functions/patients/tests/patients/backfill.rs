@@ -1,13 +1,16 @@
 //! Patients who were registered before billing knew addresses: it is told of each of them once, some at
 //! a time.
 
+use std::time::{Duration, Instant};
+
 use contracts::billing::v1::UpdateBillingAccountRequest;
+use patients::relay_outbox::relay_outbox;
 use prost::Message as _;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    fixtures::delivery,
+    fixtures::{Call, delivery, zoe},
     relay::{execute, register, relay},
 };
 
@@ -108,4 +111,78 @@ async fn who_is_erased_meanwhile_is_not_told_of(database: PgPool) {
     let told = told(&database).await;
     assert_eq!(told.len(), 1);
     assert_ne!(told[0].patient_id, erased.to_string());
+}
+
+async fn count(database: &PgPool, what: &'static str) -> i64 {
+    sqlx::query_scalar(what).fetch_one(database).await.unwrap()
+}
+
+/// Nothing can be written for billing as long as this holds.
+async fn refuse_updates(database: &PgPool, condition: &str) {
+    let refuse = format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 IF {condition} THEN RAISE EXCEPTION 'not now'; END IF;
+                 RETURN NEW;
+             END
+         $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON patients.outbox
+             FOR EACH ROW WHEN (NEW.kind = 'BILLING_UPDATE') EXECUTE FUNCTION refuse()"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(refuse))
+        .execute(database)
+        .await
+        .unwrap();
+}
+
+const NOT_SEARCHABLE: &str = "SELECT count(*) FROM patients.patient WHERE indexed_with = 0";
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn whoever_is_told_of_is_searchable_first(database: PgPool) {
+    were_there(&database, 3).await;
+    execute(&database, "UPDATE patients.patient SET indexed_with = 0").await;
+    let not_all = format!("({NOT_SEARCHABLE}) > 0");
+    refuse_updates(&database, &not_all).await;
+    relay(&database, &delivery()).await;
+    assert_eq!(told(&database).await.len(), 3);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_failure_to_tell_billing_holds_up_nothing_else(database: PgPool) {
+    let keyed = Call {
+        key: Some("a-key"),
+        ..Call::as_admin(&database)
+    };
+    keyed.created(&zoe()).await;
+    were_there(&database, 3).await;
+    execute(&database, "UPDATE patients.patient SET indexed_with = 0").await;
+    execute(
+        &database,
+        "UPDATE patients.idempotency_key SET created_at = now() - interval '2 days'",
+    )
+    .await;
+    refuse_updates(&database, "true").await;
+    let until = Instant::now() + Duration::from_secs(20);
+    let failed = relay_outbox(&database, &delivery(), until).await;
+    assert!(failed.unwrap_err().to_string().contains("not now"));
+    assert_eq!(count(&database, NOT_SEARCHABLE).await, 0);
+    let keys = "SELECT count(*) FROM patients.idempotency_key";
+    assert_eq!(count(&database, keys).await, 0);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn nobody_waits_for_what_is_stuck(database: PgPool) {
+    were_there(&database, 130).await;
+    execute(
+        &database,
+        "INSERT INTO patients.outbox
+             (patient_id, message_id, kind, payload, traceparent, attempts, not_before)
+         SELECT gen_random_uuid(), gen_random_uuid(), 'BILLING_CLOSURE', '', '', 5,
+                now() + interval '1 hour'
+         FROM generate_series(1, 100)",
+    )
+    .await;
+    let relayed = relay(&database, &delivery()).await;
+    assert_eq!((relayed.backlog, relayed.stuck), (200, 100));
+    assert_eq!(told(&database).await.len(), 100);
 }

@@ -92,7 +92,7 @@ pub(crate) async fn erase_patient(
     let reason = erasure.parse()?;
 
     let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
-    let patient = storage::lock(id, &mut transaction)
+    let patient = storage::lock_to_erase(id, &mut transaction)
         .await?
         .ok_or_else(not_found)?;
     must_see_if(caller, patient.restricted)?;
@@ -110,7 +110,7 @@ pub(crate) async fn erase_patient(
     let mut words = every_word(id, &mut transaction).await?;
     let mut erased = vec![id];
     for source in merged {
-        if let Some(source) = storage::lock(source, &mut transaction).await? {
+        if let Some(source) = storage::lock_to_erase(source, &mut transaction).await? {
             words.append(&mut every_word(source.id, &mut transaction).await?);
             erased.push(source.id);
             erase(source, &mut transaction).await?;

@@ -165,12 +165,36 @@ pub async fn find_all(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The patient as they are until the end of the transaction, also one who is deleted or merged.
-/// Where several are locked, lock them in the order of their ids.
+/// The patient as they are until the end of the transaction, also one who is deleted or merged. Rows that
+/// refer to the patient are written meanwhile. Where several are locked, lock them in the order of their
+/// ids.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn lock(id: Uuid, transaction: &mut Transaction) -> Result<Option<Patient>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, version, record_number, name, email, address, date_of_birth, birth_precision,
+                  birth_estimated, registered_date, record::text AS "document!", restricted, active,
+                  merged_into, deleted_at, created_at, updated_at
+           FROM patients.patient
+           WHERE id = $1
+           FOR NO KEY UPDATE"#,
+        id,
+    )
+    .fetch_optional(transaction)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// The same for a patient whose row is removed: this waits for whoever refers to them, too.
+///
+/// # Errors
+/// If the database fails.
+pub async fn lock_to_erase(
+    id: Uuid,
+    transaction: &mut Transaction,
+) -> Result<Option<Patient>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT id, version, record_number, name, email, address, date_of_birth, birth_precision,

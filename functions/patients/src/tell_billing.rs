@@ -9,10 +9,14 @@ use store::Transaction;
 use crate::{outbox, storage};
 
 /// How many patients are told of in one transaction, which holds up nobody but whoever erases one of
-/// them.
+/// them, and waits for nobody else.
 pub(crate) const AT_A_TIME: i64 = 100;
 
-/// Writes messages about the next patients to the outbox. Returns whether there were any.
+/// The SQLSTATE of a lock that was not available in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// Writes messages about the next patients to the outbox. Returns whether there were any; none if one of
+/// them is being erased, which the next run is told the end of.
 ///
 /// # Errors
 /// If the database fails. Then nobody was told of, and the next run begins with the same.
@@ -38,7 +42,14 @@ pub(crate) async fn tell_billing(database: &PgPool) -> Result<bool, sqlx::Error>
         AT_A_TIME,
     )
     .fetch_all(&mut transaction)
-    .await?;
+    .await;
+    let next = match next {
+        Err(error) if took_too_long(&error) => {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        next => next?,
+    };
     if let Some(last) = next.last() {
         let patients = storage::find_all(&next, &mut transaction).await?;
         outbox::tell_billing_of(&patients, &mut transaction).await?;
@@ -52,4 +63,10 @@ pub(crate) async fn tell_billing(database: &PgPool) -> Result<bool, sqlx::Error>
     }
     transaction.commit().await?;
     Ok(!next.is_empty())
+}
+
+/// Whether somebody else has held a lock for too long.
+fn took_too_long(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    code.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }

@@ -229,7 +229,7 @@ async fn flatten(
     transaction: &mut Transaction,
 ) -> Result<Vec<Moved>, Problem> {
     let ids = sqlx::query_scalar!(
-        "SELECT id FROM patients.patient WHERE merged_into = $1 ORDER BY id FOR UPDATE",
+        "SELECT id FROM patients.patient WHERE merged_into = $1 ORDER BY id FOR NO KEY UPDATE",
         duplicate.id,
     )
     .fetch_all(&mut *transaction)

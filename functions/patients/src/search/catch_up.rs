@@ -26,7 +26,7 @@ pub(crate) async fn catch_up(database: &PgPool, until: Instant) -> Result<bool, 
              WHERE indexed_with < $1
              ORDER BY indexed_with, id
              LIMIT $2
-             FOR UPDATE SKIP LOCKED",
+             FOR NO KEY UPDATE SKIP LOCKED",
             terms::FORM,
             AT_A_TIME,
         )

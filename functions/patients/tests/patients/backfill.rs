@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use axum::http::{Method, StatusCode};
 use contracts::billing::v1::UpdateBillingAccountRequest;
 use patients::relay_outbox::relay_outbox;
 use prost::Message as _;
@@ -10,7 +11,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    fixtures::{Call, delivery, zoe},
+    fixtures::{Call, delivery, with, zoe},
     relay::{execute, register, relay},
 };
 
@@ -185,4 +186,41 @@ async fn nobody_waits_for_what_is_stuck(database: PgPool) {
     let relayed = relay(&database, &delivery()).await;
     assert_eq!((relayed.backlog, relayed.stuck), (200, 100));
     assert_eq!(told(&database).await.len(), 100);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_change_waits_for_nobody_who_is_told_of(database: PgPool) {
+    let call = Call::as_admin(&database);
+    let patient = call.created(&zoe()).await;
+    let mut telling = database.begin().await.unwrap();
+    sqlx::query("SELECT FROM patients.patient FOR KEY SHARE")
+        .execute(&mut *telling)
+        .await
+        .unwrap();
+    let path = format!("/api/patients/{patient}");
+    let changed = with(zoe(), "name", "Zoë");
+    let change = call.send(Method::PUT, &path, Some(&changed));
+    let changed = tokio::time::timeout(Duration::from_secs(10), change).await;
+    assert_eq!(changed.expect("no wait").status, StatusCode::OK);
+    let delete = call.send(Method::DELETE, &path, None);
+    let deleted = tokio::time::timeout(Duration::from_secs(10), delete).await;
+    assert_eq!(deleted.expect("no wait").status, StatusCode::NO_CONTENT);
+    telling.rollback().await.unwrap();
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_is_being_erased_is_left_to_the_next_run(database: PgPool) {
+    were_there(&database, 2).await;
+    let mut erasing = database.begin().await.unwrap();
+    sqlx::query("SELECT FROM patients.patient FOR UPDATE")
+        .execute(&mut *erasing)
+        .await
+        .unwrap();
+    let options = database.connect_options().as_ref().clone();
+    let pool = store::pool_of(options.options([("lock_timeout", "100ms")]));
+    relay(&pool, &delivery()).await;
+    assert_eq!(told(&database).await, []);
+    erasing.rollback().await.unwrap();
+    relay(&pool, &delivery()).await;
+    assert_eq!(told(&database).await.len(), 2);
 }

@@ -13,7 +13,7 @@ use identity::{Caller, Permission};
 use patient_access::{must_see, must_see_if};
 use route::Route;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::{
     author::Author,
     history::VersionKind,
     outbox::{self, Delivery},
-    patient::Patient,
+    patient::{Patient, deleted},
     schema::SCHEMA,
     storage,
 };
@@ -66,6 +66,19 @@ struct Stored {
     is_undone: bool,
 }
 
+impl Stored {
+    fn moved(&self) -> Result<Vec<Moved>, Problem> {
+        serde_json::from_value(self.moved.clone()).map_err(Problem::internal)
+    }
+
+    /// Everybody whom it is about.
+    fn patients(&self, moved: &[Moved]) -> Vec<Uuid> {
+        let mut patients = vec![self.survivor_id, self.duplicate_id];
+        patients.extend(moved.iter().map(|of| of.id));
+        patients
+    }
+}
+
 /// Undo a merge
 ///
 /// Both records are as they were before the merge, as new versions. It is refused if one of them has
@@ -92,9 +105,18 @@ pub(crate) async fn undo_merge(
         && let Some(patient) = answer.subject()
     {
         must_see(caller, patient, &database).await?;
+        if answer.is_erased() {
+            return Err(deleted().into());
+        }
+        // Their data is looked at once more.
+        if let Some(merge) = find(&database, id).await? {
+            let patients = merge.patients(&merge.moved()?);
+            let subject = Subject::ResourceOfPatients(on_record(id), &patients);
+            trail.succeeded(&database, subject).await?;
+        }
     }
     let mut transaction = begun?;
-    let found = find(&mut transaction, id).await?.ok_or_else(not_found)?;
+    let found = find(&mut *transaction, id).await?.ok_or_else(not_found)?;
     let (survivor, duplicate) =
         lock_both(&mut transaction, found.survivor_id, found.duplicate_id).await?;
     let (Some(survivor), Some(duplicate)) = (survivor, duplicate) else {
@@ -102,7 +124,7 @@ pub(crate) async fn undo_merge(
     };
     must_see_if(caller, survivor.restricted || duplicate.restricted)?;
     // Once more, because somebody else may have undone it while the records were waited for.
-    let merge = find(&mut transaction, id).await?.ok_or_else(not_found)?;
+    let merge = find(&mut *transaction, id).await?.ok_or_else(not_found)?;
     if merge.is_undone {
         return Err(Problem::conflict("id", "The merge is undone already").into());
     }
@@ -113,8 +135,7 @@ pub(crate) async fn undo_merge(
     if !is_as_merged {
         return Err(changed_since().into());
     }
-    let moved: Vec<Moved> =
-        serde_json::from_value(merge.moved.clone()).map_err(Problem::internal)?;
+    let moved = merge.moved()?;
     let (survivor, duplicate) =
         restore(&merge, &moved, &survivor, caller, &mut transaction).await?;
     let undone = sqlx::query!(
@@ -128,8 +149,7 @@ pub(crate) async fn undo_merge(
     if undone.rows_affected() == 0 {
         return Err(Problem::conflict("id", "The merge is undone already").into());
     }
-    let mut patients = vec![survivor.id, duplicate.id];
-    patients.extend(moved.iter().map(|of| of.id));
+    let patients = merge.patients(&moved);
     let subject = Subject::ResourceOfPatients(on_record(id), &patients);
     trail.succeeded(&mut *transaction, subject).await?;
     let survivor_id = survivor.id;
@@ -156,7 +176,7 @@ fn changed_since() -> Problem {
     Problem::conflict("id", "One of the records has changed since the merge")
 }
 
-async fn find(transaction: &mut Transaction, id: Uuid) -> Result<Option<Stored>, sqlx::Error> {
+async fn find(database: impl PgExecutor<'_>, id: Uuid) -> Result<Option<Stored>, sqlx::Error> {
     sqlx::query_as!(
         Stored,
         r#"SELECT survivor_id, duplicate_id, survivor_version, duplicate_version, survivor_before,
@@ -164,7 +184,7 @@ async fn find(transaction: &mut Transaction, id: Uuid) -> Result<Option<Stored>,
            FROM patients.merge WHERE id = $1"#,
         id,
     )
-    .fetch_optional(transaction)
+    .fetch_optional(database)
     .await
 }
 

@@ -10,7 +10,7 @@ use idempotency::{IDEMPOTENCY_REPLAYED, RequestKey};
 use identity::Caller;
 use uuid::Uuid;
 
-use crate::{Subject, Trail};
+use crate::{Resource, Subject, Trail};
 
 /// On whose behalf a service is asked for a change, and the id that makes it happen once.
 ///
@@ -52,6 +52,15 @@ impl Errand {
     /// on is recorded with them.
     pub fn about(&self, subject: Subject<'static>) {
         self.trail.about(subject);
+    }
+
+    /// Says what the service has made, which the request cannot name: a repetition is recorded with
+    /// it.
+    pub fn made(&self, resource: Resource, patient: Option<Uuid>) {
+        self.trail.made(match patient {
+            Some(patient) => Subject::ResourceOfPatient(resource, patient),
+            None => Subject::Resource(resource),
+        });
     }
 
     /// The response, once the service has done it and recorded it. If it was `replayed`, because it

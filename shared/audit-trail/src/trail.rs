@@ -25,6 +25,8 @@ struct Facts {
     user: OnceLock<(Uuid, Option<Role>)>,
     /// Whose data it turned out to be about.
     about: OnceLock<Subject<'static>>,
+    /// What was made.
+    made: OnceLock<Subject<'static>>,
     written: OnceLock<Outcome>,
 }
 
@@ -40,6 +42,7 @@ impl Trail {
             request_id: request_id.map(|id| id.as_str().to_owned()),
             user: OnceLock::new(),
             about: OnceLock::new(),
+            made: OnceLock::new(),
             written: OnceLock::new(),
         };
         Self(Arc::new(facts))
@@ -58,9 +61,15 @@ impl Trail {
         let _ = self.0.about.set(subject);
     }
 
-    /// Whose data the handler has said it is about.
+    /// Says what was made, which the request cannot name.
+    pub(crate) fn made(&self, subject: Subject<'static>) {
+        let _ = self.0.made.set(subject);
+    }
+
+    /// What the handler has said that it has made, or whose data it has said it is about.
     pub(crate) fn is_about(&self) -> Option<Subject<'static>> {
-        self.0.about.get().copied()
+        let Facts { made, about, .. } = &*self.0;
+        made.get().or_else(|| about.get()).copied()
     }
 
     /// Writes that it was done, to this patient or account.

@@ -85,6 +85,7 @@ pub(crate) async fn record_charge(
     let recorded = billing.record_charge(&errand, request).await;
     let recorded = recorded.map_err(problem)?;
     let charge: Charge = charge::of_answer(recorded.answer.charge)?;
+    errand.made(charge.resource(), Some(patient_id));
     Ok(errand.done(recorded.replayed, (StatusCode::CREATED, Json(charge))))
 }
 

@@ -80,6 +80,7 @@ pub(crate) async fn draft_invoice(
     let drafted = billing.create_invoice(&errand, request).await;
     let drafted = drafted.map_err(problem)?;
     let invoice: Invoice = invoice::of_answer(drafted.answer.invoice)?;
+    errand.made(invoice.resource(), Some(patient_id));
     let location = format!("../../invoices/{}", invoice.id());
     let location = [(header::LOCATION, location)];
     let answer = (

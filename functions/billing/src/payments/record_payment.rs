@@ -92,6 +92,7 @@ pub(crate) async fn record_payment(
     let recorded = billing.record_payment(&errand, request).await;
     let recorded = recorded.map_err(problem)?;
     let payment: Payment = payment::of_answer(recorded.answer.payment)?;
+    errand.made(payment.resource(), Some(patient_id));
     let answer = (StatusCode::CREATED, payment.entity_tag(), Json(payment));
     Ok(errand.done(recorded.replayed, answer))
 }

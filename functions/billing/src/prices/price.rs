@@ -1,5 +1,6 @@
 //! A price.
 
+use audit_trail::{Resource, ResourceType};
 use billing_client::BillingError;
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::billing::v1;
@@ -37,6 +38,13 @@ pub(crate) struct Price {
     valid_from: NaiveDate,
     /// When it was set.
     created_at: DateTime<Utc>,
+}
+
+impl Price {
+    /// As the audit trail calls it.
+    pub(super) const fn resource(&self) -> Resource {
+        Resource::new(ResourceType::Price, self.id)
+    }
 }
 
 impl TryFrom<v1::Price> for Price {

@@ -81,6 +81,7 @@ pub(crate) async fn set_price(
     let set = billing.set_price(&errand, request).await.map_err(problem)?;
     let price = set.answer.price.ok_or(BillingError::Unreadable("price"));
     let price = price.and_then(Price::try_from).map_err(problem)?;
+    errand.made(price.resource(), None);
     Ok(errand.done(set.replayed, (StatusCode::CREATED, Json(price))))
 }
 

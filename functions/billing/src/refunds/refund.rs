@@ -195,6 +195,11 @@ pub(super) fn changed(
 }
 
 impl Refund {
+    /// As the audit trail calls it.
+    pub(super) const fn resource(&self) -> Resource {
+        Resource::new(ResourceType::Refund, self.id)
+    }
+
     /// Its entity tag.
     pub(super) const fn entity_tag(&self) -> EntityTag {
         self.version

@@ -86,6 +86,7 @@ pub(crate) async fn request_refund(
     let requested = billing.request_refund(&errand, request).await;
     let requested = requested.map_err(problem)?;
     let refund: Refund = refund::of_answer(requested.answer.refund)?;
+    errand.made(refund.resource(), Some(payment.patient_id));
     let answer = (StatusCode::CREATED, refund.entity_tag(), Json(refund));
     Ok(errand.done(requested.replayed, answer))
 }

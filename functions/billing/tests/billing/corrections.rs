@@ -5,6 +5,7 @@ use contracts::billing::v1::{
     AppointmentChargeItem, CancelChargeRequest, Charge, ChargeState, DraftLine, Invoice,
     ListChargesRequest, RecordAppointmentChargesRequest, UnpricedReason, UpdateInvoiceRequest,
 };
+use money::MAX_MINOR_UNITS;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -241,8 +242,8 @@ async fn a_charge_elsewhere_is_touched_only_while_its_account_is_locked(database
 async fn a_charge_of_more_than_any_amount_waits_for_another_price(database: PgPool) {
     let desk = Desk::open(&database).await;
     let patient = desk.patient().await;
-    desk.price("A", 999_999_999_999_999, 0).await;
-    desk.price("TAXED", 999_999_999_999_999, 190_000).await;
+    desk.price("A", MAX_MINOR_UNITS, 0).await;
+    desk.price("TAXED", MAX_MINOR_UNITS, 190_000).await;
     let item = |code: &str, quantity| AppointmentChargeItem {
         code: code.to_owned(),
         quantity,
@@ -276,14 +277,14 @@ async fn a_charge_of_more_than_any_amount_waits_for_another_price(database: PgPo
         ]
     );
 
-    desk.price("A", 499_999_999_999_999, 0).await;
+    desk.price("A", MAX_MINOR_UNITS / 2, 0).await;
     desk.price("TAXED", 100, 190_000).await;
     let charges = charges_of(&desk, patient).await;
     assert_eq!(billable(&charges).len(), 3);
     // What was priced before keeps its price.
     let priced = billable(&charges).into_iter();
     let amounts: Vec<i64> = priced.map(|charge| units(&charge.amount)).collect();
-    assert_eq!(amounts, [999_999_999_999_999, 100, 999_999_999_999_998]);
+    assert_eq!(amounts, [MAX_MINOR_UNITS, 100, MAX_MINOR_UNITS]);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

@@ -60,6 +60,33 @@ async fn a_request_for_several_versions_is_the_same_when_it_is_repeated(database
     stale.post_empty(&issue).await.is(412);
 }
 
+/// Also where the request cannot name what it makes.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_repeats_a_request_is_on_record_with_what_it_made(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    office.price("VISIT", 6500).await.is(201);
+    let keyed = office.with_key("once");
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        let charge = keyed.charge(patient, "VISIT").await.is(201);
+        let draft = keyed.draft(patient).await.is(201);
+        let payment = keyed.pay(patient, 1000, &[]).await.is(201);
+        let refund = format!("/api/payments/{}/refunds", payment.id());
+        let asked = json!({ "amount": eur(100), "reason": "Paid twice" });
+        let refund = keyed.post(&refund, asked).await.is(201);
+        made.push([charge, draft, payment, refund].map(|answer| answer.id()));
+    }
+    assert_eq!(made[0], made[1]);
+    for id in &made[0] {
+        let recorded = office.recorded(id).await;
+        let made = recorded
+            .iter()
+            .filter(|(_, outcome, patients)| outcome == "SUCCEEDED" && *patients == [patient]);
+        assert_eq!(made.count(), 2, "{recorded:?}");
+    }
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn fifty_callers_with_one_key_pay_once(database: PgPool) {
     let office = Office::open(database).await;

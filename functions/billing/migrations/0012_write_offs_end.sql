@@ -1,3 +1,6 @@
+-- In the order of the changes that go on meanwhile.
+LOCK TABLE billing.invoice, billing.write_off IN ACCESS EXCLUSIVE MODE;
+
 -- What was asked for is also rejected, or lapses.
 ALTER TABLE billing.write_off
     DROP CONSTRAINT write_off_state_known,

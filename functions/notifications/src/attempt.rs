@@ -166,11 +166,13 @@ impl<'a> Attempt<'a> {
         let write = || {
             self.update(Update {
                 set: "#state = :sent, sentAt = :sentAt, messageId = :messageId",
-                condition: "attribute_exists(pk)",
+                // A repetition may find that it has arrived, or come back, meanwhile.
+                condition: "#state = :pending",
                 values: vec![
                     (":sent", text("SENT")),
                     (":sentAt", text(&sent_at)),
                     (":messageId", text(message_id)),
+                    (":pending", text("PENDING")),
                 ],
             })
         };

@@ -263,7 +263,8 @@ impl Sender {
         if is_superseded(message, &mut transaction).await? {
             return Ok(Suppression::Superseded.into());
         }
-        let preferences = Preferences::of(message.patient_id, &mut transaction).await?;
+        let patient = present_id(message.patient_id, &mut transaction).await?;
+        let preferences = Preferences::of(patient, &mut transaction).await?;
         let verdict = match &about {
             About::Appointment(appointment) => {
                 verdict(message, appointment, &preferences, Utc::now())
@@ -285,7 +286,7 @@ impl Sender {
         if is_suppressed(&recipient, message.must_be_told, &mut transaction).await? {
             return Ok(Suppression::AddressSuppressed.into());
         }
-        let unsubscribe = self.unsubscribe(message, &mut transaction).await?;
+        let unsubscribe = self.unsubscribe(patient, message, &mut transaction).await?;
         let (template, language) =
             template(message, &preferences.language, &mut transaction).await?;
         // The token has to be there before the message is.
@@ -343,6 +344,7 @@ impl Sender {
     /// Where the patient opts out of such messages, if that is possible.
     async fn unsubscribe(
         &self,
+        patient: Uuid,
         message: &DueMessage,
         transaction: &mut Transaction,
     ) -> Result<Option<String>, sqlx::Error> {
@@ -350,7 +352,7 @@ impl Sender {
         if message.must_be_told || channel == Channel::Sms || !occasion.is_optional() {
             return Ok(None);
         }
-        let token = token_of(message.patient_id, occasion, channel, transaction).await?;
+        let token = token_of(patient, occasion, channel, transaction).await?;
         Ok(self.public_url.of(&format!("/unsubscribe/{token}")))
     }
 
@@ -452,7 +454,7 @@ impl Sender {
                 "UPDATE notifications.message
                  SET state = 'SENT', reason = NULL, sent_at = $2, recipient = $3, subject = $4,
                      provider_id = $5
-                 WHERE id = $1",
+                 WHERE id = $1 AND state = 'PENDING'",
                 id,
                 sent_at,
                 ready.recipient,
@@ -651,6 +653,13 @@ async fn document_of(
         .bind(message)
         .fetch_optional(transaction)
         .await
+}
+
+/// The id that the patient has now. Records may have been merged since, and it is the survivor who
+/// says what they want.
+async fn present_id(patient: Uuid, transaction: &mut Transaction) -> Result<Uuid, sqlx::Error> {
+    let ids = patient_access::ids_of(patient, transaction).await?;
+    Ok(ids.last().copied().unwrap_or(patient))
 }
 
 /// The address or number that the message goes to, or why there is none.

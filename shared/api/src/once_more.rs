@@ -26,7 +26,8 @@ pub(crate) async fn once_more(request: Request, next: Next) -> Response {
     };
     let request = || Request::from_parts(parts.clone(), Body::from(body.clone()));
     let response = next.clone().run(request()).await;
-    // In both cases, nothing of the request has had an effect.
+    // In both cases, nothing of its transaction has had an effect, and what else it has done (counted an
+    // attempt, begun or ended a session) may be done twice.
     match response.extensions().get::<Problem>().and_then(meaning_of) {
         Some(Meaning::Outdated) => sql_state::forget_statements(),
         Some(Meaning::GaveWay) => {}

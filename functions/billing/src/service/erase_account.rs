@@ -47,7 +47,9 @@ async fn erase(database: &PgPool, patient: Uuid) -> Result<Option<Account>, sqlx
     .await?;
     if let Some(account) = &account {
         sqlx::query!(
-            "UPDATE billing.request SET answer = NULL WHERE account_id = $1 AND answer IS NOT NULL",
+            "UPDATE billing.request SET answer = NULL
+             WHERE (account_id = $1 OR (other_accounts <> '{}' AND other_accounts @> ARRAY[$1]))
+                 AND answer IS NOT NULL",
             account.id
         )
         .execute(&mut transaction)

@@ -465,17 +465,27 @@ impl Work {
         Ok(())
     }
 
+    /// The accounts that the answer may be about, besides that of who made the request.
+    fn other_accounts(&self) -> Vec<Uuid> {
+        let others = self.locked.iter().copied();
+        others
+            .filter(|account| Some(*account) != self.account)
+            .collect()
+    }
+
     async fn finish(mut self, answer: &impl Message) -> Result<(), Status> {
         if let Some(request) = self.request.clone() {
             let stored = sqlx::query!(
-                "INSERT INTO billing.request (id, method, account_id, fingerprint, answer)
-                 VALUES ($1, $2, $3, $4, $5)
+                "INSERT INTO billing.request
+                     (id, method, account_id, fingerprint, answer, other_accounts)
+                 VALUES ($1, $2, $3, $4, $5, $6)
                  ON CONFLICT ON CONSTRAINT request_pkey DO NOTHING",
                 request.id,
                 request.method,
                 self.account,
                 &request.fingerprint[..],
                 answer.encode_to_vec(),
+                &self.other_accounts()[..],
             )
             .execute(&mut self.transaction)
             .await

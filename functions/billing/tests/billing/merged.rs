@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     desk::{Desk, assert_refused, new_id, units},
     invoices::{credit, void},
-    payments::{allocate, reverse},
+    payments::{allocate, payment, reverse},
     reports::{balance, export},
     running::{Running, until_a_call_waits, within},
 };
@@ -267,4 +267,25 @@ async fn the_export_names_the_patient_of_each_account(database: PgPool) {
     let open = export(&running, &two.desk, false, "").await.unwrap();
     assert!(open.iter().all(|row| row.patient_id == two.one.to_string()));
     assert_eq!(open.iter().map(|row| units(&row.amount)).sum::<i64>(), 0);
+}
+
+/// What somebody did under the name of the erased patient is on the account of the other.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_answer_goes_with_either_of_those_whom_it_may_be_about(database: PgPool) {
+    let running = Running::start(&database).await;
+    let desk = Desk::at(&running);
+    let one = on_record(&desk, &database).await;
+    let other = on_record(&desk, &database).await;
+    let two = Two { desk, one, other };
+    let request = payment(two.other, 300, &[]);
+    let paid = two.as_one(&database, two.desk.record_payment(request.clone()));
+    paid.await.unwrap();
+    let erase = EraseBillingAccountRequest {
+        patient_id: two.other.to_string(),
+    };
+    let mut accounts = running.generated_client();
+    let erased = accounts.erase_billing_account(two.desk.request(erase));
+    erased.await.unwrap();
+    let again = two.desk.record_payment(request).await.unwrap_err();
+    assert_eq!(again.code(), Code::FailedPrecondition, "{again}");
 }

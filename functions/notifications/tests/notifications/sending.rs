@@ -549,6 +549,34 @@ async fn an_invoice_is_not_sent_to_who_must_not_or_does_not_want_to_get_it(datab
             .unwrap();
         assert_eq!(seen.as_deref(), Some(reason));
     }
+    // Their record was merged into that of somebody who wants no mail.
+    sqlx::raw_sql("DELETE FROM notifications.message")
+        .execute(&database)
+        .await
+        .unwrap();
+    let (absorbed, survivor) = (
+        register(&database, false).await,
+        register(&database, false).await,
+    );
+    prefers(&database, survivor, "de", false, false).await;
+    sqlx::query("UPDATE notifications.preference SET email = false WHERE patient_id = $1")
+        .bind(survivor)
+        .execute(&database)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE patients.patient SET merged_into = $2 WHERE id = $1")
+        .bind(absorbed)
+        .bind(survivor)
+        .execute(&database)
+        .await
+        .unwrap();
+    sent_by_the_desk(&database, absorbed, Some(PDF)).await;
+    assert_eq!(send(&database, &ses).await.suppressed, 1);
+    let seen: Option<String> = sqlx::query_scalar("SELECT reason FROM notifications.message")
+        .fetch_one(&database)
+        .await
+        .unwrap();
+    assert_eq!(seen.as_deref(), Some("NOT_WANTED"));
     // It was taken back meanwhile.
     let patient = register(&database, false).await;
     sent_by_the_desk(&database, patient, None).await;

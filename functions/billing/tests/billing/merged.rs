@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use contracts::billing::v1::{
-    CancelChargeRequest, DraftLine, LedgerAccountKind, UpdateInvoiceRequest,
+    CancelChargeRequest, DraftLine, EraseBillingAccountRequest, LedgerAccountKind,
+    UpdateInvoiceRequest,
 };
 use futures::future::join_all;
 use sqlx::PgPool;
@@ -12,9 +13,9 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::{
-    desk::{Desk, assert_refused, new_id, units},
+    desk::{Desk, assert_refused, new_id, payment, units},
     invoices::{credit, void},
-    payments::{allocate, payment, reverse},
+    payments::{allocate, reverse},
     reports::{balance, export},
     running::{Running, until_a_call_waits, within},
 };

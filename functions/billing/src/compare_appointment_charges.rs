@@ -100,9 +100,26 @@ pub async fn compare_at(database: &PgPool, now: DateTime<Utc>) -> Result<Compare
     )
     .fetch_one(&mut view)
     .await?;
+    let differences = differences(&mut view, since, until).await?;
+    view.rollback().await?;
+    Ok(Compared {
+        agree: differences.is_empty(),
+        appointments,
+        differences,
+        since,
+        until,
+    })
+}
+
+/// What differs, in this view of the database.
+async fn differences(
+    view: &mut Transaction,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Vec<Difference>, sqlx::Error> {
     // A charge stands unless it is cancelled, has to be, or was credited as a whole. Once patients are
     // erased, nobody knows any more which of them were one.
-    let differences = sqlx::query_as!(
+    sqlx::query_as!(
         Difference,
         r#"WITH fulfilled AS MATERIALIZED (
                SELECT took_place.*, account.erased_at IS NOT NULL AS is_erased
@@ -179,16 +196,8 @@ pub async fn compare_at(database: &PgPool, now: DateTime<Utc>) -> Result<Compare
         since - CHARGED_WITHIN,
         MOST_NAMED,
     )
-    .fetch_all(&mut view)
-    .await?;
-    view.rollback().await?;
-    Ok(Compared {
-        agree: differences.is_empty(),
-        appointments,
-        differences,
-        since,
-        until,
-    })
+    .fetch_all(view)
+    .await
 }
 
 /// Says in the log and in the metrics what was found: an alarm watches these.

@@ -3,7 +3,7 @@
 //!
 //! What is told has the patient's version, so that it changes nothing that is newer.
 
-use sqlx::PgPool;
+use sqlx::{PgPool, error::DatabaseError};
 use store::Transaction;
 
 use crate::{outbox, storage};
@@ -67,6 +67,6 @@ pub(crate) async fn tell_billing(database: &PgPool) -> Result<bool, sqlx::Error>
 
 /// Whether somebody else has held a lock for too long.
 fn took_too_long(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }

@@ -64,14 +64,15 @@ impl Errand {
     }
 
     /// The response, once the service has done it and recorded it. If it was `replayed`, because it
-    /// had been done before, then somebody has looked at the answer once more, which is recorded
-    /// here.
+    /// had been done before, then somebody has looked at the answer once more, which the layer
+    /// records.
     pub fn done(self, replayed: bool, response: impl IntoResponse) -> Response {
-        self.trail.recorded_by_service();
         let mut response = response.into_response();
         if replayed {
             let headers = response.headers_mut();
             headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        } else {
+            self.trail.recorded_by_service();
         }
         response
     }

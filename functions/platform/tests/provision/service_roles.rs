@@ -703,7 +703,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 19] = [
+    const CALLS: [(&str, &str, &[&str]); 20] = [
         (
             "audit.append",
             APPEND,

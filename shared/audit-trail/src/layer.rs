@@ -75,11 +75,9 @@ async fn complete(
     answered: Answered,
 ) -> Result<(), Problem> {
     match answered {
-        Answered::Success if trail.written() == Some(Outcome::Succeeded) => {}
+        Answered::Success | Answered::Replayed if trail.written() == Some(Outcome::Succeeded) => {}
         Answered::Success => return Err(Problem::internal("an answer without a record")),
-        // It was done before; now its answer was looked at once more. Whoever knows more of whom it is about
-        // has said so.
-        Answered::Replayed if trail.written() == Some(Outcome::Succeeded) => {}
+        // It was done before; now its answer was looked at once more, and nobody has said yet at whose.
         Answered::Replayed => {
             let subject = subject.unwrap_or(Subject::Nobody);
             trail.succeeded(database, subject).await?;

@@ -29,7 +29,7 @@ pub async fn relay_outbox(
     let relayed = relay("relay-outbox", database, delivery, until).await;
     let pruned = idempotency::prune(database, SCHEMA).await;
     let forgotten = Box::pin(vocabulary::forget(database)).await;
-    // Both may have work for many runs. One half of the time is left for whichever comes last.
+    // This and to tell billing may be work for many runs: each has half of the time.
     let now = Instant::now();
     let half_time = now + until.saturating_duration_since(now) / 2;
     let caught_up = Box::pin(catch_up(database, half_time)).await;
@@ -63,7 +63,7 @@ async fn tell_everybody(
     mut relayed: Relayed,
     until: Instant,
 ) -> Result<Relayed, sqlx::Error> {
-    while relayed.backlog - relayed.stuck < AT_A_TIME && tell_billing(database).await? {
+    while relayed.backlog - relayed.stuck < AT_A_TIME && Box::pin(tell_billing(database)).await? {
         let before = relayed.delivered;
         relayed = relay("relay-outbox", database, delivery, until).await?;
         relayed.delivered += before;

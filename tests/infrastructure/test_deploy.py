@@ -227,7 +227,10 @@ def test_a_data_stack_that_was_never_finished_can_be_deleted() -> None:
 def test_deleting_data_may_be_repeated() -> None:
     """When the stack, and some of what it left, is gone already."""
     gone = dict.fromkeys(
-        ["describe-table", "get-queue-url", "describe-secret", "describe-cluster-v2", "list-buckets"],
+        [
+            *("describe-table", "get-queue-url", "describe-secret", "describe-cluster-v2"),
+            "list-buckets",
+        ],
         "",
     )
     made, ran = deployment(gone | {"describe-stack-resources": '[["Kafka", "arn:kafka"]]'})
@@ -274,7 +277,8 @@ def test_what_a_deleted_stack_has_left_is_noticed_first() -> None:
     with pytest.raises(deploy.Failure) as failure:
         made.deploy()
     assert (
-        "has left the queue patient-management-refusals, the secret patient-management/signing-key, "
+        "has left the queue patient-management-refusals, "
+        "the secret patient-management/signing-key, "
         "the bucket patient-management-patient-files-123456789012:"
         in str(failure.value)
     )

@@ -1,11 +1,11 @@
 //! The figures of billing are those of its books.
 
-use std::env;
+use std::{env, time::Duration};
 
 use chrono::{NaiveDate, Utc};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use system_tests::{Clinic, Visitor, eventually};
+use system_tests::{Clinic, Visitor, eventually, within};
 use uuid::Uuid;
 
 /// In the order of [`FIGURES`], from the ledger.
@@ -77,8 +77,10 @@ async fn a_recount_of_the_books_equals_the_figures() {
         .unwrap();
     let today = Utc::now().date_naive();
     issue_an_invoice(&admin).await;
-    // Others are at it as well: what is compared is a moment in which nobody books.
-    eventually("the figures of the books", async || {
+    // Others are at it as well: what is compared is a moment in which nobody books, and the relay sends
+    // what is new every minute.
+    let patience = Duration::from_mins(4);
+    within(patience, "the figures of the books", async || {
         let before = books(&database, today).await;
         let path = format!("/api/analytics/billing?from={today}&to={today}");
         let body = admin.get(&path).answers(200).await.json();

@@ -18,7 +18,7 @@ fn commands(heading: &str) -> String {
 #[tokio::test]
 async fn the_walk_through_in_the_readme_works_twice() {
     let clinic = Clinic::open();
-    let commands = commands("## A walk through");
+    let commands = commands("## A walk-through");
     let mut patients = BTreeSet::new();
     for _ in 0..2 {
         let mut shell = Command::new("bash");
@@ -49,7 +49,7 @@ async fn the_walk_through_in_the_readme_works_twice() {
 #[tokio::test]
 async fn the_appointment_in_the_readme_is_booked_once() {
     let clinic = Clinic::open();
-    let commands = commands("## A walk through") + &commands("### An appointment");
+    let commands = commands("## A walk-through") + &commands("### An appointment");
     let mut shell = Command::new("bash");
     shell
         .args(["-euc", &commands])

@@ -67,7 +67,7 @@ fn routes_with_preconditions_are_configured_and_document_428() {
         })
         .map(|(route, _)| route)
         .collect();
-    assert_eq!(conditional.len(), 25);
+    assert_eq!(conditional.len(), 28);
     assert_eq!(told, conditional);
     for (route, operation) in operations(&document) {
         let said = !operation["responses"]["428"].is_null();

@@ -62,7 +62,8 @@ pub struct BillingAccount {
 pub enum BillingAccountStatus {
     /// It can be charged.
     Active,
-    /// Its patient was deleted: it cannot be charged any more.
+    /// Its patient was deleted and not restored: nothing can be charged to it by hand. It can still be
+    /// invoiced, paid and refunded.
     Closed,
 }
 

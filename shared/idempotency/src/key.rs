@@ -74,7 +74,7 @@ impl IntoParams for IdempotencyKey {
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
             .description(Some(
-                "Identifies this request, such as a new UUID: repeated with the same key, it has one effect, and the same response for 24 hours",
+                "Identifies this request, such as a new UUID: repeated with the same key, it has one effect, and the same response for at least 24 hours",
             ))
             .schema(Some(form));
         vec![parameter.build()]

@@ -261,7 +261,8 @@ pub enum Permission {
     ReversePayments,
     /// Ask for money to be paid back.
     RequestRefunds,
-    /// Decide that money is paid back, or that it is not. Never about one's own request.
+    /// Approve or reject a refund. Above the clinic's limit, one's own request has to be approved by
+    /// somebody else.
     ApproveRefunds,
     /// Record that money was paid back, once that is approved.
     CompleteRefunds,

@@ -63,7 +63,7 @@ pub(crate) fn policy_for(
             .iter()
             .filter(|row| row.method == *method && row.permission.is_some())
             .partition(|row| may(role, row));
-        let allowed = allowed(&permitted, &refused, "");
+        let allowed = without_covered(&allowed(&permitted, &refused, ""));
         let denied: Vec<String> = refused
             .iter()
             .flat_map(|row| exactly(row.path))
@@ -138,6 +138,27 @@ fn allowed(permitted: &[&Row], refused: &[&Row], path: &str) -> Vec<String> {
         patterns.extend(allowed(&below, refused, &format!("{path}/{segment}")));
     }
     patterns
+}
+
+/// Those patterns that none of the others covers. What `/patients/*` matches includes all that
+/// `/patients/*/charges` does.
+fn without_covered(patterns: &[String]) -> Vec<String> {
+    let covers =
+        |by: &String, pattern: &String| by != pattern && globs(by.as_bytes(), pattern.as_bytes());
+    let is_needed = |pattern: &&String| !patterns.iter().any(|by| covers(by, pattern));
+    patterns.iter().filter(is_needed).cloned().collect()
+}
+
+/// Whether a pattern, in which `*` stands for any text, matches this one as it is written: then it
+/// matches whatever this one does.
+fn globs(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => text.is_empty(),
+        Some((b'*', rest)) => (0..=text.len()).any(|start| globs(rest, &text[start..])),
+        Some((byte, rest)) => text
+            .split_first()
+            .is_some_and(|(first, text)| first == byte && globs(rest, text)),
+    }
 }
 
 fn is_at_or_below(path: &str, above: &str) -> bool {

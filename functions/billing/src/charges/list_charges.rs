@@ -36,7 +36,8 @@ pub(crate) struct Page {
     /// Only those in this state: `UNPRICED` is the list of those that somebody has to set a price for.
     #[param(inline)]
     state: Option<ChargeState>,
-    /// Only those that somebody has to credit, because their appointment says something else since.
+    /// `true`: only those that somebody has to credit, because their appointment has been corrected
+    /// since.
     #[param(value_type = Option<bool>)]
     needs_credit_note: Option<Flag>,
     /// `nextCursor` of the previous page; omit it for the first page.

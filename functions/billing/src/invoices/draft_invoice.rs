@@ -43,7 +43,8 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({ "chargeIds": ["0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f1"] }))]
 pub(crate) struct InvoiceDraft {
-    /// Billable charges of the patient, all in one currency. All that there are if missing.
+    /// Billable charges of the patient, all in one currency. All that there
+    /// are, at most 200, if missing.
     #[schema(value_type = Option<Vec<Uuid>>, min_items = 1, max_items = 200)]
     charge_ids: Option<Vec<Id>>,
     /// The currency, if no charges are named; the clinic's if missing.

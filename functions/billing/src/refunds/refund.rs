@@ -66,7 +66,9 @@ pub(crate) struct Refund {
     /// The number of the transfer or slip, once it is completed.
     #[schema(required)]
     reference: Option<String>,
-    /// Whether somebody else than who asked has to approve it, because it is above the clinic's limit.
+    /// Whether somebody other than the person who asked has to approve it: with what was refunded of
+    /// the payment before, it is above the clinic's limit, or it is in another currency than the
+    /// clinic's.
     second_person_required: bool,
     /// When somebody asked for it.
     requested_at: DateTime<Utc>,

@@ -58,8 +58,8 @@ pub(crate) struct NewRefund {
 
 /// Request a refund
 ///
-/// Of what is left of the payment, which is no credit any more from here on. Somebody has to approve
-/// it: above the clinic's limit, somebody else.
+/// It takes what is left of the payment, which is reserved from here on. An administrator has to
+/// approve it: above the clinic's limit, somebody other than the person who asked.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "refunds",
     params(("id" = Uuid, Path, description = "The payment's id"), IdempotencyKey),

@@ -37,7 +37,7 @@ pub(crate) struct Period {
     /// The first day.
     #[param(value_type = NaiveDate)]
     from: Day,
-    /// The last day, at most 366 days later.
+    /// The last day; at most 366 days in all.
     #[param(value_type = NaiveDate)]
     to: Day,
     /// The currency; the clinic's if missing.

@@ -53,8 +53,8 @@ pub(crate) struct Period {
 /// Get a patient's statement
 ///
 /// What they owed before the period, everything that has changed it since, and what they owe after it.
-/// Whatever is booked later has a later date, so that the statement of a period that is over stays what
-/// it is.
+/// Whatever is booked afterwards has the date on which it is booked, so the statement of a period that
+/// is over stays as it is.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "billing-reports",
     params(("id" = uuid::Uuid, Path, description = "The patient's id"), Period),

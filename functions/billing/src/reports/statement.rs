@@ -62,7 +62,8 @@ pub(crate) struct Statement {
     lines: Vec<StatementLine>,
     /// What the patient owes after the period: `opening` and all lines, on whichever page.
     closing: Money,
-    /// Send it as `cursor` to get the next page; null on the last one. A page has 10,000 lines.
+    /// Send it as `cursor` to get the next page; null on the last one. A page has at
+    /// most 10,000 lines.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -79,7 +80,7 @@ pub(crate) struct StatementLine {
     amount: Money,
     /// What the patient owes after it.
     balance: Money,
-    /// The number of the invoice or credit note, or the reference of the payment.
+    /// The number of the invoice or credit note, or the reference of the payment or refund.
     #[schema(required)]
     document_number: Option<String>,
     /// The invoice that it is about.

@@ -121,8 +121,10 @@ struct Note {
 }
 
 struct Part {
-    /// Which line of the invoice.
+    /// Which line of the invoice: its place among them. Positions have gaps where a draft was changed.
     line: usize,
+    /// The id of the line.
+    id: Uuid,
     net: i64,
     tax: i64,
 }
@@ -231,18 +233,15 @@ impl Note {
         )
         .execute(&mut work.transaction)
         .await?;
-        let places: Vec<i32> = self.parts.iter().map(|part| position(part.line)).collect();
+        let of: Vec<Uuid> = self.parts.iter().map(|part| part.id).collect();
         let nets: Vec<i64> = self.parts.iter().map(|part| part.net).collect();
         let taxes: Vec<i64> = self.parts.iter().map(|part| part.tax).collect();
         sqlx::query!(
             "INSERT INTO billing.credit_note_line (credit_note_id, invoice_line_id, net, tax, total)
-             SELECT $1, line.id, part.net, part.tax, part.net + part.tax
-             FROM unnest($3::integer[], $4::bigint[], $5::bigint[]) AS part (place, net, tax)
-             JOIN billing.invoice_line AS line
-                 ON line.invoice_id = $2 AND line.position = part.place",
+             SELECT $1, part.line, part.net, part.tax, part.net + part.tax
+             FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS part (line, net, tax)",
             self.id,
-            wanted.invoice,
-            &places,
+            &of,
             &nets,
             &taxes,
         )
@@ -250,11 +249,6 @@ impl Note {
         .await?;
         Ok(())
     }
-}
-
-/// The position of a line that is the so-many-th, which begins with 1.
-fn position(place: usize) -> i32 {
-    i32::try_from(place + 1).unwrap_or(i32::MAX)
 }
 
 /// A part of a line, divided into net and tax as the shares of what is credited of it so far.
@@ -267,6 +261,7 @@ fn part_of(currency: &str, place: usize, line: &StoredLine, part: Money) -> Resu
     let tax = tax.portion(credited, total).minor_units() - line.credited_tax;
     Ok(Part {
         line: place,
+        id: line.id,
         net: part.minor_units() - tax,
         tax,
     })

@@ -564,7 +564,7 @@ async fn an_invoice_is_not_sent_to_who_must_not_or_does_not_want_to_get_it(datab
         .execute(&database)
         .await
         .unwrap();
-    sqlx::query("UPDATE patients.patient SET merged_into = $2 WHERE id = $1")
+    sqlx::query("UPDATE patients.patient SET merged_into = $2, active = false WHERE id = $1")
         .bind(absorbed)
         .bind(survivor)
         .execute(&database)

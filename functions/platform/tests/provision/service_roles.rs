@@ -886,7 +886,8 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
         "SELECT role, nspname || '.' || proname
          FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace,
              unnest($1::text[]) AS role
-         WHERE nspname IN ('appointments', 'audit', 'auth', 'billing', 'patients')
+         WHERE nspname IN
+             ('appointments', 'audit', 'auth', 'billing', 'notifications', 'patients')
              AND prorettype <> 'trigger'::regtype
              AND has_function_privilege(role, pg_proc.oid, 'EXECUTE')",
     )

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,9 +45,8 @@ pub(crate) fn command(
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let tools = Cache::new(settings).installed_programs()?;
-    let mut linkers = tools.iter().map(|folder| folder.join(ZIG));
-    let linker = linkers.find(|program| program.is_file());
     let mut command = Command::new(program);
+    link_with_zig_of(&tools, &mut command);
     command.args(arguments);
     if !runs_functions {
         command.envs(settings_of_functions(stack)?);
@@ -61,11 +60,6 @@ pub(crate) fn command(
             "PATH",
             env::join_paths(env::split_paths(&path).chain(tools))?,
         );
-    if let Some(linker) = linker
-        && env::var_os(ZIG_PATH).is_none()
-    {
-        command.env(ZIG_PATH, linker);
-    }
     if runs_functions {
         // Each has a role of its own in the database, which the runner knows.
         command.env_remove("DATABASE_URL").env(
@@ -75,6 +69,16 @@ pub(crate) fn command(
     }
     without_traces_of_cargo_run(&mut command);
     Ok(command)
+}
+
+/// Names cargo-lambda the linker in these folders, unless the user has named one.
+fn link_with_zig_of(folders: &[PathBuf], command: &mut Command) {
+    let mut linkers = folders.iter().map(|folder| folder.join(ZIG));
+    if let Some(linker) = linkers.find(|program| program.is_file())
+        && env::var_os(ZIG_PATH).is_none()
+    {
+        command.env(ZIG_PATH, linker);
+    }
 }
 
 /// Whether the command is cargo-lambda: each function has the settings that it is deployed with,
@@ -138,8 +142,9 @@ pub(crate) fn tool(context: &Context, command: &[OsString]) -> Result<Command> {
         folders.push(installed(context, Environment::Build)?.programs());
     }
     let path = env::var_os("PATH").unwrap_or_default();
-    let path = env::join_paths(folders.into_iter().chain(env::split_paths(&path)))?;
     let mut command = python_command(&program);
+    link_with_zig_of(&folders, &mut command);
+    let path = env::join_paths(folders.into_iter().chain(env::split_paths(&path)))?;
     command
         .args(arguments)
         .env("PATH", path)
@@ -295,5 +300,17 @@ mod tests {
         for command in ["cargo test --workspace", "psql lambda", "make sqlx"] {
             assert!(!runs(command), "{command}");
         }
+    }
+
+    /// It is under a name that cargo-lambda does not look for.
+    #[test]
+    fn sam_links_with_the_installed_zig() {
+        let folder = tempfile::tempdir().unwrap();
+        let zig = folder.path().join(ZIG);
+        std::fs::write(&zig, "").unwrap();
+        let mut command = Command::new("sam");
+        link_with_zig_of(&[folder.path().to_path_buf()], &mut command);
+        let set: Vec<_> = command.get_envs().collect();
+        assert_eq!(set, [(OsStr::new(ZIG_PATH), Some(zig.as_os_str()))]);
     }
 }

@@ -53,7 +53,8 @@ pub(crate) struct NewCharge {
     /// What is to be remembered about it. It is on no invoice.
     #[schema(max_length = 500)]
     note: Option<String>,
-    /// The currency of the price; the clinic's if missing.
+    /// The currency of the price. If missing, it is the clinic's, or that of all prices that the code
+    /// has on that day.
     currency: Option<Currency>,
 }
 

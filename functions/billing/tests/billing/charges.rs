@@ -73,6 +73,26 @@ async fn a_charge_has_the_price_of_its_day(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_charge_without_a_currency_is_in_the_only_one_that_its_code_has_prices_in(
+    database: PgPool,
+) {
+    let desk = Desk::open(&database).await;
+    let patient = desk.patient().await;
+    desk.price_in("JPY", "CONSULT", 800, 0).await;
+    let yen = desk.charge(patient, "CONSULT", 1).await;
+    assert_eq!(yen.amount, Some(money("JPY", 800)));
+
+    // With prices in two other currencies, nobody can tell which one was meant.
+    desk.price_in("KWD", "CONSULT", 2500, 0).await;
+    let unpriced = desk.charge(patient, "CONSULT", 1).await;
+    assert_eq!(unpriced.state(), ChargeState::Unpriced);
+
+    desk.price("CONSULT", 600, 0).await;
+    let clinics = desk.charge(patient, "CONSULT", 1).await;
+    assert_eq!(clinics.amount, Some(money("EUR", 600)));
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn nothing_is_charged_where_there_is_no_open_account(database: PgPool) {
     let running = Running::start(&database).await;
     let desk = Desk::at(&running);

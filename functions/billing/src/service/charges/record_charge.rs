@@ -41,18 +41,21 @@ impl Change for RecordChargeRequest {
         let account = party.own();
         must_be_open(account)?;
         work.lock_codes([wanted.code.as_str()]).await?;
+        let currency = match wanted.currency {
+            Some(currency) => currency,
+            None => usual_currency(work, &wanted.code, wanted.service_date).await?,
+        };
 
         let charge = NewCharge {
             account_id: account.id,
             code: &wanted.code,
-            currency: wanted.currency,
+            currency,
             quantity: wanted.quantity,
             service_date: wanted.service_date,
             note: wanted.note.as_deref(),
             source: None,
         };
-        let currency = wanted.currency.code();
-        let price = in_force(work, &wanted.code, currency, wanted.service_date).await?;
+        let price = in_force(work, &wanted.code, currency.code(), wanted.service_date).await?;
         let id = charge.insert(work, price).await?;
 
         let resource = Resource::new(ResourceType::Charge, id);
@@ -81,13 +84,34 @@ pub(super) fn must_be_open(account: &LockedAccount) -> Result<(), Status> {
     }
 }
 
+/// The currency of a charge that names none: the clinic's, unless what it is for has prices in one
+/// other currency alone.
+async fn usual_currency(
+    work: &mut Work,
+    code: &str,
+    service_date: NaiveDate,
+) -> Result<Currency, Stopped> {
+    let priced = sqlx::query_scalar!(
+        "SELECT DISTINCT currency FROM billing.price WHERE code = $1 AND valid_from <= $2",
+        code,
+        service_date,
+    )
+    .fetch_all(&mut work.transaction)
+    .await?;
+    let clinics = work.clinic.currency;
+    Ok(match priced.as_slice() {
+        [only] => only.parse().unwrap_or(clinics),
+        _ => clinics,
+    })
+}
+
 struct Wanted {
     patient: Uuid,
     code: String,
     quantity: u32,
     service_date: NaiveDate,
     note: Option<String>,
-    currency: Currency,
+    currency: Option<Currency>,
 }
 
 impl Wanted {
@@ -122,7 +146,7 @@ impl Wanted {
             quantity,
             service_date,
             note,
-            currency: currency.unwrap_or(clinic.currency),
+            currency,
         })
     }
 }

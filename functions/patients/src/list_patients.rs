@@ -422,11 +422,12 @@ impl View<'_> {
 
     /// A page of the whole list.
     async fn list(&self, ids: &[Uuid], next: Option<String>) -> Result<PatientList, Problem> {
+        // By the index of those in use: the table may begin with many who are not.
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!"
                FROM (SELECT FROM patients.patient
                      WHERE deleted_at IS NULL AND merged_into IS NULL AND (NOT restricted OR $1)
-                     LIMIT $2) AS counted"#,
+                     ORDER BY id LIMIT $2) AS counted"#,
             self.restricted,
             COUNTED + 1,
         )

@@ -24,13 +24,12 @@ async fn a_charge_has_the_price_of_the_day(database: PgPool) {
 
     let listed = office.get(&path).await.is(200);
     assert_eq!(listed.body["charges"], json!([charge.body]));
+    let one = office.get(&format!("/api/charges/{}", charge.id())).await;
+    assert_eq!(one.is(200).body, charge.body);
     let recorded = office.recorded(&charge.id()).await;
-    let expected = (
-        "RECORD_CHARGE".to_owned(),
-        "SUCCEEDED".to_owned(),
-        vec![patient],
-    );
-    assert_eq!(recorded, [expected]);
+    let expected = ["RECORD_CHARGE", "READ_CHARGES"]
+        .map(|action| (action.to_owned(), "SUCCEEDED".to_owned(), vec![patient]));
+    assert_eq!(recorded, expected);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

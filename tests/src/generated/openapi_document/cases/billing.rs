@@ -8,10 +8,12 @@ use super::Case;
 pub(super) const OF_PATIENTS: &[&str] = &[
     "record-charge",
     "list-patient-charges",
+    "get-charge",
     "cancel-charge",
     "draft-invoice",
     "get-invoice",
     "get-invoice-document",
+    "list-invoices",
     "list-patient-invoices",
     "issue-invoice",
     "send-invoice",
@@ -22,9 +24,12 @@ pub(super) const OF_PATIENTS: &[&str] = &[
     "update-invoice",
     "delete-invoice",
     "record-payment",
+    "get-payment",
     "list-patient-payments",
     "allocate-payment",
     "reverse-payment",
+    "list-refunds",
+    "get-refund",
     "request-refund",
     "approve-refund",
     "reject-refund",
@@ -51,7 +56,7 @@ const MISSING: &[Said] = &[
     (
         "charge-not-found",
         "There is no such charge",
-        &["cancel-charge"],
+        &["get-charge", "cancel-charge"],
     ),
     (
         "invoice-not-found",
@@ -72,12 +77,22 @@ const MISSING: &[Said] = &[
     (
         "payment-not-found",
         "There is no such payment",
-        &["allocate-payment", "reverse-payment", "request-refund"],
+        &[
+            "get-payment",
+            "allocate-payment",
+            "reverse-payment",
+            "request-refund",
+        ],
     ),
     (
         "refund-not-found",
         "There is no such refund",
-        &["approve-refund", "reject-refund", "complete-refund"],
+        &[
+            "get-refund",
+            "approve-refund",
+            "reject-refund",
+            "complete-refund",
+        ],
     ),
 ];
 

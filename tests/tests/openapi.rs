@@ -137,6 +137,32 @@ fn every_problem_has_examples_each_described_once() {
     );
 }
 
+/// A front end finds for each reason what is said with it, and where.
+#[test]
+fn every_refusal_of_billing_has_an_example() {
+    let document = document();
+    let examples = document["components"]["examples"].as_object().unwrap();
+    let mut told = BTreeSet::new();
+    for example in examples.values() {
+        told.extend(example["value"]["reason"].as_str());
+    }
+    let reasons = api::RefusalReason::ALL.iter();
+    let reasons: BTreeSet<_> = reasons.map(|reason| reason.name()).collect();
+    assert_eq!(told, reasons);
+    for row in billing::ROUTES {
+        let operation = &document["paths"][row.path][row.method.name().to_lowercase()];
+        let content = &operation["responses"]["409"]["content"]["application/problem+json"];
+        for name in content["examples"]
+            .as_object()
+            .into_iter()
+            .flat_map(|all| all.keys())
+        {
+            let reason = &examples[name]["value"]["reason"];
+            assert!(reason.is_string(), "{} {name}", row.function);
+        }
+    }
+}
+
 /// What a front end shows has a meaning, and what it sends is chosen by it.
 #[test]
 fn every_value_of_an_enum_has_a_meaning() {
@@ -278,6 +304,7 @@ fn fields_that_are_always_present_are_required() {
         ("ProblemDocument", "conflicts"),
         ("ProblemDocument", "errors"),
         ("ProblemDocument", "existingPatientId"),
+        ("ProblemDocument", "reason"),
         ("ProblemDocument", "requestId"),
         ("JsonWebKey", "retiresAt"),
     ];

@@ -71,7 +71,7 @@ pub(crate) struct InvoiceDelivery {
         (status = 201, description = "It is sent", body = InvoiceDelivery),
         (status = 403, description = "The role may not send invoices, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is not issued, or the patient has no e-mail address, is deleted, or is protected; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not issued, or the patient has no e-mail address, is deleted, or is protected: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn send_invoice(

@@ -63,6 +63,11 @@ impl Answer {
         kind.rsplit(':').next().unwrap()
     }
 
+    /// Why billing refuses it, in one word.
+    pub(crate) fn reason(&self) -> &str {
+        self.body["reason"].as_str().unwrap_or_default()
+    }
+
     /// The fields in which something is wrong.
     pub(crate) fn fields(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_object();

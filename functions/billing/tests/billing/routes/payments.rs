@@ -37,7 +37,10 @@ async fn the_same_transfer_is_recorded_once_ever(database: PgPool) {
     let payment = |reference: &str| json!({ "amount": eur(100), "method": "TRANSFER", "reference": reference });
     office.post(&path, payment("SEPA-1")).await.is(201);
     let again = office.post(&path, payment("SEPA-1")).await.is(409);
-    assert_eq!(again.problem(), "conflict");
+    assert_eq!(
+        (again.problem(), again.reason()),
+        ("conflict", "PAYMENT_KNOWN")
+    );
     office.post(&path, payment("SEPA-2")).await.is(201);
 }
 

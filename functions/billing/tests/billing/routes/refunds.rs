@@ -28,7 +28,10 @@ async fn a_large_refund_takes_two_people(database: PgPool) {
         ["approval", "completion"].map(|step| format!("/api/refunds/{id}/{step}"));
     office.post_empty(&completion).await.is(409);
     let own = office.post_empty(&approval).await.is(409);
-    assert_eq!(own.problem(), "conflict");
+    assert_eq!(
+        (own.problem(), own.reason()),
+        ("conflict", "SECOND_PERSON_REQUIRED")
+    );
 
     let approved = office.with_colleague().post_empty(&approval).await.is(200);
     assert_eq!(approved.body["state"], "APPROVED");

@@ -489,7 +489,7 @@ impl IntoResponse for Problem {
     "status": 400,
     "detail": "Name is required",
     "errors": { "name": "Name is required" },
-    "requestId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa"
+    "requestId": "42750260-e569-4dc2-bbf9-0bb6538c13b4"
 }))]
 pub struct ProblemDocument {
     /// Stable identifier of the kind of problem.

@@ -38,10 +38,10 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
-    "id": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f8",
+    "id": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3fb",
     "invoiceId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f2",
     "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
-    "createdAt": "2027-01-15T09:30:00.223456Z",
+    "createdAt": "2027-01-15T09:35:00.223456Z",
     "createdBy": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ab"
 }))]
 pub(crate) struct InvoiceDelivery {

@@ -31,7 +31,7 @@ pub(crate) struct InvoiceList {
     "state": "ISSUED",
     "number": "2027-000017",
     "total": { "currency": "EUR", "minorUnits": 7735 },
-    "due": { "currency": "EUR", "minorUnits": 5735 },
+    "due": { "currency": "EUR", "minorUnits": 7735 },
     "issueDate": "2027-01-15",
     "dueDate": "2027-02-14",
     "overdue": false,

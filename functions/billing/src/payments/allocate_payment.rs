@@ -42,7 +42,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({
     "allocations": [{
-        "invoiceId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f2",
+        "invoiceId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3fc",
         "amount": { "currency": "EUR", "minorUnits": 2265 }
     }]
 }))]

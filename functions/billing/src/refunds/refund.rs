@@ -37,7 +37,7 @@ use crate::{
     "method": "TRANSFER",
     "reason": "Paid more than was due",
     "reference": null,
-    "secondPersonRequired": true,
+    "secondPersonRequired": false,
     "requestedAt": "2027-01-19T08:15:00.223456Z",
     "requestedBy": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ab",
     "approvedAt": null,

@@ -61,7 +61,7 @@ pub(crate) struct Refund {
     amount: Money,
     /// How it is paid back.
     method: PaymentMethod,
-    /// Why it is paid back.
+    /// Why it is paid back; empty once the patient is erased.
     reason: String,
     /// The number of the transfer or slip, once it is completed.
     #[schema(required)]

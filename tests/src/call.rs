@@ -179,6 +179,8 @@ pub struct Problem {
     pub conflicts: Vec<Value>,
     /// The patient who is already there.
     pub existing_patient_id: Option<Uuid>,
+    /// Why billing refuses a change.
+    pub reason: Option<String>,
     /// Identifies the request in the logs.
     pub request_id: String,
 }

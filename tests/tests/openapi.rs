@@ -137,6 +137,237 @@ fn every_problem_has_examples_each_described_once() {
     );
 }
 
+/// A front end finds for each reason what is said with it, and where.
+#[test]
+fn every_refusal_of_billing_has_an_example() {
+    let document = document();
+    let examples = document["components"]["examples"].as_object().unwrap();
+    let mut told = BTreeSet::new();
+    for example in examples.values() {
+        told.extend(example["value"]["reason"].as_str());
+    }
+    let reasons = api::RefusalReason::ALL.iter();
+    let reasons: BTreeSet<_> = reasons.map(|reason| reason.name()).collect();
+    assert_eq!(told, reasons);
+    let page = read("docs/billing.md");
+    for reason in &reasons {
+        assert!(page.contains(&format!("| `{reason}` |")), "{reason}");
+    }
+    let mut refused = 0;
+    for (route, operation) in operations(&document) {
+        let examples_of = &operation["responses"]["409"]["content"]["application/problem+json"];
+        let names = examples_of["examples"].as_object().into_iter().flatten();
+        if !is_billing(operation) {
+            continue;
+        }
+        for (name, _) in names {
+            let reason = &examples[name]["value"]["reason"];
+            assert!(reason.is_string(), "{route} {name}");
+            refused += 1;
+        }
+    }
+    assert!(refused > reasons.len(), "{refused}");
+}
+
+fn is_billing(operation: &Value) -> bool {
+    let tags = ["prices", "charges", "invoices", "payments", "refunds"];
+    operation["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|tag| tags.contains(&tag.as_str().unwrap()))
+}
+
+/// The example of a schema.
+fn example(name: &str) -> Value {
+    document()["components"]["schemas"][name]["example"].clone()
+}
+
+/// An amount in an example, in the currency's smallest unit.
+fn units(of: &Value, field: &str) -> i64 {
+    of[field]["minorUnits"].as_i64().unwrap()
+}
+
+/// What the parts of something come to.
+fn sum(of: &Value, list: &str, field: &str) -> i64 {
+    let parts = of[list].as_array().unwrap().iter();
+    parts.map(|part| units(part, field)).sum()
+}
+
+#[test]
+fn the_invoice_of_the_examples_adds_up() {
+    let (charge, invoice) = (example("Charge"), example("Invoice"));
+    let line = &invoice["lines"][0];
+    assert_eq!(line["chargeId"], charge["id"]);
+    for field in ["code", "quantity", "serviceDate", "unitPrice", "taxRatePpm"] {
+        assert_eq!(line[field], charge[field], "{field}");
+    }
+    for of in [&invoice, line] {
+        assert_eq!(units(of, "net") + units(of, "tax"), units(of, "total"));
+    }
+    for field in ["net", "tax", "total"] {
+        assert_eq!(sum(&invoice, "lines", field), units(&invoice, field));
+    }
+    let settled = ["allocated", "credited", "writtenOff"].map(|field| units(&invoice, field));
+    let due = units(&invoice, "total") - settled.iter().sum::<i64>();
+    assert_eq!(units(&invoice, "due"), due);
+    let summary = example("InvoiceSummary");
+    for (field, value) in summary.as_object().unwrap() {
+        assert_eq!(invoice[field], *value, "{field}");
+    }
+    let delivery = example("InvoiceDelivery");
+    assert_eq!(delivery["invoiceId"], invoice["id"]);
+}
+
+#[test]
+fn the_payment_of_the_examples_is_for_their_invoice() {
+    let invoice = example("Invoice");
+    let payment = example("Payment");
+    let asked = example("NewPayment");
+    for field in ["amount", "method", "reference"] {
+        assert_eq!(asked[field], payment[field], "{field}");
+    }
+    assert_eq!(asked["invoiceIds"][0], invoice["id"]);
+    let used = ["allocated", "refunded", "credit"].map(|field| units(&payment, field));
+    assert_eq!(units(&payment, "amount"), used.iter().sum::<i64>());
+    let allocation = &payment["allocations"][0];
+    assert_eq!(
+        sum(&payment, "allocations", "amount"),
+        units(&payment, "allocated")
+    );
+    assert_eq!(allocation["invoiceId"], invoice["id"]);
+    assert_eq!(allocation["invoiceNumber"], invoice["number"]);
+    assert!(units(allocation, "amount") <= units(&invoice, "due"));
+    // What is left is for another invoice: this one is paid.
+    let later = example("Allocations");
+    assert_ne!(later["allocations"][0]["invoiceId"], invoice["id"]);
+    assert!(sum(&later, "allocations", "amount") <= units(&payment, "credit"));
+}
+
+#[test]
+fn what_is_paid_back_and_credited_in_the_examples_adds_up() {
+    let (invoice, payment) = (example("Invoice"), example("Payment"));
+    let (refund, note) = (example("Refund"), example("CreditNote"));
+    assert_eq!(refund["paymentId"], payment["id"]);
+    assert!(units(&refund, "amount") <= units(&payment, "credit"));
+    // The clinic of the examples has the limit that is set unless somebody sets another one.
+    assert_eq!(
+        refund["secondPersonRequired"],
+        units(&refund, "amount") > 10_000
+    );
+    for field in ["net", "tax", "total"] {
+        assert_eq!(sum(&note, "lines", field), units(&note, field));
+    }
+    assert_eq!(note["lines"][0]["lineId"], invoice["lines"][0]["id"]);
+    assert_eq!(example("NewCreditNote")["amount"], note["total"]);
+
+    let statement = example("Statement");
+    let mut balance = units(&statement, "opening");
+    for line in statement["lines"].as_array().unwrap() {
+        balance += units(line, "amount");
+        assert_eq!(units(line, "balance"), balance, "{line}");
+    }
+    assert_eq!(units(&statement, "closing"), balance);
+    let said = |number: &Value| {
+        let mut lines = statement["lines"].as_array().unwrap().iter();
+        lines.any(|line| line["documentNumber"] == *number)
+    };
+    let completion = example("RefundCompletion");
+    for number in [
+        &invoice["number"],
+        &payment["reference"],
+        &note["number"],
+        &completion["reference"],
+    ] {
+        assert!(said(number), "{number}");
+    }
+}
+
+#[test]
+fn the_reports_of_the_examples_add_up() {
+    let payment = example("Payment");
+    let aging = example("Aging");
+    let buckets = [
+        "notDue",
+        "days1To30",
+        "days31To60",
+        "days61To90",
+        "over90Days",
+    ];
+    let patients = aging["patients"].as_array().unwrap();
+    for of in patients.iter().chain([&aging["total"]]) {
+        let parts = buckets.map(|bucket| units(of, bucket));
+        assert_eq!(units(of, "total"), parts.iter().sum::<i64>(), "{of}");
+    }
+    // It is the only page.
+    assert_eq!(aging["nextCursor"], Value::Null);
+    for field in buckets.into_iter().chain(["total", "credit"]) {
+        assert_eq!(
+            sum(&aging, "patients", field),
+            units(&aging["total"], field)
+        );
+    }
+    let mut theirs = patients.iter();
+    let theirs = theirs.find(|of| of["patientId"] == payment["patientId"]);
+    let theirs = theirs.unwrap();
+    let balance = units(&example("Statement"), "closing");
+    assert_eq!(units(theirs, "total") - units(theirs, "credit"), balance);
+
+    let takings = example("DayTakings");
+    assert_eq!(takings["date"], payment["date"]);
+    for field in ["payments", "reversed", "refunds", "net"] {
+        assert_eq!(
+            sum(&takings, "methods", field),
+            units(&takings["total"], field)
+        );
+    }
+    for of in takings["methods"].as_array().unwrap() {
+        let net = units(of, "payments") - units(of, "reversed") - units(of, "refunds");
+        assert_eq!(units(of, "net"), net, "{of}");
+    }
+    assert_eq!(
+        units(&takings["total"], "payments"),
+        units(&payment, "amount")
+    );
+
+    let revenue = example("Revenue");
+    for field in ["issued", "voided", "credited", "revenue", "tax"] {
+        assert_eq!(
+            sum(&revenue, "codes", field),
+            units(&revenue["total"], field)
+        );
+    }
+    let total = &revenue["total"];
+    let left = units(total, "issued") - units(total, "voided") - units(total, "credited");
+    assert_eq!(units(total, "revenue"), left);
+}
+
+/// Who repeats a request while the billing service still works on it waits for its response.
+#[test]
+fn billing_never_answers_that_a_request_is_in_progress() {
+    let document = document();
+    let in_progress = "#/components/responses/RequestInProgress";
+    for (route, operation) in operations(&document).filter(|(_, of)| is_billing(of)) {
+        let response = &operation["responses"]["409"];
+        assert_ne!(response["$ref"], in_progress, "{route}");
+        let examples = &response["content"]["application/problem+json"]["examples"];
+        assert_eq!(examples["request-in-progress"], Value::Null, "{route}");
+    }
+}
+
+/// The id of a request is not that of somebody in the other examples.
+#[test]
+fn each_id_in_the_examples_is_of_one_thing() {
+    let document = document();
+    let examples = document["components"]["examples"].as_object().unwrap();
+    let problem = &document["components"]["schemas"]["ProblemDocument"]["example"];
+    let problems = examples.values().map(|example| &example["value"]);
+    for problem in problems.chain([problem]) {
+        let id = problem["requestId"].as_str();
+        assert!(id.is_none_or(|id| !id.starts_with("0199f7a2")), "{problem}");
+    }
+}
+
 /// What a front end shows has a meaning, and what it sends is chosen by it.
 #[test]
 fn every_value_of_an_enum_has_a_meaning() {
@@ -278,6 +509,7 @@ fn fields_that_are_always_present_are_required() {
         ("ProblemDocument", "conflicts"),
         ("ProblemDocument", "errors"),
         ("ProblemDocument", "existingPatientId"),
+        ("ProblemDocument", "reason"),
         ("ProblemDocument", "requestId"),
         ("JsonWebKey", "retiresAt"),
     ];

@@ -28,6 +28,29 @@ fn no_function_has_wildcard_permissions() {
     }
 }
 
+/// A front end that shows what somebody may do finds the names of `GET /api/me` there.
+#[test]
+fn permissions_are_called_as_the_api_calls_them() {
+    let document: serde_json::Value = serde_json::from_str(&read("docs/openapi.json")).unwrap();
+    let names = &document["components"]["schemas"]["Permission"]["enum"];
+    let names: Vec<&str> = names
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    let page = read("docs/permissions.md");
+    let rows: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    assert!(rows.len() > 100, "{}", rows.len());
+    for row in rows {
+        let permission = row.split('|').nth(2).unwrap().trim().trim_matches('`');
+        assert!(names.contains(&permission), "{row}");
+    }
+}
+
 /// Routes that need no access token. Each is either protected by a secret of its own, or reveals
 /// nothing about anybody.
 const OPEN: [&str; 14] = [

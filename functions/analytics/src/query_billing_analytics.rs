@@ -39,7 +39,7 @@ const FIRST: &str = "0";
 pub const ROUTE: Route<Permitted, Unrecorded, Repeatable> = Route::get("/api/analytics/billing")
     .function("query-billing-analytics")
     .requires(Permission::ReadBillingReports)
-    .refusals_are(Action::ReadAnalytics);
+    .refusals_are(Action::ReadBillingReports);
 
 /// Serves the route.
 pub fn routes(AnalyticsTable(table): AnalyticsTable) -> Router {

@@ -2,6 +2,7 @@
 
 pub mod cancel_charge;
 mod charge;
+pub mod get_charge;
 pub mod list_charges;
 pub mod list_patient_charges;
 pub mod record_charge;

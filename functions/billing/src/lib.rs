@@ -15,6 +15,7 @@ pub mod charges;
 pub mod compare_appointment_charges;
 mod currency;
 mod day;
+mod flag;
 pub mod get_billing_account;
 pub mod invoices;
 mod letterhead;
@@ -33,16 +34,20 @@ pub mod service;
 mod text;
 pub mod verify_ledger;
 
-pub use charges::{cancel_charge, list_charges, list_patient_charges, record_charge};
+pub use charges::{cancel_charge, get_charge, list_charges, list_patient_charges, record_charge};
 pub use invoices::{
     credit_invoice, delete_invoice, draft_invoice, get_invoice, get_invoice_document,
-    issue_invoice, list_patient_invoices, reject_write_off, send_invoice, update_invoice,
-    void_invoice, write_off_invoice,
+    issue_invoice, list_invoices, list_patient_invoices, reject_write_off, send_invoice,
+    update_invoice, void_invoice, write_off_invoice,
 };
 pub use letterhead::{InvalidLetterhead, Letterhead};
-pub use payments::{allocate_payment, list_patient_payments, record_payment, reverse_payment};
+pub use payments::{
+    allocate_payment, get_payment, list_patient_payments, record_payment, reverse_payment,
+};
 pub use prices::{list_prices, set_price};
-pub use refunds::{approve_refund, complete_refund, list_refunds, reject_refund, request_refund};
+pub use refunds::{
+    approve_refund, complete_refund, get_refund, list_refunds, reject_refund, request_refund,
+};
 pub use reports::{
     export_ledger, get_aging, get_revenue, get_statement, get_statement_document, get_takings,
 };
@@ -63,7 +68,9 @@ route::service! {
     list_charges::ROUTE => list_charges,
     list_patient_charges::ROUTE => list_patient_charges,
     record_charge::ROUTE => record_charge,
+    get_charge::ROUTE => get_charge,
     cancel_charge::ROUTE => cancel_charge,
+    list_invoices::ROUTE => list_invoices,
     list_patient_invoices::ROUTE => list_patient_invoices,
     draft_invoice::ROUTE => draft_invoice,
     get_invoice::ROUTE => get_invoice,
@@ -78,10 +85,12 @@ route::service! {
     credit_invoice::ROUTE => credit_invoice,
     list_patient_payments::ROUTE => list_patient_payments,
     record_payment::ROUTE => record_payment,
+    get_payment::ROUTE => get_payment,
     allocate_payment::ROUTE => allocate_payment,
     reverse_payment::ROUTE => reverse_payment,
     list_refunds::ROUTE => list_refunds,
     request_refund::ROUTE => request_refund,
+    get_refund::ROUTE => get_refund,
     approve_refund::ROUTE => approve_refund,
     reject_refund::ROUTE => reject_refund,
     complete_refund::ROUTE => complete_refund,

@@ -1,6 +1,6 @@
 //! What a client is told when the service has not done what it asked for.
 
-use api::{FieldErrors, Problem, ProblemType};
+use api::{FieldErrors, Problem, ProblemType, RefusalReason};
 use billing_client::{BillingError, Refusal, RefusalKind};
 
 /// When a client may retry while the billing service cannot respond, in seconds.
@@ -39,17 +39,26 @@ fn refused(refusal: Refusal) -> Problem {
                 "The Idempotency-Key belongs to another request; a new request needs a new key",
             );
         }
-        RefusalKind::Conflict => match fields.first_key_value() {
-            Some((field, message)) => Problem::conflict(field, message),
-            None => Problem::new(
-                ProblemType::Conflict,
-                "Things are not such that it can be done",
-            ),
-        },
+        RefusalKind::Conflict => conflict(&refusal, &fields),
     };
     let problem = problem.caused_by(refusal);
     match detail {
         Some(detail) => problem.with_detail(sentence(&detail)),
+        None => problem,
+    }
+}
+
+fn conflict(refusal: &Refusal, fields: &FieldErrors) -> Problem {
+    let problem = match fields.first_key_value() {
+        Some((field, message)) => Problem::conflict(field, message),
+        None => Problem::new(
+            ProblemType::Conflict,
+            "Things are not such that it can be done",
+        ),
+    };
+    let reason = refusal.reason.as_deref();
+    match reason.and_then(|reason| reason.parse::<RefusalReason>().ok()) {
+        Some(reason) => problem.because(reason),
         None => problem,
     }
 }
@@ -104,6 +113,10 @@ mod tests {
         let conflict = of(Code::FailedPrecondition, "INVOICE_NOT_DRAFT", &[]);
         let document = conflict.document(None);
         assert_eq!(document.detail, "In the service's words");
+        assert_eq!(document.reason, Some(RefusalReason::InvoiceNotDraft));
+        // Of a newer service.
+        let unheard_of = of(Code::FailedPrecondition, "MOON_TOO_FULL", &[]);
+        assert_eq!(unheard_of.document(None).reason, None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod approve_refund;
 pub mod complete_refund;
+pub mod get_refund;
 pub mod list_refunds;
 mod refund;
 pub mod reject_refund;

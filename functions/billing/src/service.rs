@@ -70,7 +70,7 @@ use tonic_reflection::server::Builder;
 
 use close_account::close_account;
 use create_account::create_account;
-use database::once_more_if_outdated;
+use database::once_more;
 use erase_account::erase_account;
 use get_account::get_account;
 use refusal::refusal;
@@ -267,7 +267,7 @@ impl BillingService for Books {
         request: Request<CreateBillingAccountRequest>,
     ) -> Result<tonic::Response<CreateBillingAccountResponse>, Status> {
         let request = observe::read(request);
-        once_more_if_outdated(|| create_account(&self.database, &request))
+        once_more(|| create_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }
@@ -277,7 +277,7 @@ impl BillingService for Books {
         request: Request<UpdateBillingAccountRequest>,
     ) -> Result<tonic::Response<UpdateBillingAccountResponse>, Status> {
         let request = observe::read(request);
-        once_more_if_outdated(|| update_account(&self.database, &request))
+        once_more(|| update_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }
@@ -287,7 +287,7 @@ impl BillingService for Books {
         request: Request<CloseBillingAccountRequest>,
     ) -> Result<tonic::Response<CloseBillingAccountResponse>, Status> {
         let request = observe::read(request);
-        once_more_if_outdated(|| close_account(&self.database, &request))
+        once_more(|| close_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }
@@ -297,7 +297,7 @@ impl BillingService for Books {
         request: Request<ReopenBillingAccountRequest>,
     ) -> Result<tonic::Response<ReopenBillingAccountResponse>, Status> {
         let request = observe::read(request);
-        once_more_if_outdated(|| reopen_account(&self.database, &request))
+        once_more(|| reopen_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }
@@ -307,7 +307,7 @@ impl BillingService for Books {
         request: Request<EraseBillingAccountRequest>,
     ) -> Result<tonic::Response<EraseBillingAccountResponse>, Status> {
         let request = observe::read(request);
-        once_more_if_outdated(|| erase_account(&self.database, &request))
+        once_more(|| erase_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }
@@ -317,7 +317,7 @@ impl BillingService for Books {
         request: Request<GetBillingAccountRequest>,
     ) -> Result<tonic::Response<GetBillingAccountResponse>, Status> {
         let request = observe::read(request);
-        once_more_if_outdated(|| get_account(&self.database, &request))
+        once_more(|| get_account(&self.database, &request))
             .await
             .map(tonic::Response::new)
     }

@@ -25,6 +25,7 @@ mod observe;
 mod once_more;
 mod origins;
 mod problem;
+mod refusal_reason;
 mod serve;
 mod time;
 mod within;
@@ -51,6 +52,7 @@ pub use origins::AllowedOrigins;
 pub use problem::{
     Conflict, ConflictReason, FieldErrors, MOST_CONFLICTS, Problem, ProblemDocument, ProblemType,
 };
+pub use refusal_reason::RefusalReason;
 pub use serve::{around, serve};
 pub use time::{
     ClinicTimeZone, DayOrTime, InvalidDay, InvalidTime, Time, UnknownTimeZone, day, latest_day,

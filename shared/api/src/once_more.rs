@@ -6,7 +6,6 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use sql_state::Meaning;
 
 use crate::{MAX_BODY_BYTES, Problem, database::meaning_of, read_body};
 
@@ -28,10 +27,9 @@ pub(crate) async fn once_more(request: Request, next: Next) -> Response {
     let response = next.clone().run(request()).await;
     // In both cases, nothing of its transaction has had an effect, and what else it has done (counted an
     // attempt, begun or ended a session) may be done twice.
-    match response.extensions().get::<Problem>().and_then(meaning_of) {
-        Some(Meaning::Outdated) => sql_state::forget_statements(),
-        Some(Meaning::GaveWay) => {}
-        _ => return response,
+    let failed_with = response.extensions().get::<Problem>().and_then(meaning_of);
+    if !failed_with.is_some_and(sql_state::may_run_again) {
+        return response;
     }
     tracing::info!("running the request once more");
     next.run(request()).await

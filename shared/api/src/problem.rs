@@ -13,6 +13,8 @@ use utoipa::{
 };
 use uuid::Uuid;
 
+use crate::RefusalReason;
+
 /// What is wrong with which field of the input; the key is the field's name in the API.
 pub type FieldErrors = BTreeMap<String, String>;
 
@@ -184,6 +186,7 @@ pub struct Problem {
     errors: FieldErrors,
     conflicts: Vec<Conflict>,
     existing_patient: Option<Box<Uuid>>,
+    reason: Option<RefusalReason>,
     retry_after_seconds: Option<u32>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
@@ -198,6 +201,7 @@ impl Problem {
             errors: FieldErrors::new(),
             conflicts: Vec::new(),
             existing_patient: None,
+            reason: None,
             retry_after_seconds: None,
             header: None,
             source: None,
@@ -279,6 +283,13 @@ impl Problem {
     #[must_use]
     pub fn with_existing_patient(mut self, patient: Uuid) -> Self {
         self.existing_patient = Some(Box::new(patient));
+        self
+    }
+
+    /// Says in one word why billing refuses it.
+    #[must_use]
+    pub const fn because(mut self, reason: RefusalReason) -> Self {
+        self.reason = Some(reason);
         self
     }
 
@@ -431,6 +442,7 @@ impl Problem {
             errors: self.errors.clone(),
             conflicts: self.conflicts.clone(),
             existing_patient_id: self.existing_patient.as_deref().copied(),
+            reason: self.reason,
             request_id: request_id.map(ToOwned::to_owned),
         }
     }
@@ -477,7 +489,7 @@ impl IntoResponse for Problem {
     "status": 400,
     "detail": "Name is required",
     "errors": { "name": "Name is required" },
-    "requestId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa"
+    "requestId": "42750260-e569-4dc2-bbf9-0bb6538c13b4"
 }))]
 pub struct ProblemDocument {
     /// Stable identifier of the kind of problem.
@@ -504,6 +516,10 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub existing_patient_id: Option<Uuid>,
+    /// Why billing refuses a change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<RefusalReason>,
     /// Identifies this request in the logs; quote it when you ask for help.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

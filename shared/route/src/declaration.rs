@@ -67,6 +67,10 @@ pub struct Row {
     /// Whether a request that is repeated with its key has one effect and one response.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub once: bool,
+    /// Whether a service that the handler calls makes sure of that: a repetition waits for the first
+    /// request there, and is never told that it is in progress.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_service: bool,
     /// Whether the route returns nothing that is not in the audit trail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recorded: bool,
@@ -146,6 +150,7 @@ impl Route<Open, Unrecorded, Repeatable> {
             action: None,
             about: About::Nobody,
             once: false,
+            by_service: false,
             recorded: false,
         };
         Self::of(row, None)
@@ -237,6 +242,7 @@ impl Route<Permitted, Unrecorded, Repeatable> {
         self.row.action = Some(action);
         self.row.recorded = true;
         self.row.once = true;
+        self.row.by_service = true;
         Route::of(self.row, None)
     }
 }

@@ -74,6 +74,20 @@ pub fn meaning(error: &Error) -> Meaning {
     }
 }
 
+/// Whether what failed may be run again at once, all of its transaction: nothing of it has had an effect,
+/// and it will succeed. Has its statements prepared again, if they are outdated.
+#[must_use]
+pub fn may_run_again(meaning: Meaning) -> bool {
+    match meaning {
+        Meaning::Outdated => {
+            forget_statements();
+            true
+        }
+        Meaning::GaveWay => true,
+        Meaning::Later | Meaning::Fault => false,
+    }
+}
+
 /// Whether the statement was prepared for a table that has changed since ("cached plan must not
 /// change result type"), or on a connection that a pooler has given to another client.
 fn is_outdated(code: &str, refusal: &dyn DatabaseError) -> bool {
@@ -112,6 +126,14 @@ mod tests {
         forget_statements();
         assert!(is_forgotten(Duration::from_hours(1)));
         assert!(!is_forgotten(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_is_over_at_once_is_told_from_what_takes_a_while() {
+        assert!(may_run_again(Meaning::GaveWay));
+        assert!(may_run_again(Meaning::Outdated));
+        assert!(!may_run_again(Meaning::Later));
+        assert!(!may_run_again(Meaning::Fault));
     }
 
     #[test]

@@ -11,11 +11,11 @@ use serde_yaml_ng::Value;
 /// `docs/permissions.md`: which role may call which route.
 ///
 /// # Errors
-/// Never; formatting into a string returns a `Result`.
+/// If a permission has no name.
 pub fn of_roles() -> Result<String> {
     let mut page = String::from(
         "# Who may call what\n\n\
-         Generated from the routes and `shared/identity/src/permission.rs` by `make generate`. Routes that are not listed are \
+         Permissions are called as in `GET /api/me`. Generated from the routes and `shared/identity/src/permission.rs` by `make generate`. Routes that are not listed are \
          open to everybody: login, refresh, forgotten password, set password (their callers \
          present a secret), token validation, public keys, health, and the API's description.\n\n",
     );
@@ -32,14 +32,21 @@ pub fn of_roles() -> Result<String> {
             .collect();
         writeln!(
             page,
-            "| `{} {}` | {:?} | {} |",
+            "| `{} {}` | `{}` | {} |",
             route.method,
             route.path,
-            permission,
+            name(permission)?,
             marks.join(" | ")
         )?;
     }
     Ok(page)
+}
+
+/// What `GET /api/me` calls a permission.
+fn name(permission: Permission) -> Result<String> {
+    let name = serde_json::to_value(permission)?;
+    let name = name.as_str().context("a permission without a name")?;
+    Ok(name.to_owned())
 }
 
 /// The markers in README.md around [`in_words`].

@@ -12,9 +12,10 @@ use utoipa::openapi::OpenApi;
 
 use super::{File, openapi_document};
 
-/// The caller, and the id of something that does not exist.
-const CALLER: &str = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa";
-const SOMETHING: &str = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ab";
+/// The caller, a patient, and the id of something that does not exist: those of the document's examples.
+const CALLER: &str = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ab";
+const PATIENT: &str = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa";
+const SOMETHING: &str = "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ad";
 
 pub(super) fn missing(repository: &Path, document: &OpenApi) -> Result<Vec<File>> {
     let document = serde_json::to_value(document)?;
@@ -37,8 +38,9 @@ fn event(row: &Row, document: &Value) -> Value {
     let mut parameters = serde_json::Map::new();
     for segment in row.path.split('/').filter(|part| part.starts_with('{')) {
         let name = segment.trim_matches(['{', '}', '+']);
-        path = path.replace(segment, SOMETHING);
-        parameters.insert(name.to_owned(), SOMETHING.into());
+        let id = example_id(row.path, name);
+        path = path.replace(segment, id);
+        parameters.insert(name.to_owned(), id.into());
     }
     let body = example_body(row, document).map(|body| body.to_string());
     let mut headers = json!({ "Accept": "application/json", "Host": "localhost:4566" });
@@ -84,6 +86,21 @@ fn event(row: &Row, document: &Value) -> Value {
         "body": body,
         "isBase64Encoded": false,
     })
+}
+
+/// What the id in a path is in the examples of the document.
+fn example_id(path: &str, parameter: &str) -> &'static str {
+    const IDS: [(&str, &str); 5] = [
+        ("/api/patients/{id}", PATIENT),
+        ("/api/charges/{id}", "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f1"),
+        ("/api/invoices/{id}", "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f2"),
+        ("/api/payments/{id}", "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f6"),
+        ("/api/refunds/{id}", "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f8"),
+    ];
+    let known = IDS.iter().find(|(of, _)| path.starts_with(of));
+    known
+        .filter(|_| parameter == "id")
+        .map_or(SOMETHING, |(_, id)| id)
 }
 
 /// The example of the body's schema in the API document.

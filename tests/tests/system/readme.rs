@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::Value;
 use system_tests::Clinic;
+use tempfile::TempDir;
 
 /// The first shell commands below a heading.
 fn commands(heading: &str) -> String {
@@ -44,6 +45,57 @@ async fn the_walk_through_in_the_readme_works_twice() {
         patients.insert(patient["id"].to_string());
     }
     assert_eq!(patients.len(), 2);
+}
+
+/// Runs shell commands in an empty folder. Returns it, and what they have printed: JSON on each line.
+async fn paste(clinic: &Clinic, commands: &str) -> (TempDir, Vec<Value>) {
+    let folder = TempDir::new().unwrap();
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-euc", commands])
+        .current_dir(folder.path())
+        .env("API_URL", &clinic.stack().api_url);
+    let output = tokio::task::spawn_blocking(move || shell.output());
+    let output = output.await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let answers = answers.lines().map(|line| {
+        let answer = serde_json::from_str(line);
+        answer.unwrap_or_else(|error| panic!("{error}: {line}"))
+    });
+    (folder, answers.collect())
+}
+
+#[tokio::test]
+async fn the_bill_in_the_readme_is_paid_each_time() {
+    let clinic = Clinic::open();
+    let bill = commands("### A bill");
+    let all = [
+        commands("## A walk-through"),
+        commands("### An appointment"),
+        bill.clone(),
+        bill,
+    ];
+    let (folder, answers) = paste(&clinic, &all.concat()).await;
+    let bills = &answers[answers.len() - 10..];
+    // The second one uses what the first one has left, and leaves as much more.
+    for (bill, (allocated, credit, lines)) in bills.chunks(5).zip([(0, 2265, 2), (2265, 4530, 4)]) {
+        let [price, charge, invoice, payment, statement] = bill else {
+            panic!("{bill:?}");
+        };
+        let units = |of: &Value| of["minorUnits"].as_i64().unwrap();
+        assert_eq!(charge["code"], price["code"], "{charge}");
+        assert_eq!(charge["state"], "BILLABLE", "{charge}");
+        assert_eq!(invoice["state"], "ISSUED", "{invoice}");
+        assert!(invoice["number"].is_string(), "{invoice}");
+        assert_eq!(units(&invoice["total"]), 7735, "{invoice}");
+        assert_eq!(units(&invoice["allocated"]), allocated, "{invoice}");
+        assert_eq!(payment["allocations"][0]["invoiceId"], invoice["id"]);
+        assert_eq!(units(&statement["closing"]), -credit, "{statement}");
+        assert_eq!(statement["lines"].as_array().unwrap().len(), lines);
+    }
+    let file = fs::read(folder.path().join("invoice.pdf")).unwrap();
+    assert!(file.starts_with(b"%PDF"));
 }
 
 #[tokio::test]

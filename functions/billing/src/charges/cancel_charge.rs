@@ -53,7 +53,7 @@ pub(crate) struct ChargeCancellation {
         (status = 400, description = "The reason is too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not cancel charges, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such charge", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is on an invoice that was issued, or cancelled already; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is on an invoice that was issued, or cancelled already: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn cancel_charge(

@@ -24,7 +24,7 @@ use crate::{answer, problem::problem};
     "description": "Consultation, 30 minutes",
     "quantity": 1,
     "serviceDate": "2027-01-12",
-    "note": null,
+    "note": "By telephone",
     "unitPrice": { "currency": "EUR", "minorUnits": 6500 },
     "amount": { "currency": "EUR", "minorUnits": 6500 },
     "taxRatePpm": 190_000,

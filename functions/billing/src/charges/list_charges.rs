@@ -15,7 +15,7 @@ use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
 
 use super::charge::{Charge, ChargeState};
-use crate::{page, patients, problem::problem};
+use crate::{flag::Flag, page, patients, problem::problem};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/charges")
@@ -47,15 +47,6 @@ pub(crate) struct Page {
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
     limit: Limit,
-}
-
-/// `true` or `false` in a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-enum Flag {
-    #[serde(rename = "true")]
-    Yes,
-    #[serde(rename = "false")]
-    No,
 }
 
 /// A page of charges.

@@ -71,7 +71,7 @@ pub(crate) struct NewCharge {
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not charge patients, or not this one: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The patient has no billing account", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The patient's account is closed; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The patient's account is closed: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn record_charge(

@@ -66,7 +66,7 @@ pub(crate) struct InvoiceDraft {
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not draft invoices, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The patient has no billing account", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "A charge is not billable, or there is none; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "A charge is not billable, or there is none: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn draft_invoice(

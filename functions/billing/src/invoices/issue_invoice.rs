@@ -40,7 +40,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
          headers(("ETag" = String, description = "The new version"))),
         (status = 403, description = "The role may not issue invoices, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is not a draft, has no lines, or has a charge of another patient, with whose record this one's was merged for a while; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not a draft, has no lines, or has a charge of another patient, with whose record this one's was merged for a while: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn issue_invoice(

@@ -6,20 +6,17 @@ use api::{
 };
 use audit_trail::{About, Action, Subject, Trail};
 use axum::{Json, Router};
-use billing_client::{BillingClient, BillingError};
-use chrono::{DateTime, NaiveDate, Utc};
+use billing_client::BillingClient;
 use contracts::billing::v1;
 use identity::{Caller, Permission};
-use money::Money;
 use patient_access::must_see;
 use route::Route;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::PgPool;
-use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
+use utoipa::IntoParams;
 
-use super::invoice::InvoiceState;
-use crate::{answer, page, problem::problem};
+use super::{invoice::InvoiceState, summary::InvoiceList};
+use crate::{page, problem::problem};
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patients/{id}/invoices")
@@ -50,63 +47,12 @@ pub(crate) struct Page {
     limit: Limit,
 }
 
-/// A page of invoices.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct InvoiceList {
-    invoices: Vec<InvoiceSummary>,
-    /// Send it as `cursor` to get the next page; null on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-/// An invoice without its lines
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(example = json!({
-    "id": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f2",
-    "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
-    "state": "ISSUED",
-    "number": "2027-000017",
-    "total": { "currency": "EUR", "minorUnits": 7735 },
-    "due": { "currency": "EUR", "minorUnits": 5735 },
-    "issueDate": "2027-01-15",
-    "dueDate": "2027-02-14",
-    "overdue": false,
-    "createdAt": "2027-01-15T09:00:00.223456Z"
-}))]
-pub(crate) struct InvoiceSummary {
-    /// Identifies the invoice; never changes.
-    id: Uuid,
-    /// Whose it is.
-    patient_id: Uuid,
-    /// What became of it.
-    state: InvoiceState,
-    /// Its number; null for a draft.
-    #[schema(required)]
-    number: Option<String>,
-    /// What it is about, with tax.
-    total: Money,
-    /// What still has to be paid.
-    due: Money,
-    /// The day on which it was issued; null for a draft.
-    #[schema(required)]
-    issue_date: Option<NaiveDate>,
-    /// The day by which it has to be paid; null for a draft.
-    #[schema(required)]
-    due_date: Option<NaiveDate>,
-    /// Whether something is due, and that day is over.
-    overdue: bool,
-    /// When it was drafted.
-    created_at: DateTime<Utc>,
-}
-
 /// List a patient's invoices
 ///
 /// The newest first, without their lines, also those of records that were merged into this one.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "invoices",
-    params(("id" = Uuid, Path, description = "The patient's id"), Page),
+    params(("id" = uuid::Uuid, Path, description = "The patient's id"), Page),
     responses(
         (status = 200, description = "A page of invoices", body = InvoiceList),
         (status = 400, description = "A parameter is invalid", body = ProblemDocument, content_type = "application/problem+json"),
@@ -125,39 +71,15 @@ pub(crate) async fn list_patient_invoices(
     let request = v1::ListInvoicesRequest {
         patient_id: patient_id.to_string(),
         state: state.into(),
-        overdue: false,
         include_restricted: true,
         page_size: page::size(page.limit),
         page_token: page::token(page.cursor),
+        ..v1::ListInvoicesRequest::default()
     };
     let listed = billing.list_invoices(request).await.map_err(problem)?;
-    let invoices = listed.invoices.into_iter().map(InvoiceSummary::try_from);
-    let list = InvoiceList {
-        invoices: invoices.collect::<Result<_, _>>().map_err(problem)?,
-        next_cursor: page::next_cursor(listed.next_page_token),
-    };
+    let list = InvoiceList::of(listed)?;
     trail
         .succeeded(&database, Subject::Patient(patient_id))
         .await?;
     Ok(Json(list))
-}
-
-impl TryFrom<v1::Invoice> for InvoiceSummary {
-    type Error = BillingError;
-
-    fn try_from(invoice: v1::Invoice) -> Result<Self, BillingError> {
-        let state = InvoiceState::of(invoice.state());
-        Ok(Self {
-            id: answer::id("invoice_id", &invoice.invoice_id)?,
-            patient_id: answer::id("patient_id", &invoice.patient_id)?,
-            state: state.ok_or(BillingError::Unreadable("state"))?,
-            number: answer::text_if_any(invoice.number),
-            total: answer::money("total", invoice.total)?,
-            due: answer::money("due", invoice.due)?,
-            issue_date: answer::day_if_any("issue_date", &invoice.issue_date)?,
-            due_date: answer::day_if_any("due_date", &invoice.due_date)?,
-            overdue: invoice.overdue,
-            created_at: answer::time("create_time", invoice.create_time)?,
-        })
-    }
 }

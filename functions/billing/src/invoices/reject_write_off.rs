@@ -54,7 +54,7 @@ pub(crate) struct WriteOffRejection {
         (status = 400, description = "The reason is missing or too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not decide about write-offs, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "Nobody has asked to write it off; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Nobody has asked to write it off: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn reject_write_off(

@@ -38,10 +38,10 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
-    "id": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f8",
+    "id": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3fb",
     "invoiceId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f2",
     "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
-    "createdAt": "2027-01-15T09:30:00.223456Z",
+    "createdAt": "2027-01-15T09:35:00.223456Z",
     "createdBy": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ab"
 }))]
 pub(crate) struct InvoiceDelivery {
@@ -71,7 +71,7 @@ pub(crate) struct InvoiceDelivery {
         (status = 201, description = "It is sent", body = InvoiceDelivery),
         (status = 403, description = "The role may not send invoices, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is not issued, or the patient has no e-mail address, is deleted, or is protected; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not issued, or the patient has no e-mail address, is deleted, or is protected: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn send_invoice(

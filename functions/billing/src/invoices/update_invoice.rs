@@ -57,7 +57,7 @@ pub(crate) struct InvoiceContent {
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not draft invoices, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is not a draft, or a charge is not billable; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not a draft, or a charge is not billable: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn update_invoice(

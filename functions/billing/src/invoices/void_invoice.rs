@@ -53,7 +53,7 @@ pub(crate) struct InvoiceVoiding {
         (status = 400, description = "The reason is missing or too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not void invoices, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is not issued, or there is a credit note about it; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not issued, or there is a credit note about it: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn void_invoice(

@@ -54,7 +54,7 @@ pub(crate) struct WriteOff {
         (status = 400, description = "The reason is missing or too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not write invoices off, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "Nothing is due, or it takes another person; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Nothing is due, or it takes another person: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn write_off_invoice(

@@ -42,7 +42,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({
     "allocations": [{
-        "invoiceId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f2",
+        "invoiceId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3fc",
         "amount": { "currency": "EUR", "minorUnits": 2265 }
     }]
 }))]
@@ -76,7 +76,7 @@ pub(crate) struct AllocationInput {
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not say what payments are for, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such payment", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "There is not so much left, or not so much due; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "There is not so much left, or not so much due: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn allocate_payment(

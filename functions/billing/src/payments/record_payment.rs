@@ -77,7 +77,7 @@ pub(crate) struct NewPayment {
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not record payments, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The patient has no billing account", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The reference is known already, or an invoice is not issued; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The reference is known already, or an invoice is not issued: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn record_payment(

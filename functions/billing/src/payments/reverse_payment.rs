@@ -54,7 +54,7 @@ pub(crate) struct PaymentReversal {
         (status = 400, description = "The reason is missing or too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not reverse payments, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such payment", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is reversed already, or a refund of it is under way or done; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is reversed already, or a refund of it is under way or done: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn reverse_payment(

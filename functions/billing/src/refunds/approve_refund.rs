@@ -39,7 +39,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
          headers(("ETag" = String, description = "The new version"))),
         (status = 403, description = "The role may not approve refunds, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such refund", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is decided already, or it takes another person; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is decided already, or it takes another person: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn approve_refund(

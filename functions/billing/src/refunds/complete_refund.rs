@@ -33,7 +33,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// How money was paid back.
 #[derive(Default, Deserialize, ToSchema)]
-#[schema(example = json!({ "reference": "SEPA-2027-0118" }))]
+#[schema(example = json!({ "reference": "SEPA-2027-0121" }))]
 pub(crate) struct RefundCompletion {
     /// The number of the transfer or slip, up to 100 characters.
     #[schema(max_length = 100)]
@@ -53,7 +53,7 @@ pub(crate) struct RefundCompletion {
         (status = 400, description = "The reference is too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not pay refunds out, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such refund", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is not approved; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is not approved: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn complete_refund(

@@ -1,14 +1,15 @@
 //! `GET /api/refunds`: refunds of all patients, such as those that somebody has to decide about.
 
 use api::{
-    Cursor, Limit, Problem, ProblemDocument, QueryInput, State,
+    Cursor, Id, Limit, Problem, ProblemDocument, QueryInput, State,
     layers::{Permitted, Recorded, Repeatable},
 };
-use audit_trail::{Action, Subject, Trail};
+use audit_trail::{About, Action, Subject, Trail};
 use axum::{Json, Router};
 use billing_client::BillingClient;
 use contracts::billing::v1;
 use identity::{Caller, Permission};
+use patient_access::must_see;
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -21,7 +22,8 @@ use crate::{page, patients, problem::problem};
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/refunds")
     .function("list-refunds")
     .requires(Permission::ReadInvoices)
-    .records(Action::ReadRefunds);
+    .records(Action::ReadRefunds)
+    .about(About::PatientInQuery);
 
 /// Serves the route.
 pub fn routes(database: PgPool, billing: BillingClient) -> Router {
@@ -37,6 +39,9 @@ pub(crate) struct Page {
     /// to pay out.
     #[param(inline)]
     state: Option<RefundState>,
+    /// Only this patient's, also those of records that were merged into this one.
+    #[param(value_type = Option<uuid::Uuid>)]
+    patient_id: Option<Id>,
     /// `nextCursor` of the previous page; omit it for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<String>>,
@@ -65,6 +70,7 @@ pub(crate) struct RefundList {
     responses(
         (status = 200, description = "A page of refunds", body = RefundList),
         (status = 400, description = "A parameter is invalid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The role may not see refunds, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list_refunds(
@@ -73,10 +79,15 @@ pub(crate) async fn list_refunds(
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<RefundList>, Problem> {
+    let patient = page.patient_id.map(|Id(patient)| patient);
+    if let Some(patient) = patient {
+        must_see(caller, patient, &database).await?;
+    }
+
     let state = page.state.map(RefundState::message).unwrap_or_default();
     let request = v1::ListRefundsRequest {
         payment_id: String::new(),
-        patient_id: String::new(),
+        patient_id: patients::text_of(patient),
         state: state.into(),
         include_restricted: caller.role.may(Permission::SeeRestrictedPatients),
         page_size: page::size(page.limit),
@@ -85,7 +96,8 @@ pub(crate) async fn list_refunds(
     let listed = billing.list_refunds(request).await.map_err(problem)?;
     let refunds = listed.refunds.into_iter().map(Refund::try_from);
     let refunds: Vec<Refund> = refunds.collect::<Result<_, _>>().map_err(problem)?;
-    let patients = patients::each_once(refunds.iter().map(|refund| refund.patient_id));
+    let patients = refunds.iter().map(|refund| refund.patient_id);
+    let patients = patients::each_once(patients.chain(patient));
     trail
         .succeeded(&database, Subject::Patients(&patients))
         .await?;

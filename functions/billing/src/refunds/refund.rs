@@ -37,7 +37,7 @@ use crate::{
     "method": "TRANSFER",
     "reason": "Paid more than was due",
     "reference": null,
-    "secondPersonRequired": true,
+    "secondPersonRequired": false,
     "requestedAt": "2027-01-19T08:15:00.223456Z",
     "requestedBy": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ab",
     "approvedAt": null,
@@ -61,7 +61,7 @@ pub(crate) struct Refund {
     amount: Money,
     /// How it is paid back.
     method: PaymentMethod,
-    /// Why it is paid back.
+    /// Why it is paid back; empty once the patient is erased.
     reason: String,
     /// The number of the transfer or slip, once it is completed.
     #[schema(required)]
@@ -168,6 +168,13 @@ pub(super) fn of_answer(refund: Option<v1::Refund>) -> Result<Refund, Problem> {
     refund.and_then(Refund::try_from).map_err(problem)
 }
 
+/// The refund with this id.
+pub(super) async fn find(billing: &BillingClient, id: Uuid) -> Result<Refund, Problem> {
+    let refund_id = id.to_string();
+    let request = v1::GetRefundRequest { refund_id };
+    of_answer(billing.get_refund(request).await.map_err(problem)?.refund)
+}
+
 /// The version of the refund that a change is for, as the service reads it: see [`etag_for`].
 /// Rejects callers who may not see its patient.
 pub(super) async fn etag_of(
@@ -177,12 +184,8 @@ pub(super) async fn etag_of(
     database: &PgPool,
     billing: &BillingClient,
 ) -> Result<String, Problem> {
-    let refund_id = id.to_string();
-    let request = v1::GetRefundRequest { refund_id };
-    let found = billing.get_refund(request).await.map_err(problem)?;
-    let refund = of_answer(found.refund)?;
-    let resource = Resource::new(ResourceType::Refund, id);
-    must_see_owner(errand, resource, refund.patient_id, database).await?;
+    let refund = find(billing, id).await?;
+    must_see_owner(errand, refund.resource(), refund.patient_id, database).await?;
     Ok(etag_for(if_match))
 }
 

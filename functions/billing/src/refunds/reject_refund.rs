@@ -53,7 +53,7 @@ pub(crate) struct RefundRejection {
         (status = 400, description = "The reason is missing or too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not reject refunds, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such refund", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is rejected or paid out already; or the same request is being processed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is rejected or paid out already: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn reject_refund(

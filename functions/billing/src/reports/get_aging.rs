@@ -55,24 +55,36 @@ pub(crate) struct Page {
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
     "asOf": "2027-03-01",
-    "patients": [{
-        "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
-        "notDue": { "currency": "EUR", "minorUnits": 0 },
-        "days1To30": { "currency": "EUR", "minorUnits": 5735 },
-        "days31To60": { "currency": "EUR", "minorUnits": 0 },
-        "days61To90": { "currency": "EUR", "minorUnits": 0 },
-        "over90Days": { "currency": "EUR", "minorUnits": 0 },
-        "total": { "currency": "EUR", "minorUnits": 5735 },
-        "credit": { "currency": "EUR", "minorUnits": 0 }
-    }],
+    "patients": [
+        {
+            "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
+            "notDue": { "currency": "EUR", "minorUnits": 0 },
+            "days1To30": { "currency": "EUR", "minorUnits": 0 },
+            "days31To60": { "currency": "EUR", "minorUnits": 0 },
+            "days61To90": { "currency": "EUR", "minorUnits": 0 },
+            "over90Days": { "currency": "EUR", "minorUnits": 0 },
+            "total": { "currency": "EUR", "minorUnits": 0 },
+            "credit": { "currency": "EUR", "minorUnits": 1190 }
+        },
+        {
+            "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ac",
+            "notDue": { "currency": "EUR", "minorUnits": 12_000 },
+            "days1To30": { "currency": "EUR", "minorUnits": 5735 },
+            "days31To60": { "currency": "EUR", "minorUnits": 0 },
+            "days61To90": { "currency": "EUR", "minorUnits": 0 },
+            "over90Days": { "currency": "EUR", "minorUnits": 0 },
+            "total": { "currency": "EUR", "minorUnits": 17_735 },
+            "credit": { "currency": "EUR", "minorUnits": 0 }
+        }
+    ],
     "total": {
         "notDue": { "currency": "EUR", "minorUnits": 12_000 },
         "days1To30": { "currency": "EUR", "minorUnits": 5735 },
         "days31To60": { "currency": "EUR", "minorUnits": 0 },
         "days61To90": { "currency": "EUR", "minorUnits": 0 },
-        "over90Days": { "currency": "EUR", "minorUnits": 800 },
-        "total": { "currency": "EUR", "minorUnits": 18_535 },
-        "credit": { "currency": "EUR", "minorUnits": 2265 }
+        "over90Days": { "currency": "EUR", "minorUnits": 0 },
+        "total": { "currency": "EUR", "minorUnits": 17_735 },
+        "credit": { "currency": "EUR", "minorUnits": 1190 }
     },
     "nextCursor": null
 }))]

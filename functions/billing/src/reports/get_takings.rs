@@ -52,19 +52,37 @@ pub(crate) struct OnDay {
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
     "date": "2027-01-18",
-    "methods": [{
-        "method": "CARD",
-        "payments": { "currency": "EUR", "minorUnits": 10_000 },
-        "reversed": { "currency": "EUR", "minorUnits": 0 },
-        "refunds": { "currency": "EUR", "minorUnits": 2265 },
-        "net": { "currency": "EUR", "minorUnits": 7735 },
-        "paymentCount": 1
-    }],
+    "methods": [
+        {
+            "method": "CASH",
+            "payments": { "currency": "EUR", "minorUnits": 0 },
+            "reversed": { "currency": "EUR", "minorUnits": 0 },
+            "refunds": { "currency": "EUR", "minorUnits": 0 },
+            "net": { "currency": "EUR", "minorUnits": 0 },
+            "paymentCount": 0
+        },
+        {
+            "method": "CARD",
+            "payments": { "currency": "EUR", "minorUnits": 10_000 },
+            "reversed": { "currency": "EUR", "minorUnits": 0 },
+            "refunds": { "currency": "EUR", "minorUnits": 0 },
+            "net": { "currency": "EUR", "minorUnits": 10_000 },
+            "paymentCount": 1
+        },
+        {
+            "method": "TRANSFER",
+            "payments": { "currency": "EUR", "minorUnits": 0 },
+            "reversed": { "currency": "EUR", "minorUnits": 0 },
+            "refunds": { "currency": "EUR", "minorUnits": 0 },
+            "net": { "currency": "EUR", "minorUnits": 0 },
+            "paymentCount": 0
+        }
+    ],
     "total": {
         "payments": { "currency": "EUR", "minorUnits": 10_000 },
         "reversed": { "currency": "EUR", "minorUnits": 0 },
-        "refunds": { "currency": "EUR", "minorUnits": 2265 },
-        "net": { "currency": "EUR", "minorUnits": 7735 },
+        "refunds": { "currency": "EUR", "minorUnits": 0 },
+        "net": { "currency": "EUR", "minorUnits": 10_000 },
         "paymentCount": 1
     }
 }))]

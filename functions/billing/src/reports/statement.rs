@@ -45,9 +45,27 @@ const LINES_AT_A_TIME: i32 = 500;
             "documentNumber": "CARD-88127",
             "invoiceId": null,
             "paymentId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f6"
+        },
+        {
+            "date": "2027-01-20",
+            "kind": "CREDIT_NOTE",
+            "amount": { "currency": "EUR", "minorUnits": -1190 },
+            "balance": { "currency": "EUR", "minorUnits": -3455 },
+            "documentNumber": "CN-2027-000003",
+            "invoiceId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f2",
+            "paymentId": null
+        },
+        {
+            "date": "2027-01-21",
+            "kind": "REFUND",
+            "amount": { "currency": "EUR", "minorUnits": 2265 },
+            "balance": { "currency": "EUR", "minorUnits": -1190 },
+            "documentNumber": "SEPA-2027-0121",
+            "invoiceId": null,
+            "paymentId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f6"
         }
     ],
-    "closing": { "currency": "EUR", "minorUnits": -2265 },
+    "closing": { "currency": "EUR", "minorUnits": -1190 },
     "nextCursor": null
 }))]
 pub(crate) struct Statement {

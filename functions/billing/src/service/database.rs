@@ -5,10 +5,11 @@ use std::{error::Error, sync::Arc};
 use sql_state::Meaning;
 use tonic::Status;
 
-/// A statement was prepared before a migration changed its result type.
+/// A call failed in a way that is over at once, such as a statement that was prepared before a migration,
+/// or a transaction that gave way to another.
 #[derive(Debug, thiserror::Error)]
-#[error("a statement is outdated")]
-struct Outdated;
+#[error("the call may be run again")]
+struct MayRunAgain;
 
 /// Logs why the statement failed, and tells the caller whether retrying helps.
 pub(crate) fn failed(error: &sqlx::Error) -> Status {
@@ -19,16 +20,15 @@ pub(crate) fn failed(error: &sqlx::Error) -> Status {
     }
     tracing::warn!(cause = %error, "the database cannot respond");
     let mut status = Status::unavailable("the billing service's database cannot respond right now");
-    if meaning == Meaning::Outdated {
-        sql_state::forget_statements();
-        status.set_source(Arc::new(Outdated));
+    if sql_state::may_run_again(meaning) {
+        status.set_source(Arc::new(MayRunAgain));
     }
     status
 }
 
-/// Runs the call, and once more if one of its statements was outdated, so that callers do not
-/// notice a migration.
-pub(crate) async fn once_more_if_outdated<T, F>(call: impl Fn() -> F) -> Result<T, Status>
+/// Runs the call, and once more if that helps at once, so that callers do not notice a migration, or that
+/// others were changing the same things.
+pub(crate) async fn once_more<T, F>(call: impl Fn() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<T, Status>>,
 {
@@ -36,8 +36,9 @@ where
         Err(status)
             if status
                 .source()
-                .is_some_and(<dyn Error + 'static>::is::<Outdated>) =>
+                .is_some_and(<dyn Error + 'static>::is::<MayRunAgain>) =>
         {
+            tracing::info!("running the call once more");
             call().await
         }
         result => result,

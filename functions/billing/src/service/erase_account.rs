@@ -1,6 +1,7 @@
 //! `EraseBillingAccount`: removes from the account of an erased patient who they were, and what
-//! was written about them. What was issued to them stays, as the law wants it, and that requests were
-//! answered: whoever repeats one does nothing again, and gets no answer any more.
+//! was written about them, such as the reasons for what was done. What was issued to them stays, as the law
+//! wants it, and that requests were answered: whoever repeats one does nothing again, and gets no answer
+//! any more.
 //!
 //! Callers repeat the call until they get a response: an erased account stays as it is.
 
@@ -61,14 +62,57 @@ async fn erase(database: &PgPool, patient: Uuid) -> Result<Option<Account>, sqlx
         )
         .execute(&mut transaction)
         .await?;
-        sqlx::query!(
-            "UPDATE billing.charge SET note = NULL, cancel_reason = NULL
-             WHERE account_id = $1 AND num_nonnulls(note, cancel_reason) > 0",
-            account.id
-        )
-        .execute(&mut transaction)
-        .await?;
+        erase_texts(&mut transaction, account.id).await?;
     }
     transaction.commit().await?;
     Ok(account)
+}
+
+/// What staff have written about the patient. Things are read without it from now on, so that they get
+/// another version. A credit note keeps its reason: it was written for the patient, and issued.
+async fn erase_texts(transaction: &mut Transaction, account: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE billing.charge SET note = NULL, cancel_reason = NULL
+         WHERE account_id = $1 AND num_nonnulls(note, cancel_reason) > 0",
+        account
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "UPDATE billing.invoice SET reason = NULL, version = version + 1
+         WHERE account_id = $1 AND (reason IS NOT NULL OR EXISTS (
+             SELECT FROM billing.write_off
+             WHERE write_off.invoice_id = invoice.id AND write_off.state = 'REQUESTED'
+                 AND write_off.reason IS NOT NULL))",
+        account
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "UPDATE billing.write_off SET reason = NULL, rejection_reason = NULL
+         FROM billing.invoice
+         WHERE invoice.id = write_off.invoice_id AND invoice.account_id = $1
+             AND num_nonnulls(write_off.reason, write_off.rejection_reason) > 0",
+        account
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "UPDATE billing.payment SET reverse_reason = NULL, version = version + 1
+         WHERE account_id = $1 AND reverse_reason IS NOT NULL",
+        account
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "UPDATE billing.refund
+         SET reason = NULL, rejection_reason = NULL, version = refund.version + 1
+         FROM billing.payment
+         WHERE payment.id = refund.payment_id AND payment.account_id = $1
+             AND num_nonnulls(refund.reason, refund.rejection_reason) > 0",
+        account
+    )
+    .execute(&mut *transaction)
+    .await?;
+    Ok(())
 }

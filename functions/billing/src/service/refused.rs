@@ -10,8 +10,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// Clients get no error at all if its details are too long: 8 KiB is too much for some of them.
 const MAX_VIOLATIONS: usize = 25;
 
-/// Why something is refused, in one word. Clients know them: `proto/billing/v1` lists them.
+/// Why something is refused, in one word. Clients know them: `proto/billing/v1` lists them, and those that
+/// are a 409 are in [`api::RefusalReason`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantArray))]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Reason {
     InvalidInput,
@@ -184,6 +186,26 @@ mod tests {
         assert_eq!(fields.len(), 2);
         assert_eq!(fields[0].field, "amount");
         assert!(Faults::default().none().is_ok());
+    }
+
+    #[test]
+    fn every_conflict_has_its_reason_in_the_api() {
+        let others = [
+            Reason::InvalidInput,
+            Reason::ActorMissing,
+            Reason::NotFound,
+            Reason::NoAccount,
+            Reason::StaleEtag,
+            Reason::IdempotencyKeyReused,
+        ];
+        let reasons = <Reason as strum::VariantArray>::VARIANTS;
+        let conflicts = reasons.iter().filter(|reason| !others.contains(reason));
+        let names: Vec<&str> = conflicts.map(|reason| reason.name()).collect();
+        let in_api = api::RefusalReason::ALL.iter().copied();
+        assert_eq!(
+            names,
+            in_api.map(api::RefusalReason::name).collect::<Vec<_>>()
+        );
     }
 
     #[test]

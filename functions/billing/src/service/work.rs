@@ -27,7 +27,7 @@ use crate::{
     outbox::Billing,
     service::{
         clinic::Clinic,
-        database::{failed, once_more_if_outdated},
+        database::{failed, once_more},
         input, observe,
         party::{Matter, Party},
         refused::{answer_erased, nobody, request_id_reused},
@@ -148,9 +148,7 @@ impl Books {
         request: Request<Q>,
     ) -> Result<Response<Q::Answer>, Status> {
         let question = observe::read(request);
-        once_more_if_outdated(|| question.answer(self))
-            .await
-            .map(Response::new)
+        once_more(|| question.answer(self)).await.map(Response::new)
     }
 
     /// Makes a change, once.
@@ -167,8 +165,7 @@ impl Books {
             return Err(nobody());
         }
         let books = self.clone();
-        let work =
-            async move { once_more_if_outdated(|| books.make(&request, caller.as_ref())).await };
+        let work = async move { once_more(|| books.make(&request, caller.as_ref())).await };
         let work = TraceContext::current().scope(work).in_current_span();
         tokio::spawn(work).await.map_err(|error| {
             tracing::error!(cause = %error, "a change panicked");

@@ -131,6 +131,7 @@ calls! {
         update_invoice(UpdateInvoiceRequest) -> UpdateInvoiceResponse,
         delete_invoice(DeleteInvoiceRequest) -> DeleteInvoiceResponse,
         issue_invoice(IssueInvoiceRequest) -> IssueInvoiceResponse,
+        send_invoice(SendInvoiceRequest) -> SendInvoiceResponse,
         void_invoice(VoidInvoiceRequest) -> VoidInvoiceResponse,
         credit_invoice(CreditInvoiceRequest) -> CreditInvoiceResponse,
         write_off_invoice(WriteOffInvoiceRequest) -> WriteOffInvoiceResponse,

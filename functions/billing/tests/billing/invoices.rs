@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::desk::{Desk, SetClock, assert_refused, charge, eur, money, new_id, units};
+use crate::desk::{Desk, SetClock, assert_refused, charge, eur, fields, money, new_id, units};
 
 pub(crate) async fn void(desk: &Desk, invoice: &str) -> Result<Invoice, Status> {
     let voided = desk.void_invoice(VoidInvoiceRequest {
@@ -572,9 +572,24 @@ async fn invoices_are_listed(database: PgPool) {
     desk.pay(patient, 100, &[&first.invoice_id]).await;
     clock.set("2026-03-02T12:00:00Z");
     assert_eq!(ids(overdue).await, [200]);
+    // Issued on both of these days, or between them.
+    desk.invoiced(patient, 400).await;
+    let issued = |from: &str, to: &str| ListInvoicesRequest {
+        issued_from: from.to_owned(),
+        issued_to: to.to_owned(),
+        ..ListInvoicesRequest::default()
+    };
+    assert_eq!(ids(issued("2026-01-31", "")).await, [400]);
+    assert_eq!(ids(issued("", "2026-03-01")).await, [200, 100]);
+    let both = issued("2026-01-30", "2026-03-02");
+    assert_eq!(ids(both).await, [400, 200, 100]);
+    assert_eq!(ids(issued("2026-01-31", "2026-03-01")).await, [0; 0]);
+    let backwards = desk.list_invoices(issued("2026-03-02", "2026-03-01"));
+    assert_eq!(fields(&backwards.await.unwrap_err()), ["to"]);
+
     let page = desk.list_invoices(ListInvoicesRequest {
         patient_id: patient.to_string(),
-        page_size: 1,
+        page_size: 2,
         ..ListInvoicesRequest::default()
     });
     let page = page.await.unwrap();

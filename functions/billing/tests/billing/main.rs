@@ -13,6 +13,7 @@ mod client;
 mod comparison;
 mod corrections;
 mod desk;
+mod erasure;
 mod events;
 mod histories;
 mod invoices;

@@ -200,3 +200,40 @@ async fn a_change_goes_on_when_nobody_waits(database: PgPool) {
         .unwrap();
     assert_eq!(payments, 1);
 }
+
+/// PostgreSQL ends one of two transactions that wait for each other.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn callers_do_not_notice_that_a_transaction_gave_way(database: PgPool) {
+    let desk = Desk::open(&database).await;
+    let patient = desk.patient().await;
+    sqlx::raw_sql(
+        "CREATE SEQUENCE billing.attempt;
+         CREATE FUNCTION billing.give_way() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             CASE nextval('billing.attempt')
+                 WHEN 1 THEN RAISE EXCEPTION 'a deadlock' USING ERRCODE = 'deadlock_detected';
+                 WHEN 3 THEN RAISE EXCEPTION 'no order' USING ERRCODE = 'serialization_failure';
+                 WHEN 5, 6 THEN RAISE EXCEPTION 'again' USING ERRCODE = 'deadlock_detected';
+                 ELSE RETURN NEW;
+             END CASE;
+         END $$;
+         CREATE TRIGGER gives_way BEFORE INSERT ON billing.payment
+             FOR EACH ROW EXECUTE FUNCTION billing.give_way()",
+    )
+    .execute(&database)
+    .await
+    .unwrap();
+    for _ in 0..2 {
+        desk.pay(patient, 100, &[]).await;
+    }
+    // Once, and then it is the caller who decides.
+    let twice = desk.record_payment(payment(patient, 100, &[])).await;
+    assert_eq!(twice.unwrap_err().code(), Code::Unavailable);
+    let (payments, attempts): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM billing.payment), (SELECT last_value FROM billing.attempt)",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    assert_eq!((payments, attempts), (2, 6));
+}

@@ -137,7 +137,7 @@ fn around(operation: &Operation, row: &Row, asks_for_token: bool) -> Vec<Case> {
             Problem::forbidden(),
         ),
         (
-            row.once,
+            row.once && !row.by_service,
             "The same request is being processed",
             plain(
                 ProblemType::RequestInProgress,
@@ -341,6 +341,6 @@ fn response(cases: &[&Case]) -> Response {
 }
 
 fn document(problem: &Problem) -> Value {
-    let document = problem.document(Some("0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa"));
+    let document = problem.document(Some("42750260-e569-4dc2-bbf9-0bb6538c13b4"));
     serde_json::to_value(document).unwrap_or_default()
 }

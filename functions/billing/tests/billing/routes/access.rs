@@ -56,7 +56,10 @@ async fn what_does_not_exist_is_not_found(database: PgPool) {
     let reason = serde_json::json!({ "reason": "None" });
     let refund = serde_json::json!({ "reason": "None" });
     let id = nothing();
-    office.get(&format!("/api/invoices/{id}")).await.is(404);
+    for kind in ["invoices", "charges", "payments", "refunds"] {
+        let answer = office.get(&format!("/api/{kind}/{id}")).await.is(404);
+        assert_eq!(answer.problem(), "not-found", "{kind}");
+    }
     for path in [
         format!("/api/charges/{id}/cancellation"),
         format!("/api/invoices/{id}/issue"),

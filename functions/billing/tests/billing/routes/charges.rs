@@ -24,13 +24,12 @@ async fn a_charge_has_the_price_of_the_day(database: PgPool) {
 
     let listed = office.get(&path).await.is(200);
     assert_eq!(listed.body["charges"], json!([charge.body]));
+    let one = office.get(&format!("/api/charges/{}", charge.id())).await;
+    assert_eq!(one.is(200).body, charge.body);
     let recorded = office.recorded(&charge.id()).await;
-    let expected = (
-        "RECORD_CHARGE".to_owned(),
-        "SUCCEEDED".to_owned(),
-        vec![patient],
-    );
-    assert_eq!(recorded, [expected]);
+    let expected = ["RECORD_CHARGE", "READ_CHARGES"]
+        .map(|action| (action.to_owned(), "SUCCEEDED".to_owned(), vec![patient]));
+    assert_eq!(recorded, expected);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -73,7 +72,11 @@ async fn a_charge_is_cancelled_until_it_is_invoiced(database: PgPool) {
     let refused = office
         .post_empty(&format!("/api/charges/{invoiced}/cancellation"))
         .await;
-    assert_eq!(refused.is(409).problem(), "conflict");
+    let refused = refused.is(409);
+    assert_eq!(
+        (refused.problem(), refused.reason()),
+        ("conflict", "CHARGE_INVOICED")
+    );
     let recorded = office.recorded(&invoiced).await;
     let failed = (
         "CANCEL_CHARGE".to_owned(),
@@ -97,6 +100,7 @@ async fn an_invalid_charge_is_refused(database: PgPool) {
     let early = json!({ "code": "VISIT", "serviceDate": tomorrow.to_string() });
     let answer = office.post(&path, early).await.is(400);
     assert_eq!(answer.fields(), ["serviceDate"]);
+    assert_eq!(answer.reason(), "");
     office.get("/api/charges?state=LOST").await.is(400);
     office.get("/api/charges?needsCreditNote=yes").await.is(400);
 }

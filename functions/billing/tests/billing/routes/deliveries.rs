@@ -102,18 +102,21 @@ async fn only_what_was_issued_is_sent(database: PgPool) {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn who_cannot_or_must_not_be_reached_is_sent_nothing(database: PgPool) {
     let office = Office::open(database).await;
-    for (change, detail) in [
+    for (change, detail, reason) in [
         (
             "UPDATE billing.account SET email = NULL",
             "The patient has no e-mail address",
+            "NO_EMAIL_ADDRESS",
         ),
         (
             "UPDATE billing.account SET status = 'CLOSED', closed_at = now()",
             "The patient's account is closed",
+            "ACCOUNT_CLOSED",
         ),
         (
             "UPDATE patients.patient SET restricted = true",
             "The patient's record is restricted: nothing is sent to them by e-mail",
+            "PATIENT_RESTRICTED",
         ),
     ] {
         let patient = office.patient().await;
@@ -124,6 +127,7 @@ async fn who_cannot_or_must_not_be_reached_is_sent_nothing(database: PgPool) {
             .unwrap();
         let refused = send(&office, &invoice).await.is(409);
         assert_eq!(refused.body["detail"], detail);
+        assert_eq!(refused.reason(), reason);
         if change.contains("restricted") {
             let desk = office.acting_as(Role::Receptionist);
             send(&desk, &invoice).await.is(403);

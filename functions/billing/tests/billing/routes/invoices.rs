@@ -4,8 +4,9 @@ use axum::http::Method;
 use identity::Role;
 use serde_json::json;
 use sqlx::PgPool;
+use uuid::Uuid;
 
-use super::office::{Office, eur, nothing};
+use super::office::{Office, eur, nothing, today};
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_invoice_is_drafted_and_issued(database: PgPool) {
@@ -323,4 +324,88 @@ async fn a_patients_invoices_are_listed_without_their_lines(database: PgPool) {
         .is(200)
         .body;
     assert_eq!(drafts["invoices"], json!([]));
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn the_clinics_invoices_are_listed(database: PgPool) {
+    let office = Office::open(database.clone()).await;
+    let [one, other] = [office.patient().await, office.patient().await];
+    let late = office.invoice(one).await;
+    sqlx::raw_sql(
+        "ALTER TABLE billing.invoice DISABLE TRIGGER USER;
+         UPDATE billing.invoice SET issue_date = '2026-01-10', due_date = '2026-02-09';
+         ALTER TABLE billing.invoice ENABLE TRIGGER USER",
+    )
+    .execute(&database)
+    .await
+    .unwrap();
+    let paid = office.invoice(other).await;
+    office.pay(other, 11_900, &[&paid]).await.is(201);
+    office.charge(one, "VISIT").await.is(201);
+    let draft = office.draft(one).await.is(201).id();
+    let today = today();
+    for (query, expected) in [
+        (String::new(), vec![&draft, &paid, &late]),
+        ("state=ISSUED".to_owned(), vec![&paid, &late]),
+        (format!("patientId={one}"), vec![&draft, &late]),
+        ("overdue=true".to_owned(), vec![&late]),
+        ("overdue=false".to_owned(), vec![&draft, &paid, &late]),
+        (format!("from={today}"), vec![&paid]),
+        ("to=2026-01-10".to_owned(), vec![&late]),
+        (format!("from=2026-01-10&to={today}"), vec![&paid, &late]),
+        ("from=2026-01-11&to=2026-01-12".to_owned(), vec![]),
+        (format!("patientId={other}&overdue=true"), vec![]),
+    ] {
+        let listed = office.get(&format!("/api/invoices?{query}")).await.is(200);
+        let invoices = listed.body["invoices"].as_array().unwrap().iter();
+        let ids: Vec<_> = invoices.map(|invoice| &invoice["id"]).collect();
+        assert_eq!(json!(ids), json!(expected), "{query}");
+    }
+
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/api/invoices?limit=1{cursor}");
+        let page = office.get(&path).await.is(200).body;
+        seen.push(page["invoices"][0]["id"].clone());
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(json!(seen), json!([draft, paid, late]));
+
+    for (query, field) in [
+        ("from=2026-01-02&to=2026-01-01", "to"),
+        ("from=yesterday", "from"),
+        ("state=PAID", "state"),
+        ("overdue=yes", "overdue"),
+        ("patientId=42", "patientId"),
+    ] {
+        let wrong = office.get(&format!("/api/invoices?{query}")).await.is(400);
+        assert_eq!(wrong.fields(), [field]);
+    }
+}
+
+/// With each patient whose invoices were on the page, and with whom was asked for, if there are none.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_lists_invoices_is_on_record(database: PgPool) {
+    let office = Office::open(database.clone()).await;
+    let mut patients = [office.patient().await, office.patient().await];
+    patients.sort_unstable();
+    let nobodys = office.patient().await;
+    for patient in patients {
+        office.invoice(patient).await;
+    }
+    office.get("/api/invoices").await.is(200);
+    let path = format!("/api/invoices?patientId={nobodys}");
+    office.get(&path).await.is(200);
+    let recorded: Vec<Vec<Uuid>> = sqlx::query_scalar(
+        "SELECT patient_ids FROM audit.record
+         WHERE action = 'READ_INVOICES' AND outcome = 'SUCCEEDED' ORDER BY occurred_at, id",
+    )
+    .fetch_all(&database)
+    .await
+    .unwrap();
+    assert_eq!(recorded, [patients.to_vec(), vec![nobodys]]);
 }

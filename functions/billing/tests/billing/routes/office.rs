@@ -8,8 +8,9 @@ use axum::{
 };
 use billing::{
     Letterhead, allocate_payment, approve_refund, cancel_charge, complete_refund, credit_invoice,
-    delete_invoice, draft_invoice, export_ledger, get_aging, get_invoice, get_invoice_document,
-    get_revenue, get_statement, get_statement_document, get_takings, issue_invoice, list_charges,
+    delete_invoice, draft_invoice, export_ledger, get_aging, get_charge, get_invoice,
+    get_invoice_document, get_payment, get_refund, get_revenue, get_statement,
+    get_statement_document, get_takings, issue_invoice, list_charges, list_invoices,
     list_patient_charges, list_patient_invoices, list_patient_payments, list_prices, list_refunds,
     record_charge, record_payment, reject_refund, reject_write_off, request_refund,
     reverse_payment, send_invoice, set_price, update_invoice, void_invoice, write_off_invoice,
@@ -62,6 +63,11 @@ impl Answer {
         kind.rsplit(':').next().unwrap()
     }
 
+    /// Why billing refuses it, in one word.
+    pub(crate) fn reason(&self) -> &str {
+        self.body["reason"].as_str().unwrap_or_default()
+    }
+
     /// The fields in which something is wrong.
     pub(crate) fn fields(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_object();
@@ -111,6 +117,8 @@ fn routes(database: &PgPool, billing: &BillingClient) -> Router {
         list_patient_charges::routes,
         record_charge::routes,
         cancel_charge::routes,
+        get_charge::routes,
+        list_invoices::routes,
         list_patient_invoices::routes,
         draft_invoice::routes,
         get_invoice::routes,
@@ -124,10 +132,12 @@ fn routes(database: &PgPool, billing: &BillingClient) -> Router {
         credit_invoice::routes,
         list_patient_payments::routes,
         record_payment::routes,
+        get_payment::routes,
         allocate_payment::routes,
         reverse_payment::routes,
         list_refunds::routes,
         request_refund::routes,
+        get_refund::routes,
         approve_refund::routes,
         reject_refund::routes,
         complete_refund::routes,

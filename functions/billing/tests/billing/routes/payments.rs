@@ -17,13 +17,16 @@ async fn a_payment_pays_invoices_and_leaves_credit(database: PgPool) {
     assert_eq!(payment.body["allocations"][0]["invoiceId"], json!(invoice));
     assert!(payment.etag.is_some());
     assert_eq!(office.due(&invoice).await, 0);
-    let recorded = office.recorded(&payment.id()).await;
-    let expected = (
-        "RECORD_PAYMENT".to_owned(),
-        "SUCCEEDED".to_owned(),
-        vec![patient],
+    let one = office.get(&format!("/api/payments/{}", payment.id())).await;
+    let one = one.is(200);
+    assert_eq!(
+        (one.etag, one.body),
+        (payment.etag.clone(), payment.body.clone())
     );
-    assert_eq!(recorded, [expected]);
+    let recorded = office.recorded(&payment.id()).await;
+    let expected = ["RECORD_PAYMENT", "READ_PAYMENTS"]
+        .map(|action| (action.to_owned(), "SUCCEEDED".to_owned(), vec![patient]));
+    assert_eq!(recorded, expected);
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
@@ -34,7 +37,10 @@ async fn the_same_transfer_is_recorded_once_ever(database: PgPool) {
     let payment = |reference: &str| json!({ "amount": eur(100), "method": "TRANSFER", "reference": reference });
     office.post(&path, payment("SEPA-1")).await.is(201);
     let again = office.post(&path, payment("SEPA-1")).await.is(409);
-    assert_eq!(again.problem(), "conflict");
+    assert_eq!(
+        (again.problem(), again.reason()),
+        ("conflict", "PAYMENT_KNOWN")
+    );
     office.post(&path, payment("SEPA-2")).await.is(201);
 }
 

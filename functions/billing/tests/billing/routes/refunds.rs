@@ -28,7 +28,10 @@ async fn a_large_refund_takes_two_people(database: PgPool) {
         ["approval", "completion"].map(|step| format!("/api/refunds/{id}/{step}"));
     office.post_empty(&completion).await.is(409);
     let own = office.post_empty(&approval).await.is(409);
-    assert_eq!(own.problem(), "conflict");
+    assert_eq!(
+        (own.problem(), own.reason()),
+        ("conflict", "SECOND_PERSON_REQUIRED")
+    );
 
     let approved = office.with_colleague().post_empty(&approval).await.is(200);
     assert_eq!(approved.body["state"], "APPROVED");
@@ -112,4 +115,52 @@ async fn whoever_asks_at_the_desk_cannot_approve(database: PgPool) {
         .post_empty(&format!("/api/refunds/{id}/approval"))
         .await
         .is(412);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_refund_is_looked_at(database: PgPool) {
+    let office = Office::open(database).await;
+    let patient = office.patient().await;
+    let payment = office.pay(patient, 1000, &[]).await.is(201).id();
+    let path = format!("/api/payments/{payment}/refunds");
+    let asked = json!({ "reason": "Paid too much" });
+    let asked = office.post(&path, asked).await.is(201);
+    let one = office.get(&format!("/api/refunds/{}", asked.id())).await;
+    let one = one.is(200);
+    assert!(one.etag.is_some());
+    assert_eq!((&one.etag, &one.body), (&asked.etag, &asked.body));
+    // What was read can be changed as it was read.
+    let approved = office.if_match(&one.etag.unwrap());
+    let path = format!("/api/refunds/{}/approval", asked.id());
+    approved.post_empty(&path).await.is(200);
+    let recorded = office.recorded(&asked.id()).await;
+    let expected = ["REQUEST_REFUND", "READ_REFUNDS", "APPROVE_REFUND"]
+        .map(|action| (action.to_owned(), "SUCCEEDED".to_owned(), vec![patient]));
+    assert_eq!(recorded, expected);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn refunds_are_listed_by_state_and_patient(database: PgPool) {
+    let office = Office::open(database).await;
+    let [one, other] = [office.patient().await, office.patient().await];
+    let first = refund(&office, one, 500).await;
+    let second = refund(&office, other, 500).await;
+    let third = refund(&office, one, 500).await;
+    office
+        .post_empty(&format!("/api/refunds/{first}/approval"))
+        .await
+        .is(200);
+    for (query, expected) in [
+        (String::new(), vec![&third, &second, &first]),
+        (format!("?patientId={one}"), vec![&third, &first]),
+        ("?state=REQUESTED".to_owned(), vec![&third, &second]),
+        (format!("?patientId={one}&state=APPROVED"), vec![&first]),
+        (format!("?patientId={other}&state=APPROVED"), vec![]),
+    ] {
+        let listed = office.get(&format!("/api/refunds{query}")).await.is(200);
+        let refunds = listed.body["refunds"].as_array().unwrap().iter();
+        let ids: Vec<_> = refunds.map(|refund| &refund["id"]).collect();
+        assert_eq!(json!(ids), json!(expected), "{query}");
+    }
+    office.get("/api/refunds?patientId=42").await.is(400);
 }

@@ -23,6 +23,11 @@ async fn what_belongs_to_a_restricted_patient_is_closed(database: PgPool) {
     for path in [
         format!("/api/invoices/{invoice}"),
         format!("/api/invoices/{invoice}/document"),
+        format!("/api/charges/{charge}"),
+        format!("/api/payments/{payment}"),
+        format!("/api/refunds/{refund}"),
+        format!("/api/invoices?patientId={patient}"),
+        format!("/api/refunds?patientId={patient}"),
         format!("/api/patients/{patient}/charges"),
         format!("/api/patients/{patient}/statement"),
         format!("/api/patients/{patient}/invoices"),
@@ -42,6 +47,8 @@ async fn what_belongs_to_a_restricted_patient_is_closed(database: PgPool) {
     desk.post(&refunds, reason()).await.is(403);
     let listed = desk.get("/api/refunds").await.is(200).body;
     assert_eq!(listed["refunds"], json!([]));
+    let listed = desk.get("/api/invoices").await.is(200).body;
+    assert_eq!(listed["invoices"], json!([]));
     desk.charge(patient, "VISIT").await.is(403);
     desk.pay(patient, 100, &[]).await.is(403);
     let allocations = json!({ "allocations": [{ "invoiceId": invoice }] });
@@ -49,13 +56,16 @@ async fn what_belongs_to_a_restricted_patient_is_closed(database: PgPool) {
         .await
         .is(403);
     // Whom the refusal was about is on record.
-    let recorded = office.recorded(&invoice).await;
-    let refused = (
-        "READ_INVOICES".to_owned(),
-        "REFUSED".to_owned(),
-        vec![patient],
-    );
-    assert!(recorded.contains(&refused), "{recorded:?}");
+    for (thing, action) in [
+        (invoice, "READ_INVOICES"),
+        (charge, "READ_CHARGES"),
+        (payment, "READ_PAYMENTS"),
+        (refund, "READ_REFUNDS"),
+    ] {
+        let recorded = office.recorded(&thing).await;
+        let refused = (action.to_owned(), "REFUSED".to_owned(), vec![patient]);
+        assert!(recorded.contains(&refused), "{recorded:?}");
+    }
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

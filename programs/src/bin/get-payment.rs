@@ -1,0 +1,8 @@
+//! `GET /api/payments/{id}`. Made by `make generate`.
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), api::Error> {
+    telemetry::start_logging();
+    let routes = billing::get_payment::routes;
+    route::serve("get-payment", routes).await
+}

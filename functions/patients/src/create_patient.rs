@@ -94,7 +94,7 @@ pub(crate) async fn create_patient(
     let today = clinic.day(now).max(details.birth_date.first_day());
     let registered = details.registered_date.unwrap_or(today);
 
-    let mut transaction = begin(work, caller, &database, &trail, None).await?;
+    let mut transaction = begin(work, caller, &trail, None).await?;
     let patient =
         storage::insert(details, registered, rule, caller.into(), &mut transaction).await?;
     outbox::open_billing_account(&mut transaction, &patient).await?;
@@ -111,8 +111,8 @@ pub(crate) async fn create_patient(
     let location = [(header::LOCATION, format!("patients/{id}"))];
     let entity_tag = patient.entity_tag();
     let answer = (StatusCode::CREATED, location, entity_tag, Json(patient));
-    let answer = transaction.commit(id, answer).await?;
+    let (answer, next) = transaction.commit_and_begin(id, answer).await?;
 
-    delivery.deliver_now(&database, id).await;
+    delivery.deliver_next(&database, next, id).await;
     Ok(answer)
 }

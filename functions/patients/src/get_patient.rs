@@ -1,7 +1,7 @@
 //! `GET /api/patients/{id}`: one patient.
 
 use api::{
-    EntityTag, PathId, Problem, ProblemDocument, State,
+    EntityTag, PathId, Problem, ProblemDocument,
     layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{About, Action, Subject, Trail};
@@ -22,7 +22,7 @@ pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patie
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE.served_by(get_patient, database.clone(), database)
+    ROUTE.served_by(get_patient, (), database)
 }
 
 /// Get a patient
@@ -41,16 +41,17 @@ pub fn routes(database: PgPool) -> Router {
 )]
 pub(crate) async fn get_patient(
     caller: Caller,
-    State(database): State<PgPool>,
     trail: Trail,
     PathId(id): PathId,
 ) -> Result<(EntityTag, Json<Patient>), Problem> {
-    let patient = storage::find(id, &database).await?;
+    let patient = storage::find(id, trail.database()).await?;
     if let Some(patient) = &patient {
         must_see_if(caller, patient.restricted)?;
     }
     let patient = storage::in_use(patient)?;
 
-    trail.succeeded(&database, Subject::Patient(id)).await?;
+    trail
+        .succeeded(trail.database(), Subject::Patient(id))
+        .await?;
     Ok((patient.entity_tag(), Json(patient)))
 }

@@ -2,7 +2,7 @@
 //! newest first, by name, those who fit a query, those who have changed, or those who were deleted.
 
 use api::{
-    Cursor, Id, Limit, Problem, ProblemDocument, QueryInput, State, Time,
+    Cursor, Id, Limit, Problem, ProblemDocument, QueryInput, Time,
     layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{Action, Subject, Trail};
@@ -12,6 +12,7 @@ use identity::{Caller, Permission};
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use store::Connection;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -37,7 +38,7 @@ pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patie
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE.served_by(list_patients, database.clone(), database)
+    ROUTE.served_by(list_patients, (), database)
 }
 
 /// Which patients, and which page of them. Of `q`, `sort`, `changedSince` and `deleted`, one may be
@@ -187,14 +188,13 @@ impl PatientList {
 )]
 pub(crate) async fn list_patients(
     caller: Caller,
-    State(database): State<PgPool>,
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<PatientList>, Problem> {
     let view = View {
         restricted: caller.role.may(Permission::SeeRestrictedPatients),
         limit: page.limit,
-        database: &database,
+        database: trail.database(),
     };
     let after = page.cursor.map(|Cursor(place)| place);
     let q = page.q.filter(|q| !q.trim().is_empty());
@@ -216,7 +216,7 @@ pub(crate) async fn list_patients(
         }
     };
     trail
-        .succeeded(&database, Subject::Patients(&list.ids()))
+        .succeeded(trail.database(), Subject::Patients(&list.ids()))
         .await?;
     Ok(Json(list))
 }
@@ -225,7 +225,7 @@ pub(crate) async fn list_patients(
 struct View<'a> {
     restricted: bool,
     limit: Limit,
-    database: &'a PgPool,
+    database: &'a Connection,
 }
 
 impl View<'_> {

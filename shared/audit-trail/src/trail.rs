@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use identity::{Caller, Role};
 use sqlx::PgExecutor;
+use store::Connection;
 use uuid::Uuid;
 
 use crate::{Action, Outcome, Record, Subject};
@@ -17,6 +18,7 @@ pub struct Trail(Arc<Facts>);
 
 #[derive(Debug)]
 struct Facts {
+    database: Connection,
     action: Action,
     caller: Option<Caller>,
     source: Option<String>,
@@ -31,11 +33,12 @@ struct Facts {
 }
 
 impl Trail {
-    pub(crate) fn of(action: Action, parts: &Parts) -> Self {
+    pub(crate) fn of(database: Connection, action: Action, parts: &Parts) -> Self {
         let caller = Caller::of(&parts.extensions).ok();
         let ClientAddress(source) = ClientAddress::of(parts);
         let request_id = parts.extensions.get::<RequestId>();
         let facts = Facts {
+            database,
             action,
             caller,
             source: source.map(|address| address.to_string()),
@@ -46,6 +49,13 @@ impl Trail {
             written: OnceLock::new(),
         };
         Self(Arc::new(facts))
+    }
+
+    /// The connection of this request: for what it reads, and for the record of that. What the layer
+    /// records is written with it, too.
+    #[must_use]
+    pub fn database(&self) -> &Connection {
+        &self.0.database
     }
 
     /// Says whose password or token it is about. What is written from here on names them:

@@ -10,6 +10,7 @@ mod addresses;
 mod backfill;
 mod bodies;
 mod closing;
+mod connections;
 mod dates;
 mod documented;
 mod duplicates;

@@ -237,17 +237,22 @@ impl<S: Sender> Delivery<S> {
             Vec::new()
         };
         let (sent, failure) = self.send_all(patient_id, &messages, by, time).await;
-        if !sent.is_empty() {
-            Outbox::<S::Kind>::delete(&mut transaction, &sent).await?;
-        }
-        if let Some((sequence, failure)) = &failure
-            && failure.is_refusal()
-        {
-            Outbox::<S::Kind>::try_later(&mut transaction, *sequence).await?;
-        }
+        let refused = failure.as_ref().filter(|(_, failure)| failure.is_refusal());
+        let refused = refused.map(|(sequence, _)| *sequence);
         let next = messages.get(sent.len());
         let next = next.filter(|next| failure.is_none() && by.delivers::<S::Kind>(next));
-        if let (Some(next), By::Relay(_), false) = (next, by, sent.is_empty()) {
+        let put_last = next.filter(|_| matches!(by, By::Relay(_)) && !sent.is_empty());
+        match (sent.is_empty(), refused, put_last) {
+            (true, ..) => {}
+            (false, None, None) => {
+                Outbox::<S::Kind>::delete_alone(&mut transaction, &sent).await?;
+            }
+            (false, ..) => Outbox::<S::Kind>::delete(&mut transaction, &sent).await?,
+        }
+        if let Some(sequence) = refused {
+            Outbox::<S::Kind>::try_later(&mut transaction, sequence).await?;
+        }
+        if let Some(next) = put_last {
             Outbox::<S::Kind>::put_last(&mut transaction, next.sequence).await?;
         }
         // Ended here even if nothing was done: a process that is frozen after its response would

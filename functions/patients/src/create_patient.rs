@@ -1,5 +1,7 @@
 //! `POST /api/patients`: registers a patient and has a billing account opened for them.
 
+use std::slice;
+
 use api::{
     ClinicTimeZone, InputAndQuery, ProblemDocument, State,
     layers::{Once, Permitted, Recorded},
@@ -97,12 +99,11 @@ pub(crate) async fn create_patient(
     let mut transaction = begin(work, caller, &trail, None).await?;
     let patient =
         storage::insert(details, registered, rule, caller.into(), &mut transaction).await?;
-    outbox::open_billing_account(&mut transaction, &patient).await?;
     let change = match welcome {
         Welcome::Sent => Change::Created,
         Welcome::NotSent => Change::CreatedWithoutWelcome,
     };
-    outbox::announce(&mut transaction, &patient, change((&patient).into())).await?;
+    outbox::register_all(slice::from_ref(&patient), change, &mut transaction).await?;
     let id = patient.id;
     trail
         .succeeded(&mut *transaction, Subject::Patient(id))

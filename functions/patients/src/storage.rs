@@ -1,6 +1,8 @@
 //! Reading and writing a patient as a whole: the row, what is unique or searched for, and the
 //! history. Every change to a patient goes through [`insert`] or [`save`].
 
+use std::slice;
+
 use api::{OnConstraint as _, Problem};
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgExecutor;
@@ -358,7 +360,8 @@ pub async fn insert(
     patient.record_number = stored.record_number.to_string();
     patient.created_at = stored.created_at;
     patient.updated_at = stored.updated_at;
-    follow(&patient, author, transaction).await?;
+    claim_identifiers(&patient, author, transaction).await?;
+    terms::store_new(slice::from_ref(&patient), transaction).await?;
     history::write(&patient, VersionKind::Create, author.id(), transaction).await?;
     Ok(patient)
 }
@@ -454,16 +457,7 @@ async fn follow(
     author: Author,
     transaction: &mut Transaction,
 ) -> Result<(), Problem> {
-    let systems: Vec<String> = patient
-        .identifiers
-        .iter()
-        .map(|of| of.system.clone())
-        .collect();
-    let values: Vec<String> = patient
-        .identifiers
-        .iter()
-        .map(|of| of.value.clone())
-        .collect();
+    let (systems, values) = identifiers(patient);
     sqlx::query!(
         "DELETE FROM patients.patient_identifier
          WHERE patient_id = $1
@@ -474,6 +468,21 @@ async fn follow(
     )
     .execute(&mut *transaction)
     .await?;
+    claim_identifiers(patient, author, transaction).await?;
+    terms::store(patient, transaction).await?;
+    Ok(())
+}
+
+/// Who has which identifier: those of the patient that they have not had before.
+async fn claim_identifiers(
+    patient: &Patient,
+    author: Author,
+    transaction: &mut Transaction,
+) -> Result<(), Problem> {
+    if patient.identifiers.is_empty() {
+        return Ok(());
+    }
+    let (systems, values) = identifiers(patient);
     let other = sqlx::query!(
         r#"SELECT id, restricted, deleted_at IS NOT NULL AS "is_deleted!"
          FROM unnest($2::text[], $3::text[]) AS wanted (system, value)
@@ -511,6 +520,13 @@ async fn follow(
     .execute(&mut *transaction)
     .await
     .on_constraint(IDENTIFIER_UNIQUE, identifier_taken)?;
-    terms::store(patient, transaction).await?;
     Ok(())
+}
+
+/// The systems of the patient's identifiers, and their values.
+fn identifiers(patient: &Patient) -> (Vec<String>, Vec<String>) {
+    let identifiers = patient.identifiers.iter();
+    identifiers
+        .map(|of| (of.system.clone(), of.value.clone()))
+        .unzip()
 }

@@ -31,6 +31,7 @@ mod queries;
 mod record;
 mod relay;
 mod restricted;
+mod round_trips;
 mod routes;
 mod slow_receivers;
 mod welcome;

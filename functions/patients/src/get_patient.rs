@@ -4,7 +4,7 @@ use api::{
     EntityTag, PathId, Problem, ProblemDocument,
     layers::{Permitted, Recorded, Repeatable},
 };
-use audit_trail::{About, Action, Subject, Trail};
+use audit_trail::{About, Action, Trail};
 use axum::{Json, Router};
 use identity::{Caller, Permission};
 use patient_access::must_see_if;
@@ -44,14 +44,15 @@ pub(crate) async fn get_patient(
     trail: Trail,
     PathId(id): PathId,
 ) -> Result<(EntityTag, Json<Patient>), Problem> {
-    let patient = storage::find(id, trail.database()).await?;
+    let restricted = caller.role.may(Permission::SeeRestrictedPatients);
+    let found = storage::find_on_record(id, restricted, trail.success(), trail.database()).await?;
+    let (patient, is_recorded) = found.unzip();
     if let Some(patient) = &patient {
         must_see_if(caller, patient.restricted)?;
     }
     let patient = storage::in_use(patient)?;
-
-    trail
-        .succeeded(trail.database(), Subject::Patient(id))
-        .await?;
+    if is_recorded == Some(true) {
+        trail.written_with_read();
+    }
     Ok((patient.entity_tag(), Json(patient)))
 }

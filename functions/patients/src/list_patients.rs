@@ -195,6 +195,7 @@ pub(crate) async fn list_patients(
         restricted: caller.role.may(Permission::SeeRestrictedPatients),
         limit: page.limit,
         database: trail.database(),
+        trail: &trail,
     };
     let after = page.cursor.map(|Cursor(place)| place);
     let q = page.q.filter(|q| !q.trim().is_empty());
@@ -215,9 +216,11 @@ pub(crate) async fn list_patients(
             return Err(Problem::invalid_field("sort", said));
         }
     };
-    trail
-        .succeeded(trail.database(), Subject::Patients(&list.ids()))
-        .await?;
+    if !trail.is_written() {
+        trail
+            .succeeded(trail.database(), Subject::Patients(&list.ids()))
+            .await?;
+    }
     Ok(Json(list))
 }
 
@@ -226,6 +229,7 @@ struct View<'a> {
     restricted: bool,
     limit: Limit,
     database: &'a Connection,
+    trail: &'a Trail,
 }
 
 impl View<'_> {
@@ -420,8 +424,16 @@ impl View<'_> {
         Ok(PatientList::new(patients, next, total))
     }
 
-    /// A page of the whole list.
+    /// A page of the whole list. It is recorded by the statement that reads it, unless there is nobody
+    /// on it.
     async fn list(&self, ids: &[Uuid], next: Option<String>) -> Result<PatientList, Problem> {
+        let (at_most, record) = (COUNTED + 1, self.trail.success());
+        let page = storage::page_on_record(ids, self.restricted, at_most, record, self.database);
+        if let Some((patients, total)) = page.await? {
+            self.trail.written_with_read();
+            let total = Some(total).filter(|total| *total <= COUNTED);
+            return Ok(PatientList::new(patients, next, total));
+        }
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!"
                FROM (SELECT FROM patients.patient
@@ -432,8 +444,7 @@ impl View<'_> {
         )
         .fetch_one(self.database)
         .await?;
-        let patients = storage::find_all(ids, self.database).await?;
         let total = Some(total).filter(|total| *total <= COUNTED);
-        Ok(PatientList::new(patients, next, total))
+        Ok(PatientList::new(Vec::new(), next, total))
     }
 }

@@ -16,6 +16,23 @@ use crate::{Action, Outcome, Record, Subject};
 #[derive(Debug, Clone)]
 pub struct Trail(Arc<Facts>);
 
+/// The record of a success, but for whose data it is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Success<'a> {
+    /// Names the record.
+    pub id: Uuid,
+    /// Who did it.
+    pub actor: Option<Uuid>,
+    /// Their role.
+    pub role: Option<&'static str>,
+    /// What was done.
+    pub action: &'static str,
+    /// The network address that the request came from.
+    pub source: Option<&'a str>,
+    /// Names the request in the logs.
+    pub request_id: Option<&'a str>,
+}
+
 #[derive(Debug)]
 struct Facts {
     database: Connection,
@@ -93,6 +110,32 @@ impl Trail {
     ) -> Result<(), sqlx::Error> {
         self.write(database, Outcome::Succeeded, None, subject, None)
             .await
+    }
+
+    /// What a statement that reads calls `audit.append` with, so that reading and recording are one round
+    /// trip. Once it has, [`written_with_read`](Self::written_with_read) says so.
+    #[must_use]
+    pub fn success(&self) -> Success<'_> {
+        let facts = &*self.0;
+        Success {
+            id: Uuid::now_v7(),
+            actor: facts.caller.map(|caller| caller.user),
+            role: facts.caller.map(|caller| caller.role.name()),
+            action: facts.action.name(),
+            source: facts.source.as_deref(),
+            request_id: facts.request_id.as_deref(),
+        }
+    }
+
+    /// Notes that the statement that has read has written the record of that.
+    pub fn written_with_read(&self) {
+        let _ = self.0.written.set(Outcome::Succeeded);
+    }
+
+    /// Whether what was read is on record.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.written() == Some(Outcome::Succeeded)
     }
 
     /// Writes that it was done, for the reason that the caller has stated.

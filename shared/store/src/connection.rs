@@ -20,6 +20,8 @@ use tokio::{
     time::sleep,
 };
 
+use crate::postgres::CONNECTIONS;
+
 /// How long somebody waits for the one connection that there is before another one is opened. Giving it
 /// back takes two round trips; logging in takes more than that, prepares every statement anew, and the
 /// second connection would stay.
@@ -28,11 +30,15 @@ const GIVEN_BACK_WITHIN: Duration = Duration::from_millis(50);
 /// How often they look.
 const STEP: Duration = Duration::from_millis(1);
 
-/// Waits while the only connection of the pool is being given back.
+/// Waits while the only connection of a function is being given back.
 ///
 /// `sqlx` does that in a task of its own, in which the connection is cleaned and tested. Whoever asks
-/// for a connection before it has ended gets a new one.
+/// for a connection before it has ended gets a new one. A larger pool is of somebody who does several
+/// things at a time, and needs several.
 pub(crate) async fn given_back(database: &PgPool) {
+    if database.options().get_max_connections() > CONNECTIONS {
+        return;
+    }
     let begun = Instant::now();
     while database.size() == 1 && database.num_idle() == 0 && begun.elapsed() < GIVEN_BACK_WITHIN {
         sleep(STEP).await;

@@ -1,5 +1,7 @@
 //! `POST /api/patients`: registers a patient and has a billing account opened for them.
 
+use std::slice;
+
 use api::{
     ClinicTimeZone, InputAndQuery, ProblemDocument, State,
     layers::{Once, Permitted, Recorded},
@@ -94,15 +96,14 @@ pub(crate) async fn create_patient(
     let today = clinic.day(now).max(details.birth_date.first_day());
     let registered = details.registered_date.unwrap_or(today);
 
-    let mut transaction = begin(work, caller, &database, &trail, None).await?;
+    let mut transaction = begin(work, caller, &trail, None).await?;
     let patient =
         storage::insert(details, registered, rule, caller.into(), &mut transaction).await?;
-    outbox::open_billing_account(&mut transaction, &patient).await?;
     let change = match welcome {
         Welcome::Sent => Change::Created,
         Welcome::NotSent => Change::CreatedWithoutWelcome,
     };
-    outbox::announce(&mut transaction, &patient, change((&patient).into())).await?;
+    outbox::register_all(slice::from_ref(&patient), change, &mut transaction).await?;
     let id = patient.id;
     trail
         .succeeded(&mut *transaction, Subject::Patient(id))
@@ -111,8 +112,8 @@ pub(crate) async fn create_patient(
     let location = [(header::LOCATION, format!("patients/{id}"))];
     let entity_tag = patient.entity_tag();
     let answer = (StatusCode::CREATED, location, entity_tag, Json(patient));
-    let answer = transaction.commit(id, answer).await?;
+    let (answer, next) = transaction.commit_and_begin(id, answer).await?;
 
-    delivery.deliver_now(&database, id).await;
+    delivery.deliver_next(&database, next, id).await;
     Ok(answer)
 }

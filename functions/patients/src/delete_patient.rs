@@ -64,7 +64,7 @@ pub(crate) async fn delete_patient(
     trail: Trail,
     work: UnitOfWork,
 ) -> Result<Response, Interrupted> {
-    let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
+    let mut transaction = begin(work, caller, &trail, Some(id)).await?;
     let patient = storage::lock(id, &mut transaction).await?;
     if let Some(patient) = &patient {
         must_see_if(caller, patient.restricted)?;
@@ -80,8 +80,10 @@ pub(crate) async fn delete_patient(
     trail
         .succeeded(&mut *transaction, Subject::Patient(id))
         .await?;
-    let answer = transaction.commit(id, StatusCode::NO_CONTENT).await?;
+    let (answer, next) = transaction
+        .commit_and_begin(id, StatusCode::NO_CONTENT)
+        .await?;
 
-    delivery.deliver_now(&database, id).await;
+    delivery.deliver_next(&database, next, id).await;
     Ok(answer)
 }

@@ -91,7 +91,7 @@ pub(crate) async fn erase_patient(
 ) -> Result<Response, Interrupted> {
     let reason = erasure.parse()?;
 
-    let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
+    let mut transaction = begin(work, caller, &trail, Some(id)).await?;
     let patient = storage::lock_to_erase(id, &mut transaction)
         .await?
         .ok_or_else(not_found)?;

@@ -1,10 +1,10 @@
 //! `GET /api/patients/{id}`: one patient.
 
 use api::{
-    EntityTag, PathId, Problem, ProblemDocument, State,
+    EntityTag, PathId, Problem, ProblemDocument,
     layers::{Permitted, Recorded, Repeatable},
 };
-use audit_trail::{About, Action, Subject, Trail};
+use audit_trail::{About, Action, Trail};
 use axum::{Json, Router};
 use identity::{Caller, Permission};
 use patient_access::must_see_if;
@@ -22,7 +22,7 @@ pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patie
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE.served_by(get_patient, database.clone(), database)
+    ROUTE.served_by(get_patient, (), database)
 }
 
 /// Get a patient
@@ -41,16 +41,18 @@ pub fn routes(database: PgPool) -> Router {
 )]
 pub(crate) async fn get_patient(
     caller: Caller,
-    State(database): State<PgPool>,
     trail: Trail,
     PathId(id): PathId,
 ) -> Result<(EntityTag, Json<Patient>), Problem> {
-    let patient = storage::find(id, &database).await?;
+    let restricted = caller.role.may(Permission::SeeRestrictedPatients);
+    let found = storage::find_on_record(id, restricted, trail.success(), trail.database()).await?;
+    let (patient, is_recorded) = found.unzip();
     if let Some(patient) = &patient {
         must_see_if(caller, patient.restricted)?;
     }
     let patient = storage::in_use(patient)?;
-
-    trail.succeeded(&database, Subject::Patient(id)).await?;
+    if is_recorded == Some(true) {
+        trail.written_with_read();
+    }
     Ok((patient.entity_tag(), Json(patient)))
 }

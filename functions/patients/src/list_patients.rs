@@ -2,7 +2,7 @@
 //! newest first, by name, those who fit a query, those who have changed, or those who were deleted.
 
 use api::{
-    Cursor, Id, Limit, Problem, ProblemDocument, QueryInput, State, Time,
+    Cursor, Id, Limit, Problem, ProblemDocument, QueryInput, Time,
     layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{Action, Subject, Trail};
@@ -12,6 +12,7 @@ use identity::{Caller, Permission};
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use store::Connection;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -37,7 +38,7 @@ pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patie
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE.served_by(list_patients, database.clone(), database)
+    ROUTE.served_by(list_patients, (), database)
 }
 
 /// Which patients, and which page of them. Of `q`, `sort`, `changedSince` and `deleted`, one may be
@@ -187,14 +188,14 @@ impl PatientList {
 )]
 pub(crate) async fn list_patients(
     caller: Caller,
-    State(database): State<PgPool>,
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<PatientList>, Problem> {
     let view = View {
         restricted: caller.role.may(Permission::SeeRestrictedPatients),
         limit: page.limit,
-        database: &database,
+        database: trail.database(),
+        trail: &trail,
     };
     let after = page.cursor.map(|Cursor(place)| place);
     let q = page.q.filter(|q| !q.trim().is_empty());
@@ -215,9 +216,11 @@ pub(crate) async fn list_patients(
             return Err(Problem::invalid_field("sort", said));
         }
     };
-    trail
-        .succeeded(&database, Subject::Patients(&list.ids()))
-        .await?;
+    if !trail.is_written() {
+        trail
+            .succeeded(trail.database(), Subject::Patients(&list.ids()))
+            .await?;
+    }
     Ok(Json(list))
 }
 
@@ -225,7 +228,8 @@ pub(crate) async fn list_patients(
 struct View<'a> {
     restricted: bool,
     limit: Limit,
-    database: &'a PgPool,
+    database: &'a Connection,
+    trail: &'a Trail,
 }
 
 impl View<'_> {
@@ -420,8 +424,16 @@ impl View<'_> {
         Ok(PatientList::new(patients, next, total))
     }
 
-    /// A page of the whole list.
+    /// A page of the whole list. It is recorded by the statement that reads it, unless there is nobody
+    /// on it.
     async fn list(&self, ids: &[Uuid], next: Option<String>) -> Result<PatientList, Problem> {
+        let (at_most, record) = (COUNTED + 1, self.trail.success());
+        let page = storage::page_on_record(ids, self.restricted, at_most, record, self.database);
+        if let Some((patients, total)) = page.await? {
+            self.trail.written_with_read();
+            let total = Some(total).filter(|total| *total <= COUNTED);
+            return Ok(PatientList::new(patients, next, total));
+        }
         // By the index of those in use: the table may begin with many who are not.
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!"
@@ -433,8 +445,7 @@ impl View<'_> {
         )
         .fetch_one(self.database)
         .await?;
-        let patients = storage::find_all(ids, self.database).await?;
         let total = Some(total).filter(|total| *total <= COUNTED);
-        Ok(PatientList::new(patients, next, total))
+        Ok(PatientList::new(Vec::new(), next, total))
     }
 }

@@ -75,26 +75,6 @@ impl outbox::Kind for MessageKind {
     }
 }
 
-/// Has a billing account opened for the patient.
-///
-/// # Errors
-/// If the database fails.
-pub async fn open_billing_account(
-    transaction: &mut Transaction,
-    patient: &Patient,
-) -> Result<(), sqlx::Error> {
-    let request = account_request(patient);
-    let id = Uuid::now_v7();
-    write(
-        transaction,
-        patient.id,
-        id,
-        MessageKind::BillingAccount,
-        request.encode_to_vec(),
-    )
-    .await
-}
-
 /// Has invoices go to the patient as they are now, if they went elsewhere `before`.
 ///
 /// # Errors

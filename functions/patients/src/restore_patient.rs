@@ -69,7 +69,7 @@ pub(crate) async fn restore_patient(
     trail: Trail,
     work: UnitOfWork,
 ) -> Result<Response, Interrupted> {
-    let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
+    let mut transaction = begin(work, caller, &trail, Some(id)).await?;
     let mut patient = storage::lock(id, &mut transaction)
         .await?
         .ok_or_else(not_found)?;
@@ -89,8 +89,8 @@ pub(crate) async fn restore_patient(
         .succeeded(&mut *transaction, Subject::Patient(id))
         .await?;
     let answer: (EntityTag, Json<Patient>) = (patient.entity_tag(), Json(patient));
-    let answer = transaction.commit(id, answer).await?;
+    let (answer, next) = transaction.commit_and_begin(id, answer).await?;
 
-    delivery.deliver_now(&database, id).await;
+    delivery.deliver_next(&database, next, id).await;
     Ok(answer)
 }

@@ -4,7 +4,7 @@
 //! keeps those.
 
 use api::{
-    ClinicTimeZone, Cursor, Id, InputAndQuery, InputErrors, Limit, Problem, ProblemDocument, State,
+    ClinicTimeZone, Cursor, Id, InputAndQuery, InputErrors, Limit, Problem, ProblemDocument,
     layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{Action, Subject, Trail};
@@ -14,6 +14,7 @@ use identity::{Caller, Permission};
 use route::Route;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use store::Connection;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -35,7 +36,7 @@ pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::post("/api/pati
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE.served_by(search_patients, database.clone(), database)
+    ROUTE.served_by(search_patients, (), database)
 }
 
 /// Which page.
@@ -113,11 +114,11 @@ pub(crate) struct Wanted {
 )]
 pub(crate) async fn search_patients(
     caller: Caller,
-    State(database): State<PgPool>,
     clinic: ClinicTimeZone,
     trail: Trail,
     InputAndQuery(wanted, page): InputAndQuery<Wanted, Page>,
 ) -> Result<Json<PatientList>, Problem> {
+    let database = trail.database();
     if wanted.include_deleted {
         caller.must(Permission::SeeDeletedPatients)?;
     }
@@ -129,7 +130,7 @@ pub(crate) async fn search_patients(
     };
     let today = clinic.day(Utc::now());
     let group = wanted.group_id.map(|group| (group, today));
-    let only = only(identifier.as_deref(), group, scope, &database).await?;
+    let only = only(identifier.as_deref(), group, scope, database).await?;
     let scope = Scope {
         only: only.as_deref(),
         ..scope
@@ -137,7 +138,7 @@ pub(crate) async fn search_patients(
     let after = wanted.cursor.or(page.cursor).map(|Cursor(place)| place);
     let list = match only.as_deref() {
         Some(only) if query == Query::default() => {
-            of_these(only, after, page.limit, scope, &database).await?
+            of_these(only, after, page.limit, scope, database).await?
         }
         _ => {
             let after = match after {
@@ -145,11 +146,11 @@ pub(crate) async fn search_patients(
                 Some(SearchPlace::Hit(place)) => Some(place),
                 Some(SearchPlace::Id(_)) => return Err(not_of_this_search()),
             };
-            found(query, after, page.limit, scope, &database).await?
+            found(query, after, page.limit, scope, database).await?
         }
     };
     trail
-        .succeeded(&database, Subject::Patients(&list.ids()))
+        .succeeded(database, Subject::Patients(&list.ids()))
         .await?;
     Ok(Json(list))
 }
@@ -230,7 +231,7 @@ async fn only(
     identifier: Option<&str>,
     group: Option<(Id, NaiveDate)>,
     scope: Scope<'_>,
-    database: &PgPool,
+    database: &Connection,
 ) -> Result<Option<Vec<Uuid>>, Problem> {
     let mut only = match identifier {
         Some(identifier) => Some(who_has(identifier, scope, database).await?),
@@ -254,7 +255,7 @@ pub(crate) async fn found(
     after: Option<Place>,
     limit: Limit,
     scope: Scope<'_>,
-    database: &PgPool,
+    database: &Connection,
 ) -> Result<PatientList, Problem> {
     let search = Search::new(query, scope, database).await?;
     let Hits {
@@ -273,7 +274,7 @@ async fn of_these(
     after: Option<SearchPlace>,
     limit: Limit,
     scope: Scope<'_>,
-    database: &PgPool,
+    database: &Connection,
 ) -> Result<PatientList, Problem> {
     let after = match after {
         None => Uuid::nil(),

@@ -1,10 +1,13 @@
 //! Reading and writing a patient as a whole: the row, what is unique or searched for, and the
 //! history. Every change to a patient goes through [`insert`] or [`save`].
 
+use std::slice;
+
 use api::{OnConstraint as _, Problem};
+use audit_trail::Success;
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgExecutor;
-use store::Transaction;
+use store::{Connection, Transaction};
 use uuid::Uuid;
 
 use crate::{
@@ -140,6 +143,148 @@ pub async fn find(id: Uuid, database: impl PgExecutor<'_>) -> Result<Option<Pati
     .fetch_optional(database)
     .await?;
     row.map(TryInto::try_into).transpose()
+}
+
+/// Like [`find`], and records in the same statement that the patient was read, unless they are deleted,
+/// or restricted and the reader may not see that. Says whether it has.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn find_on_record(
+    id: Uuid,
+    sees_restricted: bool,
+    record: Success<'_>,
+    database: &Connection,
+) -> Result<Option<(Patient, bool)>, sqlx::Error> {
+    let found = sqlx::query!(
+        r#"WITH found AS MATERIALIZED (
+               SELECT own.id, own.version, own.record_number, own.name, own.email, own.address,
+                      own.date_of_birth, own.birth_precision, own.birth_estimated,
+                      own.registered_date, own.record::text AS document,
+                      own.restricted OR coalesce(survivor.restricted, false) AS restricted,
+                      own.active, own.merged_into,
+                      coalesce(own.deleted_at, survivor.deleted_at) AS deleted_at,
+                      own.created_at, own.updated_at
+               FROM patients.patient AS own
+               LEFT JOIN patients.patient AS survivor ON survivor.id = own.merged_into
+               WHERE own.id = $1
+           ), recorded AS MATERIALIZED (
+               SELECT audit.append($2, $3, $4, $5, 'SUCCEEDED', NULL, ARRAY[id], NULL, NULL, $6, $7)
+               FROM found
+               WHERE deleted_at IS NULL AND (NOT restricted OR $8)
+           )
+           SELECT id AS "id!", version AS "version!", record_number AS "record_number!",
+                  name AS "name!", email AS "email?", address AS "address?",
+                  date_of_birth AS "date_of_birth!", birth_precision AS "birth_precision!",
+                  birth_estimated AS "birth_estimated!", registered_date AS "registered_date!",
+                  document AS "document!", restricted AS "restricted!", active AS "active!",
+                  merged_into AS "merged_into?", deleted_at AS "deleted_at?",
+                  created_at AS "created_at!", updated_at AS "updated_at!",
+                  -- What nothing refers to is not run.
+                  EXISTS (SELECT FROM recorded) AS "is_recorded!"
+           FROM found"#,
+        id,
+        record.id,
+        record.actor,
+        record.role,
+        record.action,
+        record.source,
+        record.request_id,
+        sees_restricted,
+    )
+    .fetch_optional(database)
+    .await?;
+    let Some(found) = found else { return Ok(None) };
+    let row = Row {
+        id: found.id,
+        version: found.version,
+        record_number: found.record_number,
+        name: found.name,
+        email: found.email,
+        address: found.address,
+        date_of_birth: found.date_of_birth,
+        birth_precision: found.birth_precision,
+        birth_estimated: found.birth_estimated,
+        registered_date: found.registered_date,
+        document: found.document,
+        restricted: found.restricted,
+        active: found.active,
+        merged_into: found.merged_into,
+        deleted_at: found.deleted_at,
+        created_at: found.created_at,
+        updated_at: found.updated_at,
+    };
+    Ok(Some((row.try_into()?, found.is_recorded)))
+}
+
+/// Like [`find_all`], and records in the same statement that they were read. Beside them, how many
+/// patients there are in all, counted to `at_most`. `None` if nobody is there: then nothing is recorded.
+///
+/// # Errors
+/// If the database fails.
+pub(crate) async fn page_on_record(
+    ids: &[Uuid],
+    sees_restricted: bool,
+    at_most: i64,
+    record: Success<'_>,
+    database: &Connection,
+) -> Result<Option<(Vec<Patient>, i64)>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    let rows = sqlx::query!(
+        r#"WITH recorded AS MATERIALIZED (
+               SELECT audit.append($2, $3, $4, $5, 'SUCCEEDED', NULL, $1, NULL, NULL, $6, $7)
+           )
+           SELECT id, version, record_number, name, email, address, date_of_birth, birth_precision,
+                  birth_estimated, registered_date, record::text AS "document!", restricted, active,
+                  merged_into, deleted_at, created_at, updated_at,
+                  (SELECT count(*)
+                   FROM (SELECT FROM patients.patient
+                         WHERE deleted_at IS NULL AND merged_into IS NULL AND (NOT restricted OR $8)
+                         ORDER BY id LIMIT $9) AS counted) AS "total!"
+           FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (asked_id, place)
+           JOIN patients.patient ON id = asked_id
+           -- What nothing refers to is not run.
+           CROSS JOIN recorded
+           ORDER BY place"#,
+        ids,
+        record.id,
+        record.actor,
+        record.role,
+        record.action,
+        record.source,
+        record.request_id,
+        sees_restricted,
+        at_most,
+    )
+    .fetch_all(database)
+    .await?;
+    let Some(total) = rows.first().map(|row| row.total) else {
+        return Ok(None);
+    };
+    let patients = rows.into_iter().map(|row| {
+        Patient::try_from(Row {
+            id: row.id,
+            version: row.version,
+            record_number: row.record_number,
+            name: row.name,
+            email: row.email,
+            address: row.address,
+            date_of_birth: row.date_of_birth,
+            birth_precision: row.birth_precision,
+            birth_estimated: row.birth_estimated,
+            registered_date: row.registered_date,
+            document: row.document,
+            restricted: row.restricted,
+            active: row.active,
+            merged_into: row.merged_into,
+            deleted_at: row.deleted_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    });
+    Ok(Some((patients.collect::<Result<_, _>>()?, total)))
 }
 
 /// These patients, in this order. Who is not there is left out.
@@ -358,7 +503,8 @@ pub async fn insert(
     patient.record_number = stored.record_number.to_string();
     patient.created_at = stored.created_at;
     patient.updated_at = stored.updated_at;
-    follow(&patient, author, transaction).await?;
+    claim_identifiers(&patient, author, transaction).await?;
+    terms::store_new(slice::from_ref(&patient), transaction).await?;
     history::write(&patient, VersionKind::Create, author.id(), transaction).await?;
     Ok(patient)
 }
@@ -454,16 +600,7 @@ async fn follow(
     author: Author,
     transaction: &mut Transaction,
 ) -> Result<(), Problem> {
-    let systems: Vec<String> = patient
-        .identifiers
-        .iter()
-        .map(|of| of.system.clone())
-        .collect();
-    let values: Vec<String> = patient
-        .identifiers
-        .iter()
-        .map(|of| of.value.clone())
-        .collect();
+    let (systems, values) = identifiers(patient);
     sqlx::query!(
         "DELETE FROM patients.patient_identifier
          WHERE patient_id = $1
@@ -474,6 +611,21 @@ async fn follow(
     )
     .execute(&mut *transaction)
     .await?;
+    claim_identifiers(patient, author, transaction).await?;
+    terms::store(patient, transaction).await?;
+    Ok(())
+}
+
+/// Who has which identifier: those of the patient that they have not had before.
+async fn claim_identifiers(
+    patient: &Patient,
+    author: Author,
+    transaction: &mut Transaction,
+) -> Result<(), Problem> {
+    if patient.identifiers.is_empty() {
+        return Ok(());
+    }
+    let (systems, values) = identifiers(patient);
     let other = sqlx::query!(
         r#"SELECT id, restricted, deleted_at IS NOT NULL AS "is_deleted!"
          FROM unnest($2::text[], $3::text[]) AS wanted (system, value)
@@ -511,6 +663,13 @@ async fn follow(
     .execute(&mut *transaction)
     .await
     .on_constraint(IDENTIFIER_UNIQUE, identifier_taken)?;
-    terms::store(patient, transaction).await?;
     Ok(())
+}
+
+/// The systems of the patient's identifiers, and their values.
+fn identifiers(patient: &Patient) -> (Vec<String>, Vec<String>) {
+    let identifiers = patient.identifiers.iter();
+    identifiers
+        .map(|of| (of.system.clone(), of.value.clone()))
+        .unzip()
 }

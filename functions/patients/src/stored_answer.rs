@@ -4,7 +4,6 @@ use audit_trail::{Subject, Trail};
 use idempotency::{Interrupted, Transaction, UnitOfWork};
 use identity::Caller;
 use patient_access::{must_see, must_see_if};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::patient::deleted;
@@ -17,7 +16,6 @@ use crate::patient::deleted;
 pub(crate) async fn begin(
     work: UnitOfWork,
     caller: Caller,
-    database: &PgPool,
     trail: &Trail,
     patient: Option<Uuid>,
 ) -> Result<Transaction, Interrupted> {
@@ -26,7 +24,7 @@ pub(crate) async fn begin(
         if let Some(patient) = patient.or(answer.subject()) {
             // The path of a registration does not name the patient.
             trail.about(Subject::Patient(patient));
-            must_see(caller, patient, database).await?;
+            must_see(caller, patient, trail.database()).await?;
         } else {
             // An earlier version has stored it, and nobody knows whose data it contains.
             must_see_if(caller, true)?;

@@ -73,7 +73,7 @@ pub(crate) async fn update_patient(
 ) -> Result<Response, Interrupted> {
     let change = input.parse(Utc::now(), clinic, rule)?;
 
-    let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
+    let mut transaction = begin(work, caller, &trail, Some(id)).await?;
     let patient = storage::lock(id, &mut transaction).await?;
     if let Some(patient) = &patient {
         must_see_if(caller, patient.restricted)?;
@@ -95,8 +95,8 @@ pub(crate) async fn update_patient(
         .succeeded(&mut *transaction, Subject::Patient(id))
         .await?;
     let answer = (patient.entity_tag(), Json(patient));
-    let answer = transaction.commit(id, answer).await?;
+    let (answer, next) = transaction.commit_and_begin(id, answer).await?;
 
-    delivery.deliver_now(&database, id).await;
+    delivery.deliver_next(&database, next, id).await;
     Ok(answer)
 }

@@ -10,6 +10,7 @@ use axum::{
 use http::request::Parts;
 use idempotency::IDEMPOTENCY_REPLAYED;
 use sqlx::PgPool;
+use store::Connection;
 
 use crate::{About, Action, Outcome, Subject, Trail};
 
@@ -28,14 +29,14 @@ async fn on_record(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let trail = Trail::of(action, &parts);
+    let trail = Trail::of(Connection::of(database), action, &parts);
     let named = named(about, &mut parts).await;
     parts.extensions.insert(trail.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
 
     let answered = Answered::of(&response);
     let subject = trail.is_about().or(named);
-    match complete(&database, &trail, subject, answered).await {
+    match complete(&trail, subject, answered).await {
         Ok(()) => response,
         Err(problem) => problem.into_response(),
     }
@@ -69,7 +70,6 @@ impl Answered {
 
 /// Sees to it that the answer is on record.
 async fn complete(
-    database: &PgPool,
     trail: &Trail,
     subject: Option<Subject<'static>>,
     answered: Answered,
@@ -81,11 +81,11 @@ async fn complete(
         // is about have recorded that themselves.
         Answered::Replayed => {
             let subject = subject.unwrap_or(Subject::Nobody);
-            trail.succeeded(database, subject).await?;
+            trail.succeeded(trail.database(), subject).await?;
         }
         Answered::NotDone(problem, outcome) => {
             trail
-                .not_done(database, outcome, problem.name(), subject)
+                .not_done(trail.database(), outcome, problem.name(), subject)
                 .await?;
         }
         Answered::Nothing => {}

@@ -29,4 +29,4 @@ pub use layer::layer;
 pub use record::{OfNobody, Outcome, Record, UnknownOutcome};
 pub use resource::{Resource, ResourceType, UnknownResourceType};
 pub use subject::Subject;
-pub use trail::Trail;
+pub use trail::{Success, Trail};

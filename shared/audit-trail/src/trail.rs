@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use identity::{Caller, Role};
 use sqlx::PgExecutor;
+use store::Connection;
 use uuid::Uuid;
 
 use crate::{Action, Outcome, Record, Subject};
@@ -15,8 +16,26 @@ use crate::{Action, Outcome, Record, Subject};
 #[derive(Debug, Clone)]
 pub struct Trail(Arc<Facts>);
 
+/// The record of a success, but for whose data it is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Success<'a> {
+    /// Names the record.
+    pub id: Uuid,
+    /// Who did it.
+    pub actor: Option<Uuid>,
+    /// Their role.
+    pub role: Option<&'static str>,
+    /// What was done.
+    pub action: &'static str,
+    /// The network address that the request came from.
+    pub source: Option<&'a str>,
+    /// Names the request in the logs.
+    pub request_id: Option<&'a str>,
+}
+
 #[derive(Debug)]
 struct Facts {
+    database: Connection,
     action: Action,
     caller: Option<Caller>,
     source: Option<String>,
@@ -31,11 +50,12 @@ struct Facts {
 }
 
 impl Trail {
-    pub(crate) fn of(action: Action, parts: &Parts) -> Self {
+    pub(crate) fn of(database: Connection, action: Action, parts: &Parts) -> Self {
         let caller = Caller::of(&parts.extensions).ok();
         let ClientAddress(source) = ClientAddress::of(parts);
         let request_id = parts.extensions.get::<RequestId>();
         let facts = Facts {
+            database,
             action,
             caller,
             source: source.map(|address| address.to_string()),
@@ -46,6 +66,13 @@ impl Trail {
             written: OnceLock::new(),
         };
         Self(Arc::new(facts))
+    }
+
+    /// The connection of this request: for what it reads, and for the record of that. What the layer
+    /// records is written with it, too.
+    #[must_use]
+    pub fn database(&self) -> &Connection {
+        &self.0.database
     }
 
     /// Says whose password or token it is about. What is written from here on names them:
@@ -83,6 +110,32 @@ impl Trail {
     ) -> Result<(), sqlx::Error> {
         self.write(database, Outcome::Succeeded, None, subject, None)
             .await
+    }
+
+    /// What a statement that reads calls `audit.append` with, so that reading and recording are one round
+    /// trip. Once it has, [`written_with_read`](Self::written_with_read) says so.
+    #[must_use]
+    pub fn success(&self) -> Success<'_> {
+        let facts = &*self.0;
+        Success {
+            id: Uuid::now_v7(),
+            actor: facts.caller.map(|caller| caller.user),
+            role: facts.caller.map(|caller| caller.role.name()),
+            action: facts.action.name(),
+            source: facts.source.as_deref(),
+            request_id: facts.request_id.as_deref(),
+        }
+    }
+
+    /// Notes that the statement that has read has written the record of that.
+    pub fn written_with_read(&self) {
+        let _ = self.0.written.set(Outcome::Succeeded);
+    }
+
+    /// Whether what was read is on record.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.written() == Some(Outcome::Succeeded)
     }
 
     /// Writes that it was done, for the reason that the caller has stated.

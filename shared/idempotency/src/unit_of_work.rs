@@ -109,6 +109,31 @@ impl Transaction {
         subject: Uuid,
         answer: impl IntoResponse,
     ) -> Result<Response, Problem> {
+        let (transaction, answer) = self.end(subject, answer).await?;
+        transaction.commit().await?;
+        Ok(answer)
+    }
+
+    /// Like [`commit`](Self::commit), and begins the next transaction, in which the messages about the
+    /// change are delivered: see [`store::Transaction::commit_and_begin`].
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub async fn commit_and_begin(
+        self,
+        subject: Uuid,
+        answer: impl IntoResponse,
+    ) -> Result<(Response, store::Transaction), Problem> {
+        let (transaction, answer) = self.end(subject, answer).await?;
+        Ok((answer, transaction.commit_and_begin().await?))
+    }
+
+    /// Stores the response. Returns the transaction, which is to be committed.
+    async fn end(
+        self,
+        subject: Uuid,
+        answer: impl IntoResponse,
+    ) -> Result<(store::Transaction, Response), Problem> {
         let Self {
             mut connection,
             work,
@@ -124,8 +149,7 @@ impl Transaction {
         drop(connection);
         let transaction = work.begun.lock().await.take();
         let transaction = transaction.ok_or_else(|| Problem::internal("no transaction"))?;
-        transaction.commit().await?;
-        Ok(answer)
+        Ok((transaction, answer))
     }
 }
 

@@ -125,6 +125,21 @@ impl<S: Sender> Delivery<S> {
     /// Tries to deliver everything of this patient, for a short time. The rest is left to the
     /// relay: the client is not told, because nothing is lost.
     pub async fn deliver_now(&self, database: &PgPool, patient_id: Uuid) {
+        self.start(database, None, patient_id).await;
+    }
+
+    /// Like [`deliver_now`](Self::deliver_now), in the transaction that was begun when the change was
+    /// committed ([`Transaction::commit_and_begin`]): the same connection, and no round trip between.
+    pub async fn deliver_next(
+        &self,
+        database: &PgPool,
+        transaction: Transaction,
+        patient_id: Uuid,
+    ) {
+        self.start(database, Some(transaction), patient_id).await;
+    }
+
+    async fn start(&self, database: &PgPool, begun: Option<Transaction>, patient_id: Uuid) {
         let now = Instant::now();
         let time = Time {
             last_call: now + LAST_CALL,
@@ -134,7 +149,7 @@ impl<S: Sender> Delivery<S> {
         // A task of its own, because the outcome of an abandoned transaction is unknown. It ends in
         // time unless the database is slow; then it continues without this request.
         let delivery = tokio::spawn(
-            async move { Box::pin(delivery.deliver(&database, patient_id, time)).await }
+            async move { Box::pin(delivery.deliver(&database, begun, patient_id, time)).await }
                 .in_current_span(),
         );
         match tokio::time::timeout(AT_ONCE, delivery).await {
@@ -170,7 +185,8 @@ impl<S: Sender> Delivery<S> {
             last_call: until,
             end: None,
         };
-        let turn = self.turn(database, patient_id, By::Relay(receiver), time);
+        let transaction = Transaction::begin(database).await?;
+        let turn = self.turn(transaction, patient_id, By::Relay(receiver), time);
         // Boxed: the clients' futures are nested too deeply for the compiler to lay them out
         // inline.
         Ok(Box::pin(turn).await?.delivered)
@@ -179,12 +195,19 @@ impl<S: Sender> Delivery<S> {
     async fn deliver(
         &self,
         database: &PgPool,
+        mut begun: Option<Transaction>,
         patient_id: Uuid,
         time: Time,
     ) -> Result<(), DeliveryError<S::Error>> {
         loop {
+            let transaction = match begun.take() {
+                Some(begun) => begun,
+                None => Transaction::begin(database).await?,
+            };
             // Whoever adds a message after our look at the outbox waits for the lock.
-            let turn = self.turn(database, patient_id, By::Request, time).await?;
+            let turn = self
+                .turn(transaction, patient_id, By::Request, time)
+                .await?;
             if !turn.is_cut_short || Instant::now() >= time.last_call {
                 return Ok(());
             }
@@ -195,12 +218,11 @@ impl<S: Sender> Delivery<S> {
     /// ends, and disappears with the connection if this process dies.
     async fn turn(
         &self,
-        database: &PgPool,
+        mut transaction: Transaction,
         patient_id: Uuid,
         by: By<Receiver<S>>,
         time: Time,
     ) -> Result<Turn, DeliveryError<S::Error>> {
-        let mut transaction = Transaction::begin(database).await?;
         let is_ours = match by {
             By::Request => {
                 Outbox::<S::Kind>::lock(&mut transaction, patient_id).await?;
@@ -215,17 +237,22 @@ impl<S: Sender> Delivery<S> {
             Vec::new()
         };
         let (sent, failure) = self.send_all(patient_id, &messages, by, time).await;
-        if !sent.is_empty() {
-            Outbox::<S::Kind>::delete(&mut transaction, &sent).await?;
-        }
-        if let Some((sequence, failure)) = &failure
-            && failure.is_refusal()
-        {
-            Outbox::<S::Kind>::try_later(&mut transaction, *sequence).await?;
-        }
+        let refused = failure.as_ref().filter(|(_, failure)| failure.is_refusal());
+        let refused = refused.map(|(sequence, _)| *sequence);
         let next = messages.get(sent.len());
         let next = next.filter(|next| failure.is_none() && by.delivers::<S::Kind>(next));
-        if let (Some(next), By::Relay(_), false) = (next, by, sent.is_empty()) {
+        let put_last = next.filter(|_| matches!(by, By::Relay(_)) && !sent.is_empty());
+        match (sent.is_empty(), refused, put_last) {
+            (true, ..) => {}
+            (false, None, None) => {
+                Outbox::<S::Kind>::delete_alone(&mut transaction, &sent).await?;
+            }
+            (false, ..) => Outbox::<S::Kind>::delete(&mut transaction, &sent).await?,
+        }
+        if let Some(sequence) = refused {
+            Outbox::<S::Kind>::try_later(&mut transaction, sequence).await?;
+        }
+        if let Some(next) = put_last {
             Outbox::<S::Kind>::put_last(&mut transaction, next.sequence).await?;
         }
         // Ended here even if nothing was done: a process that is frozen after its response would

@@ -161,6 +161,25 @@ impl<K: Kind> Outbox<K> {
         Ok(if first_is_due { messages } else { Vec::new() })
     }
 
+    /// Deletes messages that have been delivered, in a transaction that writes nothing else. Nobody
+    /// waits until that is on disk: if the server fails in the moment after the commit, the messages
+    /// are there again and are delivered twice, as if this process had failed in the moment before.
+    pub(crate) async fn delete_alone(
+        transaction: &mut Transaction,
+        sequences: &[i64],
+    ) -> Result<(), sqlx::Error> {
+        let statement = format!(
+            "WITH setting AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+             DELETE FROM {}.outbox USING setting WHERE sequence = ANY($1)",
+            K::SCHEMA
+        );
+        sqlx::query(AssertSqlSafe(statement))
+            .bind(sequences)
+            .execute(transaction)
+            .await?;
+        Ok(())
+    }
+
     /// Deletes messages that have been delivered.
     pub(crate) async fn delete(
         transaction: &mut Transaction,

@@ -250,3 +250,54 @@ async fn a_publishers_events_go_to_kafka(database: PgPool) {
     delivery.deliver_now(&database, event.patient_id).await;
     assert_eq!(relay(&database, &nowhere).await.backlog, 0);
 }
+
+/// Notes how each transaction that writes to the outbox is committed.
+const COMMITS: &str = "
+    CREATE TABLE committed (what text, synchronous text);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO committed VALUES (TG_OP, current_setting('synchronous_commit'));
+        RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON one.outbox
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note()";
+
+async fn commits(database: &PgPool) -> Vec<String> {
+    let sql = "WITH noted AS (DELETE FROM committed RETURNING *)
+               SELECT DISTINCT what || ' ' || synchronous FROM noted ORDER BY 1";
+    sqlx::query_scalar(sql).fetch_all(database).await.unwrap()
+}
+
+#[sqlx::test(migrations = false)]
+async fn only_what_deletes_and_does_nothing_else_may_be_lost(database: PgPool) {
+    create_tables(&database).await;
+    sqlx::raw_sql(COMMITS).execute(&database).await.unwrap();
+    let patient = Uuid::now_v7();
+    write(&database, patient, Of::<0>, "first").await;
+    assert_eq!(commits(&database).await, ["INSERT on"]);
+    let receiver = Receiver::<0>::new(100);
+    let delivery = Delivery::new(receiver.clone());
+    delivery.deliver_now(&database, patient).await;
+    assert_eq!(commits(&database).await, ["DELETE off"]);
+
+    // What is behind the next message is read again: more than a transaction delivers.
+    for _ in 0..25 {
+        write(&database, patient, Of::<0>, "more").await;
+    }
+    commits(&database).await;
+    assert_eq!(relay(&database, &delivery).await.backlog, 0);
+    assert_eq!(
+        commits(&database).await,
+        ["DELETE off", "DELETE on", "UPDATE on"]
+    );
+
+    write(&database, patient, Of::<0>, "before").await;
+    write(&database, patient, Of::<0>, "from the future").await;
+    sqlx::raw_sql("UPDATE one.outbox SET kind = 'LETTER' WHERE payload = 'from the future'")
+        .execute(&database)
+        .await
+        .unwrap();
+    commits(&database).await;
+    delivery.deliver_now(&database, patient).await;
+    assert_eq!(commits(&database).await, ["DELETE on", "UPDATE on"]);
+    assert_eq!(receiver.sent().len(), 27);
+}

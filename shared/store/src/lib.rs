@@ -2,6 +2,7 @@
 //! first request needs.
 
 mod aws;
+mod connection;
 mod dynamodb;
 mod postgres;
 mod setting;
@@ -11,6 +12,7 @@ mod transaction;
 
 pub use ::aws_config::SdkConfig;
 pub use aws::{aws_config, failure_code, http_client};
+pub use connection::Connection;
 pub use dynamodb::{Table, TransactionError};
 pub use postgres::{
     PoolError, TRUSTED_FOR, connect_options, connect_options_of, connect_options_to, pool, pool_of,

@@ -12,9 +12,9 @@ use tokio::time::timeout;
 
 use crate::{FromEnvironment, MissingSetting, setting};
 
-/// A function serves one request at a time; the second connection is for work that the request does
-/// besides its own transaction.
-const CONNECTIONS: u32 = 2;
+/// A function serves one request at a time, on one connection; the second one is for work that is left
+/// over from an earlier request, or is done besides a transaction.
+pub(crate) const CONNECTIONS: u32 = 2;
 
 /// How long a request waits for a connection before the client is asked to retry.
 const PATIENCE: Duration = Duration::from_secs(3);

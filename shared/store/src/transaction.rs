@@ -13,6 +13,8 @@ use sqlx::{
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
+use crate::connection::given_back;
+
 /// A transaction in which every statement has to succeed.
 ///
 /// At COMMIT, PostgreSQL rolls back a transaction in which a statement has failed, and says so only
@@ -32,6 +34,7 @@ impl Transaction {
     /// # Errors
     /// If the database does not respond.
     pub async fn begin(database: &PgPool) -> Result<Self, Error> {
+        given_back(database).await;
         let inner = database.begin().await?;
         Ok(Self { inner, sound: true })
     }
@@ -45,9 +48,29 @@ impl Transaction {
         if self.sound {
             return self.inner.commit().await;
         }
+        Err(self.refused().await?)
+    }
+
+    /// Commits the changes and begins the next transaction, on the same connection and in the same
+    /// round trip.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub async fn commit_and_begin(mut self) -> Result<Self, Error> {
+        if self.sound {
+            let (connection, mut doubt) = self.doubt();
+            connection.execute("COMMIT AND CHAIN").await?;
+            doubt.end();
+            return Ok(self);
+        }
+        Err(self.refused().await?)
+    }
+
+    /// Rolls back what was to be committed. Returns why.
+    async fn refused(self) -> Result<Error, Error> {
         self.inner.rollback().await?;
         let refusal = "a transaction in which a statement failed was to be committed";
-        Err(Error::Protocol(refusal.to_owned()))
+        Ok(Error::Protocol(refusal.to_owned()))
     }
 
     /// Rolls the changes back before anything else happens. A dropped transaction is rolled back as

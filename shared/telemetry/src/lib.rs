@@ -9,6 +9,8 @@
 
 mod logs;
 mod metrics;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod trace;
 
 pub use logs::{start_logging, start_logging_without_answered_errors};

@@ -11,12 +11,18 @@ const RAW_EVENTS: &str = "lambda_runtime::layers::api_response=info";
 /// Where the Lambda runtime logs each error that a function returns.
 const ANSWERED_ERRORS: &str = "lambda_runtime::layers::panic=off";
 
+/// Where the Kafka client says of each connection and partition that it opens it: a dozen lines for the
+/// first record of a process. What goes wrong with them is a warning, and what is tried again is said
+/// elsewhere (`rskafka::backoff`).
+const ROUTINE: &str = "rskafka::connection=warn,rskafka::client::partition=warn";
+
 static STARTED: OnceLock<()> = OnceLock::new();
 
 /// Starts logging for this process. Call it once, first thing in `main`.
 ///
 /// `LOG_LEVEL` takes a level (`info`, the default) or a `tracing` filter such as `info,sqlx=debug`;
-/// an invalid filter falls back to `info`.
+/// an invalid filter falls back to `info`. What the Kafka client does all the time is only logged at
+/// `debug` and `trace`, and by a filter that names it: `info,rskafka=info`.
 pub fn start_logging() {
     start("");
 }
@@ -48,9 +54,14 @@ pub(crate) fn is_logging() -> bool {
     STARTED.get().is_some()
 }
 
-fn filter(level: &str, closed: &str) -> EnvFilter {
+pub(crate) fn filter(level: &str, closed: &str) -> EnvFilter {
     let level = if level.is_empty() { "info" } else { level };
-    EnvFilter::try_new(format!("{level},{RAW_EVENTS},{closed}"))
+    let wants_all = level
+        .split(',')
+        .map(str::trim)
+        .any(|part| matches!(part, "debug" | "trace") || part.starts_with("rskafka"));
+    let routine = if wants_all { "" } else { ROUTINE };
+    EnvFilter::try_new(format!("{level},{routine},{RAW_EVENTS},{closed}"))
         .unwrap_or_else(|_| EnvFilter::new(format!("info,{closed}")))
 }
 
@@ -71,6 +82,26 @@ mod tests {
                 .split(',')
                 .filter(|part| part.contains("api_response"));
             assert!(raw_events.all(|part| part == RAW_EVENTS), "{filter}");
+        }
+    }
+
+    #[test]
+    fn what_the_kafka_client_always_does_is_logged_for_those_who_want_it() {
+        let is_quiet = |level| {
+            filter(level, "")
+                .to_string()
+                .contains("rskafka::connection=warn")
+        };
+        for level in ["", "info", "warn", "info,sqlx=debug"] {
+            assert!(is_quiet(level), "{level}");
+        }
+        for level in [
+            "debug",
+            "trace",
+            "info,rskafka=info",
+            "info,rskafka::connection=debug",
+        ] {
+            assert!(!is_quiet(level), "{level}");
         }
     }
 

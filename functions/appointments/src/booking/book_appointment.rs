@@ -156,9 +156,13 @@ pub(crate) async fn book_appointment(
     let appointment = Appointment::from(stored);
     let entity_tag = appointment.entity_tag();
     let answer = (StatusCode::CREATED, location, entity_tag, Json(appointment));
-    let answer = transaction.commit(request.patient, answer).await?;
+    let (answer, next) = transaction
+        .commit_and_begin(request.patient, answer)
+        .await?;
 
-    delivery.deliver_now(&database, request.patient).await;
+    delivery
+        .deliver_next(&database, next, request.patient)
+        .await;
     Ok(answer)
 }
 

@@ -144,9 +144,9 @@ pub(crate) async fn book_series(
     }
     let appointments = appointments.into_iter().map(Appointment::from).collect();
     let answer = (StatusCode::CREATED, Json(Booked { id, appointments }));
-    let answer = transaction.commit(patient, answer).await?;
+    let (answer, next) = transaction.commit_and_begin(patient, answer).await?;
 
-    delivery.deliver_now(&database, patient).await;
+    delivery.deliver_next(&database, next, patient).await;
     Ok(answer)
 }
 

@@ -90,10 +90,11 @@ impl Changing {
         recorded?;
         let appointment = Appointment::from(stored);
         let entity_tag: EntityTag = appointment.entity_tag();
-        let answer = transaction
-            .commit(patient, (entity_tag, Json(appointment)))
+        let (answer, next) = transaction
+            .commit_and_begin(patient, (entity_tag, Json(appointment)))
             .await?;
-        self.delivery.deliver_now(&self.database, patient).await;
+        let delivery = &self.delivery;
+        delivery.deliver_next(&self.database, next, patient).await;
         Ok(answer)
     }
 }

@@ -333,9 +333,6 @@ async fn records_of_both_versions_are_intact(database: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn a_changed_resource_or_version_shows(database: PgPool) {
     of_both_versions(&database).await;
-    let constraints = "ALTER TABLE audit.record DROP CONSTRAINT record_resource_whole,
-        DROP CONSTRAINT record_resource_hashed, DROP CONSTRAINT record_hash_version_known";
-    database.execute(constraints).await.unwrap();
     let trigger = "ALTER TABLE audit.record DISABLE TRIGGER ALL";
     database.execute(trigger).await.unwrap();
     for (sequence, change) in [
@@ -445,6 +442,7 @@ async fn half_a_resource_is_no_resource(database: PgPool) {
             .execute(AssertSqlSafe(statement))
             .await
             .unwrap_err();
-        assert!(refused.to_string().contains("record_resource"), "{refused}");
+        let refusal = refused.as_database_error().unwrap();
+        assert!(refusal.is_check_violation(), "{refused}");
     }
 }

@@ -1,7 +1,7 @@
 //! `POST /api/patients/{id}/relationships`: says what another patient is to this one.
 
 use api::{
-    Id, Input, PathId, Problem, ProblemDocument, State,
+    Id, Input, PathId, Problem, ProblemDocument,
     layers::{Once, Permitted, Recorded},
 };
 use audit_trail::{About, Action, Subject, Trail};
@@ -30,7 +30,7 @@ pub const ROUTE: Route<Permitted, Recorded, Once> = Route::post("/api/patients/{
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE.served_by(record_relationship, database.clone(), database)
+    ROUTE.served_by(record_relationship, (), database)
 }
 
 /// What another patient is to this one. Any other field is rejected.
@@ -100,7 +100,6 @@ pub(crate) struct Relationship {
 )]
 pub(crate) async fn record_relationship(
     caller: Caller,
-    State(database): State<PgPool>,
     PathId(id): PathId,
     trail: Trail,
     work: UnitOfWork,
@@ -117,7 +116,7 @@ pub(crate) async fn record_relationship(
         return Err(Problem::invalid_field("patientId", detail).into());
     }
 
-    let mut transaction = begin(work, caller, &database, &trail, Some(id)).await?;
+    let mut transaction = begin(work, caller, &trail, Some(id)).await?;
     patient_lock::hold(&mut transaction, caller, &[id, other]).await?;
     let pair = Pair::of(id, other, role);
     pair.must_be_new(&mut transaction, days).await?;

@@ -125,7 +125,7 @@ pub(crate) async fn merge_patients(
     }
     trail.about(Subject::Patient(survivor_id));
 
-    let mut transaction = begin(work, caller, &database, &trail, Some(survivor_id)).await?;
+    let mut transaction = begin(work, caller, &trail, Some(survivor_id)).await?;
     let (survivor, duplicate) = lock_both(&mut transaction, survivor_id, duplicate_id).await?;
     for patient in [&survivor, &duplicate].into_iter().flatten() {
         must_see_if(caller, patient.restricted)?;

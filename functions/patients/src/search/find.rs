@@ -10,7 +10,7 @@
 //! patient's own terms.
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
+use store::Connection;
 use uuid::Uuid;
 
 use super::{
@@ -121,7 +121,7 @@ type Tiered = Vec<Sought>;
 
 /// A query with everything that it takes to look for it.
 pub(crate) struct Search<'a> {
-    database: &'a PgPool,
+    database: &'a Connection,
     scope: Scope<'a>,
     parts: Vec<Part>,
     /// The words with one letter different, for each part.
@@ -138,7 +138,7 @@ impl<'a> Search<'a> {
     pub(crate) async fn new(
         query: Query,
         scope: Scope<'a>,
-        database: &'a PgPool,
+        database: &'a Connection,
     ) -> Result<Self, sqlx::Error> {
         let numbered = match &query.identifier {
             Some(identifier) => who_has(identifier, scope, database).await?,
@@ -635,7 +635,7 @@ fn bounds(ranges: &[Range]) -> (Vec<String>, Vec<String>) {
 pub(crate) async fn who_has(
     identifier: &str,
     scope: Scope<'_>,
-    database: &PgPool,
+    database: &Connection,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
     let number = identifier.parse::<i64>().unwrap_or(-1);
     sqlx::query_scalar!(

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::PgPool;
-use store::Transaction;
+use store::{Connection, Transaction};
 
 /// Shorter words have too many neighbours, longer ones are rarely typed.
 const LENGTHS: std::ops::RangeInclusive<usize> = 4..=30;
@@ -90,7 +90,7 @@ pub(crate) async fn learn(
 ///
 /// # Errors
 /// If the database fails.
-pub(crate) async fn near(word: &str, database: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+pub(crate) async fn near(word: &str, database: &Connection) -> Result<Vec<String>, sqlx::Error> {
     let shorter: Vec<String> = deletions(word).into_iter().collect();
     let mut candidates = sqlx::query_scalar!(
         r#"SELECT term AS "term!" FROM patients.vocabulary WHERE term = ANY($2)

@@ -73,7 +73,7 @@ check-code:
 check-files: TOOL = $(abspath $(firstword $(wildcard $(addsuffix /local-stack,$(addprefix $(TARGET)/,debug */debug))))) tool
 check-files:
 	@$(MAKE) --no-print-directory crates TOOL='$(TOOL)'
-	cd localstack/extension && $(TOOL) ruff check --config pyproject.toml . ../kafka ../*.py \
+	cd localstack/extension && $(TOOL) ruff check --config pyproject.toml . ../kafka ../postgres ../*.py \
 	  ../../tests/schemathesis ../../tests/template ../../tests/infrastructure ../../tests/grpc-client \
 	  ../../infrastructure
 	$(TOOL) cfn-lint template.yaml infrastructure/*.yaml

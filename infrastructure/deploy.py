@@ -8,8 +8,9 @@ that would not change is left alone. `--plan` prints every command with its para
 and needs neither an account nor credentials.
 
 Every output of a stack has the name of the parameter that it is for, in a later stack or in
-template.yaml. An output `…SecretArn` names a secret: its value is passed on in a file that only
-its owner can read, and that is gone afterwards. No secret is on a command line or on the screen.
+template.yaml. An output `…SecretArn` names a secret. Where a parameter takes its value, that is
+passed on in a file that only its owner can read, and that is gone afterwards. No secret is on a
+command line or on the screen.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -201,12 +201,21 @@ class Deployment:
         for name, option in {"Name": "--name and --stage", "Size": "--size"}.items():
             if name in self.given:
                 raise Failure(f"say {option} instead of --set {name}")
-        for name in ("BillingDatabasePassword", "BillingToken"):
-            if name in self.given:
-                raise Failure(
-                    f"the billing service reads {name} from its secret: change it there, or say "
-                    f"--set {name}SecretArn"
-                )
+        if "BillingToken" in self.given:
+            raise Failure(
+                "the billing service reads BillingToken from its secret: change it there, or say "
+                "--set BillingTokenSecretArn"
+            )
+        passwords = [name for name in self.given if name.endswith("DatabasePassword")]
+        if (
+            self.given.get("DatabaseAuthentication", "IAM") != "IAM"
+            or "DatabaseOwnerUrl" in self.given
+            or passwords
+        ):
+            raise Failure(
+                "services log in to the database of the stacks with their roles, and have no "
+                "passwords; docs/operations.md says under By hand how to deploy to another one"
+            )
         authentication = self.given.get("KafkaAuthentication", "IAM")
         if authentication not in BOOTSTRAP_BROKERS or (
             authentication != "IAM" and "KafkaClusterArn" not in self.given
@@ -220,7 +229,7 @@ class Deployment:
 
     def check_what_is_missing(self) -> None:
         """Ask for everything at once, before anything is deployed."""
-        given = set(self.known) | {"DatabaseOwnerUrl", "KafkaBootstrapServers", "BillingImage"}
+        given = set(self.known) | {"KafkaBootstrapServers", "BillingImage"}
         versions = names_in(INFRASTRUCTURE / "billing.yaml", "Parameters")
         given |= {name for name in versions if name.endswith("SecretVersion")}
         missing = []
@@ -462,22 +471,11 @@ class Deployment:
         )
 
     def learn_secrets(self, template: Path) -> None:
-        """Read the secrets that parameters are for. The database's owner has two parts."""
+        """Read the secrets that parameters are for."""
         for name in names_in(template, "Parameters"):
             arn = self.known.get(f"{name}SecretArn")
             if arn and name not in self.given:
                 self.known[name] = self.secret(arn, planned=f"<secret of {name}SecretArn>")
-        if "DatabaseOwnerUrl" in self.given:
-            return
-        owner = self.secret(
-            self.known["DatabaseOwnerSecretArn"],
-            planned='{"username": "<user>", "password": "<password>"}',
-        )
-        login = json.loads(owner)
-        quoted = [urllib.parse.quote(login[part], safe="<>") for part in ("username", "password")]
-        self.known["DatabaseOwnerUrl"] = "postgres://{}:{}@{}".format(
-            *quoted, self.known["DatabaseAddress"]
-        )
 
     def secret(self, arn: str, planned: str) -> str:
         """The value of a secret."""
@@ -583,7 +581,8 @@ class Deployment:
         if not answers(health):
             raise Failure(
                 "rolled back to the deployment before this one, which does not answer either: "
-                "look at its log, and whether a password has changed, which is not rolled back"
+                "look at its log, and whether the token has changed or services had passwords for "
+                "the database then, which is not rolled back"
             )
         raise Failure("rolled back: the deployment before this one answers again")
 

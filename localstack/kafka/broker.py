@@ -1,13 +1,14 @@
 """Becomes an Apache Kafka broker that keeps its records in a folder.
 
     python broker.py --java JAVA --jars FOLDER --archives FOLDER --data FOLDER --listen HOST:PORT
-                     [--password-file FILE]
+                     [--password-file FILE] [--certificates FOLDER]
 
 The folder is prepared the first time. Then this process becomes Java, so that whoever started it
 signals the broker directly.
 
 With a password, the broker lets in only its user, over TLS. The authority that clients have to
-trust is then in tls/authority.pem. Without one, it lets in everybody.
+trust is then in tls/authority.pem: that of the folder, or one of its own. Without a password, it
+lets in everybody.
 """
 
 from __future__ import annotations
@@ -53,11 +54,13 @@ def main() -> None:
     for option in ("--java", "--listen"):
         parser.add_argument(option, required=True)
     parser.add_argument("--password-file", type=Path)
+    parser.add_argument("--certificates", type=Path)
     arguments = parser.parse_args()
 
     jars = sorted(arguments.jars.absolute().glob("*.jar"))
     archives = arguments.archives.absolute()
     password = arguments.password_file and arguments.password_file.read_text()
+    shown = arguments.certificates and arguments.certificates.absolute()
     java = [
         arguments.java,
         *MACHINE,
@@ -75,6 +78,9 @@ def main() -> None:
         # A broker learns of its user when its folder is made: records from before cannot be kept.
         shutil.rmtree(RECORDS, ignore_errors=True)
         certificates.make(TLS)
+    if password and shown:
+        for name in (certificates.AUTHORITY, certificates.BROKER):
+            shutil.copy(shown / name, TLS / name)
     SETTINGS.touch()
     SETTINGS.chmod(0o600)
     SETTINGS.write_text(settings(RECORDS, arguments.listen, password))

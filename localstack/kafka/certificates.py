@@ -1,4 +1,7 @@
-"""Makes an authority, and the certificate of a broker on this machine."""
+"""Makes an authority, and the certificates of a broker and a database on this machine.
+
+    python certificates.py FOLDER
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import datetime
 import ipaddress
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from cryptography import x509
@@ -15,8 +19,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # What clients trust.
 AUTHORITY = "authority.pem"
-# What the broker shows, with its key.
+# What the broker shows, with its key, and what the database shows.
 BROKER = "broker.pem"
+DATABASE = "database.pem"
 
 # Longer than anybody keeps a local stack.
 VALID_FOR = datetime.timedelta(days=3650)
@@ -25,7 +30,7 @@ SINCE = datetime.timedelta(days=1)
 
 
 def make(folder: Path) -> None:
-    """Write both files: under a temporary name first, so that half of them never counts.
+    """Write all files: under a temporary name first, so that half of them never counts.
 
     Nobody keeps the authority's key, so that nothing else is ever trusted because of it.
     """
@@ -36,24 +41,25 @@ def make(folder: Path) -> None:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    key = ec.generate_private_key(ec.SECP256R1())
-    hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    broker = (
-        certificate(name("Kafka"), authority_name, key)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
     fresh = folder.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     pem = serialization.Encoding.PEM
     (fresh / AUTHORITY).write_bytes(authority.public_bytes(pem))
-    with open(fresh / BROKER, "wb", opener=private) as file:
-        form = serialization.PrivateFormat.PKCS8
-        file.write(key.private_bytes(pem, form, serialization.NoEncryption()))
-        file.write(broker.public_bytes(pem))
+    hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    for file_name, subject in ((BROKER, "Kafka"), (DATABASE, "PostgreSQL")):
+        key = ec.generate_private_key(ec.SECP256R1())
+        server = (
+            certificate(name(subject), authority_name, key)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .sign(authority_key, hashes.SHA256())
+        )
+        with open(fresh / file_name, "wb", opener=private) as file:
+            form = serialization.PrivateFormat.PKCS8
+            file.write(key.private_bytes(pem, form, serialization.NoEncryption()))
+            file.write(server.public_bytes(pem))
     fresh.rename(folder)
 
 
@@ -81,3 +87,7 @@ def name(common: str) -> x509.Name:
 def private(path: str, flags: int) -> int:
     """Open a file that only its owner may read."""
     return os.open(path, flags, 0o600)
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

@@ -383,8 +383,8 @@ def tasks_may_read_their_secrets(system: System) -> Iterator[str]:
 
 @invariant
 def another_secret_starts_new_tasks(system: System) -> Iterator[str]:
-    """Tasks read secrets when they start, and start when their definition has changed. So whatever
-    a secret consists of is named there, and another secret by its version.
+    """Tasks read secrets when they start, and start when their definition has changed. So the
+    version of each is named there.
     """
     billing = system.stacks["billing"]
     for name, task in billing.of_type("AWS::ECS::TaskDefinition"):
@@ -392,13 +392,6 @@ def another_secret_starts_new_tasks(system: System) -> Iterator[str]:
             named = {each for each, _ in references(container)}
             for secret in container.get("Secrets", []):
                 made_of = {each for each, _ in references(secret["ValueFrom"])}
-                for own in made_of & set(billing.resources):
-                    value = billing.resources[own]["Properties"]["SecretString"]
-                    parts = {each for each, _ in references(value)}
-                    versions = {each[:-3] + "Version" for each in parts if "SecretArn" in each}
-                    if versions - parts:
-                        yield f"{own}: no {sorted(versions - parts)}"
-                    made_of |= parts
                 wanted = {
                     each[:-3] + "Version" if each.endswith("SecretArn") else each
                     for each in made_of
@@ -438,7 +431,6 @@ DATA = {
 MAY_GO = {
     "Writer": "the data is the cluster's",
     "Reader": "the data is the cluster's",
-    "DatabaseUrl": "made from another secret",
     "PublicKeysTable": "provision publishes the keys again",
     "SessionsTable": "everybody logs in again",
     "LoginAttemptsTable": "counts of the last minutes",
@@ -627,13 +619,14 @@ def strangers_assume_no_role(system: System) -> Iterator[str]:
                 yield f"{stack}: {name} may be assumed for other accounts"
 
 
-# Settings of functions that hold a secret, until the functions log in with IAM. Each is a value of
-# a parameter with NoEcho, so that it is neither in the template nor shown by CloudFormation.
-SECRET_SETTINGS = re.compile(r"^(?:[A-Z]+_)?DATABASE_URL$|^DATABASE_OWNER_URL$|^BILLING_TOKEN$")
+# Settings of functions that hold a secret. Each is a value of a parameter with NoEcho, so that it
+# is neither in the template nor shown by CloudFormation. No function has a password of the
+# database.
+SECRET_SETTINGS = re.compile(r"^BILLING_TOKEN$")
 SECRET_PARAMETERS = re.compile(r"^[A-Z][a-z]+DatabasePassword$|^DatabaseOwnerUrl$|^BillingToken$")
 SOUNDS_SECRET = re.compile(r"password|token|secret|private|credential|api_?key", re.IGNORECASE)
 # They sound like it, and are names.
-ONLY_NAMES = {"SIGNING_KEY_SECRET", "KAFKA_SECRET"}
+ONLY_NAMES = {"SIGNING_KEY_SECRET", "KAFKA_SECRET", "DATABASE_OWNER_SECRET"}
 
 
 @invariant
@@ -644,12 +637,13 @@ def passwords_are_where_they_have_to_be(system: System) -> Iterator[str]:
             if name.endswith(("Arn", "SecretVersion")):
                 continue
             if SECRET_PARAMETERS.match(name) and stack.name == APPLICATION:
-                if parameter.get("NoEcho") is not True or "Default" in parameter:
+                # They are empty where services log in with their roles.
+                if parameter.get("NoEcho") is not True or parameter.get("Default"):
                     yield f"{stack.name}: {name} is shown"
             elif SOUNDS_SECRET.search(name):
                 yield f"{stack.name}: {name} is a secret in a parameter"
         for name, output in stack.outputs.items():
-            if not name.endswith("SecretArn") and (
+            if not name.endswith(("SecretArn", "SecretKeyArn")) and (
                 SOUNDS_SECRET.search(name)
                 or any(SECRET_PARAMETERS.match(each) for each, _ in references(output))
             ):
@@ -665,6 +659,64 @@ def passwords_are_where_they_have_to_be(system: System) -> Iterator[str]:
             for setting in container.get("Environment", []):
                 if SOUNDS_SECRET.search(setting["Name"]) or SECRET_SETTINGS.match(setting["Name"]):
                     yield f"{name}: {setting['Name']} is not a secret of ECS"
+
+
+# How services log in to the database, and what permits that.
+LOGIN = re.compile(r"postgres://(\$\{DatabaseRolePrefix\}_[a-z_]+)@\$\{DatabaseAddress\}")
+ROLE = "arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}:dbuser:${DatabaseResourceId}/"
+
+
+def roles_of_the_database(permissions: list[dict]) -> list[str]:
+    """Those that statements permit to log in as."""
+    resources = [
+        resource
+        for statement in permissions
+        if "rds-db:connect" in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    ]
+    return [
+        resource["Fn::Sub"].removeprefix(ROLE) if isinstance(resource, dict) else str(resource)
+        for resource in resources
+    ]
+
+
+@invariant
+def everybody_logs_in_to_the_database_as_themselves(system: System) -> Iterator[str]:
+    """With the role in their URL, which has no password, and no other. `provision` looks whether
+    all can, and nobody else reads the owner's secret.
+    """
+    for name, function in system.of_type("AWS::Lambda::Function"):
+        settings = function.get("Environment", {}).get("Variables", {})
+        permissions = system.permissions(name)
+        roles = []
+        for setting, value in settings.items():
+            if not setting.endswith("DATABASE_URL"):
+                continue
+            found = LOGIN.fullmatch(value["Fn::Sub"]) if isinstance(value, dict) else None
+            if found:
+                roles.append(found.group(1))
+            else:
+                yield f"{name}: {setting} is more than a role and an address"
+        if roles and settings.get("DATABASE_AUTHENTICATION") != "IAM":
+            yield f"{name}: has neither a password nor tokens"
+        if sorted(roles) != sorted(roles_of_the_database(permissions)):
+            yield f"{name}: logs in as {roles}, and may as {roles_of_the_database(permissions)}"
+        if len(roles) > 1 and name != "ProvisionFunction":
+            yield f"{name}: is several services"
+        reads_owner = "DatabaseOwnerSecretArn" in json.dumps([permissions, settings])
+        if reads_owner != (name == "ProvisionFunction"):
+            yield f"{name}: the owner's secret is for provision alone"
+    billing = system.stacks["billing"]
+    for name, task in billing.of_type("AWS::ECS::TaskDefinition"):
+        role = billing.resources[task["TaskRoleArn"]["Fn::GetAtt"][0]]["Properties"]
+        for container in task["ContainerDefinitions"]:
+            url = {each["Name"]: each["Value"] for each in container["Environment"]}
+            found = LOGIN.fullmatch(url.get("DATABASE_URL", {}).get("Fn::Sub", ""))
+            roles = [found.group(1)] if found else []
+            if not roles or url.get("DATABASE_AUTHENTICATION") != "IAM":
+                yield f"{name}: no token for the database"
+            if roles != roles_of_the_database(statements(role["Policies"])):
+                yield f"{name}: may log in as somebody else than {roles}"
 
 
 @invariant

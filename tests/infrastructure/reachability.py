@@ -29,6 +29,7 @@ ENDPOINT_OF = {"ses": "email", "ecr": "ecr.api"}
 NOT_CALLED_FROM_THE_VPC = {
     "kafka": "Lambda's pollers look the brokers up",
     "kafka-cluster": "the brokers themselves",
+    "rds-db": "the database itself",
     "ec2": "Lambda's pollers look the network up",
     "lambda": "nobody calls it",
     "kms": "Secrets Manager calls it",

@@ -68,6 +68,7 @@ def values_of(stack: str, size: str) -> dict[str, str]:
         return {"Size": size}
     return {
         "Environment": "aws",
+        "DatabaseOwnerSecretKeyArn": "arn",
         "KafkaClusterArn": "arn",
         "VpcSubnetIds": "subnets",
         "FunctionConcurrency": "5",

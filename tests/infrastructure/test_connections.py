@@ -28,12 +28,10 @@ KNOWN_BY_DEPLOYMENT = {
     "Environment",
     "Architecture",
     "AlarmEmail",
-    "BillingDatabasePasswordSecretVersion",
     "BillingDomain",
     "BillingImage",
     "BillingTokenSecretVersion",
     "CertificateArn",
-    "DatabaseOwnerUrl",
     "FunctionConcurrency",
     "KafkaBootstrapServers",
 }
@@ -43,7 +41,6 @@ SAID_BY_OPERATOR = {"NotificationsSender"}
 
 # What is told and not taken by any stack, and why.
 TOLD_TO_PEOPLE = {
-    "DatabaseResourceId": "for permissions to log in with IAM",
     "ApiUrl": "for front ends",
     "DocsUrl": "for developers",
     "RestApiId": "for custom domains",

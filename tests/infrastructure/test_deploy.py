@@ -82,11 +82,15 @@ def test_every_parameter_is_passed(size: str) -> None:
 
 def test_what_is_given_has_precedence() -> None:
     """A database that was restored is at another address, and has another owner."""
-    restored = ["--set", "DatabaseAddress=restored:5432/db", "--set", "DatabaseOwnerSecretArn=arn"]
+    restored = set_(
+        DatabaseAddress="restored:5432/db", DatabaseOwnerSecretArn="arn", DatabaseResourceId="db-R"
+    )
     output = plan("--size", "economy", *ARGUMENTS, *SENDER, *restored).stdout
     assert "DatabaseAddress=restored:5432/db" in output
     assert "    DatabaseAddress: restored:5432/db" in output
-    assert "--secret-id arn " in output
+    assert "    DatabaseOwnerSecretArn: arn" in output
+    assert "DatabaseResourceId=db-R" in output
+    assert "    DatabaseResourceId: db-R" in output
     assert "<DatabaseAddress>" not in output
 
 
@@ -96,11 +100,9 @@ def set_(**given: str) -> list[str]:
 
 
 def test_what_is_given_is_not_computed() -> None:
-    """Brokers, passwords and addresses may be others than those of the stacks."""
+    """Brokers and addresses may be others than those of the stacks."""
     given = {
         "KafkaBootstrapServers": "broker:9096",
-        "DatabaseOwnerUrl": "postgres://me@there:5432/db",
-        "PatientsDatabasePassword": "a-password-of-mine",
         "BillingImage": "mine@sha256:" + "0" * 64,
         "FunctionConcurrency": "0",
         "AlarmEmail": "me@clinic.example",
@@ -111,8 +113,6 @@ def test_what_is_given_is_not_computed() -> None:
     for name, value in given.items():
         assert f"{name}={value}" in output or f"    {name}: {value}\n" in output, name
     assert "get-bootstrap-brokers" not in output
-    assert "<DatabaseOwnerSecretArn>" not in output
-    assert "<PatientsDatabasePasswordSecretArn>" not in output
     assert "docker" not in output
 
 
@@ -127,16 +127,12 @@ def test_brokers_are_asked_for_the_listeners_that_are_used() -> None:
 
 def test_the_billing_service_learns_of_another_secret() -> None:
     """By its version: nothing else changes when a secret does."""
-    made, _ = deployment({"--secret-id arn:token ": "v2", "--secret-id arn:password ": "v1"})
-    made.known |= {
-        "BillingTokenSecretArn": "arn:token",
-        "BillingDatabasePasswordSecretArn": "arn:password",
-    }
+    made, _ = deployment({"--secret-id arn:token ": "v2"})
+    made.known |= {"BillingTokenSecretArn": "arn:token"}
     template = REPOSITORY / "infrastructure/billing.yaml"
     made.learn_versions_of_secrets(template)
     parameters = made.parameters_of(template)
     assert parameters["BillingTokenSecretVersion"] == "v2"
-    assert parameters["BillingDatabasePasswordSecretVersion"] == "v1"
 
 
 def test_no_secret_is_on_a_command_line() -> None:
@@ -465,13 +461,27 @@ def test_a_first_deployment_has_nothing_to_go_back_to() -> None:
     assert not ran.ran
 
 
-def test_the_owner_logs_in_with_whatever_rds_has_made_up() -> None:
-    """Its passwords have characters that mean something in a URL."""
-    made, _ = deployment({"secret-id owner": '{"username": "owner", "password": "a:b#c%?"}'})
-    made.known |= {"DatabaseOwnerSecretArn": "owner", "DatabaseAddress": "host:5432/db"}
-    made.learn_secrets(REPOSITORY / "infrastructure/operations.yaml")
-    url = made.known["DatabaseOwnerUrl"]
-    assert url == "postgres://owner:a%3Ab%23c%25%3F@host:5432/db"
+def test_nobody_who_deploys_reads_a_password_of_the_database() -> None:
+    """The owner's is for `provision` to read, and services have none."""
+    lines = commands("--size", "economy", *ARGUMENTS, *SENDER)
+    read = [line for line in lines if "get-secret-value" in line]
+    assert len(read) == 1
+    assert "<BillingTokenSecretArn>" in read[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DatabaseAuthentication", "PASSWORD"),
+        ("PatientsDatabasePassword", "a-password-of-mine"),
+        ("DatabaseOwnerUrl", "postgres://me@there:5432/db"),
+    ],
+)
+def test_the_database_of_the_stacks_takes_no_passwords(name: str, value: str) -> None:
+    """Whoever says one would believe that it is used."""
+    refused = plan("--size", "economy", *ARGUMENTS, *SENDER, *set_(**{name: value}))
+    assert refused.returncode == 1
+    assert "By hand" in refused.stderr
 
 
 class Answer:

@@ -33,7 +33,12 @@ KNOWN_TO_LOCALSTACK = {
 
 def local() -> Stack:
     """The application as `make up` deploys it."""
-    values = {"Environment": "local", "KafkaAuthentication": "NONE", "VpcSubnetIds": ""}
+    values = {
+        "Environment": "local",
+        "DatabaseAuthentication": "PASSWORD",
+        "KafkaAuthentication": "NONE",
+        "VpcSubnetIds": "",
+    }
     return Stack(APPLICATION, read(APPLICATION), values)
 
 

@@ -24,13 +24,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use flate2::read::GzDecoder;
 use identity::Role;
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent};
 use percent_encoding::percent_decode_str;
 use route::Row;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
-use store::setting;
+use store::{service_fn, setting};
 use telemetry::{Metrics, Unit};
 use uuid::{Builder, Uuid};
 

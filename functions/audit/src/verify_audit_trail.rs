@@ -17,10 +17,11 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent};
 use next_run::{NextRun, end_of_run};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use store::service_fn;
 use telemetry::{Metrics, Unit};
 
 use crate::{

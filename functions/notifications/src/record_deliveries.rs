@@ -17,11 +17,11 @@ use std::collections::HashMap;
 
 use aws_lambda_events::sqs::SqsEvent;
 use chrono::{DateTime, TimeDelta, Utc};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
 use mail::PATIENT;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool};
-use store::{Table, Transaction};
+use store::{Table, Transaction, service_fn};
 use telemetry::{Metrics, Unit};
 use uuid::Uuid;
 

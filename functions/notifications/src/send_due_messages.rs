@@ -19,12 +19,12 @@ use std::{
 
 use backon::{ExponentialBuilder, Retryable as _};
 use chrono::{DateTime, Utc};
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent};
 use mail::{Invitation, Letter, MailError, Mailer, PATIENCE, PdfAttachment};
 use next_run::{NextRun, end_of_run};
 use serde::{Serialize, de::IgnoredAny};
 use sqlx::{FromRow, PgPool, postgres::types::PgInterval};
-use store::Transaction;
+use store::{Transaction, service_fn};
 use telemetry::{Metrics, Unit};
 use uuid::Uuid;
 

@@ -6,6 +6,7 @@
 //! it again, or twice at the same time, is safe.
 
 mod migrations;
+mod owner;
 mod scram;
 mod sender;
 mod service_roles;
@@ -19,11 +20,13 @@ use anyhow::Context as _;
 use contracts::TOPICS;
 use kafka::Cluster;
 use serde::Serialize;
-use store::{Table, aws_config, connect_options_of, setting};
+use store::{Table, aws_config, setting};
 
 pub use migrations::run as run_migrations;
 pub use sender::Sender;
-pub use service_roles::{Login, ProvidedRole, provide as provide_service_roles};
+pub use service_roles::{
+    Login, ProvidedRole, provide as provide_service_roles, set_up_all as set_up_service_roles,
+};
 pub use services::{SERVICES, Service};
 pub use signing_key::{
     ProvisionedKey, RotatedKey, provide as provide_signing_key, rotate as rotate_signing_key,
@@ -55,7 +58,7 @@ pub struct Provisioned {
 /// call goes on from there.
 pub async fn provision() -> anyhow::Result<Provisioned> {
     let logins = Login::all_from_env()?;
-    let owner = connect_options_of("DATABASE_OWNER_URL", "provision")?;
+    let owner = owner::from_env().await?;
     let migrations = migrations::run(&owner).await?;
     let service_roles = service_roles::provide(&owner, &logins).await?;
 

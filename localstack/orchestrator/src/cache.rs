@@ -5,6 +5,7 @@ mod dynoxide;
 mod folder;
 mod jars;
 mod java;
+mod postgres;
 mod python;
 
 pub use self::folder::Cache;

@@ -24,7 +24,7 @@ use crate::fingerprint::Fingerprint;
 use crate::progress::Step;
 use crate::service::Service;
 use crate::services::postgres::service_roles::password_of_parameter;
-use crate::services::{kafka, localstack};
+use crate::services::{certificates, kafka, localstack};
 use crate::settings::Settings;
 use crate::template::{Function, Template};
 use crate::tool::Tool;
@@ -306,6 +306,7 @@ fn parameters(
         ("Architecture", architecture.to_owned()),
         ("BillingToken", endpoints.billing_token.clone()),
         ("BillingUrl", endpoints.billing_url.clone()),
+        ("DatabaseAuthentication", "PASSWORD".to_owned()),
         ("DatabaseAddress", endpoints.service_roles.address.clone()),
         ("DatabaseOwnerUrl", endpoints.database_url.clone()),
         ("DatabaseRolePrefix", endpoints.service_roles.prefix.clone()),
@@ -328,7 +329,9 @@ fn parameters(
     let mut known = BTreeMap::from(known);
     if settings.starts(Service::Kafka) {
         // As one line, like every parameter.
-        let authority = kafka::authority(settings)?.trim().replace('\n', "\\n");
+        let authority = certificates::authority(settings)?
+            .trim()
+            .replace('\n', "\\n");
         known.extend([
             ("KafkaAuthentication", "SCRAM".to_owned()),
             ("KafkaCaCertificate", authority),

@@ -141,6 +141,41 @@ pub fn speaks_tls(address: &str) -> Result<(), String> {
     }
 }
 
+/// Whether a PostgreSQL server at `host:port` speaks TLS and takes connections: while it replays its
+/// journal, it refuses them all, for a reason of its own.
+///
+/// # Errors
+/// Why not.
+pub fn serves_postgres(address: &str) -> Result<(), String> {
+    /// `SSLRequest`: its length, and a number.
+    const TLS: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    /// `StartupMessage` in version 3.0 (user `x`): its length, the version, a name and a value.
+    const STARTUP: [u8; 16] = *b"\0\0\0\x10\0\x03\0\0user\0x\0\0";
+    /// `cannot_connect_now`.
+    const NOT_YET: &[u8] = b"C57P03\0";
+
+    let failed = |error: std::io::Error| format!("{address} does not answer: {error}");
+    let mut connection = connect(address)?;
+    let mut answer = [0_u8; 1];
+    connection
+        .write_all(&TLS)
+        .and_then(|()| connection.read_exact(&mut answer))
+        .map_err(failed)?;
+    if answer != *b"S" {
+        return Err(format!("{address} does not speak TLS"));
+    }
+    let mut connection = connect(address)?;
+    let mut refusal = Vec::new();
+    connection
+        .write_all(&STARTUP)
+        .and_then(|()| connection.read_to_end(&mut refusal))
+        .map_err(failed)?;
+    if refusal.windows(NOT_YET.len()).any(|part| part == NOT_YET) {
+        return Err("it does not accept connections yet".to_owned());
+    }
+    Ok(())
+}
+
 /// Whether an HTTP server answers at the URL, whatever it answers.
 ///
 /// # Errors
@@ -266,6 +301,30 @@ mod tests {
                 connection.write_all(answer).unwrap();
             });
             assert_eq!(speaks_tls(&address).is_ok(), speaks);
+            other.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_database_is_ready_when_it_refuses_for_another_reason() {
+        for (tls, refusal, ready) in [
+            (b'S', &b"E\0\0\0\x17SFATAL\0C28000\0M\0\0"[..], true),
+            (b'S', b"E\0\0\0\x17SFATAL\0C57P03\0M\0\0", false),
+            (b'N', b"", false),
+        ] {
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = server.local_addr().unwrap().to_string();
+            let other = thread::spawn(move || {
+                let (mut connection, _) = server.accept().unwrap();
+                connection.read_exact(&mut [0_u8; 8]).unwrap();
+                connection.write_all(&[tls]).unwrap();
+                if tls == b'S' {
+                    let (mut connection, _) = server.accept().unwrap();
+                    connection.read_exact(&mut [0_u8; 16]).unwrap();
+                    connection.write_all(refusal).unwrap();
+                }
+            });
+            assert_eq!(serves_postgres(&address).is_ok(), ready);
             other.join().unwrap();
         }
     }

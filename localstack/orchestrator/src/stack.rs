@@ -367,7 +367,8 @@ pub fn down(context: &Context) -> Result<Vec<Service>> {
 /// # Errors
 /// If something cannot be removed.
 pub fn clean(context: &Context) -> Result<()> {
-    const OWN: [&str; 15] = [
+    const OWN: [&str; 16] = [
+        "certificates",
         "deploy",
         "dynamodb",
         "extension",

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use next_run::end_of_run;
 use patients::find_duplicates::find_duplicates;
 use serde::de::IgnoredAny;
+use store::service_fn;
 
 /// How long before its timeout the function begins no other batch.
 const RESERVE: Duration = Duration::from_secs(15);

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use next_run::{NextRun, end_of_run};
 use patients::{outbox::Delivery, relay_outbox::relay_outbox};
 use serde::de::IgnoredAny;
-use store::FromEnvironment as _;
+use store::{FromEnvironment as _, service_fn};
 
 /// How long before its timeout the function stops starting deliveries. The last one may take some
 /// seconds, and so may the work after it.

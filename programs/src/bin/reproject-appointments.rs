@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use appointments::booking::reproject_appointments::reproject_appointments;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use next_run::end_of_run;
 use serde::de::IgnoredAny;
+use store::service_fn;
 
 /// How long before its timeout the function stops: a day at one location takes some seconds at most.
 const RESERVE: Duration = Duration::from_secs(15);

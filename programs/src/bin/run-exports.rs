@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use next_run::{NextRun, end_of_run};
 use patients::{files::Files, run_exports::Exporter};
 use serde::de::IgnoredAny;
+use store::service_fn;
 
 /// How long before its timeout the function begins no other part. To write one takes some seconds.
 const RESERVE: Duration = Duration::from_secs(20);

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use api::ClinicTimeZone;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use next_run::{NextRun, end_of_run};
 use patients::{email_rule::EmailRule, files::Files, run_imports::Importer};
 use serde::de::IgnoredAny;
+use store::service_fn;
 
 /// How long before its timeout the function takes no more lines. A batch takes a second or two, and
 /// the file with all outcomes some seconds.

@@ -1,8 +1,9 @@
 //! Called every day, and by whoever wants to know.
 
 use billing::verify_ledger::{report, verify_ledger};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use serde::de::IgnoredAny;
+use store::service_fn;
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {

@@ -9,6 +9,7 @@ use axum::{
 };
 use http::header;
 use lambda_http::{Adapter, lambda_runtime};
+use store::with_tokens;
 use tower::util::MapRequest;
 
 use crate::{
@@ -66,7 +67,7 @@ pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_
         .layer(Extension(TrustedProxies::from_env()?))
         .layer(Extension(IfMatchRule::from_env()?));
     let service = Adapter::from(around(function, origins, routes));
-    lambda_runtime::run(MapRequest::new(service, as_sent)).await
+    lambda_runtime::run(with_tokens(MapRequest::new(service, as_sent))).await
 }
 
 #[cfg(test)]

@@ -3,33 +3,15 @@
 //! <https://github.com/aws/aws-msk-iam-sasl-signer-python> is AWS's own, and what the test compares
 //! with.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use aws_credential_types::{Credentials, provider::ProvideCredentials as _};
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
-    sign::v4,
-};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rskafka::client::OauthBearerCredentials;
-use store::{aws_config, setting};
+use store::{Presigned, aws_config, setting};
 
-/// How long MSK takes a token: as long as AWS's own are valid.
-const VALID_FOR: Duration = Duration::from_mins(15);
-
-/// Where AWS's own sign their name, so that MSK's log shows who connects.
-const USER_AGENT: &str = concat!("patient-management/", env!("CARGO_PKG_VERSION"));
-
-/// Everything but RFC 3986's unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+/// What AWS's own signer appends here is its name, so that MSK's log shows who connects.
+const USER_AGENT: &str = concat!("patient-management%2F", env!("CARGO_PKG_VERSION"));
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -55,40 +37,23 @@ async fn current_token() -> Result<String, Failure> {
 /// `https://kafka.<region>.amazonaws.com/?Action=kafka-cluster:Connect`, signed (Signature Version 4,
 /// in the query) and in base64url.
 fn token(credentials: Credentials, region: &str, now: SystemTime) -> Result<String, Failure> {
-    let host = format!("kafka.{region}.amazonaws.com");
-    let url = format!("https://{host}/?Action=kafka-cluster%3AConnect");
-    let mut settings = SigningSettings::default();
-    settings.signature_location = SignatureLocation::QueryParams;
-    settings.expires_in = Some(VALID_FOR);
-    let identity = credentials.into();
-    let parameters = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name("kafka-cluster")
-        .time(now)
-        .settings(settings)
-        .build()?
-        .into();
-    let headers = [("host", host.as_str())];
-    let request = SignableRequest::new("GET", &url, headers.into_iter(), SignableBody::Bytes(&[]))?;
-    let (signed, _) = sign(request, &parameters)?.into_parts();
-    let mut url = url;
-    for (name, value) in signed.params() {
-        url.push('&');
-        url.push_str(name);
-        url.push('=');
-        url.extend(utf8_percent_encode(value, RESERVED));
-    }
+    let request = Presigned {
+        service: "kafka-cluster",
+        region,
+        host: &format!("kafka.{region}.amazonaws.com"),
+        query: &[("Action", "kafka-cluster:Connect")],
+    };
+    let mut url = format!("https://{}", request.url(credentials, now)?);
     // It is not a part of what is signed.
     url.push_str("&User-Agent=");
-    url.extend(utf8_percent_encode(USER_AGENT, RESERVED));
+    url.push_str(USER_AGENT);
     Ok(URL_SAFE_NO_PAD.encode(url))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
 
     const TIME: Duration = Duration::from_secs(1_790_000_000);
 

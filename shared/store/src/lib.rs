@@ -5,6 +5,7 @@ mod aws;
 mod connection;
 mod dynamodb;
 mod postgres;
+mod presigned;
 mod setting;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -15,8 +16,10 @@ pub use aws::{aws_config, failure_code, http_client};
 pub use connection::Connection;
 pub use dynamodb::{Table, TransactionError};
 pub use postgres::{
-    PoolError, TRUSTED_FOR, connect_options, connect_options_of, connect_options_to, pool, pool_of,
-    pool_with,
+    Authentication, PoolError, TRUSTED_FOR, TokenError, WithTokens, connect_options,
+    connect_options_of, connect_options_to, pool, pool_for, pool_of, pool_with, renew_tokens,
+    service_fn, with_token, with_tokens,
 };
+pub use presigned::Presigned;
 pub use setting::{FromEnvironment, MissingSetting, setting};
 pub use transaction::Transaction;

@@ -1,6 +1,7 @@
 //! A pool of connections to PostgreSQL, limited in size and in waiting time.
 
 mod rds;
+mod tokens;
 
 use std::time::Duration;
 
@@ -10,7 +11,10 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
+use self::tokens::Signer;
 use crate::{FromEnvironment, MissingSetting, setting};
+
+pub use tokens::{TokenError, WithTokens, renew_tokens, service_fn, with_token, with_tokens};
 
 /// A function serves one request at a time, on one connection; the second one is for work that is left
 /// over from an earlier request, or is done besides a transaction.
@@ -36,14 +40,66 @@ pub enum PoolError {
     /// The roots of its databases are unknown.
     #[error("the certificates of Amazon RDS in {0} are not known")]
     UnknownRegion(String),
+    /// The way to log in is unknown.
+    #[error("DATABASE_AUTHENTICATION is neither PASSWORD nor IAM: {0}")]
+    UnknownAuthentication(String),
+    /// Whoever answers would get a token.
+    #[error(
+        "to log in with IAM, the server has to be verified: sslmode=verify-full, or sslrootcert=rds"
+    )]
+    Unverified,
+}
+
+/// How services log in to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// With the password in their URL.
+    Password,
+    /// With the role that AWS knows them by, as Amazon RDS does.
+    Iam,
+}
+
+impl Authentication {
+    /// Reads `DATABASE_AUTHENTICATION`, which is `PASSWORD` by default, or `IAM`.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub fn from_env() -> Result<Self, PoolError> {
+        match setting("DATABASE_AUTHENTICATION").as_deref() {
+            Err(_) | Ok("PASSWORD") => Ok(Self::Password),
+            Ok("IAM") => Ok(Self::Iam),
+            Ok(unknown) => Err(PoolError::UnknownAuthentication(unknown.to_owned())),
+        }
+    }
 }
 
 /// The pool of the database at `DATABASE_URL`. Nothing is connected yet.
 ///
 /// # Errors
-/// If the setting is missing or cannot be parsed.
+/// If a setting is missing or cannot be used.
 pub fn pool(application: &str) -> Result<PgPool, PoolError> {
-    Ok(pool_of(connect_options(application)?))
+    pool_for(application, CONNECTIONS, PATIENCE)
+}
+
+/// As [`pool`], of at most this many connections, for which a request waits at most this long.
+///
+/// # Errors
+/// If a setting is missing or cannot be used.
+pub fn pool_for(
+    application: &str,
+    connections: u32,
+    patience: Duration,
+) -> Result<PgPool, PoolError> {
+    let options = connect_options(application)?;
+    match Authentication::from_env()? {
+        Authentication::Password => Ok(pool_with(options, connections, patience)),
+        Authentication::Iam => {
+            let signer = Signer::new(options.clone(), || setting("AWS_REGION"))?;
+            let pool = pool_with(options, connections, patience);
+            tokens::keep(&pool, signer);
+            Ok(pool)
+        }
+    }
 }
 
 impl FromEnvironment for PgPool {
@@ -115,7 +171,7 @@ async fn clean_up(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     Ok(read_only == "off")
 }
 
-/// How to connect to the database at `DATABASE_URL`, without the pool's time limits.
+/// How to connect to the database at `DATABASE_URL`, without a token and the pool's time limits.
 ///
 /// # Errors
 /// If the setting is missing or cannot be parsed.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use identity::{Permission, Role};
 use programs::SERVICES;
-use serde_yaml_ng::Value;
+use serde_yaml_ng::{Mapping, Value};
 
 /// `docs/permissions.md`: which role may call which route.
 ///
@@ -150,8 +150,9 @@ pub fn of_functions(template: &str) -> Result<String> {
         "# What each function may do\n\n\
          Generated from `template.yaml` by `make generate`. A \
          change here changes who can access what: review it carefully. Every function may write \
-         its own log, and nothing else that is not listed. Those of a service that may do nothing \
-         else share a role; each of the others has one of its own.\n\n\
+         its own log, and nothing else that is not listed. Those that may do nothing else share a \
+         role, and so do those of a service that may only log in to the database; each of the \
+         others has one of its own.\n\n\
          | function | may | with | if |\n|---|---|---|---|\n",
     );
     for (_, resource) in resources {
@@ -161,13 +162,17 @@ pub fn of_functions(template: &str) -> Result<String> {
         let name = resource["Metadata"]["BuildProperties"]["Binary"]
             .as_str()
             .context("a function has no binary")?;
+        let properties = &resource["Properties"];
+        let shared = match &properties["Role"] {
+            Value::Tagged(role) => role.value.as_str().unwrap_or_default(),
+            _ => "",
+        };
+        let shared = &template["Resources"][shared.trim_end_matches(".Arn")]["Properties"];
+        let own = properties["Policies"].as_sequence();
+        let shared = shared["ManagedPolicyArns"].as_sequence();
         let mut rows = Vec::new();
-        for policy in resource["Properties"]["Policies"]
-            .as_sequence()
-            .into_iter()
-            .flatten()
-        {
-            add_policy(policy, "", &mut rows)?;
+        for policy in own.into_iter().chain(shared).flatten() {
+            add_policy(policy, "", resources, &mut rows)?;
         }
         if rows.is_empty() {
             rows.push("– | – | –".to_owned());
@@ -179,16 +184,26 @@ pub fn of_functions(template: &str) -> Result<String> {
     Ok(page)
 }
 
-fn add_policy(policy: &Value, condition: &str, rows: &mut Vec<String>) -> Result<()> {
+/// A policy of the function's own, of the template, or of AWS; the last says nothing but what every
+/// function may do.
+fn add_policy(
+    policy: &Value,
+    condition: &str,
+    resources: &Mapping,
+    rows: &mut Vec<String>,
+) -> Result<()> {
     if let Value::Tagged(tagged) = policy {
-        // !If [condition, policy, no policy]
         if tagged.tag == "If" {
-            let condition = tagged.value[0]
-                .as_str()
-                .context("an !If without a condition")?;
-            return add_policy(&tagged.value[1], condition, rows);
+            let (policy, condition) = if_true(&tagged.value, condition)?;
+            return add_policy(policy, &condition, resources, rows);
         }
-        return Ok(());
+        return match tagged.value.as_str().and_then(|name| resources.get(name)) {
+            Some(shared) if tagged.tag == "Ref" => {
+                let document = &shared["Properties"]["PolicyDocument"];
+                add_policy(document, condition, resources, rows)
+            }
+            _ => Ok(()),
+        };
     }
     if let Some(managed) = policy.as_str() {
         rows.push(format!("{managed} | – | {condition}"));
@@ -197,11 +212,15 @@ fn add_policy(policy: &Value, condition: &str, rows: &mut Vec<String>) -> Result
     let statements = &policy["Statement"];
     let one = std::slice::from_ref(statements);
     for statement in statements.as_sequence().map_or(one, Vec::as_slice) {
+        let (statement, condition) = match statement {
+            Value::Tagged(tagged) if tagged.tag == "If" => if_true(&tagged.value, condition)?,
+            statement => (statement, condition.to_owned()),
+        };
         let actions = match &statement["Action"] {
             Value::Sequence(actions) => actions.iter().map(render).collect::<Vec<_>>().join(", "),
             action => render(action),
         };
-        let mut conditions = vec![condition.to_owned()];
+        let mut conditions = vec![condition];
         if !statement["Condition"].is_null() {
             conditions.push(render(&statement["Condition"]));
         }
@@ -218,6 +237,15 @@ fn add_policy(policy: &Value, condition: &str, rows: &mut Vec<String>) -> Result
         ));
     }
     Ok(())
+}
+
+/// What `!If [condition, then, otherwise]` stands for if its condition is true, which comes on top of
+/// this one.
+fn if_true<'a>(choice: &'a Value, condition: &str) -> Result<(&'a Value, String)> {
+    let own = choice[0].as_str().context("an !If without a condition")?;
+    let both = [condition, own];
+    let both: Vec<&str> = both.into_iter().filter(|name| !name.is_empty()).collect();
+    Ok((&choice[1], both.join(", ")))
 }
 
 fn render(value: &Value) -> String {

@@ -21,11 +21,34 @@ const COMMON: &str = "functions/template.yaml";
 const ROUTES: &str = "      # {routes}\n";
 const FUNCTIONS: &str = "  # {functions}\n";
 const PASSWORDS: &str = "  # {passwords}\n";
+const PASSWORD_RULES: &str = "      # {passwords}\n";
 
-/// Where a service says that a function of its own uses the database, and where the logins of all
-/// services are to stand.
+/// Where a service says that a function of its own uses the database, where the logins of all
+/// services are to stand, and where it is said that somebody may use them all.
 const DATABASE: &str = "          # {database}\n";
 const DATABASES: &str = "          # {databases}\n";
+const DATABASES_STATEMENT: &str = "            # {databases}\n";
+
+/// How a function knows what to log in to the database with.
+const AUTHENTICATION: &str = "DATABASE_AUTHENTICATION: !Ref DatabaseAuthentication";
+
+/// What a function may do to log in to the database.
+const DATABASE_POLICY: &str =
+    "        - !If [DatabaseKnowsRoles, !Ref {service}DatabasePolicy, !Ref AWS::NoValue]\n";
+
+/// The policy of a service that says so.
+const DATABASE_POLICY_OF_A_SERVICE: &str = "  {service}DatabasePolicy:
+    Type: AWS::IAM::ManagedPolicy
+    Condition: DatabaseKnowsRoles
+    Properties:
+      Description: Logs in to the database as the service {name}.
+      PolicyDocument:
+        Version: \"2012-10-17\"
+        Statement:
+          - Effect: Allow
+            Action: rds-db:connect
+            Resource: {resource}
+";
 
 /// Where a function says that it connects to Kafka, and whether it sends events there.
 const KAFKA: &str = "          # {kafka}\n";
@@ -46,8 +69,8 @@ const KAFKA_POLICY: &str = "        - !If [KafkaKnowsUs, !Ref KafkaPolicy, !Ref 
 const KAFKA_PRODUCER_POLICY: &str =
     "        - !If [KafkaKnowsRoles, !Ref {service}EventsPolicy, !Ref AWS::NoValue]\n";
 
-/// What functions of a service share that may do nothing in AWS but write their logs and be in the
-/// VPC. A role of each would permit the same, and count against the 500 resources of the stack.
+/// What functions of a service share that may do nothing in AWS but write their logs, be in the VPC and
+/// log in to the database. A role of each would permit the same, and count against the 500 resources of the stack.
 const SHARED_ROLE: &str = "  {service}Role:
     Type: AWS::IAM::Role
     Properties:
@@ -65,6 +88,9 @@ const SHARED_ROLE: &str = "  {service}Role:
           - !Ref AWS::NoValue
 ";
 
+/// What those share, in all services, that do not even use the database.
+const LOGS_ONLY: &str = "LogsOnlyRole";
+
 /// Serves whatever no other function does.
 const UNROUTED: &str = "UnroutedFunction";
 
@@ -81,7 +107,7 @@ pub(super) fn template(repository: &Path, document: &OpenApi) -> Result<String> 
         .split_once("\n\n")
         .filter(|(words, _)| words.starts_with('#'))
         .map_or(("", common.as_str()), |parts| parts);
-    for mark in [ROUTES, FUNCTIONS, PASSWORDS] {
+    for mark in [ROUTES, FUNCTIONS, PASSWORDS, PASSWORD_RULES] {
         ensure!(common.contains(mark), "{COMMON}: no {}", mark.trim());
     }
     let mut functions = String::new();
@@ -105,16 +131,36 @@ pub(super) fn template(repository: &Path, document: &OpenApi) -> Result<String> 
         "functions of {with_database:?} use the database, and \
          functions/platform/src/provision/services.rs says what {known:?} may do there"
     );
-    let (mut passwords, mut logins) = (String::new(), String::new());
+    let (mut passwords, mut rules) = (String::new(), String::new());
+    let (mut logins, mut resources) = (String::new(), String::new());
     for service in &SERVICES_WITH_ROLES {
         passwords.push_str(&password_parameter(service.name));
+        rules.push_str(&password_rule(service.name));
         let (setting, login) = (service.setting(), login(service.name));
         writeln!(logins, "          {setting}: {login}")?;
+        writeln!(
+            resources,
+            "                - {}",
+            database_resource(service.name)
+        )?;
     }
+    writeln!(logins, "          {AUTHENTICATION}")?;
+    let statement = format!(
+        "            - !If
+              - DatabaseKnowsRoles
+              - Effect: Allow
+                Action: rds-db:connect
+                Resource:
+{}              - !Ref AWS::NoValue
+",
+        resources.replace("                - ", "                  - ")
+    );
     let common = common
         .replace(ROUTES, &definition()?)
         .replace(FUNCTIONS, functions.trim_start_matches('\n'))
+        .replace(PASSWORD_RULES, &rules)
         .replace(PASSWORDS, &passwords)
+        .replace(DATABASES_STATEMENT, &statement)
         .replace(DATABASES, &logins);
     Ok(format!("{NOTICE}{common}"))
 }
@@ -136,20 +182,44 @@ fn password_parameter(service: &str) -> String {
         "  {}DatabasePassword:
     Type: String
     NoEcho: true
-    Description: A password of your choice for the database role of the service {service}. provision sets it.
-    AllowedPattern: ^[A-Za-z0-9._~-]{{16,}}$
+    Description: For DatabaseAuthentication PASSWORD, a password of your choice for the database role of the service {service}. provision sets it.
+    AllowedPattern: ^([A-Za-z0-9._~-]{{16,}})?$
     ConstraintDescription: At least 16 letters, digits and the characters . _ ~ -
+    Default: \"\"
 ",
         in_one_word(service),
     )
 }
 
+/// That this parameter is not forgotten.
+fn password_rule(service: &str) -> String {
+    let parameter = in_one_word(service) + "DatabasePassword";
+    format!(
+        "      - Assert: {{ Fn::Not: [{{ Fn::Equals: [!Ref {parameter}, \"\"] }}] }}
+        AssertDescription: Set {parameter}, or DatabaseAuthentication to IAM.
+"
+    )
+}
+
+/// The role of the service in the database.
+fn database_role(service: &str) -> String {
+    format!("${{DatabaseRolePrefix}}_{}", service.replace('-', "_"))
+}
+
 /// How the service logs in to the database.
 fn login(service: &str) -> String {
+    let (role, word) = (database_role(service), in_one_word(service));
     format!(
-        "!Sub postgres://${{DatabaseRolePrefix}}_{}:${{{}DatabasePassword}}@${{DatabaseAddress}}",
-        service.replace('-', "_"),
-        in_one_word(service),
+        "!If [DatabaseKnowsRoles, !Sub \"postgres://{role}@${{DatabaseAddress}}\", \
+         !Sub \"postgres://{role}:${{{word}DatabasePassword}}@${{DatabaseAddress}}\"]"
+    )
+}
+
+/// Its role, as policies of AWS name it.
+fn database_resource(service: &str) -> String {
+    format!(
+        "!Sub arn:${{AWS::Partition}}:rds-db:${{AWS::Region}}:${{AWS::AccountId}}:dbuser:${{DatabaseResourceId}}/{}",
+        database_role(service)
     )
 }
 
@@ -256,13 +326,19 @@ fn section(service: &Service, mut part: Part, document: &OpenApi) -> Result<Stri
         if served.insert(row.function) {
             let own = part.take(&resource_name(row.function));
             let needs = needs(service.routes, row.function, document, &database);
-            text.push_str(&function(row.function, own.as_ref(), &needs, &role)?);
+            text.push_str(&function(
+                row.function,
+                own.as_ref(),
+                &needs,
+                &database,
+                &role,
+            )?);
         }
     }
     for resource in part.resources {
         if resource.name.ends_with("Function") {
             let name = function_name(&resource.name);
-            text.push_str(&function(&name, Some(&resource), &[], &role)?);
+            text.push_str(&function(&name, Some(&resource), &[], &database, &role)?);
         } else {
             let Resource {
                 name,
@@ -272,11 +348,21 @@ fn section(service: &Service, mut part: Part, document: &OpenApi) -> Result<Stri
             write!(text, "{comment}  {name}:\n{lines}\n")?;
         }
     }
+    let word = in_one_word(service.name);
     if text.contains(&shared(&role)) {
         text.push_str(&SHARED_ROLE.replace("{service}Role", &role));
+        text.push_str(DATABASE_POLICY);
+        text.push('\n');
+    }
+    if text.contains("{service}DatabasePolicy") {
+        text.push_str(
+            &DATABASE_POLICY_OF_A_SERVICE
+                .replace("{name}", service.name)
+                .replace("{resource}", &database_resource(service.name)),
+        );
     }
     Ok(text
-        .replace(DATABASE, &format!("          {database}\n"))
+        .replace("{service}DatabasePolicy", &(word + "DatabasePolicy"))
         .replace("{service}EventsPolicy", &events_policy(service.name)))
 }
 
@@ -300,7 +386,13 @@ fn needs<'a>(
 }
 
 /// A function: what all functions have, and what its service adds.
-fn function(name: &str, own: Option<&Resource>, needs: &[&str], role: &str) -> Result<String> {
+fn function(
+    name: &str,
+    own: Option<&Resource>,
+    needs: &[&str],
+    database: &str,
+    role: &str,
+) -> Result<String> {
     let resource = resource_name(name);
     let comment = own.map_or("", |own| own.comment.as_str());
     let properties = match own {
@@ -322,10 +414,26 @@ fn function(name: &str, own: Option<&Resource>, needs: &[&str], role: &str) -> R
 "
     );
     let mut properties = with_kafka(properties);
-    if !properties.contains(POLICIES.trim_end()) {
-        properties.insert_str(0, &shared(role));
+    let mut needs = needs.to_vec();
+    if needs.contains(&database) {
+        needs.push(AUTHENTICATION);
     }
-    text.push_str(&with_settings(&properties, needs).with_context(|| resource)?);
+    properties = properties.replace(
+        DATABASE,
+        &format!("          {database}\n          {AUTHENTICATION}\n"),
+    );
+    properties = with_settings(&properties, &needs).with_context(|| resource.clone())?;
+    let uses_database = properties.contains(" DATABASE_URL: ");
+    if !properties.contains(POLICIES.trim_end()) {
+        let role = if uses_database { role } else { LOGS_ONLY };
+        properties.insert_str(0, &shared(role));
+    } else if uses_database {
+        let (before, after) = properties
+            .split_once(POLICIES)
+            .with_context(|| format!("{resource}: policies of its own, without an anchor"))?;
+        properties = format!("{before}{POLICIES}{DATABASE_POLICY}{after}");
+    }
+    text.push_str(&properties);
     text.push('\n');
     Ok(text)
 }
@@ -512,7 +620,16 @@ mod tests {
 
         let late = "Resources:\n  OneFunction:\n    DependsOn: Queue\n    Properties:\n      Timeout: 60\n";
         let part = Part::read(late).unwrap();
-        assert!(function("one", Some(&part.resources[0]), &[], "OnesRole").is_err());
+        assert!(
+            function(
+                "one",
+                Some(&part.resources[0]),
+                &[],
+                "DATABASE_URL: here",
+                "OnesRole"
+            )
+            .is_err()
+        );
     }
 
     #[test]
@@ -520,8 +637,15 @@ mod tests {
         let shared = |properties: &str| {
             let text = format!("Resources:\n  OneFunction:\n    Properties:\n{properties}");
             let part = Part::read(&text).unwrap();
-            let text = function("one", Some(&part.resources[0]), &[], "OnesRole").unwrap();
-            text.contains("      Role: !GetAtt OnesRole.Arn\n")
+            let text = function(
+                "one",
+                Some(&part.resources[0]),
+                &[],
+                "DATABASE_URL: here",
+                "OnesRole",
+            )
+            .unwrap();
+            text.contains("      Role: !GetAtt LogsOnlyRole.Arn\n")
         };
         assert!(shared("      Timeout: 60\n"));
         assert!(!shared("      Policies:\n        - AReadPolicy\n"));
@@ -531,6 +655,35 @@ mod tests {
         assert!(!shared("      Policies: *an-anchor\n"));
         let producer = "      Environment:\n        Variables:\n          # {kafka producer}\n";
         assert!(!shared(producer));
+    }
+
+    #[test]
+    fn only_functions_that_use_the_database_may_log_in_to_it() {
+        let with = "      Environment:\n        Variables:\n          # {database}\n";
+        let without = "      Timeout: 60\n";
+        let own = "      Policies:\n        - AReadPolicy\n";
+        for (properties, role, policy) in [
+            (with.to_owned(), true, false),
+            (without.to_owned(), false, false),
+            (format!("{with}{own}"), false, true),
+            (format!("{without}{own}"), false, false),
+        ] {
+            let text = format!("Resources:\n  OneFunction:\n    Properties:\n{properties}");
+            let part = Part::read(&text).unwrap();
+            let text = function(
+                "one",
+                Some(&part.resources[0]),
+                &[],
+                "DATABASE_URL: here",
+                "OnesRole",
+            );
+            let text = text.unwrap();
+            assert_eq!(text.contains("OnesRole.Arn"), role, "{text}");
+            assert_eq!(text.contains(DATABASE_POLICY), policy, "{text}");
+            let uses = properties.contains("database");
+            assert_eq!(text.contains("DATABASE_URL: here"), uses, "{text}");
+            assert_eq!(text.contains(AUTHENTICATION), uses, "{text}");
+        }
     }
 
     #[test]

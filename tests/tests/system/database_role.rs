@@ -3,7 +3,8 @@
 use std::env;
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection,
+    postgres::{PgConnectOptions, PgSslMode},
 };
 use system_tests::{Clinic, eventually};
 
@@ -149,6 +150,34 @@ async fn no_record_of_the_audit_trail_can_be_changed_by_a_service() {
             transaction.rollback().await.unwrap();
         }
         connection.close().await.unwrap();
+    }
+}
+
+/// Unless it is a server of the user's own, whose URL says what it likes.
+#[tokio::test]
+async fn connections_are_encrypted_to_a_server_that_proves_who_it_is() {
+    let another_authority =
+        include_bytes!("../../../shared/store/tests/certificates/authority.pem");
+    for setting in ["DATABASE_URL", "PATIENTS_DATABASE_URL"] {
+        if !env::var(setting).unwrap().contains("sslrootcert=") {
+            return;
+        }
+        let options = database(setting);
+        assert!(matches!(options.get_ssl_mode(), PgSslMode::VerifyFull));
+        let mut connection = options.connect().await.unwrap();
+        let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        let encrypted = sqlx::query_scalar(encrypted)
+            .fetch_one(&mut connection)
+            .await;
+        assert!(encrypted.unwrap_or(false), "{setting}");
+        connection.close().await.unwrap();
+
+        let plain = options.clone().ssl_mode(PgSslMode::Disable).connect().await;
+        let refused = plain.unwrap_err().to_string();
+        assert!(refused.contains("no encryption"), "{refused}");
+        let deceived = options.ssl_root_cert_from_pem(another_authority.to_vec());
+        let refused = deceived.connect().await.unwrap_err().to_string();
+        assert!(refused.contains("certificate"), "{refused}");
     }
 }
 

@@ -11,12 +11,12 @@ use std::collections::HashSet;
 use audit_trail::{Action, Outcome, Record, Subject};
 use fields::{EmailAddress, Line};
 use identity::Role;
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgPool;
-use store::Transaction;
+use store::{Transaction, service_fn};
 use uuid::Uuid;
 
 use super::account::full_name;

@@ -8,13 +8,13 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent};
 use mail::{MailError, Mailer};
 use next_run::{NextRun, end_of_run};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::IgnoredAny;
 use sqlx::{PgPool, postgres::types::PgInterval};
-use store::{MissingSetting, Transaction, setting};
+use store::{MissingSetting, Transaction, service_fn, setting};
 use telemetry::{Metrics, Unit};
 use uuid::Uuid;
 

@@ -26,6 +26,8 @@ async fn serve() -> Result<(), api::Error> {
         limits,
         clinic,
     } = Settings::from_env()?;
+    // Before anybody calls.
+    store::renew_tokens().await;
     let stop = stop_signal()?;
     let listener = TcpListener::bind(&listen)
         .await

@@ -74,10 +74,9 @@ impl Settings {
     /// # Errors
     /// If one is missing or cannot be used.
     pub fn from_env() -> Result<Self, SettingsError> {
-        let database = store::connect_options("billing-service")?;
         Ok(Self {
             listen: listen(),
-            database: store::pool_with(database, CONNECTIONS, PATIENCE),
+            database: store::pool_for("billing-service", CONNECTIONS, PATIENCE)?,
             token: ServiceToken::new(&setting("BILLING_TOKEN")?)?,
             limits: Limits::default(),
             clinic: Clinic::from_env()?,

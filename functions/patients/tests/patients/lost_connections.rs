@@ -1,19 +1,29 @@
 //! Clients do not notice connections that were lost while idle. If the database does not respond,
 //! they learn of it soon.
 
-use std::time::Duration;
+use std::{env, fs, sync::Arc, time::Duration};
 
 use axum::http::{Method, StatusCode, header};
 use futures::future::join_all;
 use identity::Role;
+use percent_encoding::percent_decode_str;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, PgPool, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgPool,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional, split},
     net::{TcpListener, TcpStream},
     sync::watch,
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 use uuid::Uuid;
 
 use crate::fixtures::{Answer, Call, log_in_the_caller, with, zoe};
@@ -156,7 +166,41 @@ async fn terminate_others(database: &PgPool) {
     assert!(ended.into_iter().all(|ended| ended));
 }
 
-/// A proxy to the database that withholds the reply to a BEGIN until it is released.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connection to the database that is encrypted if the tests' own are.
+async fn connect(host: &str, port: u16) -> Box<dyn Stream> {
+    let mut connection = TcpStream::connect((host, port)).await.unwrap();
+    let url = env::var("DATABASE_URL").unwrap();
+    let Some((_, root)) = url.split_once("sslrootcert=") else {
+        return Box::new(connection);
+    };
+    let root = percent_decode_str(root.split('&').next().unwrap());
+    let root = fs::read(root.decode_utf8().unwrap().as_ref()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(&root).unwrap())
+        .unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // A request for TLS, and the answer that it is spoken.
+    connection
+        .write_all(&[0, 0, 0, 8, 4, 210, 22, 47])
+        .await
+        .unwrap();
+    assert_eq!(connection.read_u8().await.unwrap(), b'S');
+    let host = ServerName::try_from(host.to_owned()).unwrap();
+    let connection = TlsConnector::from(Arc::new(config)).connect(host, connection);
+    Box::new(connection.await.unwrap())
+}
+
+/// A proxy to the database that withholds the reply to a BEGIN until it is released. It has to read
+/// what the client says, which therefore does not encrypt it.
 async fn withholding(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -164,9 +208,9 @@ async fn withholding(to: &PgConnectOptions) -> (u16, watch::Sender<bool>) {
     let to = (to.get_host().to_owned(), to.get_port());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(to.clone()).await.unwrap();
+            let server = connect(&to.0, to.1).await;
             let (mut from_client, mut to_client) = client.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
+            let (mut from_server, mut to_server) = split(server);
             let (begun, mut has_begun) = watch::channel(false);
             let mut is_withheld = is_withheld.clone();
             tokio::spawn(async move {
@@ -205,7 +249,8 @@ async fn reads_on_record(database: &PgPool) -> i64 {
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn work_after_an_abandoned_begin_is_not_lost(database: PgPool) {
     let (address, withheld) = withholding(&options(&database)).await;
-    let pool = store::pool_of(options(&database).host("127.0.0.1").port(address));
+    let to_the_proxy = options(&database).host("127.0.0.1").port(address);
+    let pool = store::pool_of(to_the_proxy.ssl_mode(PgSslMode::Disable));
     // Leaves the pool a single connection.
     let other = pool.acquire().await.unwrap();
     let only = pool.acquire().await.unwrap();
@@ -299,7 +344,8 @@ async fn a_request_at_its_deadline_does_not_affect_the_next_one(database: PgPool
 
 async fn late(database: &PgPool, read: &str, method: Method, path: String, body: Option<Value>) {
     let (address, withheld) = withholding(&options(database)).await;
-    let pool = store::pool_of(options(database).host("127.0.0.1").port(address));
+    let to_the_proxy = options(database).host("127.0.0.1").port(address);
+    let pool = store::pool_of(to_the_proxy.ssl_mode(PgSslMode::Disable));
     let call = Call {
         role: if path.ends_with("emergency-access") {
             Role::Clinician

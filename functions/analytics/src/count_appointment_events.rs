@@ -101,8 +101,8 @@ impl Step {
                 }
                 Outcome::Counts(after, changes) => (after, additions(&changes)),
             };
-            let noted = step.after.len() + usize::from(earlier.is_none());
-            let is_full = noted + step.additions.items_with(&changes) > MOST_ITEMS;
+            let replaced = step.after.len() + usize::from(earlier.is_none());
+            let is_full = replaced + step.additions.items_with(&changes) > MOST_ITEMS;
             if is_full && !step.after.is_empty() {
                 break;
             }

@@ -62,7 +62,8 @@ where
         item(without_shard(sort).unwrap_or_default(), shard)
     });
     let items = read_partition(table, partition, &between, &item);
-    let (mut read, shards) = try_join(items, shards).await?;
+    // Boxed: the AWS SDK's futures inside are large.
+    let (mut read, shards) = Box::pin(try_join(items, shards)).await?;
     read.extend(shards);
     Ok(read)
 }

@@ -597,7 +597,7 @@ mod tests {
                     expected.push(failed("patient.events.v1-4", 7));
                 }
                 let mut reported = first.as_array().unwrap().clone();
-                reported.sort_by_key(|failure| failure.to_string());
+                reported.sort_by_key(ToString::to_string);
                 assert_eq!(reported, expected, "{most}, {fails}");
             }
         }
@@ -606,9 +606,9 @@ mod tests {
     #[tokio::test]
     async fn patients_are_handled_side_by_side_and_each_in_order() {
         let patients = [1, 2, 3].map(Uuid::from_u128);
-        let records: Vec<_> = (0..12)
+        let records: Vec<_> = (1..=12)
             .map(|offset| {
-                let patient = patients[usize::try_from(offset % 3).unwrap()];
+                let patient = patients[usize::try_from((offset - 1) / 4).unwrap()];
                 record(3, offset, &value_of(patient, offset))
             })
             .collect();
@@ -633,8 +633,8 @@ mod tests {
         let report = tokio::time::timeout(Duration::from_secs(30), report).await;
         assert_eq!(report.unwrap(), json!({ "batchItemFailures": [] }));
         let versions = versions.into_inner();
-        assert_eq!(versions[&patients[0]], [0, 3, 6, 9]);
-        assert_eq!(versions[&patients[2]], [2, 5, 8, 11]);
+        assert_eq!(versions[&patients[0]], [1, 2, 3, 4]);
+        assert_eq!(versions[&patients[2]], [9, 10, 11, 12]);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench faults trail-at-scale search-at-scale import-at-scale issue-and-pay duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
+.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench count-waiting drain-events faults trail-at-scale search-at-scale import-at-scale issue-and-pay duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -149,6 +149,15 @@ first-run: ## Measure the first `make up` on a new machine, step by step
 bench: orchestrator ## Measure start-up, latency, memory and size; ARGS="--starts 5" changes the defaults
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin benchmark -- $(ARGS)
+
+# Into tables of its own, which nobody reads afterwards.
+count-waiting: orchestrator ## Measure what counting 3,000 waiting events costs; ARGS=10000 for more
+	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --quiet --package analytics --example count-waiting -- $(ARGS)
+
+# On a separate stack, which keeps nothing.
+drain-events: orchestrator ## Measure how fast 3,000 waiting events are consumed; ARGS="--events 10000 --welcome 0" changes what waits
+	@STACK_DIR=$${STACK_DIR:-.local/drain-events} STACK_NAME=$${STACK_NAME:-drain} STACK_PORTS=$${STACK_PORTS:-auto} \
+	  SQLX_OFFLINE=true $(ORCHESTRATOR) run --fresh -- cargo run --bin drain-events -- $(ARGS)
 
 # On a separate stack, because it kills and freezes one part after another.
 faults: orchestrator ## Break everything under load and check that nothing is lost; ARGS="--changes 5000" for a longer run

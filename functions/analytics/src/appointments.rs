@@ -5,3 +5,4 @@ pub(crate) mod cell;
 pub(crate) mod counted;
 pub(crate) mod figures;
 pub(crate) mod group;
+pub(crate) mod notes;

@@ -9,8 +9,12 @@
 //! | what was invoiced and paid on a day | `BILLING-DAYS#2024-05` | `2024-05-01#EUR` | a number per counter |
 //! | what has become more or less due on a day | `BILLING-OPEN#2024-05` | `2024-05-01#<until when it is to be paid>#EUR` | `due` |
 //! | … and in a month | `BILLING-OPEN` | `2024-05#<until when it is to be paid>#EUR` | `due` |
+//! | what was added to any of these counts since November 2026, by events of a partition of Kafka | `<pk of the counts>#SHARDS` | `<sk of the counts>#<number of the partition>` | a number per counter |
 //! | an event of billing that was counted | `SEEN#<event id>` | `MARK` | see [`events::seen`] |
 //! | the last version of a patient that was counted | `SEEN#<patient id>` | `MARK` | see [`events::seen`] |
+//!
+//! Counts are what an item and its shards add up to. Batches of different partitions are counted at the
+//! same time, and write different shards, so that none has to wait for another one.
 //!
 //! Days are in the clinic's time zone; the day of an appointment is that of its location. The days of
 //! a month are read with one query.
@@ -119,15 +123,12 @@ pub enum MalformedDay {
     Counter(&'static str, #[source] Option<ParseIntError>),
 }
 
-/// Reads a day's item. Counters that are missing are 0.
+/// Reads a day's item, or a shard of it, with this sort key. Counters that are missing are 0.
 ///
 /// # Errors
 /// If it is not the item of a day.
-pub fn read_day(item: &Item) -> Result<(NaiveDate, Counts), MalformedDay> {
-    let day = item
-        .get("sk")
-        .and_then(|key| key.as_s().ok()?.parse().ok())
-        .ok_or(MalformedDay::Date)?;
+pub fn read_day(sort: &str, item: &Item) -> Result<(NaiveDate, Counts), MalformedDay> {
+    let day = sort.parse().map_err(|_| MalformedDay::Date)?;
     let counter = |name| match item.get(name) {
         None => Ok(0),
         Some(AttributeValue::N(number)) => number
@@ -202,11 +203,8 @@ mod tests {
 
     #[test]
     fn a_missing_counter_is_zero() {
-        let item = item(&[
-            ("sk", AttributeValue::S("2024-02-29".to_owned())),
-            ("updated", AttributeValue::N("7".to_owned())),
-        ]);
-        let (day, counts) = read_day(&item).unwrap();
+        let item = item(&[("updated", AttributeValue::N("7".to_owned()))]);
+        let (day, counts) = read_day("2024-02-29", &item).unwrap();
         assert_eq!(day.to_string(), "2024-02-29");
         let expected = Counts {
             updated: 7,
@@ -217,14 +215,15 @@ mod tests {
 
     #[test]
     fn a_malformed_item_is_an_error() {
-        let day = ("sk", AttributeValue::S("2024-02-29".to_owned()));
-        for broken in [
-            item(&[]),
-            item(&[("sk", AttributeValue::S("yesterday".to_owned()))]),
-            item(&[day.clone(), ("created", AttributeValue::S("7".to_owned()))]),
-            item(&[day, ("deleted", AttributeValue::N("-1".to_owned()))]),
+        let text = item(&[("created", AttributeValue::S("7".to_owned()))]);
+        let negative = item(&[("deleted", AttributeValue::N("-1".to_owned()))]);
+        for (day, broken) in [
+            ("", item(&[])),
+            ("yesterday", item(&[])),
+            ("2024-02-29", text),
+            ("2024-02-29", negative),
         ] {
-            assert!(read_day(&broken).is_err(), "{broken:?}");
+            assert!(read_day(day, &broken).is_err(), "{day} {broken:?}");
         }
     }
 }

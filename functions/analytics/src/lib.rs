@@ -6,6 +6,7 @@
 //! up to date from Kafka; [`query_patient_analytics`], [`query_appointment_analytics`] and
 //! [`query_billing_analytics`] return them. [`counters`] describes the table.
 
+mod additions;
 pub mod age_band;
 mod appointments;
 mod billing;
@@ -13,6 +14,7 @@ pub mod count_appointment_events;
 pub mod count_billing_events;
 pub mod count_patient_events;
 pub mod counters;
+mod counting;
 mod months;
 pub mod period;
 pub mod query_appointment_analytics;

@@ -198,7 +198,7 @@ pub(crate) async fn query_appointment_analytics(
         &table,
         period,
         |month| division.partition(month),
-        |item| read_cell(division, item),
+        |sort, item| read_cell(division, sort, item),
     )
     .await?;
 
@@ -213,7 +213,7 @@ pub(crate) async fn query_appointment_analytics(
     }
     if matches!(group_by, GroupBy::Service | GroupBy::Provider) {
         // Whoever had appointments that were all moved to others.
-        groups.retain(|_, figures| *figures != Figures::default());
+        groups.retain(|_, figures| figures.changes().next().is_some());
     }
     let group = |(key, figures): (Key, Figures)| Group {
         key: key.to_string(),
@@ -237,10 +237,8 @@ enum Malformed {
     Counter(#[from] MalformedCounter),
 }
 
-fn read_cell(division: Division, item: &Item) -> Result<(Cell, Figures), Malformed> {
-    let sort = item.get("sk").and_then(|key| key.as_s().ok());
-    let cell = division.cell(sort.ok_or(MalformedCell)?)?;
-    Ok((cell, Figures::read(item)?))
+fn read_cell(division: Division, sort: &str, item: &Item) -> Result<(Cell, Figures), Malformed> {
+    Ok((division.cell(sort)?, Figures::read(item)?))
 }
 
 impl From<&Figures> for AppointmentCounts {

@@ -285,13 +285,8 @@ enum Malformed {
     Counter(#[from] MalformedCounter),
 }
 
-fn sort_key(item: &Item) -> Result<&str, MalformedCell> {
-    let sort = item.get("sk").and_then(|key| key.as_s().ok());
-    sort.map(String::as_str).ok_or(MalformedCell)
-}
-
-fn read_day(item: &Item) -> Result<(NaiveDate, Currency, Figures), Malformed> {
-    let (day, currency) = Cell::day(sort_key(item)?)?;
+fn read_day(sort: &str, item: &Item) -> Result<(NaiveDate, Currency, Figures), Malformed> {
+    let (day, currency) = Cell::day(sort)?;
     Ok((day, currency, Figures::read(item)?))
 }
 
@@ -303,8 +298,8 @@ struct Change {
     amount: i128,
 }
 
-fn read_change(item: &Item) -> Result<(&str, Change), Malformed> {
-    let (at, due_date, currency) = Cell::open(sort_key(item)?)?;
+fn read_change<'a>(sort: &'a str, item: &Item) -> Result<(&'a str, Change), Malformed> {
+    let (at, due_date, currency) = Cell::open(sort)?;
     let amount = Figures::read(item)?.of(Counter::Due);
     let change = Change {
         due_date,
@@ -328,11 +323,11 @@ impl Changes {
             table,
             OPEN_BY_MONTH.to_owned(),
             (FIRST.to_owned(), month(period.from())),
-            |item| read_change(item).map(|(_, change)| change),
+            |sort, item| read_change(sort, item).map(|(_, change)| change),
         );
         let since = period.since_the_first_of_its_month();
-        let days = months::read(table, since, open_days_of, |item| {
-            let (at, change) = read_change(item)?;
+        let days = months::read(table, since, open_days_of, |sort, item| {
+            let (at, change) = read_change(sort, item)?;
             let day: NaiveDate = at.parse().map_err(|_| MalformedCell)?;
             Ok::<_, Malformed>((day, change))
         });

@@ -113,5 +113,9 @@ pub(crate) async fn query_patient_analytics(
 /// The days on which something was counted.
 async fn read(table: &Table, period: Period) -> Result<BTreeMap<NaiveDate, Counts>, Problem> {
     let days = months::read(table, period, month_partition, read_day).await?;
-    Ok(days.into_iter().collect())
+    let mut counted: BTreeMap<NaiveDate, Counts> = BTreeMap::new();
+    for (day, counts) in days {
+        *counted.entry(day).or_default() += counts;
+    }
+    Ok(counted)
 }

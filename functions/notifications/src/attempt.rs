@@ -29,7 +29,10 @@ use aws_sdk_dynamodb::{
 };
 use backon::{ExponentialBuilder, Retryable as _};
 use chrono::Utc;
-use events::{Effect, PatientEvent, seen};
+use events::{
+    Effect, PatientEvent,
+    seen::{self, MarkError},
+};
 use mail::PATIENCE;
 use store::{Table, TransactionError, failure_code};
 
@@ -54,6 +57,15 @@ pub enum TableError {
     /// It contains something that is not a notification.
     #[error("the notifications table contains an item that is not a notification")]
     Malformed(#[from] serde_dynamo::Error),
+}
+
+impl From<MarkError> for TableError {
+    fn from(error: MarkError) -> Self {
+        match error {
+            MarkError::Failed(reason) => Self::Failed(reason),
+            MarkError::Request(incomplete) => Self::Request(incomplete),
+        }
+    }
 }
 
 impl From<TransactionError> for TableError {

@@ -23,6 +23,7 @@ pub mod message;
 pub mod notification;
 pub mod notify_patients;
 pub mod occasion;
+pub mod pace;
 pub mod preferences;
 pub mod preview_notification_template;
 pub mod public_url;

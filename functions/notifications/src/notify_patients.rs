@@ -11,12 +11,13 @@
 use events::{Change, Effect, PatientEvent, seen};
 use mail::{MailError, Mailer};
 use sqlx::PgPool;
-use store::{Table, TransactionError};
+use store::Table;
 
 use crate::{
     attempt::{Attempt, Start, TableError},
     message::{Clinic, welcome},
     notification::{self, Notification},
+    pace::Pace,
     preferences,
     suppression::{Suppression, is_suppressed},
 };
@@ -49,6 +50,8 @@ pub struct Notifier {
     pub clinic: Clinic,
     /// Where it is stored how patients want to be reached, and to which addresses nothing is sent.
     pub database: PgPool,
+    /// How fast it sends.
+    pub pace: Pace,
 }
 
 impl Notifier {
@@ -69,6 +72,8 @@ impl Notifier {
             // Nobody to write to, such as a child.
             return Ok(self.see(event).await?);
         };
+        // Before the attempt, which holds the message while others wait.
+        self.pace.turn().await;
         let message = welcome(&patient.name, &self.clinic);
         let notification = Notification::welcome(event, email, message);
         match Attempt::start(&self.table, event, notification).await? {
@@ -80,15 +85,8 @@ impl Notifier {
     }
 
     async fn see(&self, event: &PatientEvent) -> Result<Effect, TableError> {
-        let mark = seen::mark(&self.table, event)?;
-        match self.table.transact(vec![mark]).await {
-            Ok(()) => Ok(Effect::Ignored),
-            Err(TransactionError::Refused(reasons)) => {
-                let effect = seen::effect_of_refusal(reasons.first(), event);
-                Ok(effect.unwrap_or(Effect::AlreadyApplied))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let effect = seen::see(&self.table, event).await?;
+        Ok(effect.unwrap_or(Effect::Ignored))
     }
 
     async fn send(&self, attempt: Attempt<'_>) -> Result<Effect, NotifyError> {

@@ -318,6 +318,8 @@ fn parameters(
         ("LogLevel", settings.log_level.clone()),
         // Nobody's: LocalStack sends no mail.
         ("NotificationsSender", "clinic@clinic.example".to_owned()),
+        // Nor does it limit how many.
+        ("WelcomesPerSecond", "10000".to_owned()),
         (
             "PublicUrl",
             format!(

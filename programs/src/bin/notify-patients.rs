@@ -2,7 +2,7 @@
 
 use events::PatientEvent;
 use mail::Mailer;
-use notifications::{message::Clinic, notify_patients::Notifier};
+use notifications::{message::Clinic, notify_patients::Notifier, pace::Pace};
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), api::Error> {
@@ -12,8 +12,10 @@ pub(crate) async fn main() -> Result<(), api::Error> {
         mailer: Mailer::from_env()?,
         clinic: Clinic::from_env(),
         database: store::pool("notify-patients")?,
+        pace: Pace::from_env()?,
     };
-    events::consume("notify-patients", async |event: PatientEvent| {
+    let at_a_time = notifier.pace.at_a_time();
+    events::consume_side_by_side("notify-patients", at_a_time, async |event: PatientEvent| {
         Ok(notifier.notify(&event).await?)
     })
     .await

@@ -14,7 +14,7 @@ mod wire;
 
 pub use appointment_event::{Appointment, AppointmentChange, AppointmentEvent};
 pub use billing_event::{Amount, BillingChange, BillingEvent, Method};
-pub use consumer::{Effect, consume};
+pub use consumer::{Batch, Effect, Handled, consume, consume_in_batches, consume_side_by_side};
 pub use dead_letter::{DeadLetter, DeadLetterQueue, Header, Taken};
 pub use event::{Event, Mark};
 pub use patient_event::{Change, Patient, PatientEvent, Undecodable};

@@ -10,15 +10,18 @@
 //! The mark advances in the transaction of the event's effect, and never goes back. A version
 //! belongs to one event, so the mark also reveals duplicates.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::{
     error::BuildError,
+    operation::update_item::UpdateItemError,
     types::{
         AttributeValue, CancellationReason, ReturnValuesOnConditionCheckFailure::AllOld,
         TransactWriteItem, Update,
     },
 };
 use chrono::{DateTime, Days, Utc};
-use store::Table;
+use store::{Table, failure_code};
 use uuid::Uuid;
 
 use crate::{Effect, Event, Mark};
@@ -43,15 +46,77 @@ pub const SORT: &str = "MARK";
 /// # Errors
 /// Only if the request cannot be built.
 pub fn mark(table: &Table, event: &impl Event) -> Result<TransactWriteItem, BuildError> {
-    let mark = event.mark();
+    advance(table, event, event)
+}
+
+/// Advances the mark of the patient or appointment over several events of theirs, from the first to
+/// the last, as part of a transaction. It fails if the mark is already at the first one or further
+/// ahead; [`Seen::in_refusal`] says where it is.
+///
+/// # Errors
+/// Only if the request cannot be built.
+pub fn advance<E: Event>(
+    table: &Table,
+    first: &E,
+    last: &E,
+) -> Result<TransactWriteItem, BuildError> {
+    let update = update(table, first, last)?;
+    Ok(TransactWriteItem::builder().update(update).build())
+}
+
+/// Advances the mark of the patient or appointment to this event, of which nothing else follows, and
+/// returns what the event did: `None` if the mark has advanced.
+///
+/// # Errors
+/// If the table does not respond: then the mark may have advanced all the same.
+pub async fn see(table: &Table, event: &impl Event) -> Result<Option<Effect>, MarkError> {
+    let update = update(table, event, event)?;
+    // Half the price of a transaction.
+    let request = table.client().await.update_item();
+    let answer = request
+        .table_name(update.table_name)
+        .set_key(Some(update.key))
+        .update_expression(update.update_expression)
+        .set_condition_expression(update.condition_expression)
+        .set_expression_attribute_names(update.expression_attribute_names)
+        .set_expression_attribute_values(update.expression_attribute_values)
+        .return_values_on_condition_check_failure(AllOld)
+        .send()
+        .await;
+    let Err(error) = answer else {
+        return Ok(None);
+    };
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+            Ok(Some(effect_of(refusal.item(), event)))
+        }
+        _ => Err(MarkError::Failed(failure_code(&error))),
+    }
+}
+
+/// Why a mark did not advance. Reveals nothing of what it says.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkError {
+    /// The table rejected the request, or did not respond.
+    #[error("{0}")]
+    Failed(String),
+    /// The request is incomplete.
+    #[error("the mark cannot be written")]
+    Request(#[from] BuildError),
+}
+
+fn update<E: Event>(table: &Table, first: &E, last: &E) -> Result<Update, BuildError> {
+    let mark = last.mark();
+    let first = first.mark().version.to_string();
     let update = Update::builder()
         .table_name(table.name())
         .key("pk", AttributeValue::S(partition(mark.about)))
         .key("sk", AttributeValue::S(SORT.to_owned()))
-        .condition_expression("attribute_not_exists(#version) OR #version < :version")
+        .condition_expression("attribute_not_exists(#version) OR #version < :first")
         .expression_attribute_names("#version", mark.attribute)
+        .expression_attribute_values(":first", AttributeValue::N(first))
         .expression_attribute_values(":version", AttributeValue::N(mark.version.to_string()))
-        .expression_attribute_values(":event", AttributeValue::S(event.id().to_string()))
+        .expression_attribute_values(":event", AttributeValue::S(last.id().to_string()))
         .return_values_on_condition_check_failure(AllOld);
     let update = if let Some(expires_at) = expires_at(mark, Utc::now()) {
         let seconds = expires_at.timestamp().to_string();
@@ -62,7 +127,7 @@ pub fn mark(table: &Table, event: &impl Event) -> Result<TransactWriteItem, Buil
         // Who was deleted and is restored is not over.
         update.update_expression("SET #version = :version, eventId = :event REMOVE expiresAt")
     };
-    Ok(TransactWriteItem::builder().update(update.build()?).build())
+    update.build()
 }
 
 /// When a mark that is made now expires. An event may come long after it occurred, and may be
@@ -79,13 +144,67 @@ pub fn effect_of_refusal(
     event: &impl Event,
 ) -> Option<Effect> {
     let reason = reason.filter(|reason| reason.code() == Some("ConditionalCheckFailed"))?;
-    let stored = reason.item().and_then(|item| item.get("eventId"));
+    Some(effect_of(reason.item(), event))
+}
+
+/// What an event did whose mark is this one.
+fn effect_of(mark: Option<&HashMap<String, AttributeValue>>, event: &impl Event) -> Effect {
+    let stored = mark.and_then(|mark| mark.get("eventId"));
     let is_same = stored
         .and_then(|id| id.as_s().ok())
         .is_none_or(|id| *id == event.id().to_string());
-    Some(if is_same {
+    if is_same {
         Effect::AlreadyApplied
     } else {
         Effect::OutOfDate
-    })
+    }
+}
+
+/// Where a mark is, as a transaction that it has refused tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// The version that was seen last.
+    pub version: i64,
+    /// The event that made it; `None` if that was not noted.
+    pub event_id: Option<Uuid>,
+}
+
+impl Seen {
+    /// The mark that has advanced to this event.
+    #[must_use]
+    pub fn after(event: &impl Event) -> Self {
+        Self {
+            version: event.mark().version,
+            event_id: Some(event.id()),
+        }
+    }
+
+    /// What this event would do: `None` if it is newer.
+    #[must_use]
+    pub fn effect_of(&self, event: &impl Event) -> Option<Effect> {
+        if event.mark().version > self.version {
+            return None;
+        }
+        Some(if self.event_id.is_none_or(|id| id == event.id()) {
+            Effect::AlreadyApplied
+        } else {
+            Effect::OutOfDate
+        })
+    }
+
+    /// Where the mark is that has refused a transaction with events like this; `None` if it was not
+    /// the reason. `reason` is that of the mark's part.
+    #[must_use]
+    pub fn in_refusal(reason: &CancellationReason, event: &impl Event) -> Option<Self> {
+        if reason.code() != Some("ConditionalCheckFailed") {
+            return None;
+        }
+        let stored = reason.item()?;
+        let version = stored.get(event.mark().attribute)?.as_n().ok()?;
+        let event_id = stored.get("eventId").and_then(|id| id.as_s().ok());
+        Some(Self {
+            version: version.parse().ok()?,
+            event_id: event_id.and_then(|id| id.parse().ok()),
+        })
+    }
 }

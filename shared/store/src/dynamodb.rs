@@ -1,10 +1,10 @@
 //! A DynamoDB table and the client that reaches it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
+    error::{ProvideErrorMetadata as _, SdkError},
     operation::transact_write_items::TransactWriteItemsError,
     types::{CancellationReason, TransactWriteItem},
 };
@@ -29,7 +29,14 @@ pub enum TransactionError {
     /// Other writers kept changing the same items.
     #[error("the items stayed in use by others")]
     Conflict,
-    /// The table rejected the transaction, or did not respond: with the codes of the reasons.
+    /// The table had no room for more writes, even after a few attempts.
+    #[error("the table is too busy")]
+    Throttled,
+    /// The table will never accept this transaction, because of what is in it or in the items: with
+    /// the codes of the reasons.
+    #[error("{0}")]
+    Invalid(String),
+    /// The table did not respond, or failed: with the code of the reason.
     #[error("{0}")]
     Failed(String),
 }
@@ -79,10 +86,12 @@ impl Table {
     /// Writes all of these items, or none.
     ///
     /// # Errors
-    /// If the items were not written; a conflict with other writers only after a few attempts.
+    /// If the items were not written; a conflict with other writers, or too many writes, only after a
+    /// few attempts. If the table does not respond, they may have been written all the same.
     pub async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), TransactionError> {
         // Functions that write the same item at the same time collide, and one of them has to
-        // retry; with jitter they do not collide again.
+        // retry; with jitter they do not collide again. A table that is paid for by use refuses what
+        // is far more than ever before, and makes room meanwhile.
         let attempts = ExponentialBuilder::default()
             .with_jitter()
             .with_min_delay(Duration::from_millis(10))
@@ -90,7 +99,7 @@ impl Table {
             .with_max_times(8);
         (|| self.attempt(items.clone()))
             .retry(attempts)
-            .when(|error| matches!(error, TransactionError::Conflict))
+            .when(TransactionError::is_passing)
             .await
     }
 
@@ -101,21 +110,33 @@ impl Table {
     }
 }
 
+impl TransactionError {
+    const fn is_passing(&self) -> bool {
+        matches!(self, Self::Conflict | Self::Throttled)
+    }
+}
+
 fn classify(error: &SdkError<TransactWriteItemsError>) -> TransactionError {
     let reasons = match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
             cancelled.cancellation_reasons()
         }
+        Some(error) if error.code() == Some("ValidationException") => {
+            return TransactionError::Invalid("ValidationException".to_owned());
+        }
         _ => return TransactionError::Failed(failure_code(error)),
     };
-    let code = |reason: &CancellationReason| reason.code().unwrap_or("None").to_owned();
-    let has = |name: &str| reasons.iter().any(|reason| code(reason) == name);
-    if has("TransactionConflict") {
+    let codes = reasons.iter().filter_map(CancellationReason::code);
+    let codes: BTreeSet<&str> = codes.filter(|code| *code != "None").collect();
+    if codes.contains("TransactionConflict") {
         TransactionError::Conflict
-    } else if has("ConditionalCheckFailed") {
+    } else if codes.contains("ThrottlingError") || codes.contains("ProvisionedThroughputExceeded") {
+        TransactionError::Throttled
+    } else if codes.contains("ConditionalCheckFailed") {
         TransactionError::Refused(reasons.to_vec())
     } else {
-        let codes: Vec<_> = reasons.iter().map(code).collect();
-        TransactionError::Failed(format!("{} ({})", failure_code(error), codes.join(", ")))
+        let codes: Vec<_> = codes.into_iter().collect();
+        let codes = format!("{} ({})", failure_code(error), codes.join(", "));
+        TransactionError::Invalid(codes)
     }
 }

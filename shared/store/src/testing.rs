@@ -1,8 +1,21 @@
 //! DynamoDB tables for tests: a real table for each test, on any server of the DynamoDB API.
 
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use aws_sdk_dynamodb::{
     Client, Config,
-    config::{BehaviorVersion, Credentials, Region},
+    config::{
+        BehaviorVersion, Builder, ConfigBag, Credentials, Intercept, Region, RuntimeComponents,
+        interceptors::{
+            BeforeDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextRef,
+            BeforeTransmitInterceptorContextRef,
+        },
+    },
+    error::BoxError,
+    operation::{batch_get_item::BatchGetItemInput, transact_write_items::TransactWriteItemsInput},
     types::{
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType,
         ScalarAttributeType::S as Text, TableStatus,
@@ -50,15 +63,16 @@ pub fn table_of(name: &str) -> Table {
 /// A client of the DynamoDB API at this URL.
 #[must_use]
 pub fn client(endpoint: &str) -> Client {
-    Client::from_conf(
-        Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(http_client())
-            .endpoint_url(endpoint)
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .build(),
-    )
+    Client::from_conf(config(endpoint).build())
+}
+
+fn config(endpoint: &str) -> Builder {
+    Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http_client())
+        .endpoint_url(endpoint)
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
 }
 
 fn endpoint() -> String {
@@ -97,4 +111,122 @@ async fn is_active(client: &Client, name: &str) -> Result<bool, aws_sdk_dynamodb
     let description = client.describe_table().table_name(name).send().await?;
     let status = description.table.and_then(|table| table.table_status);
     Ok(status == Some(TableStatus::Active))
+}
+
+/// The calls of a table, counted, and broken if a test wants that.
+#[derive(Clone, Default)]
+pub struct Wire(Arc<Calls>);
+
+#[derive(Default)]
+struct Calls {
+    transactions: AtomicUsize,
+    items: AtomicUsize,
+    items_read: AtomicUsize,
+    breaks: OnceLock<Box<dyn Fn() -> Option<Break> + Send + Sync>>,
+}
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// It does not reach the table.
+    Request,
+    /// The table does what it says, and the response is lost.
+    Response,
+}
+
+impl Wire {
+    /// Breaks calls, each of which it asks about twice: when it is sent, and when it is answered.
+    ///
+    /// # Panics
+    /// If something breaks them already.
+    pub fn break_by(&self, breaks: impl Fn() -> Option<Break> + Send + Sync + 'static) {
+        let is_first = self.0.breaks.set(Box::new(breaks)).is_ok();
+        assert!(is_first, "something breaks the calls already");
+    }
+
+    /// How many transactions were begun.
+    #[must_use]
+    pub fn transactions(&self) -> usize {
+        self.0.transactions.load(Ordering::Relaxed)
+    }
+
+    /// How many items they were to write.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        self.0.items.load(Ordering::Relaxed)
+    }
+
+    /// How many items were to be read by their keys.
+    #[must_use]
+    pub fn items_read(&self) -> usize {
+        self.0.items_read.load(Ordering::Relaxed)
+    }
+
+    fn fails(&self, with: Break) -> Result<(), BoxError> {
+        let broken = self.0.breaks.get().and_then(|breaks| breaks());
+        if broken == Some(with) {
+            return Err(format!("the {with:?} is lost").into());
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").finish_non_exhaustive()
+    }
+}
+
+impl Intercept for Wire {
+    fn name(&self) -> &'static str {
+        "Wire"
+    }
+
+    fn read_before_execution(
+        &self,
+        context: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(call) = context.input().downcast_ref::<TransactWriteItemsInput>() {
+            self.0.transactions.fetch_add(1, Ordering::Relaxed);
+            let items = call.transact_items().len();
+            self.0.items.fetch_add(items, Ordering::Relaxed);
+        }
+        if let Some(call) = context.input().downcast_ref::<BatchGetItemInput>() {
+            let tables = call.request_items().into_iter().flatten();
+            let items = tables.map(|(_, items)| items.keys().len()).sum();
+            self.0.items_read.fetch_add(items, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.fails(Break::Request)
+    }
+
+    fn read_before_deserialization(
+        &self,
+        _: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.fails(Break::Response)
+    }
+}
+
+/// A new, empty table, and the wire to it.
+///
+/// # Panics
+/// If `AWS_ENDPOINT_URL_DYNAMODB` is not set, or does not serve the DynamoDB API.
+pub async fn wired_table() -> (Table, Wire) {
+    let table = table().await;
+    let wire = Wire::default();
+    let config = config(&endpoint()).interceptor(wire.clone()).build();
+    let table = Table::with_client(table.name().to_owned(), Client::from_conf(config));
+    (table, wire)
 }

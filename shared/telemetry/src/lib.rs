@@ -14,5 +14,5 @@ pub mod testing;
 mod trace;
 
 pub use logs::{start_logging, start_logging_without_answered_errors};
-pub use metrics::{Metrics, Unit};
+pub use metrics::{MOST_VALUES, Metrics, Unit};
 pub use trace::{TraceContext, TraceContextError};

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::logs::is_logging;
 
+/// The most values that a metric has in one line.
+pub const MOST_VALUES: usize = 100;
+
 const NAMESPACE: &str = "PatientManagement";
 
 /// What a number measures.
@@ -65,6 +68,15 @@ impl Metrics {
         self
     }
 
+    /// Adds a metric with as many values as there are, at most [`MOST_VALUES`].
+    #[must_use]
+    pub fn values(mut self, name: &'static str, unit: Unit, values: &[f64]) -> Self {
+        self.definitions
+            .push(json!({ "Name": name, "Unit": <&'static str>::from(unit) }));
+        self.members.insert(name.to_owned(), values.into());
+        self
+    }
+
     /// Adds something to search by, such as a request id.
     #[must_use]
     pub fn property(mut self, name: &'static str, value: impl Into<Value>) -> Self {
@@ -103,6 +115,18 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_metric_may_have_several_values() {
+        let line = Metrics::new().values("EventAge", Unit::Milliseconds, &[1.5, 7.0]);
+        let line: Value = serde_json::from_str(&line.into_line(0)).unwrap();
+        assert_eq!(line["EventAge"], json!([1.5, 7.0]));
+        let defined = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+        assert_eq!(
+            *defined,
+            json!([{ "Name": "EventAge", "Unit": "Milliseconds" }])
+        );
+    }
 
     #[test]
     fn a_line_follows_the_embedded_metric_format() {

@@ -16,8 +16,9 @@ use crate::events::{a_day_of_our_own, created, event};
 
 const CONSUMERS: [&str; 2] = ["count-patient-events", "notify-patients"];
 
-/// The number of changes to each patient between registration and deletion.
-const CHANGES: u64 = 5;
+/// The number of changes to each patient between registration and deletion: so many that they come in
+/// several batches, and can be interrupted in between.
+const CHANGES: u64 = 40;
 
 /// Far longer than it takes: after an interruption, a consumer waits before retrying, and waits
 /// longer before it takes up a message that another process may be sending.

@@ -8,7 +8,7 @@ use analytics::{
 use api::ClinicTimeZone;
 use axum::{Extension, body::Body};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use events::{Appointment, AppointmentChange, AppointmentEvent, Effect};
+use events::{Appointment, AppointmentChange, AppointmentEvent, Batch, Effect};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
@@ -17,6 +17,8 @@ use store::Table;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 use zones::Zone;
+
+use crate::delivery::only;
 
 pub(crate) const ARRIVED: AppointmentChange = AppointmentChange::Arrived {
     walk_in: false,
@@ -104,7 +106,17 @@ pub(crate) fn moved(event: &AppointmentEvent, at: &str, local_start: &str) -> Ap
 
 /// Counts an event in a clinic in UTC.
 pub(crate) async fn count(table: &Table, event: &AppointmentEvent) -> Result<Effect, CountError> {
-    count_appointment_events::count(table, ClinicTimeZone::UTC, event).await
+    in_zone(table, ClinicTimeZone::UTC, event).await
+}
+
+/// Counts an event in a clinic in this time zone.
+pub(crate) async fn in_zone(
+    table: &Table,
+    clinic: ClinicTimeZone,
+    event: &AppointmentEvent,
+) -> Result<Effect, CountError> {
+    let batch = Batch::of(0, std::slice::from_ref(event));
+    only(count_appointment_events::count(table, clinic, batch).await)
 }
 
 pub(crate) async fn count_all(table: &Table, events: &[AppointmentEvent]) {

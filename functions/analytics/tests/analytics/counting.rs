@@ -141,8 +141,8 @@ async fn an_event_that_could_not_be_counted_is_not_marked() {
 
 async fn write_day(table: &Table, deleted: AttributeValue) {
     let put = table.client().await.put_item().table_name(table.name());
-    put.item("pk", AttributeValue::S("DAYS#2024-05".to_owned()))
-        .item("sk", AttributeValue::S("2024-05-01".to_owned()))
+    put.item("pk", AttributeValue::S("DAYS#2024-05#SHARDS".to_owned()))
+        .item("sk", AttributeValue::S("2024-05-01#0".to_owned()))
         .item("deleted", deleted)
         .send()
         .await
@@ -245,15 +245,17 @@ async fn only_the_mark_of_a_deleted_patient_expires() {
 }
 
 #[tokio::test]
-async fn a_collision_is_retried() {
-    let (table, _) = colliding_table(3).await;
-    let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
-    assert_eq!(count(&table, &removed).await.unwrap(), Effect::Applied);
+async fn a_collision_and_a_table_that_is_too_busy_are_tried_again() {
+    for reason in ["TransactionConflict", "ThrottlingError"] {
+        let (table, _) = colliding_table(3, reason).await;
+        let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
+        assert_eq!(count(&table, &removed).await.unwrap(), Effect::Applied);
+    }
 }
 
 #[tokio::test]
 async fn endless_collisions_fail_the_event() {
-    let (table, attempts) = colliding_table(usize::MAX).await;
+    let (table, attempts) = colliding_table(usize::MAX, "TransactionConflict").await;
     let removed = event("2024-05-01T12:00:00Z", Change::Deleted);
     let error = count(&table, &removed).await.unwrap_err();
     assert!(
@@ -263,26 +265,25 @@ async fn endless_collisions_fail_the_event() {
     assert!(attempts.load(Ordering::SeqCst) > 3);
 }
 
-/// A table whose first transactions collide with others, which only DynamoDB itself produces.
-async fn colliding_table(collisions: usize) -> (Table, Arc<AtomicUsize>) {
+/// A table whose first transactions are cancelled for a reason that only DynamoDB itself gives.
+async fn colliding_table(collisions: usize, reason: &'static str) -> (Table, Arc<AtomicUsize>) {
     async fn transact(
-        State((collisions, attempts)): State<(usize, Arc<AtomicUsize>)>,
+        State((collisions, reason, attempts)): State<(usize, &'static str, Arc<AtomicUsize>)>,
     ) -> impl IntoResponse {
         if attempts.fetch_add(1, Ordering::SeqCst) >= collisions {
-            return (StatusCode::OK, "{}");
+            return (StatusCode::OK, json!({}).to_string());
         }
-        (
-            StatusCode::BAD_REQUEST,
-            r#"{
-                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-                "CancellationReasons": [{ "Code": "None" }, { "Code": "TransactionConflict" }]
-            }"#,
-        )
+        let cancelled = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "CancellationReasons": [{ "Code": "None" }, { "Code": reason }],
+        });
+        (StatusCode::BAD_REQUEST, cancelled.to_string())
     }
     let attempts = Arc::new(AtomicUsize::new(0));
-    let routes = Router::new()
-        .route("/", post(transact))
-        .with_state((collisions, attempts.clone()));
+    let routes =
+        Router::new()
+            .route("/", post(transact))
+            .with_state((collisions, reason, attempts.clone()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = testing::client(&format!("http://{}", listener.local_addr().unwrap()));
     tokio::spawn(async move { axum::serve(listener, routes).await });

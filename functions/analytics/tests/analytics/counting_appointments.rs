@@ -1,6 +1,6 @@
 //! Each appointment is counted once, as what it is now, on the day that it is for.
 
-use analytics::count_appointment_events::{self, CountError};
+use analytics::count_appointment_events::CountError;
 use api::ClinicTimeZone;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
@@ -11,8 +11,8 @@ use store::{Table, testing};
 use uuid::Uuid;
 
 use crate::appointment_events::{
-    ARRIVED, CANCELLED, CORRECTED, WALKED_IN, booked, count, count_all, figures, group, instant,
-    moved, next, starts,
+    ARRIVED, CANCELLED, CORRECTED, WALKED_IN, booked, count, count_all, figures, group, in_zone,
+    instant, moved, next, starts,
 };
 
 const MARCH: &str = "?from=2026-03-01&to=2026-03-31";
@@ -113,7 +113,7 @@ async fn days_are_those_of_the_location_and_activity_that_of_the_clinic() {
         "America/New_York",
     );
     assert_eq!(event.appointment.starts_at, instant("2026-03-10T02:00:00Z"));
-    let effect = count_appointment_events::count(&table, clinic, &event).await;
+    let effect = in_zone(&table, clinic, &event).await;
     assert_eq!(effect.unwrap(), Effect::Applied);
     let body = figures(&table, MARCH).await;
     assert_eq!(group(&body, "2026-03-09")["booked"], 1);
@@ -221,8 +221,8 @@ async fn an_event_that_could_not_be_counted_is_not_noted() {
     let put = async |booked: AttributeValue| {
         let put = table.client().await.put_item().table_name(table.name());
         let key = |text: &str| AttributeValue::S(text.to_owned());
-        put.item("pk", key("APPOINTMENT-HOURS#2026-03"))
-            .item("sk", key("2026-03-10#09"))
+        put.item("pk", key("APPOINTMENT-HOURS#2026-03#SHARDS"))
+            .item("sk", key("2026-03-10#09#0"))
             .item("booked", booked)
             .send()
             .await

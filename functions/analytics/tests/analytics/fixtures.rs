@@ -8,7 +8,7 @@ use analytics::{
 use api::ClinicTimeZone;
 use axum::body::Body;
 use chrono::{DateTime, Utc};
-use events::{Change, Effect, Patient, PatientEvent};
+use events::{Batch, Change, Effect, Patient, PatientEvent};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{Role, testing::as_caller};
@@ -16,6 +16,8 @@ use serde_json::Value;
 use store::Table;
 use tower::ServiceExt as _;
 use uuid::Uuid;
+
+use crate::delivery::only;
 
 pub(crate) fn event(occurred_at: &str, change: Change) -> PatientEvent {
     PatientEvent {
@@ -49,7 +51,8 @@ pub(crate) async fn in_zone(
     clinic: ClinicTimeZone,
     event: &PatientEvent,
 ) -> Result<Effect, CountError> {
-    count_patient_events::count(table, clinic, event).await
+    let batch = Batch::of(0, std::slice::from_ref(event));
+    only(count_patient_events::count(table, clinic, batch).await)
 }
 
 pub(crate) async fn count_all(table: &Table, events: &[PatientEvent]) {

@@ -84,7 +84,7 @@ async fn the_sample_events_of_billing_are_counted() {
         assert_eq!(event.encode(), value);
         let key = STANDARD.decode(record.key.unwrap()).unwrap();
         assert_eq!(key, event.patient_id.to_string().as_bytes());
-        let effect = analytics::count_billing_events::count(&table, &event).await;
+        let effect = billing::count(&table, &event).await;
         assert_eq!(effect.unwrap(), Effect::Applied);
     }
     let sample = include_str!("../../../../events/query-billing-analytics.json");

@@ -14,6 +14,7 @@ use notifications::{
     message::Clinic,
     notification::{Key, Notification},
     notify_patients::Notifier,
+    pace::Pace,
 };
 use serde_json::Value;
 use sqlx::PgPool;
@@ -50,6 +51,7 @@ pub(crate) fn event(patient_id: Uuid, change: Change) -> PatientEvent {
 /// A notifier that sends with this mail service and has its own table.
 pub(crate) async fn notifier(ses: &Ses, database: &PgPool) -> Notifier {
     Notifier {
+        pace: Pace::of(10_000.0),
         table: testing::table().await,
         mailer: ses.mailer(),
         clinic: Clinic::new("Klinik Süd"),

@@ -104,7 +104,7 @@ async fn main() -> anyhow::Result<()> {
         let progress = progress?;
         let (first, early) = progress.first.unwrap_or_default();
         let rest = i32::try_from(progress.consumed - early)?;
-        let speed = f64::from(rest) / (progress.last - first).as_secs_f64();
+        let speed = f64::from(rest) / progress.last.saturating_sub(first).as_secs_f64();
         table.add_row([
             consumer.to_owned(),
             progress.consumed.to_string(),
@@ -174,18 +174,18 @@ async fn follow(
             before.keys().copied(),
         )
         .await?;
-        let consumed = before.iter().map(|(partition, before)| {
+        let done = before.iter().map(|(partition, before)| {
             let offset = offsets.get(partition).copied().unwrap_or_default();
             (offset - before).max(0)
         });
-        let consumed = consumed.sum();
+        let done = done.sum();
         let now = started.elapsed();
-        if consumed > progress.consumed {
-            progress.first.get_or_insert((now, consumed));
-            (progress.consumed, progress.last) = (consumed, now);
+        if done > progress.consumed {
+            progress.first.get_or_insert((now, done));
+            (progress.consumed, progress.last) = (done, now);
         }
         let idle = now.saturating_sub(progress.last);
-        ensure!(idle < PATIENCE, "{consumer} stopped at {consumed}");
+        ensure!(idle < PATIENCE, "{consumer} stopped at {done}");
         tokio::time::sleep(LOOK).await;
     }
     Ok(progress)

@@ -243,7 +243,9 @@ async fn what_was_written_about_others_stays(database: PgPool) {
     ] {
         let changed = sqlx::raw_sql(statement).execute(&database).await;
         let refusal = changed.unwrap_err();
-        let code = refusal.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let code = refusal
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         assert_eq!(code.as_deref(), Some("23001"), "{statement}: {refusal}");
     }
 }

@@ -1,5 +1,9 @@
 -- A record is written for every read, so what it costs is most of what a read costs.
 
+-- The strongest lock first: whoever appends has read the table before they write to it, and would
+-- stand in the way of a lock that grows. They wait until the indexes are there.
+LOCK TABLE audit.record IN ACCESS EXCLUSIVE MODE;
+
 -- Fewer indexes. Those that are left have at their end what else may be asked for: what does not fit
 -- is passed over in the index, without a look at the record.
 CREATE INDEX record_by_actor ON audit.record (actor_id, occurred_at, id, action, outcome)

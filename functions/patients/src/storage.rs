@@ -217,7 +217,8 @@ pub(crate) async fn find_on_record(
     Ok(Some((row.try_into()?, found.is_recorded)))
 }
 
-/// Like [`find_all`], and records in the same statement that they were read. Beside them, how many
+/// Like [`find_all`], and records in the same statement that they were read; that is on record even if
+/// a row turns out to be one that cannot be decoded. Beside them, how many
 /// patients there are in all, counted to `at_most`. `None` if nobody is there: then nothing is recorded.
 ///
 /// # Errors
@@ -233,18 +234,27 @@ pub(crate) async fn page_on_record(
         return Ok(None);
     }
     let rows = sqlx::query!(
-        r#"WITH recorded AS MATERIALIZED (
-               SELECT audit.append($2, $3, $4, $5, 'SUCCEEDED', NULL, $1, NULL, NULL, $6, $7)
+        r#"WITH found AS MATERIALIZED (
+               SELECT patient.*, place
+               FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (asked_id, place)
+               JOIN patients.patient ON id = asked_id
+           ), recorded AS MATERIALIZED (
+               SELECT audit.append($2, $3, $4, $5, 'SUCCEEDED', NULL, ids, NULL, NULL, $6, $7)
+               FROM (SELECT array_agg(id ORDER BY place) AS ids FROM found) AS shown
+               WHERE ids IS NOT NULL
            )
-           SELECT id, version, record_number, name, email, address, date_of_birth, birth_precision,
-                  birth_estimated, registered_date, record::text AS "document!", restricted, active,
-                  merged_into, deleted_at, created_at, updated_at,
+           SELECT id AS "id!", version AS "version!", record_number AS "record_number!",
+                  name AS "name!", email AS "email?", address AS "address?",
+                  date_of_birth AS "date_of_birth!", birth_precision AS "birth_precision!",
+                  birth_estimated AS "birth_estimated!", registered_date AS "registered_date!",
+                  record::text AS "document!", restricted AS "restricted!", active AS "active!",
+                  merged_into AS "merged_into?", deleted_at AS "deleted_at?",
+                  created_at AS "created_at!", updated_at AS "updated_at!",
                   (SELECT count(*)
                    FROM (SELECT FROM patients.patient
                          WHERE deleted_at IS NULL AND merged_into IS NULL AND (NOT restricted OR $8)
                          ORDER BY id LIMIT $9) AS counted) AS "total!"
-           FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (asked_id, place)
-           JOIN patients.patient ON id = asked_id
+           FROM found
            -- What nothing refers to is not run.
            CROSS JOIN recorded
            ORDER BY place"#,

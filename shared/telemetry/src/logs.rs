@@ -56,11 +56,16 @@ pub(crate) fn is_logging() -> bool {
 
 pub(crate) fn filter(level: &str, closed: &str) -> EnvFilter {
     let level = if level.is_empty() { "info" } else { level };
-    let wants_all = level
-        .split(',')
-        .map(str::trim)
-        .any(|part| matches!(part, "debug" | "trace") || part.starts_with("rskafka"));
-    let routine = if wants_all { "" } else { ROUTINE };
+    // Also where fewer lines are wanted than these: what is said of a part counts more.
+    let says_itself = |part: &str| {
+        let levels = ["debug", "trace", "error", "off"];
+        levels.iter().any(|level| part.eq_ignore_ascii_case(level)) || part.starts_with("rskafka")
+    };
+    let routine = if level.split(',').map(str::trim).any(says_itself) {
+        ""
+    } else {
+        ROUTINE
+    };
     EnvFilter::try_new(format!("{level},{routine},{RAW_EVENTS},{closed}"))
         .unwrap_or_else(|_| EnvFilter::new(format!("info,{closed}")))
 }
@@ -97,7 +102,9 @@ mod tests {
         }
         for level in [
             "debug",
-            "trace",
+            "TRACE",
+            "error",
+            "off",
             "info,rskafka=info",
             "info,rskafka::connection=debug",
         ] {

@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def test_the_release_profile_leaves_nothing_to_the_builder():
+    """Otherwise cargo-lambda would decide."""
     profile = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["profile"]["release"]
     assert profile["lto"] == "off"
     assert profile["panic"] == "unwind"

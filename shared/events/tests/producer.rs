@@ -2,7 +2,6 @@
 
 use events::{Producer, ProducerError};
 use kafka::Cluster;
-use telemetry::testing::logged;
 use uuid::Uuid;
 
 /// More than a broker accepts by default (`message.max.bytes`, about 1 MiB):
@@ -27,22 +26,6 @@ async fn an_unknown_topic_is_an_outage_and_is_not_created() {
         );
         assert!(!error.is_refusal(), "the record may be accepted later");
     }
-}
-
-/// As many as it takes to find the broker, and to be answered by it. The client writes a line for each
-/// connection that it opens, which pays for the log of each new function.
-#[tokio::test]
-async fn the_first_record_opens_its_own_partition_and_fills_no_log() {
-    let first = || send(contracts::PATIENT_EVENTS_TOPIC, 1);
-    let (sent, lines) = logged("info,rskafka=info", first()).await;
-    sent.unwrap();
-    let count = |what| lines.iter().filter(|line| line.contains(what)).count();
-    assert_eq!(count("Establishing new connection"), 2, "{lines:#?}");
-    assert_eq!(count("Creating new partition-specific"), 1, "{lines:#?}");
-
-    let (sent, lines) = logged("", first()).await;
-    sent.unwrap();
-    assert!(lines.is_empty(), "{lines:#?}");
 }
 
 #[tokio::test]

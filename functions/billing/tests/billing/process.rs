@@ -6,7 +6,7 @@ use billing_client::{BilledTo, BillingClient, BillingError};
 use contracts::billing::v1::billing_service_server::SERVICE_NAME;
 use http_body_util::Full;
 use serde_json::Value;
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::PgPool;
 use telemetry::TraceContext;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
@@ -78,10 +78,20 @@ async fn line(log: &mut Lines<BufReader<ChildStdout>>, message: &str) -> Value {
     .await
 }
 
+/// The URL of the tests' server, with this database. What sqlx makes of its options names the file of
+/// the certificate in a way that it does not read itself.
+fn url_of(database: &PgPool) -> String {
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let (url, options) = url.split_once('?').unwrap_or((&url, ""));
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let connection = database.connect_options();
+    let name = connection.get_database().unwrap();
+    format!("{server}/{name}?{options}")
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_call_is_logged_in_the_trace_of_its_caller(database: PgPool) {
-    let url = database.connect_options().to_url_lossy();
-    let mut process = Process::start(url.as_str()).await;
+    let mut process = Process::start(&url_of(&database)).await;
     let billing = process.client();
     let trace = TraceContext::start();
     let patient = Uuid::now_v7();

@@ -166,12 +166,12 @@ async fn terminate_others(database: &PgPool) {
     assert!(ended.into_iter().all(|ended| ended));
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection to the database that is encrypted if the tests' own are.
-async fn connect(host: &str, port: u16) -> Box<dyn Stream> {
+pub(crate) async fn connect(host: &str, port: u16) -> Box<dyn Stream> {
     let mut connection = TcpStream::connect((host, port)).await.unwrap();
     let url = env::var("DATABASE_URL").unwrap();
     let Some((_, root)) = url.split_once("sslrootcert=") else {

@@ -12,14 +12,14 @@ use std::{
 use axum::http::{Method, StatusCode};
 use sqlx::{PgPool, postgres::PgSslMode};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, split},
+    net::{TcpListener, tcp::OwnedReadHalf},
 };
 
-use crate::fixtures::{Call, with, zoe};
+use crate::{
+    fixtures::{Call, with, zoe},
+    lost_connections::connect,
+};
 
 /// The messages that the server answers: a simple query, and the end of an extended one
 /// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
@@ -41,9 +41,9 @@ impl Counted {
         let count = Arc::clone(&round_trips);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(&server).await.unwrap();
+                let server = connect(&server.0, server.1).await;
                 let (from_client, mut to_client) = client.into_split();
-                let (mut from_server, to_server) = server.into_split();
+                let (mut from_server, to_server) = split(server);
                 tokio::spawn(forward(from_client, to_server, Arc::clone(&count)));
                 tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
             }
@@ -93,7 +93,7 @@ const GIVING_BACK: usize = 2;
 
 async fn forward(
     mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut to: impl AsyncWrite + Unpin,
     count: Arc<AtomicUsize>,
 ) -> io::Result<()> {
     // The first message has no type.
@@ -110,6 +110,7 @@ async fn forward(
         let mut rest = vec![0; usize::try_from(length).unwrap() - 4];
         from.read_exact(&mut rest).await?;
         to.write_all(&rest).await?;
+        to.flush().await?;
         kind = Some(from.read_u8().await?);
     }
 }

@@ -148,6 +148,11 @@ class Deployed:
     parameters: dict[str, str]
 
 
+# The authorities that the functions know, by region.
+ROOTS = REPOSITORY / "shared/store/src/postgres/rds_roots.pem"
+REGIONS = frozenset(re.findall(r"^# (\S+)$", ROOTS.read_text(), re.MULTILINE))
+
+
 class Deployment:
     """A deployment, and what is known of it so far."""
 
@@ -205,6 +210,13 @@ class Deployment:
             raise Failure(
                 "the billing service reads BillingToken from its secret: change it there, or say "
                 "--set BillingTokenSecretArn"
+            )
+        here = self.commands.environment
+        region = here.get("AWS_REGION") or here.get("AWS_DEFAULT_REGION")
+        if region and region not in REGIONS:
+            raise Failure(
+                f"the functions do not know who issues the certificates of databases in {region}: "
+                f"see {ROOTS.relative_to(REPOSITORY)}"
             )
         passwords = [name for name in self.given if name.endswith("DatabasePassword")]
         if (
@@ -562,6 +574,12 @@ class Deployment:
         """
         if not before:
             raise Failure("it does not work, and there is nothing to go back to")
+        if before.parameters.get("DatabaseAuthentication") != "IAM":
+            raise Failure(
+                "it does not work, and there is no way back: services had passwords for the "
+                "database before, which open nothing any more once provision has begun. Look at "
+                "what does not work, and deploy again with --watch 0"
+            )
         title("It does not work: back to what was deployed before")
         with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
             file = Path(folder, "before.yaml")

@@ -375,12 +375,15 @@ def test_a_repair_is_not_rolled_back(
     assert "StateTransitionedTimestamp" in ran.ran[0]
 
 
-BEFORE = deploy.Deployed("Resources: {}", {"RequestsPerSecond": "200"})
+BEFORE = deploy.Deployed(
+    "Resources: {}", {"DatabaseAuthentication": "IAM", "RequestsPerSecond": "200"}
+)
 
 
 def test_what_was_deployed_before_has_parameters() -> None:
     """All that CloudFormation shows: the new ones may be what is wrong."""
     parameters = [
+        {"ParameterKey": "DatabaseAuthentication", "ParameterValue": "IAM"},
         {"ParameterKey": "RequestsPerSecond", "ParameterValue": "200"},
         {"ParameterKey": "BillingToken", "ParameterValue": "****"},
     ]
@@ -397,7 +400,30 @@ def test_rolling_back_brings_the_parameters_back(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(deploy, "answers", lambda _: True)
     with pytest.raises(deploy.Failure, match="before this one answers again"):
         made.roll_back(BEFORE)
-    assert ran.ran[-1].endswith("--parameter-overrides RequestsPerSecond=200")
+    assert ran.ran[-1].endswith(
+        "--parameter-overrides DatabaseAuthentication=IAM RequestsPerSecond=200"
+    )
+
+
+def test_there_is_no_way_back_to_passwords_that_open_nothing() -> None:
+    """The functions of before could not log in, and nothing at all would work."""
+    made, ran = deployment({})
+    before = deploy.Deployed("Resources: {}", {"RequestsPerSecond": "200"})
+    with pytest.raises(deploy.Failure, match="no way back"):
+        made.roll_back(before)
+    assert not ran.ran
+
+
+def test_a_region_whose_certificates_nobody_knows_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise everything would be there before the first function fails."""
+    made, _ = deployment({})
+    monkeypatch.setattr(made.commands, "environment", {"AWS_REGION": "eu-central-1"}, raising=False)
+    made.check_what_is_given()
+    monkeypatch.setattr(made.commands, "environment", {"AWS_REGION": "us-gov-west-1"})
+    with pytest.raises(deploy.Failure, match="us-gov-west-1"):
+        made.check_what_is_given()
 
 
 def test_rolling_back_does_not_claim_what_it_has_not_seen(

@@ -14,7 +14,9 @@ use tokio::time::timeout;
 use self::tokens::Signer;
 use crate::{FromEnvironment, MissingSetting, setting};
 
-pub use tokens::{TokenError, WithTokens, renew_tokens, service_fn, with_token, with_tokens};
+pub use tokens::{
+    TokenError, WithTokens, renew_tokens, service_fn, verified, with_token, with_tokens,
+};
 
 /// A function serves one request at a time, on one connection; the second one is for work that is left
 /// over from an earlier request, or is done besides a transaction.

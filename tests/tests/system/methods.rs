@@ -159,7 +159,7 @@ async fn responses_for_unknown_paths_can_be_read_by_a_page() {
 
 /// Routes that ask for something that these tests do not set up: an appointment, a service, a
 /// resource, a template, a group, an import, an export, or the token of a link.
-const ASKS_FOR: [&str; 12] = [
+const ASKS_FOR: [&str; 15] = [
     "/api/appointments/",
     "/api/availability",
     "/api/groups/",
@@ -167,7 +167,10 @@ const ASKS_FOR: [&str; 12] = [
     "/api/patients/imports/",
     "/api/resources/",
     "/api/billing/",
+    "/api/charges/",
     "/api/invoices/",
+    "/api/payments/",
+    "/api/refunds/",
     "/api/analytics/appointments",
     "/api/notification-templates/",
     "/appointment-links/",

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 use store::{
     Authentication, aws_config, connect_options_of, connect_options_to, failure_code, setting,
+    verified,
 };
 
 const APPLICATION: &str = "provision";
@@ -44,6 +45,7 @@ fn logging_in(address: &str, secret: &str) -> anyhow::Result<PgConnectOptions> {
         .ok()
         .context("the owner's secret has no username and password")?;
     let options = connect_options_to(&format!("postgres://{address}"))?;
+    verified(&options).context("DATABASE_ADDRESS")?;
     Ok(options
         .username(&username)
         .password(&password)
@@ -66,6 +68,18 @@ mod tests {
         assert_eq!(options.get_database(), Some("clinic"));
         let url = options.to_url_lossy();
         assert_eq!(url.password(), Some("a%3Ab%40c%2Fd%3Fe%23f%2520%20g"));
+    }
+
+    #[test]
+    fn the_password_goes_only_to_a_server_that_proves_who_it_is() {
+        let secret = r#"{"username":"owner","password":"secret"}"#;
+        for address in ["db.example/clinic", "db.example/clinic?sslmode=require"] {
+            let error = logging_in(address, secret).unwrap_err();
+            assert!(
+                format!("{error:#}").contains("sslmode=verify-full"),
+                "{error:#}"
+            );
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
 };
-use store::{Authentication, PoolError, connect_options_to, with_token};
+use store::{Authentication, PoolError, connect_options_to, verified, with_token};
 use url::Url;
 
 use super::{
@@ -92,6 +92,7 @@ impl Login {
     /// If it is not the URL of a PostgreSQL database, with a role.
     pub fn with_tokens(service: &'static Service, text: &str) -> anyhow::Result<Self> {
         let (options, _) = read(service, text)?;
+        verified(&options).with_context(|| service.setting())?;
         Ok(Self {
             service,
             options,
@@ -181,9 +182,8 @@ pub async fn set_up_all(
         let (role, setting) = (login.role(), login.service.setting());
         ensure!(
             role != owner.get_username(),
-            "{setting} and DATABASE_OWNER_URL name the same role, {role}: the service would own \
-             the audit trail, and could alter it. Name another role in {setting}; it is created \
-             if it is not there"
+            "{setting} names the owner, {role}: the service would own the audit trail, and could \
+             alter it. Name another role in {setting}; it is created if it is not there"
         );
         ensure!(
             role.len() <= MAX_NAME,
@@ -226,6 +226,7 @@ pub async fn set_up_all(
             created,
         });
     }
+    still_has_a_password(&mut transaction).await?;
     transaction.commit().await?;
     connection.close().await?;
     Ok((provided, here))
@@ -359,6 +360,25 @@ async fn log_in_with_tokens(
     execute(connection, format!("GRANT {KNOWN_TO_AWS} TO {quoted_role}"))
         .await
         .with_context(|| format!("the owner may not grant {KNOWN_TO_AWS}"))
+}
+
+/// Who makes a role becomes a member of it, unless they are a superuser, and of what the role is granted
+/// with it. If that were the case, RDS would take no password of the owner from now on, either.
+async fn still_has_a_password(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let locked_out: bool = sqlx::query_scalar(
+        "SELECT to_regrole($1) IS NOT NULL
+            AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+            AND pg_has_role(to_regrole($1), 'MEMBER')",
+    )
+    .bind(KNOWN_TO_AWS)
+    .fetch_one(connection)
+    .await?;
+    ensure!(
+        !locked_out,
+        "the owner would be a member of {KNOWN_TO_AWS} by way of a service's role, and could not log \
+         in with its password any more. Nothing has been changed: let the master user of RDS be the owner"
+    );
+    Ok(())
 }
 
 /// What PostgreSQL lets everybody do, and what somebody may have given to everybody.
@@ -596,7 +616,7 @@ async fn see_it_work(login: &Login, owners_place: &str) -> anyhow::Result<()> {
         .with_context(|| format!("nobody can log in with {setting}"))?;
     ensure!(
         place(&mut connection).await? == owners_place,
-        "{setting} and DATABASE_OWNER_URL lead to different databases"
+        "{setting} leads to another database than the owner's"
     );
     // A part at a time: each one is locked until the statement ends.
     let remove = "SELECT count(lo_unlink(oid))

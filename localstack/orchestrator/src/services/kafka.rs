@@ -88,6 +88,8 @@ pub fn start(context: &Context, step: &Step<'_>, ports: &Ports, broker: &Broker)
     let password = context.settings.secret(PASSWORD);
     files::secret(&password)?;
     let certificates = certificates::ensure(context, step)?;
+    let certificate = fs::read(certificates.join("broker.pem"))
+        .with_context(|| format!("there is no broker.pem in {}", certificates.display()))?;
     let command = broker.command();
     let (program, arguments) = command.split_first().context("there is no command")?;
     readiness::ensure(
@@ -103,6 +105,7 @@ pub fn start(context: &Context, step: &Step<'_>, ports: &Ports, broker: &Broker)
                 .args(["--password-file".as_ref(), password.as_os_str()])
                 .args(["--certificates".as_ref(), certificates.as_os_str()])
                 .directory(&data)
+                .depends_on(certificate)
                 .depends_on(recipe(&context.settings)?),
             probe: &|| readiness::speaks_tls(&address),
             // After a crash it first reads its records again.

@@ -191,12 +191,16 @@ impl Server {
     /// Before the server is started, as nobody can connect yet.
     fn create_database(&self, tool: &Tool<'_>, data: &Path) -> Result<()> {
         let (program, arguments) = self.account.run(&self.programs.join("postgres"));
-        // It reads statements, one a line.
-        let statement = format!("CREATE DATABASE {DATABASE}");
-        let script = "statement=$1; shift; printf '%s\\n' \"$statement\" | \"$@\"";
+        // It reads statements, one a line, and ends well whatever becomes of them.
+        let create = format!("CREATE DATABASE {DATABASE}");
+        let look =
+            format!("SELECT 'made ' || datname FROM pg_database WHERE datname = '{DATABASE}'");
+        let script = "create=$1 look=$2 made=$3; shift 3
+            printf '%s\\n' \"$create\" \"$look\" | \"$@\" | tee /dev/stderr | grep -q \"$made\"";
         tool.run(
             Command::new("sh")
-                .args(["-c", script, "create-database", &statement])
+                .args(["-c", script, "create-database", &create, &look])
+                .arg(format!("made {DATABASE}"))
                 .arg(program)
                 .args(arguments)
                 .args(["--single", "-c", "fsync=off", "-D"])

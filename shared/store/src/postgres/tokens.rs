@@ -35,6 +35,18 @@ type Failure = Box<dyn Error + Send + Sync>;
 #[error("the token for the database cannot be made")]
 pub struct TokenError(#[source] Failure);
 
+/// Whether these options lead to a server only if it has proved who it is.
+///
+/// # Errors
+/// If not: whoever answers in its place would get a token, or the owner's password.
+pub fn verified(options: &PgConnectOptions) -> Result<(), PoolError> {
+    if matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
+        Ok(())
+    } else {
+        Err(PoolError::Unverified)
+    }
+}
+
 /// A role of the database, and where that is.
 #[derive(Debug, Clone)]
 pub(super) struct Signer {
@@ -50,9 +62,7 @@ impl Signer {
         options: PgConnectOptions,
         region: impl FnOnce() -> Result<String, MissingSetting>,
     ) -> Result<Self, PoolError> {
-        if !matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
-            return Err(PoolError::Unverified);
-        }
+        verified(&options)?;
         let region = region()?;
         Ok(Self { options, region })
     }

@@ -60,9 +60,9 @@ impl Effect {
 }
 
 /// How long before its deadline a function stops starting records: far longer than a slow record
-/// takes that is not stuck. The remaining records are redelivered at once, which is not certain if
+/// takes that is not stuck, and a message waits for its turn. The remaining records are redelivered at once, which is not certain if
 /// the function is stopped in the middle of a record.
-const RESERVE: Duration = Duration::from_secs(20);
+const RESERVE: Duration = Duration::from_secs(30);
 
 /// What Lambda is told about a batch: from which record on each partition has to be redelivered
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html>). An empty list

@@ -18,7 +18,7 @@ pub use dynamodb::{Table, TransactionError};
 pub use postgres::{
     Authentication, PoolError, TRUSTED_FOR, TokenError, WithTokens, connect_options,
     connect_options_of, connect_options_to, pool, pool_for, pool_of, pool_with, renew_tokens,
-    service_fn, with_token, with_tokens,
+    service_fn, verified, with_token, with_tokens,
 };
 pub use presigned::Presigned;
 pub use setting::{FromEnvironment, MissingSetting, setting};

@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn any_folder_can_be_said_in_a_url() {
         for (path, in_url) in [
-            ("/work/stack/authority.pem", "/work/stack/authority.pem"),
+            ("/srv/stack/authority.pem", "/srv/stack/authority.pem"),
             (
                 "/my stacks/a&b=c#d@e%20",
                 "/my%20stacks/a%26b%3Dc%23d%40e%2520",

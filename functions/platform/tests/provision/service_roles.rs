@@ -69,6 +69,11 @@ impl Stage {
         )
     }
 
+    fn login_with_tokens(&self) -> Login {
+        let url = format!("{}?sslmode=verify-full", self.url(&self.role, ""));
+        Login::with_tokens(service("patients"), &url).unwrap()
+    }
+
     pub(crate) fn options(&self) -> PgConnectOptions {
         self.url(&self.role, &self.password).parse().unwrap()
     }
@@ -400,6 +405,41 @@ async fn what_it_was_given_besides_is_taken_away(_: PgPoolOptions, owner: PgConn
     stage.leave().await;
 }
 
+/// The role that Amazon RDS has.
+const KNOWN_TO_AWS: &str = "DO $$ BEGIN CREATE ROLE rds_iam NOLOGIN;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+
+/// RDS asks whoever is a member of `rds_iam` for a token, by way of other roles as well.
+#[sqlx::test(migrations = false)]
+async fn an_owner_who_would_have_no_password_any_more_changes_nothing(
+    _: PgPoolOptions,
+    owner: PgConnectOptions,
+) {
+    let stage = Stage::migrated(owner).await;
+    stage.as_owner(KNOWN_TO_AWS).await;
+    let (name, all) = (format!("{}_owner", stage.role), stage.owner.get_username());
+    for statement in [
+        format!("CREATE ROLE {name} LOGIN CREATEROLE PASSWORD 'secret' IN ROLE \"{all}\""),
+        format!("GRANT rds_iam TO {name} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"),
+    ] {
+        stage.as_owner(&statement).await;
+    }
+    let owner = stage.owner.clone().username(&name).password("secret");
+    let refused = set_up_service_roles(&owner, &[stage.login_with_tokens()]).await;
+    let reason = format!("{:#}", refused.unwrap_err());
+    assert!(
+        reason.contains("could not log in with its password"),
+        "{reason}"
+    );
+    let made: Option<String> = sqlx::query_scalar("SELECT to_regrole($1)::text")
+        .bind(&stage.role)
+        .fetch_one(&mut stage.owner.connect().await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(made, None);
+    stage.as_owner(&format!("DROP ROLE {name}")).await;
+}
+
 /// As on Amazon RDS, whose members of `rds_iam` the server asks for tokens. That is not tried here:
 /// see the tests of the crate `store`.
 #[sqlx::test(migrations = false)]
@@ -407,10 +447,8 @@ async fn a_service_that_logs_in_with_tokens_has_no_password(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const THERE: &str = "DO $$ BEGIN CREATE ROLE rds_iam NOLOGIN;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
     let stage = Stage::provisioned(owner).await;
-    stage.as_owner(THERE).await;
+    stage.as_owner(KNOWN_TO_AWS).await;
     let of_the_role = async || -> (bool, bool) {
         let mut connection = stage.owner.connect().await.unwrap();
         sqlx::query_as(
@@ -424,7 +462,7 @@ async fn a_service_that_logs_in_with_tokens_has_no_password(
     };
     assert_eq!(of_the_role().await, (true, false));
 
-    let login = Login::with_tokens(service("patients"), &stage.url(&stage.role, "")).unwrap();
+    let login = stage.login_with_tokens();
     for _ in 0..2 {
         let logins = std::slice::from_ref(&login);
         let (provided, _) = set_up_service_roles(&stage.owner, logins).await.unwrap();
@@ -708,7 +746,7 @@ async fn both_urls_have_to_lead_to_the_same_database(_: PgPoolOptions, owner: Pg
         .await
         .unwrap_err();
     let reason = format!("{refused:#}");
-    assert!(reason.contains("different databases"), "{reason}");
+    assert!(reason.contains("another database than"), "{reason}");
     stage.leave().await;
 }
 

@@ -170,8 +170,10 @@ impl Sender {
                 }
                 Err(failure) => {
                     tracing::warn!(
-                        messageId = %message.id, kind = message.occasion.name(),
-                        cause = %failure, "a message could not be sent yet"
+                        messageId = %message.id,
+                        appointmentId = message.appointment_id.map(tracing::field::display),
+                        kind = message.occasion.name(), cause = %failure,
+                        "a message could not be sent yet"
                     );
                     report.failed += 1;
                     // If this fails too, the lease expires by itself.

@@ -174,7 +174,7 @@ impl Server {
                 &format!("ssl_cert_file={CERTIFICATE}"),
                 "-c",
                 &format!("ssl_key_file={CERTIFICATE}"),
-                // Every process of a function keeps two connections of its own, and LocalStack starts
+                // Every process of a function keeps up to two connections of its own, and LocalStack starts
                 // one for each request in progress. On AWS, that is what RDS Proxy is for.
                 "-c",
                 "max_connections=1000",

@@ -100,38 +100,58 @@ fn is_outdated(code: &str, refusal: &dyn DatabaseError) -> bool {
 }
 
 /// When statements were last found outdated.
-static OUTDATED: RwLock<Option<Instant>> = RwLock::new(None);
+#[derive(Debug)]
+struct Outdated(RwLock<Option<Instant>>);
+
+impl Outdated {
+    const fn never() -> Self {
+        Self(RwLock::new(None))
+    }
+
+    fn now(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn includes(&self, age: Duration) -> bool {
+        let outdated = *self.0.read().unwrap_or_else(PoisonError::into_inner);
+        outdated.is_some_and(|outdated| outdated.elapsed() <= age)
+    }
+}
+
+/// Of all connections of this process.
+static OUTDATED: Outdated = Outdated::never();
 
 /// Has every open connection of this process closed before it is used again: all of them have
 /// prepared statements that a migration may have outdated, and `sqlx` keeps them.
 pub fn forget_statements() {
-    let mut outdated = OUTDATED.write().unwrap_or_else(PoisonError::into_inner);
-    *outdated = Some(Instant::now());
+    OUTDATED.now();
 }
 
 /// Whether a connection of this age has statements that are to be forgotten.
 #[must_use]
 pub fn is_forgotten(age: Duration) -> bool {
-    let outdated = *OUTDATED.read().unwrap_or_else(PoisonError::into_inner);
-    outdated.is_some_and(|outdated| outdated.elapsed() <= age)
+    OUTDATED.includes(age)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    // Tests run side by side in one process: this one has a time of its own.
     #[test]
     fn only_earlier_connections_are_forgotten() {
-        assert!(!is_forgotten(Duration::from_hours(1)));
-        forget_statements();
-        assert!(is_forgotten(Duration::from_hours(1)));
-        assert!(!is_forgotten(Duration::ZERO));
+        let outdated = Outdated::never();
+        assert!(!outdated.includes(Duration::from_hours(1)));
+        outdated.now();
+        assert!(outdated.includes(Duration::from_hours(1)));
+        assert!(!outdated.includes(Duration::ZERO));
     }
 
     #[test]
     fn what_is_over_at_once_is_told_from_what_takes_a_while() {
         assert!(may_run_again(Meaning::GaveWay));
         assert!(may_run_again(Meaning::Outdated));
+        assert!(is_forgotten(Duration::from_hours(1)));
         assert!(!may_run_again(Meaning::Later));
         assert!(!may_run_again(Meaning::Fault));
     }

@@ -184,7 +184,7 @@ search-at-scale: orchestrator ## Measure searches of 1,000 and of 1,000,000 pati
 	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --bin patient-search-at-scale -- $(ARGS)
 
 # On a separate stack, which keeps nothing.
-import-at-scale: orchestrator ## Measure an import of 100,000 patients beside their bare rows; ARGS="--patients 10000" changes the number
+import-at-scale: orchestrator ## Measure an import of 100,000 patients beside their bare rows; ARGS="--patients 10000 --kills 3" changes the number, and kills the function
 	@STACK_DIR=$${STACK_DIR:-.local/import-at-scale} STACK_NAME=$${STACK_NAME:-import} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  SQLX_OFFLINE=true $(ORCHESTRATOR) run --fresh -- cargo run --bin patient-import-at-scale -- $(ARGS)
 

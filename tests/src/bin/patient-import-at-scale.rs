@@ -4,6 +4,9 @@
 //! The import may take at most five times as long as the rows alone, with memory that does not grow
 //! with the file; and a list of patients that somebody else asks for meanwhile is measured, too.
 //!
+//! With `--kills`, the function is killed that often while it imports. Then the time has no bound, but
+//! every line must still have become one patient, with one version, and one record in the trail.
+//!
 //! Run it with `local-stack exec` or `run`: the stack keeps the patients, the other database is
 //! dropped afterwards.
 
@@ -40,6 +43,9 @@ const MOST: f64 = 5.0;
 /// How often the import is asked how far it is, and somebody asks for a list.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long one login is used: less than its token is valid, for what is killed takes minutes.
+const ONE_LOGIN: Duration = Duration::from_mins(10);
+
 /// Measure an import of many patients
 #[derive(Parser)]
 #[command(name = "patient-import-at-scale", version)]
@@ -47,6 +53,9 @@ struct Arguments {
     /// The number of patients in the file
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000))]
     patients: u32,
+    /// How often the function is killed while it imports
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
+    kills: u32,
     /// The database server, with a role that may create databases
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database: PgConnectOptions,
@@ -54,7 +63,9 @@ struct Arguments {
 
 /// How long an import took, and what it did to others.
 struct Imported {
+    id: Uuid,
     seconds: f64,
+    kills: u32,
     peak_bytes: Option<u64>,
     /// How long lists took while it ran, in milliseconds.
     lists: Vec<f64>,
@@ -72,6 +83,7 @@ struct Started {
 #[serde(rename_all = "camelCase")]
 struct Standing {
     state: String,
+    processed: u32,
     created: u32,
     refusal: Option<String>,
     started_at: Option<DateTime<Utc>>,
@@ -96,7 +108,8 @@ async fn main() -> anyhow::Result<()> {
     for _ in 0..50 {
         idle.push(list(&visitor).await?);
     }
-    let imported = import(&clinic, &visitor, &people).await?;
+    let imported = import(&clinic, &visitor, &people, arguments.kills).await?;
+    let stored = stored(&mut server, &people, imported.id).await?;
 
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
@@ -129,9 +142,22 @@ async fn main() -> anyhow::Result<()> {
         percentile(&mut imported.lists.clone(), 50),
         percentile(&mut imported.lists.clone(), 95),
     )?;
+    writeln!(
+        said,
+        "Its function was killed {} times. {} patients of the file are stored, in {} versions; {} are on record.",
+        imported.kills, stored.patients, stored.versions, stored.on_record,
+    )?;
     Term::stdout().write_all(said.as_bytes())?;
+    let all = i64::from(arguments.patients);
+    let expected = Stored {
+        patients: all,
+        versions: all,
+        on_record: all,
+    };
+    ensure!(stored == expected, "a line is not one patient");
+    ensure!(imported.kills == arguments.kills, "it ended too early");
     ensure!(
-        times <= MOST,
+        arguments.kills > 0 || times <= MOST,
         "the import took more than {MOST} times as long"
     );
     Ok(())
@@ -242,8 +268,52 @@ async fn write(database: &PgPool, batch: &[Value]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has the stack import the file.
-async fn import(clinic: &Clinic, visitor: &Visitor, people: &[Value]) -> anyhow::Result<Imported> {
+/// What became of the file.
+#[derive(PartialEq, Eq)]
+struct Stored {
+    patients: i64,
+    versions: i64,
+    on_record: i64,
+}
+
+/// Counts what became of these people, however often some of it was begun.
+async fn stored(
+    database: &mut PgConnection,
+    people: &[Value],
+    import: Uuid,
+) -> anyhow::Result<Stored> {
+    let emails: Vec<&str> = people
+        .iter()
+        .filter_map(|who| who["email"].as_str())
+        .collect();
+    let (patients, versions, on_record) = sqlx::query_as(
+        "WITH imported AS (SELECT id FROM patients.patient WHERE email = ANY($1)),
+              recorded AS (SELECT unnest(patient_ids) AS id FROM audit.record
+                           WHERE action = 'IMPORT_PATIENTS' AND outcome = 'SUCCEEDED'
+                               AND resource_id = $2)
+         SELECT (SELECT count(*) FROM imported),
+                (SELECT count(*) FROM patients.patient_version
+                 WHERE patient_id IN (SELECT id FROM imported)),
+                (SELECT count(*) FROM recorded WHERE id IN (SELECT id FROM imported))",
+    )
+    .bind(&emails)
+    .bind(import)
+    .fetch_one(database)
+    .await?;
+    Ok(Stored {
+        patients,
+        versions,
+        on_record,
+    })
+}
+
+/// Has the stack import the file, and kills its function that often meanwhile.
+async fn import(
+    clinic: &Clinic,
+    visitor: &Visitor,
+    people: &[Value],
+    kills: u32,
+) -> anyhow::Result<Imported> {
     let mut file = Vec::new();
     for person in people {
         serde_json::to_writer(&mut file, person)?;
@@ -261,12 +331,18 @@ async fn import(clinic: &Clinic, visitor: &Visitor, people: &[Value]) -> anyhow:
     upload.body(file).send().await?.error_for_status()?;
 
     let path = format!("/api/patients/imports/{}", started.id);
+    let (mut visitor, mut logged_in) = (clinic.log_in(Role::Admin).await, Instant::now());
     let mut imported = Imported {
+        id: started.id,
         seconds: 0.0,
+        kills: 0,
         peak_bytes: None,
         lists: Vec::new(),
     };
     loop {
+        if logged_in.elapsed() > ONE_LOGIN {
+            (visitor, logged_in) = (clinic.log_in(Role::Admin).await, Instant::now());
+        }
         let standing: Standing = visitor.get(&path).answers(200).await.read();
         match standing.state.as_str() {
             "COMPLETED" => {
@@ -280,7 +356,14 @@ async fn import(clinic: &Clinic, visitor: &Visitor, people: &[Value]) -> anyhow:
             "AWAITING_UPLOAD" | "RUNNING" => {}
             state => anyhow::bail!("{state}: {}", standing.refusal.unwrap_or_default()),
         }
-        imported.lists.push(list(visitor).await?);
+        let share = u64::try_from(people.len())? * u64::from(imported.kills + 1);
+        if imported.kills < kills && u64::from(standing.processed) * u64::from(kills + 1) >= share {
+            for process in Process::of_function(clinic.stack(), "run-imports") {
+                process.kill().await;
+            }
+            imported.kills += 1;
+        }
+        imported.lists.push(list(&visitor).await?);
         imported.peak_bytes = imported.peak_bytes.max(peak_memory(clinic));
         tokio::time::sleep(PAUSE).await;
     }

@@ -246,10 +246,11 @@ def archive(bootstrap: str | bytes, file_name: str = "bootstrap") -> bytes:
     return packed.getvalue()
 
 
-def python_function(handler: str, *, at_start: str = "") -> str:
+def python_function(handler: str, *, at_start: str = "", after_response: str = "") -> str:
     """A `bootstrap` in Python: `handler` is the body of `def handle(event, context)`.
 
-    `context` contains the headers of the invocation. `at_start` runs before the first poll.
+    `context` contains the headers of the invocation. `at_start` runs before the first poll,
+    `after_response` before each further one.
     """
     body = "\n".join(f"    {line}" for line in (handler.strip() or "pass").splitlines())
     return f"""#!{sys.executable} -ISu
@@ -273,6 +274,7 @@ while True:
     path = "/2018-06-01/runtime/invocation/%s/%s" % (request_id, result)
     runtime.request("POST", path, json.dumps(body).encode())
     runtime.getresponse().read()
+    {after_response}
 """
 
 

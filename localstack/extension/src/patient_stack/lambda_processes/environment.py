@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from patient_stack.lambda_processes import invocation as outcomes
 from patient_stack.lambda_processes.guardian import Guardian
-from patient_stack.lambda_processes.invocation import Invocation, Outcome
+from patient_stack.lambda_processes.invocation import Answer, Invocation, Outcome
 from patient_stack.lambda_processes.log import FunctionLog
 from patient_stack.lambda_processes.process import FunctionProcess, NotStartable
+from patient_stack.lambda_processes.report import Measurements, closing_lines
+from patient_stack.lambda_processes.settings import FunctionSettings
 
 
-@dataclass(frozen=True)
-class FunctionSettings:
-    """What an environment needs to know about its function. Times are in seconds, sizes in
-    bytes.
-    """
+@dataclass
+class _Run:
+    """An invocation that is running."""
 
-    code: Path
-    version: str
-    runtime: str
-    memory_megabytes: int
-    timeout: int
-    init_timeout: int
-    response_limit: int
-    environment: Mapping[str, str]
-    log_file: Path | None
+    request_id: str
+    started_at: float
+    process: FunctionProcess | None = None
+    init_seconds: float | None = None
+    goes_on: bool = False
+    """Whether there is a response, and extensions may still be working."""
 
 
 class Environment:
@@ -64,15 +58,24 @@ class Environment:
         if self._stopped:
             await self.kill()
 
-    async def invoke(self, invocation: Invocation) -> tuple[Outcome, str]:
-        """Run the invocation, and return its outcome and its log."""
+    async def invoke(self, invocation: Invocation) -> Answer:
+        """Run the invocation until there is a response. Extensions may go on after it."""
         self._busy = True
+        rest: asyncio.Task[str] | None = None
         try:
-            return await self._invoke(invocation)
+            self._log.line(
+                f"START RequestId: {invocation.request_id} Version: {self._settings.version}"
+            )
+            run = _Run(invocation.request_id, time.monotonic())
+            outcome = await self._run(run, invocation)
+            if run.goes_on:
+                rest = asyncio.create_task(self._go_on(run, outcome))
+                return Answer(outcome, self._log.take_lines(), rest)
+            await self._end(run, outcome)
+            return Answer(outcome, self._log.take())
         finally:
-            self._busy = False
-            if self._stopped:
-                await self.kill()
+            if rest is None:
+                await self._release()
 
     async def stop(self) -> None:
         """End the process; a running invocation may finish first, as on AWS."""
@@ -88,92 +91,83 @@ class Environment:
         if not self._busy:
             self._log.close()
 
-    async def _invoke(self, invocation: Invocation) -> tuple[Outcome, str]:
-        request_id, settings = invocation.request_id, self._settings
-        self._log.line(f"START RequestId: {request_id} Version: {settings.version}")
-        started_at = time.monotonic()
-        process = init_seconds = None
+    async def _run(self, run: _Run, invocation: Invocation) -> Outcome:
+        settings = self._settings
         try:
-            process = await self._initialized_process()
+            process = run.process = await self._initialized_process()
         except NotStartable as error:
-            outcome = outcomes.not_startable(request_id, str(error))
-        else:
-            init_seconds = process.take_init_seconds()
-            if process.ended.done():
-                outcome = self._failed_init(request_id, process)
-            elif not process.idle.done():
-                limit = settings.timeout if process.initialized else settings.init_timeout
-                outcome = outcomes.timed_out(request_id, limit)
-            else:
-                started_at = time.monotonic()
-                answer = await process.run(invocation, settings.timeout)
-                outcome = answer or outcomes.timed_out(request_id, settings.timeout)
-        seconds = time.monotonic() - started_at
+            return outcomes.not_startable(run.request_id, str(error))
+        run.init_seconds = process.take_init_seconds()
+        if process.ended.done():
+            return self._failed_init(run.request_id, process)
+        if not process.idle.done():
+            return outcomes.timed_out(run.request_id, self._limit(process))
+        run.started_at = time.monotonic()
+        answer = await process.run(invocation, settings.timeout)
+        run.goes_on = process.has_responded and process.extensions.take_part
+        return answer or outcomes.timed_out(run.request_id, settings.timeout)
+
+    async def _go_on(self, run: _Run, outcome: Outcome) -> str:
+        """Wait for the extensions. The caller keeps its outcome, whatever happens."""
+        process, timeout = run.process, self._settings.timeout
+        try:
+            await process.finish(run.started_at + timeout - time.monotonic())
+            if not process.idle.done():
+                outcome = (
+                    process.failure(run.request_id)
+                    if process.ended.done()
+                    else outcomes.timed_out(run.request_id, timeout)
+                )
+            await self._end(run, outcome)
+            return self._log.take()
+        finally:
+            await self._release()
+
+    async def _end(self, run: _Run, outcome: Outcome) -> None:
+        """Finish the log, and get rid of a process that cannot be used any more."""
+        seconds = time.monotonic() - run.started_at
+        process = run.process
         memory = process.peak_memory() if process is not None else None
         if process is not None and outcome.status == "timeout":
             await process.kill()
         if process is not None and process.ended.done():
             self._process = None
-        self._report(request_id, outcome, seconds, init_seconds, memory)
-        return outcome, self._log.take()
+        size = self._settings.memory_megabytes
+        measured = Measurements(seconds, run.init_seconds, size, memory)
+        for line in closing_lines(run.request_id, outcome, measured):
+            self._log.line(line)
+
+    async def _release(self) -> None:
+        self._busy = False
+        if self._stopped:
+            await self.kill()
 
     async def _initialized_process(self) -> FunctionProcess:
         """Return an idle process, or one that failed to initialize."""
         process = self._process
         if process is not None:
-            await self._wait_until_idle(process)
+            await process.wait_until_idle(self._limit(process))
             if process.initialized and process.ended.done():
                 # It ended after its last response, which is not the fault of this invocation.
                 process = None
         if process is None:
             process = await self._start_process()
-            await self._wait_until_idle(process)
+            await process.wait_until_idle(self._limit(process))
         return process
 
     async def _start_process(self) -> FunctionProcess:
         self._log.line(f"INIT_START Runtime Version: {self._settings.runtime}")
-        process = FunctionProcess(self._log, self._guardian, self._settings.response_limit)
-        await process.start(self._settings.code, self._settings.environment)
+        process = FunctionProcess(self._settings, self._log, self._guardian)
+        await process.start()
         self._process = process
         return process
 
-    async def _wait_until_idle(self, process: FunctionProcess) -> None:
-        settings = self._settings
-        limit = settings.timeout if process.initialized else settings.init_timeout
-        await asyncio.wait(
-            {process.idle, process.ended}, timeout=limit, return_when=asyncio.FIRST_COMPLETED
-        )
+    def _limit(self, process: FunctionProcess) -> float:
+        """How long the process may take until it is idle."""
+        return self._settings.timeout if process.initialized else self._settings.init_timeout
 
     @staticmethod
     def _failed_init(request_id: str, process: FunctionProcess) -> Outcome:
         if process.init_error is not None:
             return outcomes.function_error(process.init_error)
-        return outcomes.exited(request_id, process.ended.result())
-
-    def _report(
-        self,
-        request_id: str,
-        outcome: Outcome,
-        seconds: float,
-        init_seconds: float | None,
-        memory_megabytes: int | None,
-    ) -> None:
-        for line in outcome.log_lines:
-            self._log.line(line)
-        milliseconds = seconds * 1000
-        report = [
-            f"REPORT RequestId: {request_id}",
-            f"Duration: {milliseconds:.2f} ms",
-            f"Billed Duration: {math.ceil(milliseconds)} ms",
-            f"Memory Size: {self._settings.memory_megabytes} MB",
-        ]
-        if memory_megabytes is not None:
-            report.append(f"Max Memory Used: {memory_megabytes} MB")
-        if init_seconds is not None:
-            report.append(f"Init Duration: {init_seconds * 1000:.2f} ms")
-        if outcome.status is not None:
-            report.append(f"Status: {outcome.status}")
-        if outcome.status == "error":
-            report.append(f"Error Type: {outcome.error_type}")
-        self._log.line(f"END RequestId: {request_id}")
-        self._log.line("\t".join(report))
+        return process.failure(request_id)

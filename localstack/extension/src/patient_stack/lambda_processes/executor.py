@@ -6,7 +6,9 @@ import base64
 import json
 import logging
 import os
+from asyncio import Task
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 from localstack import config
@@ -20,10 +22,11 @@ from localstack.services.lambda_.invocation.runtime_executor import (
 )
 from localstack.utils.patch import patch
 
-from patient_stack.lambda_processes import clean_end, metrics
-from patient_stack.lambda_processes.environment import Environment, FunctionSettings
+from patient_stack.lambda_processes import after_response, clean_end, metrics
+from patient_stack.lambda_processes.environment import Environment
 from patient_stack.lambda_processes.fleet import Fleet
 from patient_stack.lambda_processes.invocation import Invocation
+from patient_stack.lambda_processes.settings import FunctionSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ FIXED_VARIABLES = {"PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin", "LANG": "en_
 # This module is imported once, and only if LocalStack is configured to use this executor.
 FLEET = Fleet()
 SHUTDOWN_HANDLERS.register(lambda: FLEET.run(FLEET.shut_down()))
+after_response.install()
 clean_end.install()
 metrics.install()
 
@@ -48,6 +52,8 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         """Called by LocalStack for each environment."""
         super().__init__(id, function_version)
         self.client_context: str | None = None
+        self.rest: Future[str] | None = None
+        """What the environment still does for the last invocation; see `after_response`."""
         self._version = _version_key(function_version)
         self._environment: Environment | None = None
 
@@ -62,7 +68,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             FLEET.run(FLEET.stop(self._version, self._environment))
 
     def invoke(self, payload: dict[str, str]) -> models.InvocationResult:
-        """Pass one invocation to the process and wait for its outcome."""
+        """Pass one invocation to the process and wait for its response."""
         invocation = Invocation(
             request_id=payload["invoke-id"],
             function_arn=payload["invoked-function-arn"],
@@ -70,12 +76,13 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             payload=payload["payload"].encode(),
             client_context=_decoded(self.client_context),
         )
-        outcome, log = FLEET.run(FLEET.invoke(self._version, self._environment, invocation))
+        answer = FLEET.run(FLEET.invoke(self._version, self._environment, invocation))
+        self.rest = None if answer.rest is None else FLEET.begin(_join(answer.rest))
         return models.InvocationResult(
             request_id=invocation.request_id,
-            payload=outcome.payload,
-            is_error=outcome.error_type is not None,
-            logs=log,
+            payload=answer.outcome.payload,
+            is_error=answer.outcome.error_type is not None,
+            logs=answer.log,
         )
 
     def get_address(self) -> str:
@@ -124,8 +131,11 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         platform = {k: v for k, v in env_vars.items() if k.startswith(PLATFORM_VARIABLES)}
         variables = {**FIXED_VARIABLES, **platform, **own, "LAMBDA_TASK_ROOT": str(code)}
         return FunctionSettings(
-            code=code,
+            account_id=identity.account,
+            name=identity.function_name,
             version=identity.qualifier,
+            handler=function.handler or "",
+            code=code,
             runtime=function.runtime or "provided",
             memory_megabytes=function.memory_size,
             timeout=function.timeout,
@@ -146,6 +156,10 @@ def _pass_client_context(
     if isinstance(self.runtime_executor, ProcessRuntimeExecutor):
         self.runtime_executor.client_context = invocation.client_context
     return invoke(self, invocation)
+
+
+async def _join(task: Task[str]) -> str:
+    return await task
 
 
 def _version_key(function_version: models.FunctionVersion) -> str:

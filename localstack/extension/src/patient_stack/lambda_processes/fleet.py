@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from patient_stack.lambda_processes.environment import Environment, FunctionSettings
+from patient_stack.lambda_processes.environment import Environment
 from patient_stack.lambda_processes.guardian import Guardian
-from patient_stack.lambda_processes.invocation import Invocation, Outcome
+from patient_stack.lambda_processes.invocation import Answer, Invocation
+from patient_stack.lambda_processes.settings import FunctionSettings
 
 Result = TypeVar("Result")
 
@@ -35,7 +37,11 @@ class Fleet:
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine in the event loop, from a thread of LocalStack."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self.begin(work).result()
+
+    def begin(self, work: Coroutine[Any, Any, Result]) -> concurrent.futures.Future[Result]:
+        """Run a coroutine in the event loop, without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def start(self, version: str, settings: FunctionSettings) -> Environment:
         """Start an environment of the version; raises `VersionRetired`."""
@@ -48,12 +54,15 @@ class Fleet:
 
     async def invoke(
         self, version: str, environment: Environment, invocation: Invocation
-    ) -> tuple[Outcome, str]:
+    ) -> Answer:
         """Run one invocation; see `Environment.invoke`."""
         try:
-            return await environment.invoke(invocation)
+            answer = await environment.invoke(invocation)
         finally:
             self._forget_if_ended(version, environment)
+        if answer.rest is not None:
+            answer.rest.add_done_callback(lambda _: self._forget_if_ended(version, environment))
+        return answer
 
     async def stop(self, version: str, environment: Environment) -> None:
         """Stop one environment, as soon as its running invocation is finished."""

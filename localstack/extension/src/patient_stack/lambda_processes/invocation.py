@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from dataclasses import dataclass
@@ -33,6 +34,19 @@ class Outcome:
     """The `Status` of the report: None, `error` or `timeout`."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the caller of an invocation gets."""
+
+    outcome: Outcome
+    log: str
+    """The log so far."""
+    rest: asyncio.Task[str] | None = None
+    """What the environment does after the response, if it has extensions; results in the rest of
+    the log. The environment is busy until then.
+    """
+
+
 def _failure(
     error_type: str, message: str, *, log_lines: tuple[str, ...], status: str = "error"
 ) -> Outcome:
@@ -60,6 +74,13 @@ def exited(request_id: str, return_code: int) -> Outcome:
         reason = f"Runtime exited with error: signal: {name.lower()}"
     message = f"RequestId: {request_id} Error: {reason}"
     return _failure("Runtime.ExitError", message, log_lines=(message, "Runtime.ExitError"))
+
+
+def extension_failed(request_id: str, phase: str, reason: str) -> Outcome:
+    """An extension reported an error, in the `Init` or the `Exit` phase."""
+    message = f"RequestId: {request_id} Error: {reason}"
+    error_type = f"Extension.{phase}Error"
+    return _failure(error_type, message, log_lines=(message, error_type))
 
 
 def not_startable(request_id: str, reason: str) -> Outcome:

@@ -51,6 +51,12 @@ class FunctionLog:
         taken, self._kept = self._kept, bytearray()
         return taken.decode(errors="replace")
 
+    def take_lines(self) -> str:
+        """Return what was collected, but keep an unfinished line, because more will follow."""
+        lines, newline, unfinished = self._kept.rpartition(b"\n")
+        self._kept = unfinished
+        return (lines + newline).decode(errors="replace")
+
     def close(self) -> None:
         """Write what is left and close the file."""
         self._append(self._finished_line())

@@ -1,4 +1,4 @@
-"""One process of a function, with the Runtime API that it polls and the pipe for its output."""
+"""One process of a function, with the APIs that it polls and the pipe for its output."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
+from patient_stack.lambda_processes import extensions_api, http_listener, runtime_api
 from patient_stack.lambda_processes import invocation as outcomes
-from patient_stack.lambda_processes import runtime_api
+from patient_stack.lambda_processes.extensions import INVOKE, Extensions
 from patient_stack.lambda_processes.guardian import Guardian
+from patient_stack.lambda_processes.http_listener import Later, Request, Response
 from patient_stack.lambda_processes.invocation import Invocation, Outcome
 from patient_stack.lambda_processes.log import FunctionLog
+from patient_stack.lambda_processes.settings import FunctionSettings
 
 READ_BYTES = 64 * 1024
 """The capacity of a pipe: one read empties it."""
@@ -27,22 +29,24 @@ class NotStartable(Exception):
 class FunctionProcess:
     """A running `bootstrap`. All methods must be called on the event loop's thread."""
 
-    def __init__(self, log: FunctionLog, guardian: Guardian, response_limit: int) -> None:
-        """Prepare; `start` runs the process. `response_limit` is in bytes."""
+    def __init__(self, settings: FunctionSettings, log: FunctionLog, guardian: Guardian) -> None:
+        """Prepare; `start` runs the process."""
         loop = asyncio.get_running_loop()
+        self.extensions = Extensions(self._check_whether_idle, self._kill_group)
+        """The extensions that run in the process."""
         self.idle: asyncio.Future[None] = loop.create_future()
-        """Done while the process waits for an invocation."""
+        """Done while the process and its extensions wait for an invocation."""
         self.ended: asyncio.Future[int] = loop.create_future()
         """Done when the process has ended, with its return code."""
         self.init_error: bytes | None = None
         """What the process reported instead of asking for its first invocation."""
         self.initialized = False
-        """Whether the process has asked for an invocation yet."""
+        """Whether the process and its extensions have asked for an invocation yet."""
         self._started_at = time.monotonic()
         self._init_seconds: float | None = None
+        self._settings = settings
         self._log = log
         self._guardian = guardian
-        self._response_limit = response_limit
         self._api: asyncio.Server | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._output: int | None = None
@@ -50,12 +54,14 @@ class FunctionProcess:
         self._poll: asyncio.Future[tuple[Invocation, float]] | None = None
         self._pending: tuple[Invocation, float] | None = None
         self._current: str | None = None
+        self._runtime_idle = False
         self._answer: asyncio.Future[Outcome] = loop.create_future()
 
-    async def start(self, code: Path, environment: Mapping[str, str]) -> None:
+    async def start(self) -> None:
         """Run `bootstrap` in the unzipped code; raises `NotStartable`."""
+        code, environment = self._settings.code, self._settings.environment
         bootstrap = code / "bootstrap"
-        self._api = await runtime_api.serve(self)
+        self._api = await http_listener.listen(self._answer_request)
         host, port = self._api.sockets[0].getsockname()
         read_end, write_end = os.pipe()
         try:
@@ -92,10 +98,13 @@ class FunctionProcess:
         """Run the invocation in the idle process; None if it neither responds nor ends in time."""
         loop = asyncio.get_running_loop()
         self.idle = loop.create_future()
+        self._runtime_idle = False
         self._answer = loop.create_future()
         self._current = invocation.request_id
-        self._pending = (invocation, time.time() + seconds)
+        deadline = time.time() + seconds
+        self._pending = (invocation, deadline)
         self._hand_over()
+        self.extensions.invoke(_event(invocation, deadline))
         await asyncio.wait(
             {self._answer, self.ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
         )
@@ -105,8 +114,30 @@ class FunctionProcess:
         if self._answer.done():
             return self._answer.result()
         if self.ended.done():
-            return outcomes.exited(invocation.request_id, self.ended.result())
+            return self.failure(invocation.request_id)
         return None
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until the process and its extensions are idle again, or ended, or out of time."""
+        await self.wait_until_idle(seconds)
+        self._read_output()
+
+    async def wait_until_idle(self, seconds: float) -> None:
+        """Wait until the process is idle or ended, but no longer than this."""
+        await asyncio.wait(
+            {self.idle, self.ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+
+    @property
+    def has_responded(self) -> bool:
+        """Whether the process has responded to the invocation that it got last."""
+        return self._answer.done()
+
+    def failure(self, request_id: str) -> Outcome:
+        """Why the process has ended."""
+        if (error := self.extensions.error) is not None:
+            return outcomes.extension_failed(request_id, error.phase, error.reason)
+        return outcomes.exited(request_id, self.ended.result())
 
     async def kill(self) -> None:
         """End the process and its children, and wait until it is gone."""
@@ -122,22 +153,22 @@ class FunctionProcess:
         return None
 
     def poll(self) -> asyncio.Future[tuple[Invocation, float]]:
-        """The process polls for an invocation: from now on it is idle."""
-        if not self.initialized:
-            self.initialized = True
-            self._init_seconds = time.monotonic() - self._started_at
+        """The process polls for an invocation: until it gets one, it is idle."""
+        self.extensions.close_registration()
         if self._poll is not None:
             self._poll.cancel()
         poll = self._poll = asyncio.get_running_loop().create_future()
-        if not self.idle.done():
-            self.idle.set_result(None)
         self._hand_over()
+        if self._poll is not None:
+            self._runtime_idle = True
+            self._check_whether_idle()
         return poll
 
     def respond(self, request_id: str, payload: bytes) -> bool:
         """The process responds."""
-        if (size := len(payload)) > self._response_limit:
-            return self._settle(request_id, outcomes.too_large(size, self._response_limit))
+        limit = self._settings.response_limit
+        if (size := len(payload)) > limit:
+            return self._settle(request_id, outcomes.too_large(size, limit))
         return self._settle(request_id, Outcome(payload))
 
     def fail(self, request_id: str, payload: bytes) -> bool:
@@ -148,6 +179,23 @@ class FunctionProcess:
         """The process fails before its first invocation."""
         self.init_error = payload
         self._kill_group()
+
+    def _answer_request(self, request: Request) -> Response | Later:
+        if request.path.startswith(extensions_api.PREFIX):
+            return extensions_api.answer(self.extensions, self._settings, request)
+        return runtime_api.answer(self, request)
+
+    def _check_whether_idle(self) -> None:
+        if not self._runtime_idle or not self.extensions.idle or self.idle.done():
+            return
+        if not self.initialized:
+            self.initialized = True
+            self._init_seconds = time.monotonic() - self._started_at
+            for extension in self.extensions:
+                events = ",".join(extension.events)
+                name = f"EXTENSION\tName: {extension.name}"
+                self._log.line(f"{name}\tState: Ready\tEvents: [{events}]")
+        self.idle.set_result(None)
 
     def _hand_over(self) -> None:
         # A poll is cancelled when its connection is lost, and its invocation stays for the next
@@ -193,3 +241,14 @@ class FunctionProcess:
         self._close_output()
         self._api.close()
         self.ended.set_result(return_code)
+
+
+def _event(invocation: Invocation, deadline: float) -> dict[str, object]:
+    """What extensions get to know about an invocation."""
+    return {
+        "eventType": INVOKE,
+        "deadlineMs": int(deadline * 1000),
+        "requestId": invocation.request_id,
+        "invokedFunctionArn": invocation.function_arn,
+        "tracing": {"type": "X-Amzn-Trace-Id", "value": invocation.trace_id},
+    }

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use api::RefusalReason;
 use audit_trail::{Action, Resource, ResourceType};
 use chrono::NaiveDate;
 use contracts::billing::v1::{RecordChargeRequest, RecordChargeResponse};
@@ -16,7 +17,7 @@ use crate::service::{
     input,
     party::LockedAccount,
     prices::in_force,
-    refused::{Faults, Reason, not_now},
+    refused::{Faults, not_now},
     work::{Change, Stopped, Work},
 };
 
@@ -77,7 +78,7 @@ pub(super) fn must_be_open(account: &LockedAccount) -> Result<(), Status> {
     match account.status {
         AccountStatus::Active => Ok(()),
         AccountStatus::Closed => Err(not_now(
-            Reason::AccountClosed,
+            RefusalReason::AccountClosed,
             format_args!("account {}", account.id),
             "the patient's account is closed",
         )),

@@ -1,12 +1,13 @@
 //! `RejectWriteOff`: what was asked for is not given up, and stays due.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{RejectWriteOffRequest, RejectWriteOffResponse};
 
 use super::invoice::{StoredInvoice, whole};
 use crate::service::{
     input,
-    refused::{Faults, Reason, nobody},
+    refused::{Faults, nobody},
     work::{Change, Stopped, Work},
 };
 
@@ -30,7 +31,9 @@ impl Change for RejectWriteOffRequest {
         let (_, invoice) = StoredInvoice::lock(work, id, &self.etag).await?;
         if invoice.requested_amount.is_none() {
             let why = "nobody has asked to write the invoice off";
-            return Err(invoice.refusal(Reason::WriteOffNotRequested, why).into());
+            return Err(invoice
+                .refusal(RefusalReason::WriteOffNotRequested, why)
+                .into());
         }
 
         sqlx::query!(

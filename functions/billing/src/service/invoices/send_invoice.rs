@@ -4,6 +4,7 @@
 //! sent is what there was when somebody asked for it. Notifications sends it, and fetches it from
 //! `billing.document_of`, which shows nothing else.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use chrono::{DateTime, Utc};
 use contracts::billing::v1::{InvoiceDelivery, SendInvoiceRequest, SendInvoiceResponse};
@@ -18,7 +19,7 @@ use crate::{
         account::AccountStatus,
         input,
         party::Party,
-        refused::{Reason, not_now},
+        refused::not_now,
         wire,
         work::{Change, Stopped, Work},
     },
@@ -78,7 +79,7 @@ fn must_be_issued(invoice: &StoredInvoice) -> Result<(), Status> {
         State::Issued | State::WrittenOff => Ok(()),
         State::Draft | State::Void => {
             let why = "the invoice is not issued, or void";
-            Err(invoice.refusal(Reason::InvoiceNotIssued, why))
+            Err(invoice.refusal(RefusalReason::InvoiceNotIssued, why))
         }
     }
 }
@@ -89,13 +90,13 @@ fn must_be_reachable(party: &Party, invoice: &StoredInvoice) -> Result<(), Statu
     let patient = format_args!("patient {}", invoice.patient_id);
     if account.status != AccountStatus::Active {
         let why = "the patient's account is closed";
-        return Err(not_now(Reason::AccountClosed, patient, why));
+        return Err(not_now(RefusalReason::AccountClosed, patient, why));
     }
     if account.has_email() {
         return Ok(());
     }
     let why = "the patient has no e-mail address";
-    Err(not_now(Reason::NoEmailAddress, patient, why))
+    Err(not_now(RefusalReason::NoEmailAddress, patient, why))
 }
 
 /// Somebody else may read the mail of who is protected.
@@ -109,7 +110,7 @@ async fn must_be_open(work: &mut Work, invoice: &StoredInvoice) -> Result<(), St
     }
     let patient = format_args!("patient {}", invoice.patient_id);
     let why = "the patient's record is restricted: nothing is sent to them by e-mail";
-    Err(not_now(Reason::PatientRestricted, patient, why).into())
+    Err(not_now(RefusalReason::PatientRestricted, patient, why).into())
 }
 
 /// The document, and what its file is called.

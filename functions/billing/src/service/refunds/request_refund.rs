@@ -3,6 +3,7 @@
 //! What is asked for is no longer the patient's to use, so that two requests never come to more
 //! than there is.
 
+use api::RefusalReason;
 use audit_trail::{Action, Resource, ResourceType};
 use contracts::billing::v1::{PaymentMethod, RequestRefundRequest, RequestRefundResponse};
 use money::Money;
@@ -14,7 +15,7 @@ use crate::service::{
     input,
     method::Method,
     payments::StoredPayment,
-    refused::{Faults, Reason, invalid, nobody},
+    refused::{Faults, invalid, nobody},
     work::{Change, Stopped, Work},
 };
 
@@ -115,7 +116,7 @@ impl Wanted {
         }
         if amount.minor_units() > credit.minor_units() || amount.minor_units() == 0 {
             let why = "there is not so much left of the payment";
-            return Err(payment.refusal(Reason::CreditExceeded, why));
+            return Err(payment.refusal(RefusalReason::CreditExceeded, why));
         }
         Ok(amount)
     }

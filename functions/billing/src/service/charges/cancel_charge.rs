@@ -49,7 +49,7 @@ impl Change for CancelChargeRequest {
 
         let resource = Resource::new(ResourceType::Charge, id);
         let patient = Some(charge.patient_id);
-        work.record(Action::CancelCharge, resource, patient, reason.as_deref());
+        work.record(Action::CancelCharge, resource, patient);
         Ok(CancelChargeResponse {
             charge: Some(one(work, id).await?.into()),
         })

@@ -60,12 +60,7 @@ impl Change for RecordChargeRequest {
         let id = charge.insert(work, price).await?;
 
         let resource = Resource::new(ResourceType::Charge, id);
-        work.record(
-            Action::RecordCharge,
-            resource,
-            Some(account.patient_id),
-            None,
-        );
+        work.record(Action::RecordCharge, resource, Some(account.patient_id));
         let stored = find(&mut work.transaction, &[id]).await?;
         Ok(RecordChargeResponse {
             charge: stored.into_iter().next().map(Into::into),

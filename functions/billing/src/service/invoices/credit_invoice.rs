@@ -67,12 +67,7 @@ impl Change for CreditInvoiceRequest {
         entries.push(note.entry(&invoice, &lines));
         let book = Book::open(work, &invoice.currency, &entries).await?;
         let patient = Some(invoice.patient_id);
-        work.record(
-            Action::CreditInvoice,
-            invoice.resource(),
-            patient,
-            Some(&wanted.reason),
-        );
+        work.record(Action::CreditInvoice, invoice.resource(), patient);
 
         let numbered = next_number(work, SERIES).await?;
         note.insert(work, &wanted, numbered).await?;

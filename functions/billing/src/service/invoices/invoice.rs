@@ -344,7 +344,7 @@ async fn credit_notes(
         net: money(note.net),
         tax: money(note.tax),
         total: money(note.total),
-        reason: note.reason,
+        reason: note.reason.unwrap_or_default(),
         lines: lines
             .iter()
             .filter(|line| line.credit_note_id == note.id)

@@ -68,7 +68,6 @@ impl Change for IssueInvoiceRequest {
             Action::IssueInvoice,
             draft.resource(),
             Some(draft.patient_id),
-            None,
         );
 
         let numbered = next_number(work, SERIES).await?;

@@ -55,12 +55,7 @@ impl Change for RejectWriteOffRequest {
         .await?;
 
         let patient = Some(invoice.patient_id);
-        work.record(
-            Action::RejectWriteOff,
-            invoice.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::RejectWriteOff, invoice.resource(), patient);
         let today = work.today();
         Ok(RejectWriteOffResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),

@@ -61,7 +61,7 @@ impl Change for SendInvoiceRequest {
         send(work, delivery, invoice.patient_id, now).await?;
 
         let patient = Some(invoice.patient_id);
-        work.record(Action::SendInvoice, invoice.resource(), patient, None);
+        work.record(Action::SendInvoice, invoice.resource(), patient);
         Ok(SendInvoiceResponse {
             delivery: Some(InvoiceDelivery {
                 delivery_id: delivery.to_string(),

@@ -56,7 +56,7 @@ impl Change for UpdateInvoiceRequest {
         .await?;
 
         let patient = Some(draft.patient_id);
-        work.record(Action::DraftInvoice, draft.resource(), patient, None);
+        work.record(Action::DraftInvoice, draft.resource(), patient);
         let today = work.today();
         Ok(UpdateInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),

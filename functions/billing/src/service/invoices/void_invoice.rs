@@ -66,12 +66,7 @@ impl Change for VoidInvoiceRequest {
         work.announce(invoice.patient_id, change);
 
         let patient = Some(invoice.patient_id);
-        work.record(
-            Action::VoidInvoice,
-            invoice.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::VoidInvoice, invoice.resource(), patient);
         let today = work.today();
         Ok(VoidInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),

@@ -71,12 +71,7 @@ impl Change for WriteOffInvoiceRequest {
         }
 
         let patient = Some(invoice.patient_id);
-        work.record(
-            Action::WriteOffInvoice,
-            invoice.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::WriteOffInvoice, invoice.resource(), patient);
         let today = work.today();
         Ok(WriteOffInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),

@@ -44,7 +44,7 @@ impl Change for AllocatePaymentRequest {
         book(work, &payment.currency, entries).await?;
 
         let patient = Some(payment.patient_id);
-        work.record(Action::AllocatePayment, payment.resource(), patient, None);
+        work.record(Action::AllocatePayment, payment.resource(), patient);
         Ok(AllocatePaymentResponse {
             payment: Some(one(&mut work.transaction, id).await?),
         })

@@ -71,12 +71,7 @@ impl Change for RecordPaymentRequest {
         };
         work.announce(account.patient_id, change);
         let resource = Resource::new(ResourceType::Payment, id);
-        work.record(
-            Action::RecordPayment,
-            resource,
-            Some(account.patient_id),
-            None,
-        );
+        work.record(Action::RecordPayment, resource, Some(account.patient_id));
         Ok(RecordPaymentResponse {
             payment: Some(one(&mut work.transaction, id).await?),
         })

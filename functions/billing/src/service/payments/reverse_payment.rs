@@ -66,12 +66,7 @@ impl Change for ReversePaymentRequest {
         };
         work.announce(payment.patient_id, change);
         let patient = Some(payment.patient_id);
-        work.record(
-            Action::ReversePayment,
-            payment.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::ReversePayment, payment.resource(), patient);
         Ok(ReversePaymentResponse {
             payment: Some(one(&mut work.transaction, id).await?),
         })

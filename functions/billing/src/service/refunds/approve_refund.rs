@@ -50,7 +50,7 @@ impl Change for ApproveRefundRequest {
         .await?;
 
         let patient = Some(refund.patient_id);
-        work.record(Action::ApproveRefund, refund.resource(), patient, None);
+        work.record(Action::ApproveRefund, refund.resource(), patient);
         Ok(ApproveRefundResponse {
             refund: Some(StoredRefund::get(&mut work.transaction, id).await?.into()),
         })

@@ -59,7 +59,7 @@ impl Change for CompleteRefundRequest {
         };
         work.announce(refund.patient_id, change);
         let patient = Some(refund.patient_id);
-        work.record(Action::CompleteRefund, refund.resource(), patient, None);
+        work.record(Action::CompleteRefund, refund.resource(), patient);
         Ok(CompleteRefundResponse {
             refund: Some(StoredRefund::get(&mut work.transaction, id).await?.into()),
         })

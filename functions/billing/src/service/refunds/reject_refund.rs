@@ -51,12 +51,7 @@ impl Change for RejectRefundRequest {
         reserve(work, refund.payment_id, -refund.amount).await?;
 
         let patient = Some(refund.patient_id);
-        work.record(
-            Action::RejectRefund,
-            refund.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::RejectRefund, refund.resource(), patient);
         Ok(RejectRefundResponse {
             refund: Some(StoredRefund::get(&mut work.transaction, id).await?.into()),
         })

@@ -57,9 +57,9 @@ impl Change for RequestRefundRequest {
         .await?;
         reserve(work, payment.id, amount.minor_units()).await?;
 
-        let (patient, reason) = (Some(payment.patient_id), Some(wanted.reason.as_str()));
+        let patient = Some(payment.patient_id);
         let resource = Resource::new(ResourceType::Refund, id);
-        work.record(Action::RequestRefund, resource, patient, reason);
+        work.record(Action::RequestRefund, resource, patient);
         Ok(RequestRefundResponse {
             refund: Some(StoredRefund::get(&mut work.transaction, id).await?.into()),
         })

@@ -57,7 +57,8 @@ async fn erase(database: &PgPool, patient: Uuid) -> Result<Option<Account>, sqlx
         .await?;
         sqlx::query!(
             "UPDATE billing.delivery SET document = NULL
-             WHERE account_id = $1 AND document IS NOT NULL",
+             WHERE (account_id = $1 OR (other_accounts <> '{}' AND other_accounts @> ARRAY[$1]))
+                 AND document IS NOT NULL",
             account.id
         )
         .execute(&mut transaction)

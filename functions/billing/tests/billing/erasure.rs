@@ -6,7 +6,7 @@ use contracts::billing::v1::{
     CancelChargeRequest, CompleteRefundRequest, CreditInvoiceRequest, GetChargeRequest,
     ListRefundsRequest, PaymentMethod, RecordChargeRequest, RecordPaymentRequest,
     RejectRefundRequest, RejectWriteOffRequest, RequestRefundRequest, ReversePaymentRequest,
-    SendInvoiceRequest, VoidInvoiceRequest, WriteOffInvoiceRequest,
+    SendInvoiceRequest, SendStatementRequest, VoidInvoiceRequest, WriteOffInvoiceRequest,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -96,6 +96,12 @@ async fn written_about(desk: &Desk) -> WrittenAbout {
     let sent = desk.send_invoice(SendInvoiceRequest {
         request_id: new_id(),
         invoice_id: credited.clone(),
+    });
+    sent.await.unwrap();
+    let sent = desk.send_statement(SendStatementRequest {
+        request_id: new_id(),
+        patient_id: patient.to_string(),
+        ..SendStatementRequest::default()
     });
     sent.await.unwrap();
 

@@ -1,11 +1,25 @@
 //! Reads what the service answers. What is missing or unreadable there is an error of ours.
 
-use api::EntityTag;
+use api::{EntityTag, Problem};
 use billing_client::BillingError;
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::billing::v1;
 use money::Money;
 use uuid::Uuid;
+
+use crate::problem::problem;
+
+/// What an answer has to have, as the API shows it.
+pub(crate) fn required<Answer, Shown>(
+    field: &'static str,
+    answer: Option<Answer>,
+) -> Result<Shown, Problem>
+where
+    Shown: TryFrom<Answer, Error = BillingError>,
+{
+    let answer = answer.ok_or(BillingError::Unreadable(field));
+    answer.and_then(Shown::try_from).map_err(problem)
+}
 
 /// An id.
 pub(crate) fn id(field: &'static str, text: &str) -> Result<Uuid, BillingError> {

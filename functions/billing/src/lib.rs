@@ -50,6 +50,7 @@ pub use refunds::{
 };
 pub use reports::{
     export_ledger, get_aging, get_revenue, get_statement, get_statement_document, get_takings,
+    send_statement,
 };
 
 route::service! {
@@ -96,6 +97,7 @@ route::service! {
     complete_refund::ROUTE => complete_refund,
     get_statement::ROUTE => get_statement,
     get_statement_document::ROUTE => get_statement_document,
+    send_statement::ROUTE => send_statement,
     get_aging::ROUTE => get_aging,
     get_revenue::ROUTE => get_revenue,
     get_takings::ROUTE => get_takings,

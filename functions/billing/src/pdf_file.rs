@@ -11,12 +11,12 @@ use http::header;
 #[expect(dead_code, reason = "it describes bytes")]
 pub(crate) struct PdfFile(Vec<u8>);
 
-/// The response with a document, which can be shown, and saved under this name.
+/// The response with a document, which can be shown, and saved under its name.
 ///
 /// # Errors
 /// If it could not be made.
-pub(crate) fn response(document: Result<Document, Error>, name: &str) -> Result<Response, Problem> {
-    let document = document.map_err(Problem::internal)?;
+pub(crate) fn response(printed: Result<(Document, String), Error>) -> Result<Response, Problem> {
+    let (document, name) = printed.map_err(Problem::internal)?;
     tell_of_missing_letters(&document);
     let headers = [
         (header::CONTENT_TYPE, CONTENT_TYPE.to_owned()),

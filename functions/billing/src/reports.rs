@@ -6,4 +6,7 @@ pub mod get_revenue;
 pub mod get_statement;
 pub mod get_statement_document;
 pub mod get_takings;
+pub mod send_statement;
 mod statement;
+
+pub(crate) use statement::{MOST_LINES, PrintedStatement, TooManyLines};

@@ -15,6 +15,7 @@ mod close_account;
 mod create_account;
 mod database;
 mod deadline;
+mod delivery;
 mod erase_account;
 mod get_account;
 mod health;

@@ -84,6 +84,7 @@ impl Rule {
                      ('posting', 'posting_with_its_entry'), ('invoice', 'invoice_is_kept'),
                      ('invoice_line', 'invoice_line_is_kept'), ('payment', 'payment_is_kept'),
                      ('credit_note', 'credit_note_is_final'),
+                     ('credit_note', 'credit_note_is_not_emptied'),
                      ('credit_note_line', 'credit_note_line_is_final')
                  ) AS expected (relation, name)
                  WHERE NOT EXISTS (

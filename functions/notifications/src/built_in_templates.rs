@@ -1,11 +1,11 @@
-//! What messages about appointments and invoices say unless the clinic has written its own. The texts are in
+//! What messages about appointments, invoices and statements say unless the clinic has written its own. The texts are in
 //! `templates/`; that of an e-mail begins with its subject and an empty line.
 
 use crate::{language::Language, notification::Channel, occasion::Occasion};
 
 macro_rules! texts {
     ($language:literal, $occasion:literal) => {
-        [
+        (
             include_str!(concat!(
                 "../templates/",
                 $language,
@@ -13,14 +13,30 @@ macro_rules! texts {
                 $occasion,
                 ".email.txt"
             )),
-            include_str!(concat!(
+            Some(include_str!(concat!(
                 "../templates/",
                 $language,
                 "/appointment-",
                 $occasion,
                 ".sms.txt"
+            ))),
+        )
+    };
+}
+
+/// What is sent by e-mail alone.
+macro_rules! mail {
+    ($language:literal, $occasion:literal) => {
+        (
+            include_str!(concat!(
+                "../templates/",
+                $language,
+                "/",
+                $occasion,
+                ".email.txt"
             )),
-        ]
+            None,
+        )
     };
 }
 
@@ -30,16 +46,11 @@ pub(crate) fn built_in(
     language: &Language,
     channel: Channel,
 ) -> Option<(Option<&'static str>, &'static str)> {
-    if occasion == Occasion::InvoiceSent {
-        let email = match language.code() {
-            "en" => include_str!("../templates/en/invoice-sent.email.txt"),
-            "de" => include_str!("../templates/de/invoice-sent.email.txt"),
-            _ => return None,
-        };
-        let (subject, text) = email.split_once("\n\n")?;
-        return (channel == Channel::Email).then_some((Some(subject), text));
-    }
-    let [email, sms] = match (language.code(), occasion) {
+    let (email, sms) = match (language.code(), occasion) {
+        ("en", Occasion::InvoiceSent) => mail!("en", "invoice-sent"),
+        ("en", Occasion::StatementSent) => mail!("en", "statement-sent"),
+        ("de", Occasion::InvoiceSent) => mail!("de", "invoice-sent"),
+        ("de", Occasion::StatementSent) => mail!("de", "statement-sent"),
         ("en", Occasion::AppointmentBooked) => texts!("en", "booked"),
         ("en", Occasion::AppointmentMoved) => texts!("en", "moved"),
         ("en", Occasion::AppointmentCancelled) => texts!("en", "cancelled"),
@@ -55,6 +66,6 @@ pub(crate) fn built_in(
             let (subject, text) = email.split_once("\n\n")?;
             Some((Some(subject), text))
         }
-        Channel::Sms => Some((None, sms.trim_end())),
+        Channel::Sms => sms.map(|sms| (None, sms.trim_end())),
     }
 }

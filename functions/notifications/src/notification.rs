@@ -52,6 +52,8 @@ pub enum Kind {
     AppointmentReminder,
     /// The patient's invoice, which somebody of the clinic has sent.
     InvoiceSent,
+    /// A statement of the patient's account, which somebody of the clinic has sent.
+    StatementSent,
 }
 
 /// How a notification reaches the patient.

@@ -1,11 +1,11 @@
-//! What messages about appointments and invoices are about, and how they reach the patient.
+//! What messages about appointments, invoices and statements are about, and how they reach the patient.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::notification::{Channel, Kind};
 
-/// The occasion of a message about an appointment or an invoice.
+/// The occasion of a message about an appointment, an invoice or a statement.
 #[derive(
     Debug,
     Clone,
@@ -35,6 +35,8 @@ pub enum Occasion {
     AppointmentReminder,
     /// Somebody of the clinic has sent an invoice.
     InvoiceSent,
+    /// Somebody of the clinic has sent a statement of the patient's account.
+    StatementSent,
 }
 
 impl Occasion {
@@ -48,10 +50,13 @@ impl Occasion {
     }
 
     /// Whether patients may choose not to be told. They are always told that the clinic has moved
-    /// or cancelled an appointment; and an invoice is sent when somebody asks for it.
+    /// or cancelled an appointment; and documents are sent when somebody asks for them.
     #[must_use]
     pub const fn is_optional(self) -> bool {
-        !matches!(self, Self::AppointmentMoved | Self::InvoiceSent)
+        !matches!(
+            self,
+            Self::AppointmentMoved | Self::InvoiceSent | Self::StatementSent
+        )
     }
 
     /// Whether such messages are sent in this way. A text message has no room for a file.
@@ -79,6 +84,7 @@ impl From<Occasion> for Kind {
             Occasion::AppointmentCancelled => Self::AppointmentCancelled,
             Occasion::AppointmentReminder => Self::AppointmentReminder,
             Occasion::InvoiceSent => Self::InvoiceSent,
+            Occasion::StatementSent => Self::StatementSent,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `send-due-messages`, every minute: sends messages about appointments that are due, and invoices.
+//! `send-due-messages`, every minute: sends messages about appointments that are due,
+//! invoices and statements.
 //!
 //! A message is taken under a lease, so that several runs may send at the same time, and one that
 //! was interrupted is taken up again. Before anything is sent, the truth is read again: the
@@ -18,7 +19,7 @@ use std::{
 };
 
 use backon::{ExponentialBuilder, Retryable as _};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use mail::{Invitation, Letter, MailError, Mailer, PATIENCE, PdfAttachment};
 use next_run::{NextRun, end_of_run};
@@ -313,9 +314,12 @@ impl Sender {
                     ..values
                 }
             }
-            About::Document(document) => Values {
-                number: &document.number,
-                ..values
+            About::Document(document) => match &document.subject {
+                DocumentSubject::Invoice(number) => Values { number, ..values },
+                DocumentSubject::Statement(from, to) => Values {
+                    period: (*from, *to),
+                    ..values
+                },
             },
         };
         let Some(Ok(rendered)) = template.map(|template| template.render(&values, &language))
@@ -561,13 +565,19 @@ enum About {
 }
 
 /// A file that is to be sent.
-#[derive(FromRow)]
 struct Document {
-    /// The number of the invoice.
-    number: String,
+    subject: DocumentSubject,
     file_name: String,
     /// The PDF.
     content: Vec<u8>,
+}
+
+/// What a message says of the file with it.
+enum DocumentSubject {
+    /// An invoice of this number.
+    Invoice(String),
+    /// A statement from one day to another.
+    Statement(NaiveDate, NaiveDate),
 }
 
 impl About {
@@ -581,7 +591,10 @@ impl About {
                 .ok_or(Suppression::AppointmentGone)
         } else {
             // It was taken back, or has waited for too long.
-            let document = document_of(message.id, transaction).await?;
+            let document = match message.occasion {
+                Occasion::StatementSent => statement_of(message.id, transaction).await?,
+                _ => document_of(message.id, transaction).await?,
+            };
             document
                 .map(Self::Document)
                 .ok_or(Suppression::NoLongerNeeded)
@@ -651,10 +664,33 @@ async fn document_of(
     message: Uuid,
     transaction: &mut Transaction,
 ) -> Result<Option<Document>, sqlx::Error> {
-    sqlx::query_as("SELECT number, file_name, content FROM billing.document_of($1)")
-        .bind(message)
-        .fetch_optional(transaction)
-        .await
+    let found: Option<(String, String, Vec<u8>)> =
+        sqlx::query_as("SELECT number, file_name, content FROM billing.document_of($1)")
+            .bind(message)
+            .fetch_optional(transaction)
+            .await?;
+    Ok(found.map(|(number, file_name, content)| Document {
+        subject: DocumentSubject::Invoice(number),
+        file_name,
+        content,
+    }))
+}
+
+async fn statement_of(
+    message: Uuid,
+    transaction: &mut Transaction,
+) -> Result<Option<Document>, sqlx::Error> {
+    let found: Option<(NaiveDate, NaiveDate, String, Vec<u8>)> = sqlx::query_as(
+        "SELECT from_date, to_date, file_name, content FROM billing.statement_of($1)",
+    )
+    .bind(message)
+    .fetch_optional(transaction)
+    .await?;
+    Ok(found.map(|(from, to, file_name, content)| Document {
+        subject: DocumentSubject::Statement(from, to),
+        file_name,
+        content,
+    }))
 }
 
 /// The id that the patient has now. Records may have been merged since, and it is the survivor who

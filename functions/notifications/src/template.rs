@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use api::{InputErrors, Problem};
+use chrono::{NaiveDate, NaiveDateTime};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 use sqlx::PgExecutor;
@@ -49,10 +50,19 @@ const OF_INVOICES: &[Variable] = &[
     ("number", "the number of the invoice"),
 ];
 
+/// The variables of messages with a statement. What happened is in the file alone.
+const OF_STATEMENTS: &[Variable] = &[
+    ("name", "the patient's name"),
+    ("clinic", "the clinic's name"),
+    ("from", "the first day of the period"),
+    ("to", "the last day of the period"),
+];
+
 /// The variables of messages about this.
 pub(crate) const fn variables(occasion: Occasion) -> &'static [Variable] {
     match occasion {
         Occasion::InvoiceSent => OF_INVOICES,
+        Occasion::StatementSent => OF_STATEMENTS,
         Occasion::AppointmentBooked
         | Occasion::AppointmentMoved
         | Occasion::AppointmentCancelled
@@ -113,7 +123,7 @@ pub struct Values<'a> {
     /// The location's name.
     pub location: &'a str,
     /// What the clocks show there at the start.
-    pub local_start: chrono::NaiveDateTime,
+    pub local_start: NaiveDateTime,
     /// The name of the time zone.
     pub zone: &'a str,
     /// Where to confirm or cancel the appointment; empty if there is nothing to do.
@@ -124,6 +134,8 @@ pub struct Values<'a> {
     pub by_patient: bool,
     /// The number of the invoice.
     pub number: &'a str,
+    /// The first and the last day of the statement.
+    pub period: (NaiveDate, NaiveDate),
 }
 
 impl Values<'_> {
@@ -138,6 +150,8 @@ impl Values<'_> {
             ("link", one_line(self.link)),
             ("unsubscribe", one_line(self.unsubscribe)),
             ("number", one_line(self.number)),
+            ("from", local_time::day(self.period.0, language)),
+            ("to", local_time::day(self.period.1, language)),
         ];
         let mut values: BTreeMap<&'static str, Value> = texts
             .into_iter()
@@ -435,13 +449,13 @@ fn known(occasion: Occasion, name: &str) -> Result<(), InvalidTemplate> {
     Err(InvalidTemplate::UnknownVariable(beginning, names(occasion)))
 }
 
-/// An appointment, and an invoice, of nobody.
+/// An appointment, an invoice and a statement of nobody.
 fn sample(with_link: bool, by_patient: bool) -> Values<'static> {
     Values {
         name: "Milo Feil",
         clinic: "Example Clinic",
         location: "Main building",
-        local_start: chrono::NaiveDate::from_ymd_opt(2026, 3, 30)
+        local_start: NaiveDate::from_ymd_opt(2026, 3, 30)
             .and_then(|date| date.and_hms_opt(9, 0, 0))
             .unwrap_or_default(),
         zone: "Europe/London",
@@ -457,6 +471,10 @@ fn sample(with_link: bool, by_patient: bool) -> Values<'static> {
         },
         by_patient,
         number: "2026-000017",
+        period: (
+            NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default(),
+            NaiveDate::from_ymd_opt(2026, 12, 31).unwrap_or_default(),
+        ),
     }
 }
 
@@ -619,13 +637,22 @@ mod tests {
             "Text has no variable date; there are name, clinic, number"
         );
         assert!(check(BOOKED, "{{ number }}").is_err());
+        let statement = "{{ name }} {{ clinic }} {{ from }} {{ to }}";
+        assert!(check(Occasion::StatementSent, statement).is_ok());
+        for foreign in ["{{ number }}", "{{ date }}", "{{ closing }}"] {
+            let foreign = check(Occasion::StatementSent, foreign).unwrap_err();
+            let said = &foreign.errors()["text"];
+            assert!(said.ends_with("there are name, clinic, from, to"), "{said}");
+        }
     }
 
     #[test]
-    fn an_invoice_is_no_text_message() {
+    fn a_document_is_no_text_message() {
         let english = Language::english();
-        let refused = check(Occasion::InvoiceSent, None, "a", &english, Channel::Sms).unwrap_err();
-        assert!(refused.errors().contains_key("channel"));
+        for occasion in [Occasion::InvoiceSent, Occasion::StatementSent] {
+            let refused = check(occasion, None, "a", &english, Channel::Sms).unwrap_err();
+            assert!(refused.errors().contains_key("channel"));
+        }
     }
 
     #[test]

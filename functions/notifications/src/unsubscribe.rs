@@ -147,6 +147,8 @@ impl TokenOf {
             // Nobody is offered that.
             ("de", Occasion::InvoiceSent) => "Keine Rechnungen mehr per E-Mail erhalten?",
             (_, Occasion::InvoiceSent) => "Get no more invoices by e-mail?",
+            ("de", Occasion::StatementSent) => "Keine Kontoauszüge mehr per E-Mail erhalten?",
+            (_, Occasion::StatementSent) => "Get no more statements by e-mail?",
             ("de", Occasion::AppointmentReminder) => "Keine Terminerinnerungen mehr erhalten?",
             (_, Occasion::AppointmentBooked) => "Get no more confirmations of appointments?",
             (_, Occasion::AppointmentMoved) => "Get no more messages about moved appointments?",

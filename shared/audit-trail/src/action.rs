@@ -130,6 +130,8 @@ pub enum Action {
     ReadRefunds,
     /// What happened on a patient's account was looked at.
     ReadStatement,
+    /// Somebody had a statement sent to the patient.
+    SendStatement,
     /// What patients owe, what was earned or what came in was looked at.
     ReadBillingReports,
     /// The ledger was exported.

@@ -144,6 +144,10 @@ changes! {
         /// Says that a refund was paid out.
         complete_refund(CompleteRefundRequest) -> CompleteRefundResponse;
     }
+    ReportServiceClient {
+        /// Has the patient sent a statement.
+        send_statement(SendStatementRequest) -> SendStatementResponse;
+    }
 }
 
 reads! {

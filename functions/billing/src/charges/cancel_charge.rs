@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use super::charge::{self, Charge};
-use crate::{access::must_see_owner, problem::problem, text};
+use crate::{access::must_see_owner, answer, problem::problem, text};
 
 /// The route.
 pub const ROUTE: Route<Permitted, ByService, ByService> =
@@ -74,6 +74,6 @@ pub(crate) async fn cancel_charge(
     };
     let cancelled = billing.cancel_charge(&errand, request).await;
     let cancelled = cancelled.map_err(problem)?;
-    let charge: Charge = charge::of_answer(cancelled.answer.charge)?;
+    let charge: Charge = answer::required("charge", cancelled.answer.charge)?;
     Ok(errand.done(cancelled.replayed, Json(charge)))
 }

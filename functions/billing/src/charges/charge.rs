@@ -172,17 +172,12 @@ impl TryFrom<v1::Charge> for Charge {
     }
 }
 
-/// The charge in an answer that has to have one.
-pub(super) fn of_answer(charge: Option<v1::Charge>) -> Result<Charge, Problem> {
-    let charge = charge.ok_or(BillingError::Unreadable("charge"));
-    charge.and_then(Charge::try_from).map_err(problem)
-}
-
 /// The charge with this id.
 pub(super) async fn find(billing: &BillingClient, id: Uuid) -> Result<Charge, Problem> {
     let charge_id = id.to_string();
     let request = v1::GetChargeRequest { charge_id };
-    of_answer(billing.get_charge(request).await.map_err(problem)?.charge)
+    let found = billing.get_charge(request).await.map_err(problem)?;
+    answer::required("charge", found.charge)
 }
 
 impl Charge {

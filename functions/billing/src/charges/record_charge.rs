@@ -19,8 +19,8 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::charge::{self, Charge};
-use crate::{currency, day::Day, problem::problem, text};
+use super::charge::Charge;
+use crate::{answer, currency, day::Day, problem::problem, text};
 
 /// The route.
 pub const ROUTE: Route<Permitted, ByService, ByService> = Route::post("/api/patients/{id}/charges")
@@ -85,7 +85,7 @@ pub(crate) async fn record_charge(
 
     let recorded = billing.record_charge(&errand, request).await;
     let recorded = recorded.map_err(problem)?;
-    let charge: Charge = charge::of_answer(recorded.answer.charge)?;
+    let charge: Charge = answer::required("charge", recorded.answer.charge)?;
     errand.made(charge.resource(), Some(patient_id));
     Ok(errand.done(recorded.replayed, (StatusCode::CREATED, Json(charge))))
 }

@@ -23,7 +23,7 @@ use super::{
     credit_note::CreditNote,
     invoice::{self, Invoice},
 };
-use crate::{amount, problem::problem, text};
+use crate::{amount, answer, problem::problem, text};
 
 /// How many lines an invoice has at most.
 const MOST_LINES: usize = 200;
@@ -89,7 +89,7 @@ pub(crate) async fn credit_invoice(
     request.etag = invoice::etag_of(id, &errand, &if_match, &database, &billing).await?;
     let credited = billing.credit_invoice(&errand, request).await;
     let credited = credited.map_err(problem)?;
-    let invoice: Invoice = invoice::of_answer(credited.answer.invoice)?;
+    let invoice: Invoice = answer::required("invoice", credited.answer.invoice)?;
     let note = credited.answer.credit_note;
     let note = note.ok_or(BillingError::Unreadable("credit_note"));
     let note = note.and_then(CreditNote::try_from).map_err(problem)?;

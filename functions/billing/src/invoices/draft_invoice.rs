@@ -19,8 +19,8 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::invoice::{self, Invoice};
-use crate::{currency, problem::problem};
+use super::invoice::Invoice;
+use crate::{answer, currency, problem::problem};
 
 /// How many charges fit on an invoice.
 pub(super) const MOST_CHARGES: usize = 200;
@@ -80,7 +80,7 @@ pub(crate) async fn draft_invoice(
 
     let drafted = billing.create_invoice(&errand, request).await;
     let drafted = drafted.map_err(problem)?;
-    let invoice: Invoice = invoice::of_answer(drafted.answer.invoice)?;
+    let invoice: Invoice = answer::required("invoice", drafted.answer.invoice)?;
     errand.made(invoice.resource(), Some(patient_id));
     let location = format!("../../invoices/{}", invoice.id());
     let location = [(header::LOCATION, location)];

@@ -63,6 +63,7 @@ pub(crate) async fn get_invoice_document(
     show(caller, &trail, invoice.resource(), owner, &database).await?;
     let printed = invoice.printed(Utc::now(), |at| zone.day(at));
     let printed = printed.map_err(problem)?;
-    let document = pdf_file::response(printed.pdf(letterhead.clinic()), &invoice.file_name())?;
+    let printed = printed.pdf(letterhead.clinic());
+    let document = pdf_file::response(printed.map(|document| (document, invoice.file_name())))?;
     Ok((invoice.entity_tag(), document))
 }

@@ -284,17 +284,12 @@ impl TryFrom<v1::WriteOffRequest> for WriteOffRequest {
     }
 }
 
-/// The invoice in an answer that has to have one.
-pub(super) fn of_answer(invoice: Option<v1::Invoice>) -> Result<Invoice, Problem> {
-    let invoice = invoice.ok_or(BillingError::Unreadable("invoice"));
-    invoice.and_then(Invoice::try_from).map_err(problem)
-}
-
 /// The invoice with this id.
 pub(super) async fn find(billing: &BillingClient, id: Uuid) -> Result<Invoice, Problem> {
     let invoice_id = id.to_string();
     let request = v1::GetInvoiceRequest { invoice_id };
-    of_answer(billing.get_invoice(request).await.map_err(problem)?.invoice)
+    let found = billing.get_invoice(request).await.map_err(problem)?;
+    answer::required("invoice", found.invoice)
 }
 
 /// The version of the invoice that a change is for, as the service reads it: see [`etag_for`].
@@ -317,7 +312,7 @@ pub(super) fn changed(
     replayed: bool,
     invoice: Option<v1::Invoice>,
 ) -> Result<Response, Problem> {
-    let invoice = of_answer(invoice)?;
+    let invoice: Invoice = answer::required("invoice", invoice)?;
     Ok(errand.done(replayed, (invoice.version, Json(invoice))))
 }
 

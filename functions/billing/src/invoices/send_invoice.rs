@@ -88,10 +88,8 @@ pub(crate) async fn send_invoice(
     };
     let sent = billing.send_invoice(&errand, request).await;
     let sent = sent.map_err(problem)?;
-    let delivery = sent.answer.delivery;
-    let delivery = delivery.ok_or(BillingError::Unreadable("delivery"));
-    let delivery = delivery.and_then(InvoiceDelivery::try_from);
-    let answer = (StatusCode::CREATED, Json(delivery.map_err(problem)?));
+    let delivery: InvoiceDelivery = answer::required("delivery", sent.answer.delivery)?;
+    let answer = (StatusCode::CREATED, Json(delivery));
     Ok(errand.done(sent.replayed, answer))
 }
 

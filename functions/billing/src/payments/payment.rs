@@ -185,17 +185,12 @@ impl TryFrom<v1::Allocation> for Allocation {
     }
 }
 
-/// The payment in an answer that has to have one.
-pub(super) fn of_answer(payment: Option<v1::Payment>) -> Result<Payment, Problem> {
-    let payment = payment.ok_or(BillingError::Unreadable("payment"));
-    payment.and_then(Payment::try_from).map_err(problem)
-}
-
 /// The payment with this id.
 pub(crate) async fn find(billing: &BillingClient, id: Uuid) -> Result<Payment, Problem> {
     let payment_id = id.to_string();
     let request = v1::GetPaymentRequest { payment_id };
-    of_answer(billing.get_payment(request).await.map_err(problem)?.payment)
+    let found = billing.get_payment(request).await.map_err(problem)?;
+    answer::required("payment", found.payment)
 }
 
 /// The version of the payment that a change is for, as the service reads it: see [`etag_for`].
@@ -218,7 +213,7 @@ pub(super) fn changed(
     replayed: bool,
     payment: Option<v1::Payment>,
 ) -> Result<Response, Problem> {
-    let payment = of_answer(payment)?;
+    let payment: Payment = answer::required("payment", payment)?;
     Ok(errand.done(replayed, (payment.version, Json(payment))))
 }
 

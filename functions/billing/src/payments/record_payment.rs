@@ -19,8 +19,8 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::payment::{self, Payment, PaymentMethod};
-use crate::{amount, problem::problem, text};
+use super::payment::{Payment, PaymentMethod};
+use crate::{amount, answer, problem::problem, text};
 
 /// How many invoices a payment may be for.
 const MOST_INVOICES: usize = 50;
@@ -91,7 +91,7 @@ pub(crate) async fn record_payment(
 
     let recorded = billing.record_payment(&errand, request).await;
     let recorded = recorded.map_err(problem)?;
-    let payment: Payment = payment::of_answer(recorded.answer.payment)?;
+    let payment: Payment = answer::required("payment", recorded.answer.payment)?;
     errand.made(payment.resource(), Some(patient_id));
     let answer = (StatusCode::CREATED, payment.entity_tag(), Json(payment));
     Ok(errand.done(recorded.replayed, answer))

@@ -162,17 +162,12 @@ impl TryFrom<v1::Refund> for Refund {
     }
 }
 
-/// The refund in an answer that has to have one.
-pub(super) fn of_answer(refund: Option<v1::Refund>) -> Result<Refund, Problem> {
-    let refund = refund.ok_or(BillingError::Unreadable("refund"));
-    refund.and_then(Refund::try_from).map_err(problem)
-}
-
 /// The refund with this id.
 pub(super) async fn find(billing: &BillingClient, id: Uuid) -> Result<Refund, Problem> {
     let refund_id = id.to_string();
     let request = v1::GetRefundRequest { refund_id };
-    of_answer(billing.get_refund(request).await.map_err(problem)?.refund)
+    let found = billing.get_refund(request).await.map_err(problem)?;
+    answer::required("refund", found.refund)
 }
 
 /// The version of the refund that a change is for, as the service reads it: see [`etag_for`].
@@ -195,7 +190,7 @@ pub(super) fn changed(
     replayed: bool,
     refund: Option<v1::Refund>,
 ) -> Result<Response, Problem> {
-    let refund = of_answer(refund)?;
+    let refund: Refund = answer::required("refund", refund)?;
     Ok(errand.done(replayed, (refund.version, Json(refund))))
 }
 

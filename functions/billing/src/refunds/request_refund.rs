@@ -18,10 +18,10 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::refund::{self, Refund};
+use super::refund::Refund;
 use crate::{
     access::must_see_owner,
-    amount,
+    amount, answer,
     payments::{self, PaymentMethod},
     problem::problem,
     text,
@@ -85,7 +85,7 @@ pub(crate) async fn request_refund(
 
     let requested = billing.request_refund(&errand, request).await;
     let requested = requested.map_err(problem)?;
-    let refund: Refund = refund::of_answer(requested.answer.refund)?;
+    let refund: Refund = answer::required("refund", requested.answer.refund)?;
     errand.made(refund.resource(), Some(payment.patient_id));
     let answer = (StatusCode::CREATED, refund.entity_tag(), Json(refund));
     Ok(errand.done(requested.replayed, answer))

@@ -85,9 +85,11 @@ pub(crate) async fn get_statement_document(
         currency: period.currency,
     };
     let (statement, billed_to) = Statement::read(&billing, asked, None).await?;
-    let name = statement.file_name();
-    let printed = statement.printed(billed_to)?;
-    let document = pdf_file::response(printed.pdf(letterhead.clinic()), &name)?;
+    statement
+        .must_be_whole()
+        .map_err(|fault| Problem::invalid_field("from", fault.to_string()))?;
+    let printed = statement.printed(billed_to).pdf(&letterhead);
+    let document = pdf_file::response(printed)?;
     trail
         .succeeded(&database, Subject::Patient(patient_id))
         .await?;

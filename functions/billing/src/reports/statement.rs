@@ -11,11 +11,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub(crate) use printed::{PrintedStatement, TooManyLines};
+
 use crate::{answer, currency, day::Day, page, problem::problem};
 
 /// How many lines a response has at most: few patients ever have more, and it stays far below what a
 /// function may answer.
-const MOST_LINES: usize = 10_000;
+pub(crate) const MOST_LINES: usize = 10_000;
 
 /// How many lines the service is asked for at a time.
 const LINES_AT_A_TIME: i32 = 500;

@@ -57,7 +57,8 @@ async fn erase(database: &PgPool, patient: Uuid) -> Result<Option<Account>, sqlx
         .await?;
         sqlx::query!(
             "UPDATE billing.delivery SET document = NULL
-             WHERE account_id = $1 AND document IS NOT NULL",
+             WHERE (account_id = $1 OR (other_accounts <> '{}' AND other_accounts @> ARRAY[$1]))
+                 AND document IS NOT NULL",
             account.id
         )
         .execute(&mut transaction)
@@ -69,7 +70,8 @@ async fn erase(database: &PgPool, patient: Uuid) -> Result<Option<Account>, sqlx
 }
 
 /// What staff have written about the patient. Things are read without it from now on, so that they get
-/// another version. A credit note keeps its reason: it was written for the patient, and issued.
+/// another version. References stay: they say which transfer or slip a booking is about, and the same one
+/// is never booked again.
 async fn erase_texts(transaction: &mut Transaction, account: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE billing.charge SET note = NULL, cancel_reason = NULL
@@ -83,11 +85,17 @@ async fn erase_texts(transaction: &mut Transaction, account: Uuid) -> Result<(),
          WHERE account_id = $1 AND (reason IS NOT NULL OR EXISTS (
              SELECT FROM billing.write_off
              WHERE write_off.invoice_id = invoice.id AND write_off.state = 'REQUESTED'
-                 AND write_off.reason IS NOT NULL))",
+                 AND write_off.reason IS NOT NULL
+         ) OR EXISTS (
+             SELECT FROM billing.credit_note
+             WHERE credit_note.invoice_id = invoice.id AND credit_note.reason IS NOT NULL))",
         account
     )
     .execute(&mut *transaction)
     .await?;
+    sqlx::query!("SELECT billing.erase_credit_reasons($1)", account)
+        .execute(&mut *transaction)
+        .await?;
     sqlx::query!(
         "UPDATE billing.write_off SET reason = NULL, rejection_reason = NULL
          FROM billing.invoice

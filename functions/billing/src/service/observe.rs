@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 /// The methods by which metrics are counted.
-const METHODS: [&str; 41] = [
+const METHODS: [&str; 42] = [
     "CreateBillingAccount",
     "UpdateBillingAccount",
     "CloseBillingAccount",
@@ -52,6 +52,7 @@ const METHODS: [&str; 41] = [
     "ListRefunds",
     "GetBalance",
     "GetStatement",
+    "SendStatement",
     "GetAging",
     "GetRevenue",
     "GetTakings",

@@ -3,74 +3,32 @@
 
 use std::{collections::HashMap, fmt};
 
-use contracts::BILLING_ERROR_DOMAIN;
+use api::RefusalReason;
+use contracts::{
+    BILLING_ERROR_DOMAIN,
+    billing_refusal::{IDEMPOTENCY_KEY_REUSED, STALE_ETAG},
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Clients get no error at all if its details are too long: 8 KiB is too much for some of them.
 const MAX_VIOLATIONS: usize = 25;
 
-/// Why something is refused, in one word. Clients know them: `proto/billing/v1` lists them, and those that
-/// are a 409 are in [`api::RefusalReason`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
-#[cfg_attr(test, derive(strum::VariantArray))]
-#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum Reason {
-    InvalidInput,
-    ActorMissing,
-    NotFound,
-    NoAccount,
-    AccountClosed,
-    StaleEtag,
-    IdempotencyKeyReused,
-    AnswerErased,
-    SecondPersonRequired,
-    ChargeInvoiced,
-    ChargeCancelled,
-    ChargeNotBillable,
-    NothingBillable,
-    MixedCurrencies,
-    InvoiceNotDraft,
-    InvoiceNotIssued,
-    InvoiceEmpty,
-    NoEmailAddress,
-    PatientRestricted,
-    InvoiceCredited,
-    InvoiceWrittenOff,
-    CreditExceedsInvoice,
-    NothingDue,
-    AmountTooLarge,
-    PaymentKnown,
-    PaymentReversed,
-    PaymentRefunded,
-    CreditExceeded,
-    DueExceeded,
-    RefundNotRequested,
-    RefundNotApproved,
-    RefundClosed,
-    WriteOffNotRequested,
-}
+/// Why something else is refused than what stands in the way of a change, which is a [`RefusalReason`].
+/// Clients know all of them: `proto/billing/v1` lists them.
+const INVALID_INPUT: &str = "INVALID_INPUT";
+const ACTOR_MISSING: &str = "ACTOR_MISSING";
+const NOT_FOUND: &str = "NOT_FOUND";
+const NO_ACCOUNT: &str = "NO_ACCOUNT";
 
-impl Reason {
-    fn name(self) -> &'static str {
-        self.into()
-    }
-
-    fn details(self) -> ErrorDetails {
-        self.details_with(HashMap::new())
-    }
-
-    fn details_with(self, metadata: HashMap<String, String>) -> ErrorDetails {
-        let mut details = ErrorDetails::new();
-        details.set_error_info(self.name(), BILLING_ERROR_DOMAIN, metadata);
-        details
-    }
+fn details(reason: &str) -> ErrorDetails {
+    ErrorDetails::with_error_info(reason, BILLING_ERROR_DOMAIN, HashMap::new())
 }
 
 /// Things are not such that it could be done. `subject` is what is in the way, such as
 /// `invoice 0198…`.
-pub(crate) fn not_now(reason: Reason, subject: impl fmt::Display, why: &str) -> Status {
-    let mut details = reason.details();
+pub(crate) fn not_now(reason: RefusalReason, subject: impl fmt::Display, why: &str) -> Status {
+    let mut details = details(reason.name());
     details.add_precondition_failure_violation(reason.name(), subject.to_string(), why);
     Status::with_error_details(Code::FailedPrecondition, why, details)
 }
@@ -78,44 +36,49 @@ pub(crate) fn not_now(reason: Reason, subject: impl fmt::Display, why: &str) -> 
 /// There is no such thing.
 pub(crate) fn not_found(what: &str) -> Status {
     let why = format!("there is no such {what}");
-    Status::with_error_details(Code::NotFound, why, Reason::NotFound.details())
+    Status::with_error_details(Code::NotFound, why, details(NOT_FOUND))
 }
 
 /// The patient has no account, or none yet.
 pub(crate) fn no_account() -> Status {
     let why = "the patient has no billing account";
-    Status::with_error_details(Code::NotFound, why, Reason::NoAccount.details())
+    Status::with_error_details(Code::NotFound, why, details(NO_ACCOUNT))
 }
 
 /// It was changed since its etag was read.
 pub(crate) fn stale() -> Status {
     let why = "it was changed since its etag was read";
-    Status::with_error_details(Code::Aborted, why, Reason::StaleEtag.details())
+    Status::with_error_details(Code::Aborted, why, details(STALE_ETAG))
 }
 
 /// It is there already: in the metadata, under this key.
-pub(crate) fn known(reason: Reason, why: &str, key: &str, id: impl fmt::Display) -> Status {
+pub(crate) fn known(reason: RefusalReason, why: &str, key: &str, id: impl fmt::Display) -> Status {
     let metadata = HashMap::from([(key.to_owned(), id.to_string())]);
-    Status::with_error_details(Code::AlreadyExists, why, reason.details_with(metadata))
+    let details = ErrorDetails::with_error_info(reason.name(), BILLING_ERROR_DOMAIN, metadata);
+    Status::with_error_details(Code::AlreadyExists, why, details)
 }
 
 /// The request id belongs to a call with other parameters.
 pub(crate) fn request_id_reused() -> Status {
     let why = "the request_id was used for another request";
-    let details = Reason::IdempotencyKeyReused.details();
+    let details = details(IDEMPOTENCY_KEY_REUSED);
     Status::with_error_details(Code::AlreadyExists, why, details)
 }
 
 /// The request was answered before, and its answer went with the patient.
 pub(crate) fn answer_erased(request: impl fmt::Display) -> Status {
     let why = "it was done before, and what was answered was erased with the patient";
-    not_now(Reason::AnswerErased, format_args!("request {request}"), why)
+    not_now(
+        RefusalReason::AnswerErased,
+        format_args!("request {request}"),
+        why,
+    )
 }
 
 /// Nobody is named who wants the change.
 pub(crate) fn nobody() -> Status {
     let why = "the metadata does not say who wants the change";
-    Status::with_error_details(Code::InvalidArgument, why, Reason::ActorMissing.details())
+    Status::with_error_details(Code::InvalidArgument, why, details(ACTOR_MISSING))
 }
 
 /// What is wrong with the fields of a request, by their names in the API. All of them are told at
@@ -151,7 +114,7 @@ impl Faults {
 
     /// What is wrong.
     pub(crate) fn refusal(self) -> Status {
-        let mut details = Reason::InvalidInput.details();
+        let mut details = details(INVALID_INPUT);
         for (field, fault) in self.0.into_iter().take(MAX_VIOLATIONS) {
             details.add_bad_request_violation(field, fault);
         }
@@ -189,26 +152,6 @@ mod tests {
     }
 
     #[test]
-    fn every_conflict_has_its_reason_in_the_api() {
-        let others = [
-            Reason::InvalidInput,
-            Reason::ActorMissing,
-            Reason::NotFound,
-            Reason::NoAccount,
-            Reason::StaleEtag,
-            Reason::IdempotencyKeyReused,
-        ];
-        let reasons = <Reason as strum::VariantArray>::VARIANTS;
-        let conflicts = reasons.iter().filter(|reason| !others.contains(reason));
-        let names: Vec<&str> = conflicts.map(|reason| reason.name()).collect();
-        let in_api = api::RefusalReason::ALL.iter().copied();
-        assert_eq!(
-            names,
-            in_api.map(api::RefusalReason::name).collect::<Vec<_>>()
-        );
-    }
-
-    #[test]
     fn a_client_gets_the_error_however_much_is_wrong() {
         let mut faults = Faults::default();
         for line in 0..200 {
@@ -220,7 +163,7 @@ mod tests {
     #[test]
     fn what_stands_in_the_way_is_named() {
         let status = not_now(
-            Reason::InvoiceNotDraft,
+            RefusalReason::InvoiceNotDraft,
             "invoice 7",
             "the invoice is not a draft",
         );

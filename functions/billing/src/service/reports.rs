@@ -7,12 +7,13 @@ mod get_revenue;
 mod get_statement;
 mod get_takings;
 mod period;
+mod send_statement;
 
 use contracts::billing::v1::{
     ExportLedgerRequest, ExportLedgerResponse, GetAgingRequest, GetAgingResponse,
     GetBalanceRequest, GetBalanceResponse, GetRevenueRequest, GetRevenueResponse,
     GetStatementRequest, GetStatementResponse, GetTakingsRequest, GetTakingsResponse,
-    report_service_server::ReportService,
+    SendStatementRequest, SendStatementResponse, report_service_server::ReportService,
 };
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
@@ -35,6 +36,13 @@ impl ReportService for Books {
         request: Request<GetStatementRequest>,
     ) -> Result<Response<GetStatementResponse>, Status> {
         self.answer(request).await
+    }
+
+    async fn send_statement(
+        &self,
+        request: Request<SendStatementRequest>,
+    ) -> Result<Response<SendStatementResponse>, Status> {
+        self.change(request).await
     }
 
     async fn get_aging(

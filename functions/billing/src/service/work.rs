@@ -138,7 +138,6 @@ struct ToRecord {
     action: Action,
     resource: Resource,
     patient: Option<Uuid>,
-    reason: Option<String>,
 }
 
 impl Books {
@@ -397,19 +396,13 @@ impl Work {
         }
     }
 
-    /// Has the audit trail say that this was done, and to whose.
-    pub(crate) fn record(
-        &mut self,
-        action: Action,
-        resource: Resource,
-        patient: Option<Uuid>,
-        reason: Option<&str>,
-    ) {
+    /// Has the audit trail say that this was done, and to whose. Why, is said by what was changed, until
+    /// the patient is erased: nothing is ever removed from the trail.
+    pub(crate) fn record(&mut self, action: Action, resource: Resource, patient: Option<Uuid>) {
         self.records.push(ToRecord {
             action,
             resource,
             patient,
-            reason: reason.map(ToOwned::to_owned),
         });
     }
 
@@ -520,7 +513,7 @@ impl Work {
                     Some(patient) => Subject::ResourceOfPatient(to_record.resource, patient),
                     None => Subject::Resource(to_record.resource),
                 },
-                reason: to_record.reason.as_deref(),
+                reason: None,
                 source: caller.and_then(|caller| caller.source.as_deref()),
                 request_id: caller.and_then(|caller| caller.request_id.as_deref()),
             };

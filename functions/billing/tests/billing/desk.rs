@@ -150,6 +150,7 @@ calls! {
         list_refunds(ListRefundsRequest) -> ListRefundsResponse;
     ReportServiceClient: get_balance(GetBalanceRequest) -> GetBalanceResponse,
         get_statement(GetStatementRequest) -> GetStatementResponse,
+        send_statement(SendStatementRequest) -> SendStatementResponse,
         get_aging(GetAgingRequest) -> GetAgingResponse,
         get_revenue(GetRevenueRequest) -> GetRevenueResponse,
         get_takings(GetTakingsRequest) -> GetTakingsResponse;

@@ -3,17 +3,24 @@
 use std::collections::BTreeSet;
 
 use contracts::billing::v1::{
-    CancelChargeRequest, CreditInvoiceRequest, GetChargeRequest, ListRefundsRequest,
-    RecordChargeRequest, RejectRefundRequest, RejectWriteOffRequest, RequestRefundRequest,
-    ReversePaymentRequest, SendInvoiceRequest, VoidInvoiceRequest, WriteOffInvoiceRequest,
+    CancelChargeRequest, CompleteRefundRequest, CreditInvoiceRequest, GetChargeRequest,
+    ListRefundsRequest, PaymentMethod, RecordChargeRequest, RecordPaymentRequest,
+    RejectRefundRequest, RejectWriteOffRequest, RequestRefundRequest, ReversePaymentRequest,
+    SendInvoiceRequest, SendStatementRequest, VoidInvoiceRequest, WriteOffInvoiceRequest,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::desk::{Desk, charge, new_id};
+use crate::{
+    desk::{Desk, charge, new_id, payment},
+    refunds::approve,
+};
 
 /// What staff write in this test, wherever they can.
 const SECRET: &str = "Is in prison";
+
+/// The number of a transfer, which may be any text.
+const REFERENCE: &str = "TRANSFER-4711";
 
 /// A patient about whom staff have written something wherever they can.
 struct WrittenAbout {
@@ -91,6 +98,12 @@ async fn written_about(desk: &Desk) -> WrittenAbout {
         invoice_id: credited.clone(),
     });
     sent.await.unwrap();
+    let sent = desk.send_statement(SendStatementRequest {
+        request_id: new_id(),
+        patient_id: patient.to_string(),
+        ..SendStatementRequest::default()
+    });
+    sent.await.unwrap();
 
     let reversed = desk.pay(patient, 100, &[]).await.payment_id;
     let reversal = desk.reverse_payment(ReversePaymentRequest {
@@ -100,24 +113,38 @@ async fn written_about(desk: &Desk) -> WrittenAbout {
         reason: reason(),
     });
     reversal.await.unwrap();
-    let payment = desk.pay(patient, 100, &[]).await.payment_id;
+    let refunded = desk.pay(patient, 100, &[]).await.payment_id;
     let refund = async || {
         let refund = desk.request_refund(RequestRefundRequest {
             request_id: new_id(),
-            payment_id: payment.clone(),
+            payment_id: refunded.clone(),
             reason: reason(),
             ..RequestRefundRequest::default()
         });
-        refund.await.unwrap().refund.unwrap().refund_id
+        refund.await.unwrap().refund.unwrap()
     };
     let rejected = desk.reject_refund(RejectRefundRequest {
         request_id: new_id(),
-        refund_id: refund().await,
+        refund_id: refund().await.refund_id,
         etag: String::new(),
         reason: reason(),
     });
     rejected.await.unwrap();
-    refund().await;
+    let paid_back = refund().await;
+    approve(&colleague, &paid_back).await.unwrap();
+    let completion = desk.complete_refund(CompleteRefundRequest {
+        request_id: new_id(),
+        refund_id: paid_back.refund_id,
+        reference: format!("{REFERENCE} {patient}"),
+        ..CompleteRefundRequest::default()
+    });
+    completion.await.unwrap();
+    let transferred = desk.record_payment(RecordPaymentRequest {
+        reference: format!("{REFERENCE} {patient}"),
+        method: PaymentMethod::Transfer.into(),
+        ..payment(patient, 100, &[])
+    });
+    transferred.await.unwrap();
     WrittenAbout {
         patient,
         charge: noted.charge_id,
@@ -177,14 +204,24 @@ async fn what_staff_have_written_about_a_patient_is_gone_with_them(database: PgP
         "write_off.rejection_reason",
     ];
     assert_eq!(everywhere, BTreeSet::from(texts.map(ToOwned::to_owned)));
+    // Nothing could be removed from there.
+    let on_record: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit.record WHERE reason IS NOT NULL")
+            .fetch_one(&database)
+            .await
+            .unwrap();
+    assert_eq!(on_record, 0);
     let version = |etag: &str| etag.parse::<i64>().unwrap();
     let before = desk.invoice(&one.void).await;
     let credited = desk.invoice(&one.credited).await;
 
     desk.erase(one.patient).await;
-    // What was issued stays, as the law wants it: what patients have read, and who they were.
-    let issued = BTreeSet::from(["credit_note.reason".to_owned()]);
-    assert_eq!(columns_with(&database, SECRET).await, issued);
+    assert_eq!(columns_with(&database, SECRET).await, BTreeSet::new());
+    // What was issued stays, as the law wants it: who they were then. And which transfer or slip a
+    // booking is about.
+    let references = ["payment.reference", "refund.reference"];
+    let references = BTreeSet::from(references.map(ToOwned::to_owned));
+    assert_eq!(columns_with(&database, REFERENCE).await, references);
     let email: String = sqlx::query_scalar("SELECT billed_email FROM billing.invoice LIMIT 1")
         .fetch_one(&database)
         .await
@@ -200,7 +237,10 @@ async fn what_staff_have_written_about_a_patient_is_gone_with_them(database: PgP
     assert_eq!(asked_for.unwrap().reason, "");
     let after = desk.invoice(&one.void).await;
     assert!(version(&after.etag) > version(&before.etag));
-    assert_eq!(desk.invoice(&one.credited).await, credited);
+    let mut expected = credited.clone();
+    expected.credit_notes[0].reason.clear();
+    expected.etag = (version(&credited.etag) + 1).to_string();
+    assert_eq!(desk.invoice(&one.credited).await, expected);
     assert_eq!(desk.payment(&one.reversed).await.reverse_reason, "");
     let noted = desk.get_charge(GetChargeRequest {
         charge_id: one.charge.clone(),
@@ -236,6 +276,11 @@ async fn what_was_written_about_others_stays(database: PgPool) {
     assert_eq!(columns_with(&database, SECRET).await, everywhere);
     assert_eq!(desk.invoice(&other.void).await.reason, SECRET);
     for statement in [
+        "UPDATE billing.credit_note SET reason = NULL WHERE reason IS NOT NULL",
+        "UPDATE billing.credit_note SET issued_by = NULL WHERE reason IS NULL",
+        "UPDATE billing.credit_note SET reason = 'Another' WHERE reason IS NULL",
+        "DELETE FROM billing.credit_note WHERE reason IS NULL",
+        "TRUNCATE billing.credit_note CASCADE",
         "UPDATE billing.payment SET reverse_reason = NULL WHERE reverse_reason IS NOT NULL",
         // Nor anything else from those who are not.
         "UPDATE billing.payment SET reversed_at = now() WHERE reversed_at IS NOT NULL",

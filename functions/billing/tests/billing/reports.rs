@@ -134,6 +134,82 @@ async fn a_statement_opens_where_the_one_before_closed(database: PgPool) {
     );
 }
 
+/// Days with and without anything, corrections among them, one by one and together.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn any_two_neighbouring_periods_meet(database: PgPool) {
+    let clock = SetClock::at("2028-02-27T12:00:00Z");
+    let desk = Desk::of(&database, clock.clinic()).await;
+    let patient = desk.patient().await;
+    let of = async |from: &str, to: &str| {
+        let statement = desk.get_statement(statement(patient, from, to)).await;
+        statement.unwrap()
+    };
+    let ends =
+        |statement: &GetStatementResponse| (units(&statement.opening), units(&statement.closing));
+    // Nothing has ever happened.
+    for (from, to) in [
+        ("", ""),
+        ("2028-02-27", "2028-02-27"),
+        ("2030-01-01", "2030-12-31"),
+    ] {
+        let empty = of(from, to).await;
+        assert_eq!(
+            (ends(&empty), empty.lines.len()),
+            ((0, 0), 0),
+            "{from} to {to}"
+        );
+    }
+
+    let first = desk.invoiced(patient, 1000).await.invoice_id;
+    clock.set("2028-02-29T12:00:00Z");
+    let paid = desk.pay(patient, 400, &[&first]).await.payment_id;
+    clock.set("2028-03-01T12:00:00Z");
+    // What was taken back is a line of the day on which it was, and the one before stays.
+    reverse(&desk, &paid).await.unwrap();
+    void(&desk, &first).await.unwrap();
+    let again = desk.draft(patient).await.invoice_id;
+    desk.issue(&again).await.unwrap();
+    credit(&desk, &again, Some(300)).await.unwrap();
+
+    let days = [
+        "2028-02-27",
+        "2028-02-28",
+        "2028-02-29",
+        "2028-03-01",
+        "2028-03-02",
+    ];
+    let one_by_one = join_all(days.map(|day| of(day, day))).await;
+    let expected = [(0, 1000), (1000, 1000), (1000, 600), (600, 700), (700, 700)];
+    assert_eq!(one_by_one.iter().map(ends).collect::<Vec<_>>(), expected);
+    for (first, &from) in days.iter().enumerate() {
+        for (last, &to) in days.iter().enumerate().skip(first) {
+            let whole = of(from, to).await;
+            assert_eq!(
+                ends(&whole),
+                (expected[first].0, expected[last].1),
+                "{from} to {to}"
+            );
+            let parts: Vec<_> = one_by_one[first..=last].iter().flat_map(lines).collect();
+            assert_eq!(lines(&whole), parts, "{from} to {to}");
+        }
+    }
+    use StatementLineKind::{CreditNote, Invoice, InvoiceVoided, PaymentReversed};
+    let expected = [
+        (PaymentReversed, 400, 1000),
+        (InvoiceVoided, -1000, 0),
+        (Invoice, 1000, 1000),
+        (CreditNote, -300, 700),
+    ];
+    assert_eq!(lines(&one_by_one[3]), expected);
+    // What is to come is as it is now, and what has a beginning alone ends today.
+    let to_come = of("2029-01-01", "2029-12-31").await;
+    assert_eq!((ends(&to_come), to_come.lines.len()), ((700, 700), 0));
+    let backwards = desk
+        .get_statement(statement(patient, "2028-03-02", ""))
+        .await;
+    assert_eq!(fields(&backwards.unwrap_err()), ["to"]);
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_day_ends_at_the_clinics_midnight(database: PgPool) {
     let clock = SetClock::at("2026-03-28T22:59:59Z");

@@ -12,3 +12,4 @@ mod prices;
 mod refunds;
 mod reports;
 mod restricted;
+mod statement_deliveries;

@@ -59,6 +59,14 @@ async fn billing_stands_in(database: &PgPool) {
          AS $$
              SELECT '2026-000017', '2026-000017.pdf', stand_in.content
              FROM billing.stand_in WHERE id = document_of.delivery
+         $$;
+         CREATE FUNCTION billing.statement_of(delivery uuid)
+             RETURNS TABLE (from_date date, to_date date, file_name text, content bytea)
+             LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+         AS $$
+             SELECT '2026-01-01'::date, '2026-12-31'::date, 'statement-2026-12-31.pdf',
+                    stand_in.content
+             FROM billing.stand_in WHERE id = statement_of.delivery
          $$;",
     )
     .execute(database)
@@ -66,10 +74,14 @@ async fn billing_stands_in(database: &PgPool) {
     .unwrap();
 }
 
+/// What billing calls to have one of these sent.
+const INVOICE: &str = "send_invoice";
+const STATEMENT: &str = "send_statement";
+
 const PDF: &[u8] = b"%PDF-1.7\n\xe2\xe3\xcf\xd3\nBlood count\n%%EOF\n";
 
-/// Somebody at the desk sends an invoice.
-async fn sent_by_the_desk(database: &PgPool, patient: Uuid, content: Option<&[u8]>) {
+/// Somebody at the desk sends an invoice, or a statement: what billing calls then.
+async fn sent_by_the_desk(database: &PgPool, send: &str, patient: Uuid, content: Option<&[u8]>) {
     let delivery = Uuid::now_v7();
     if let Some(content) = content {
         sqlx::query("INSERT INTO billing.stand_in VALUES ($1, $2)")
@@ -79,7 +91,8 @@ async fn sent_by_the_desk(database: &PgPool, patient: Uuid, content: Option<&[u8
             .await
             .unwrap();
     }
-    sqlx::query("SELECT notifications.send_invoice($1, $2, now())")
+    let statement = format!("SELECT notifications.{send}($1, $2, now())");
+    sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(delivery)
         .bind(patient)
         .execute(database)
@@ -484,7 +497,7 @@ async fn an_invoice_is_sent_once_with_the_file_and_in_the_patients_language(data
     let ses = Ses::start().await;
     let patient = register(&database, false).await;
     prefers(&database, patient, "de", true, true).await;
-    sent_by_the_desk(&database, patient, Some(PDF)).await;
+    sent_by_the_desk(&database, INVOICE, patient, Some(PDF)).await;
     let report = send(&database, &ses).await;
     assert_eq!((report.sent, report.suppressed, report.failed), (1, 0, 0));
     assert_eq!(send(&database, &ses).await, Report::default());
@@ -510,7 +523,63 @@ async fn an_invoice_is_sent_once_with_the_file_and_in_the_patients_language(data
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_statement_is_sent_once_with_the_file_and_says_nothing_but_its_period(database: PgPool) {
+    billing_stands_in(&database).await;
+    let ses = Ses::start().await;
+    let german = register(&database, false).await;
+    // The quiet hours are for text messages.
+    prefers(&database, german, "de", true, true).await;
+    sent_by_the_desk(&database, STATEMENT, german, Some(PDF)).await;
+    let english = register(&database, false).await;
+    sent_by_the_desk(&database, STATEMENT, english, Some(PDF)).await;
+    let report = send(&database, &ses).await;
+    assert_eq!((report.sent, report.suppressed, report.failed), (2, 0, 0));
+    assert_eq!(send(&database, &ses).await, Report::default());
+
+    let letters = ses.letters();
+    for (patient, said) in [
+        (
+            german,
+            "Ihren Kontoauszug vom 1. Januar 2026 bis 31. Dezember 2026 finden Sie als PDF-Datei im Anhang.",
+        ),
+        (
+            english,
+            "A statement of your account, from 1 January 2026 to 31 December 2026, is attached as a PDF file.",
+        ),
+    ] {
+        let recipient = format!("zoe.{patient}@clinic.example");
+        let letter = letters.iter().find(|(to, _)| *to == recipient);
+        let mime = unfolded(&letter.unwrap().1);
+        for expected in [
+            "multipart/mixed",
+            said,
+            "Content-Disposition: attachment; filename=\"statement-2026-12-31.pdf\"",
+            "JVBERi0xLjcK4uPP0wpCbG9vZCBjb3VudAolJUVPRgo",
+        ] {
+            assert!(mime.contains(expected), "{expected}: {mime}");
+        }
+        for none in ["Blood", "text/calendar", "List-Unsubscribe", "2026-000017"] {
+            assert!(!mime.contains(none), "{none}: {mime}");
+        }
+    }
+    let listed: Vec<String> = sqlx::query_scalar("SELECT kind FROM notifications.message")
+        .fetch_all(&database)
+        .await
+        .unwrap();
+    assert_eq!(listed, ["STATEMENT_SENT"; 2]);
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_invoice_is_not_sent_to_who_must_not_or_does_not_want_to_get_it(database: PgPool) {
+    documents_are_only_sent_to_who_may_and_wants_to_get_them(database, INVOICE).await;
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_statement_is_not_sent_to_who_must_not_or_does_not_want_to_get_it(database: PgPool) {
+    documents_are_only_sent_to_who_may_and_wants_to_get_them(database, STATEMENT).await;
+}
+
+async fn documents_are_only_sent_to_who_may_and_wants_to_get_them(database: PgPool, kind: &str) {
     billing_stands_in(&database).await;
     let ses = Ses::start().await;
     for (change, reason) in [
@@ -540,7 +609,7 @@ async fn an_invoice_is_not_sent_to_who_must_not_or_does_not_want_to_get_it(datab
             .unwrap();
         let patient = register(&database, false).await;
         prefers(&database, patient, "en", false, false).await;
-        sent_by_the_desk(&database, patient, Some(PDF)).await;
+        sent_by_the_desk(&database, kind, patient, Some(PDF)).await;
         sqlx::raw_sql(change).execute(&database).await.unwrap();
         assert_eq!(send(&database, &ses).await.suppressed, 1, "{reason}");
         let seen: Option<String> = sqlx::query_scalar("SELECT reason FROM notifications.message")
@@ -570,7 +639,7 @@ async fn an_invoice_is_not_sent_to_who_must_not_or_does_not_want_to_get_it(datab
         .execute(&database)
         .await
         .unwrap();
-    sent_by_the_desk(&database, absorbed, Some(PDF)).await;
+    sent_by_the_desk(&database, kind, absorbed, Some(PDF)).await;
     assert_eq!(send(&database, &ses).await.suppressed, 1);
     let seen: Option<String> = sqlx::query_scalar("SELECT reason FROM notifications.message")
         .fetch_one(&database)
@@ -579,7 +648,7 @@ async fn an_invoice_is_not_sent_to_who_must_not_or_does_not_want_to_get_it(datab
     assert_eq!(seen.as_deref(), Some("NOT_WANTED"));
     // It was taken back meanwhile.
     let patient = register(&database, false).await;
-    sent_by_the_desk(&database, patient, None).await;
+    sent_by_the_desk(&database, kind, patient, None).await;
     assert_eq!(send(&database, &ses).await.suppressed, 1);
     assert!(ses.letters().is_empty());
 }

@@ -781,7 +781,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 20] = [
+    const CALLS: [(&str, &str, &[&str]); 22] = [
         (
             "audit.append",
             APPEND,
@@ -843,8 +843,18 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             &["billing", "notifications"],
         ),
         (
+            "billing.statement_of",
+            "SELECT FROM billing.statement_of(gen_random_uuid())",
+            &["billing", "notifications"],
+        ),
+        (
             "notifications.send_invoice",
             "SELECT notifications.send_invoice(gen_random_uuid(), gen_random_uuid(), now())",
+            &["billing", "notifications"],
+        ),
+        (
+            "notifications.send_statement",
+            "SELECT notifications.send_statement(gen_random_uuid(), gen_random_uuid(), now())",
             &["billing", "notifications"],
         ),
         (

@@ -1,5 +1,6 @@
 //! `CancelCharge`: it was not done after all, or not to be paid for.
 
+use api::RefusalReason;
 use audit_trail::{Action, Resource, ResourceType};
 use contracts::billing::v1::{CancelChargeRequest, CancelChargeResponse};
 use uuid::Uuid;
@@ -9,7 +10,7 @@ use crate::service::{
     input,
     invoices::take_off_draft,
     party::Matter,
-    refused::{Faults, Reason, not_found, not_now},
+    refused::{Faults, not_found, not_now},
     work::{Change, Stopped, Work},
 };
 
@@ -36,11 +37,11 @@ impl Change for CancelChargeRequest {
         match charge.state {
             State::Unpriced | State::Billable => {}
             State::Invoiced => {
-                return Err(refused(Reason::ChargeInvoiced, id, "it is invoiced").into());
+                return Err(refused(RefusalReason::ChargeInvoiced, id, "it is invoiced").into());
             }
             State::Cancelled => {
                 let why = "it is cancelled already";
-                return Err(refused(Reason::ChargeCancelled, id, why).into());
+                return Err(refused(RefusalReason::ChargeCancelled, id, why).into());
             }
         }
         take_off_draft(work, &[id]).await?;
@@ -48,7 +49,7 @@ impl Change for CancelChargeRequest {
 
         let resource = Resource::new(ResourceType::Charge, id);
         let patient = Some(charge.patient_id);
-        work.record(Action::CancelCharge, resource, patient, reason.as_deref());
+        work.record(Action::CancelCharge, resource, patient);
         Ok(CancelChargeResponse {
             charge: Some(one(work, id).await?.into()),
         })
@@ -85,6 +86,6 @@ async fn one(work: &mut Work, id: Uuid) -> Result<StoredCharge, Stopped> {
     Ok(charge)
 }
 
-fn refused(reason: Reason, charge: Uuid, why: &str) -> tonic::Status {
+fn refused(reason: RefusalReason, charge: Uuid, why: &str) -> tonic::Status {
     not_now(reason, format_args!("charge {charge}"), why)
 }

@@ -1,5 +1,6 @@
 //! A charge as it is stored and as it is returned.
 
+use api::RefusalReason;
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::billing::v1::{Charge, ChargeState, UnpricedReason};
 use money::{Currency, Money, TaxRate};
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use crate::service::{
     prices::PriceInForce,
-    refused::{Reason, not_now},
+    refused::not_now,
     wire,
     work::{Stopped, Work},
 };
@@ -203,7 +204,7 @@ impl NewCharge<'_> {
         let too_large = || {
             let why = "the charge comes to more than any amount may be";
             let subject = format_args!("price of {}", self.code);
-            not_now(Reason::AmountTooLarge, subject, why)
+            not_now(RefusalReason::AmountTooLarge, subject, why)
         };
         let amount = Money::new(self.currency, price.unit_amount)
             .and_then(|unit_price| unit_price.times(self.quantity))

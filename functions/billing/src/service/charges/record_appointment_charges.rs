@@ -113,12 +113,7 @@ impl Change for RecordAppointmentChargesRequest {
             let price = price.filter(|price| charge.can_cost(price));
             let id = charge.insert(work, price).await?;
             let resource = Resource::new(ResourceType::Charge, id);
-            work.record(
-                Action::RecordCharge,
-                resource,
-                Some(account.patient_id),
-                None,
-            );
+            work.record(Action::RecordCharge, resource, Some(account.patient_id));
         }
         Ok(RecordAppointmentChargesResponse {
             charges: live_charges(work, wanted.appointment).await?,
@@ -266,7 +261,7 @@ async fn withdraw(work: &mut Work, charges: &[Made], party: &Party) -> Result<()
         for Made { charge, .. } in charges {
             let resource = Resource::new(ResourceType::Charge, charge.id);
             let patient = Some(charge.patient_id);
-            work.record(Action::CancelCharge, resource, patient, Some(why));
+            work.record(Action::CancelCharge, resource, patient);
         }
     }
     let (creditable, free): (Vec<_>, Vec<_>) =

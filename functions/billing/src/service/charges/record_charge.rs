@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use api::RefusalReason;
 use audit_trail::{Action, Resource, ResourceType};
 use chrono::NaiveDate;
 use contracts::billing::v1::{RecordChargeRequest, RecordChargeResponse};
@@ -16,7 +17,7 @@ use crate::service::{
     input,
     party::LockedAccount,
     prices::in_force,
-    refused::{Faults, Reason, not_now},
+    refused::{Faults, not_now},
     work::{Change, Stopped, Work},
 };
 
@@ -59,12 +60,7 @@ impl Change for RecordChargeRequest {
         let id = charge.insert(work, price).await?;
 
         let resource = Resource::new(ResourceType::Charge, id);
-        work.record(
-            Action::RecordCharge,
-            resource,
-            Some(account.patient_id),
-            None,
-        );
+        work.record(Action::RecordCharge, resource, Some(account.patient_id));
         let stored = find(&mut work.transaction, &[id]).await?;
         Ok(RecordChargeResponse {
             charge: stored.into_iter().next().map(Into::into),
@@ -77,7 +73,7 @@ pub(super) fn must_be_open(account: &LockedAccount) -> Result<(), Status> {
     match account.status {
         AccountStatus::Active => Ok(()),
         AccountStatus::Closed => Err(not_now(
-            Reason::AccountClosed,
+            RefusalReason::AccountClosed,
             format_args!("account {}", account.id),
             "the patient's account is closed",
         )),

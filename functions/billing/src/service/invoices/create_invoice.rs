@@ -62,7 +62,7 @@ impl Change for CreateInvoiceRequest {
 
         let resource = Resource::new(ResourceType::Invoice, id);
         let patient = Some(party.own().patient_id);
-        work.record(Action::DraftInvoice, resource, patient, None);
+        work.record(Action::DraftInvoice, resource, patient);
         let today = work.today();
         Ok(CreateInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),

@@ -5,6 +5,7 @@
 //! What is credited beyond what is due was paid: its allocations are taken back, the newest first, and
 //! it is the patient's credit.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{CreditInvoiceRequest, CreditInvoiceResponse};
 use events::BillingChange;
@@ -20,7 +21,7 @@ use super::{
 use crate::service::{
     input::{self, stored_amount},
     ledger::{Book, Earned, Entry, EntryKind, LedgerAccount, Numbered, Posting, next_number},
-    refused::{Faults, Reason, invalid},
+    refused::{Faults, invalid},
     settle::{Use, release, up_to, uses_of_invoice},
     wire,
     work::{Change, Stopped, Work},
@@ -44,7 +45,7 @@ impl Change for CreditInvoiceRequest {
         let (_, invoice) = StoredInvoice::lock(work, id, &self.etag).await?;
         if matches!(invoice.state, State::Draft | State::Void) {
             let why = "the invoice is not issued, or void";
-            return Err(invoice.refusal(Reason::InvoiceNotIssued, why).into());
+            return Err(invoice.refusal(RefusalReason::InvoiceNotIssued, why).into());
         }
         let lines = lines(&mut work.transaction, id).await?;
         let note = Note::of(&wanted, &invoice, &lines)?;
@@ -66,12 +67,7 @@ impl Change for CreditInvoiceRequest {
         entries.push(note.entry(&invoice, &lines));
         let book = Book::open(work, &invoice.currency, &entries).await?;
         let patient = Some(invoice.patient_id);
-        work.record(
-            Action::CreditInvoice,
-            invoice.resource(),
-            patient,
-            Some(&wanted.reason),
-        );
+        work.record(Action::CreditInvoice, invoice.resource(), patient);
 
         let numbered = next_number(work, SERIES).await?;
         note.insert(work, &wanted, numbered).await?;
@@ -167,7 +163,7 @@ impl Note {
         let split = total.split(&weights);
         let (Some(split), true) = (split, (1..=most).contains(&total.minor_units())) else {
             let why = "there is not so much of the invoice left to be credited";
-            return Err(invoice.refusal(Reason::CreditExceedsInvoice, why));
+            return Err(invoice.refusal(RefusalReason::CreditExceedsInvoice, why));
         };
         let mut parts = Vec::new();
         for (line, part) in split.into_iter().enumerate() {

@@ -29,7 +29,7 @@ impl Change for DeleteInvoiceRequest {
             .execute(&mut work.transaction)
             .await?;
         let patient = Some(draft.patient_id);
-        work.record(Action::DraftInvoice, draft.resource(), patient, None);
+        work.record(Action::DraftInvoice, draft.resource(), patient);
         Ok(DeleteInvoiceResponse {})
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use api::RefusalReason;
 use chrono::NaiveDate;
 use money::{Currency, Money, TaxRate};
 use tonic::Status;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use crate::service::{
     input::stored_currency,
     party::Party,
-    refused::{Reason, invalid, not_now},
+    refused::{invalid, not_now},
     work::{Stopped, Work},
 };
 
@@ -106,18 +107,18 @@ impl DraftLines {
             let charge = charges.get(&line.charge).ok_or_else(|| {
                 let why = "not every charge can be put on an invoice: it has to be the patient's, \
                            billable, and on no other";
-                not_now(Reason::ChargeNotBillable, &subject, why)
+                not_now(RefusalReason::ChargeNotBillable, &subject, why)
             })?;
             let line_currency = stored_currency(&charge.currency)?;
             if *total_of.get_or_insert(line_currency) != line_currency {
                 let why = "the charges are in different currencies";
-                return Err(not_now(Reason::MixedCurrencies, subject, why).into());
+                return Err(not_now(RefusalReason::MixedCurrencies, subject, why).into());
             }
             lines.push(Line::of(charge, line_currency, line.discount, place)?);
         }
         let Some(currency) = total_of else {
             let why = "there is nothing to be put on an invoice";
-            return Err(not_now(Reason::NothingBillable, "charges", why).into());
+            return Err(not_now(RefusalReason::NothingBillable, "charges", why).into());
         };
         Self::add_up(currency, lines).map_err(Into::into)
     }
@@ -125,7 +126,7 @@ impl DraftLines {
     fn add_up(currency: Currency, lines: Vec<Line>) -> Result<Self, Status> {
         let too_large = || {
             let why = "the invoice comes to more than any amount may be";
-            not_now(Reason::AmountTooLarge, "invoice", why)
+            not_now(RefusalReason::AmountTooLarge, "invoice", why)
         };
         let sum = |of: fn(&Line) -> i64| {
             // A line is bounded, so that 200 of them fit into 64 bits.
@@ -203,7 +204,7 @@ impl Line {
         let too_large = |_| {
             let why = "the line comes to more than any amount may be";
             not_now(
-                Reason::AmountTooLarge,
+                RefusalReason::AmountTooLarge,
                 format_args!("charge {}", charge.id),
                 why,
             )

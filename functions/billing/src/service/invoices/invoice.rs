@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::RefusalReason;
 use audit_trail::{Resource, ResourceType};
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::billing::v1::{
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::service::{
     input::{check_etag, etag},
     party::{Matter, Party},
-    refused::{Reason, not_found, not_now},
+    refused::{not_found, not_now},
     wire,
     work::{Stopped, Work},
 };
@@ -147,7 +148,7 @@ impl StoredInvoice {
     }
 
     /// The refusal of what cannot be done with it now.
-    pub(crate) fn refusal(&self, reason: Reason, why: &str) -> Status {
+    pub(crate) fn refusal(&self, reason: RefusalReason, why: &str) -> Status {
         not_now(reason, format_args!("invoice {}", self.id), why)
     }
 
@@ -156,7 +157,7 @@ impl StoredInvoice {
         if self.state == State::Draft {
             return Ok(());
         }
-        Err(self.refusal(Reason::InvoiceNotDraft, "the invoice is not a draft"))
+        Err(self.refusal(RefusalReason::InvoiceNotDraft, "the invoice is not a draft"))
     }
 
     /// What the audit trail calls it.
@@ -343,7 +344,7 @@ async fn credit_notes(
         net: money(note.net),
         tax: money(note.tax),
         total: money(note.total),
-        reason: note.reason,
+        reason: note.reason.unwrap_or_default(),
         lines: lines
             .iter()
             .filter(|line| line.credit_note_id == note.id)

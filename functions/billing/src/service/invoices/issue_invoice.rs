@@ -3,6 +3,7 @@
 //! Everybody who issues an invoice waits for the number from when it is taken to the end of the
 //! transaction. So everything that can be done before is done before.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{
     BilledTo, Invoice, InvoiceState, IssueInvoiceRequest, IssueInvoiceResponse,
@@ -15,7 +16,6 @@ use crate::service::{
     input::{self, etag},
     ledger::{Book, Earned, Entry, EntryKind, LedgerAccount, Numbered, Posting, next_number},
     party::Party,
-    refused::Reason,
     settle::{Use, up_to, use_payments},
     wire,
     work::{Change, Stopped, Work},
@@ -40,7 +40,7 @@ impl Change for IssueInvoiceRequest {
         let lines = lines(&mut work.transaction, id).await?;
         if lines.is_empty() {
             let why = "the invoice has no line";
-            return Err(draft.refusal(Reason::InvoiceEmpty, why).into());
+            return Err(draft.refusal(RefusalReason::InvoiceEmpty, why).into());
         }
 
         let charges: Vec<Uuid> = lines.iter().map(|line| line.charge_id).collect();
@@ -54,7 +54,7 @@ impl Change for IssueInvoiceRequest {
         // It was drafted while two records were merged, and they are two patients again.
         if usize::try_from(theirs.rows_affected()) != Ok(charges.len()) {
             let why = "the draft has charges of another patient: change it, or give it up";
-            return Err(draft.refusal(Reason::ChargeNotBillable, why).into());
+            return Err(draft.refusal(RefusalReason::ChargeNotBillable, why).into());
         }
         let uses = up_to(credit_of(work, &party, &draft).await?, draft.total);
         use_payments(work, &uses).await?;
@@ -68,7 +68,6 @@ impl Change for IssueInvoiceRequest {
             Action::IssueInvoice,
             draft.resource(),
             Some(draft.patient_id),
-            None,
         );
 
         let numbered = next_number(work, SERIES).await?;

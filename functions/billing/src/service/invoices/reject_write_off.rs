@@ -1,12 +1,13 @@
 //! `RejectWriteOff`: what was asked for is not given up, and stays due.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{RejectWriteOffRequest, RejectWriteOffResponse};
 
 use super::invoice::{StoredInvoice, whole};
 use crate::service::{
     input,
-    refused::{Faults, Reason, nobody},
+    refused::{Faults, nobody},
     work::{Change, Stopped, Work},
 };
 
@@ -30,7 +31,9 @@ impl Change for RejectWriteOffRequest {
         let (_, invoice) = StoredInvoice::lock(work, id, &self.etag).await?;
         if invoice.requested_amount.is_none() {
             let why = "nobody has asked to write the invoice off";
-            return Err(invoice.refusal(Reason::WriteOffNotRequested, why).into());
+            return Err(invoice
+                .refusal(RefusalReason::WriteOffNotRequested, why)
+                .into());
         }
 
         sqlx::query!(
@@ -52,12 +55,7 @@ impl Change for RejectWriteOffRequest {
         .await?;
 
         let patient = Some(invoice.patient_id);
-        work.record(
-            Action::RejectWriteOff,
-            invoice.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::RejectWriteOff, invoice.resource(), patient);
         let today = work.today();
         Ok(RejectWriteOffResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),

@@ -1,5 +1,6 @@
 //! `UpdateInvoice`: the lines of a draft are replaced.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{UpdateInvoiceRequest, UpdateInvoiceResponse};
 use tonic::Status;
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::service::{
     input,
-    refused::{Faults, Reason, not_now},
+    refused::{Faults, not_now},
     work::{Change, Stopped, Work},
 };
 
@@ -31,7 +32,12 @@ impl Change for UpdateInvoiceRequest {
         let lines = DraftLines::of(work, &party, &wanted, Some(id)).await?;
         if lines.currency.code() != draft.currency {
             let why = "the draft is in another currency";
-            return Err(not_now(Reason::MixedCurrencies, format_args!("invoice {id}"), why).into());
+            return Err(not_now(
+                RefusalReason::MixedCurrencies,
+                format_args!("invoice {id}"),
+                why,
+            )
+            .into());
         }
 
         sqlx::query!("DELETE FROM billing.invoice_line WHERE invoice_id = $1", id)
@@ -50,7 +56,7 @@ impl Change for UpdateInvoiceRequest {
         .await?;
 
         let patient = Some(draft.patient_id);
-        work.record(Action::DraftInvoice, draft.resource(), patient, None);
+        work.record(Action::DraftInvoice, draft.resource(), patient);
         let today = work.today();
         Ok(UpdateInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),

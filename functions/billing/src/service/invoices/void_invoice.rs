@@ -3,6 +3,7 @@
 //! What was paid of it is the patient's credit again, in the same transaction. Its charges are
 //! billable again, except those that their appointment no longer has.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{VoidInvoiceRequest, VoidInvoiceResponse};
 use events::BillingChange;
@@ -12,7 +13,7 @@ use super::invoice::{State, StoredInvoice, whole};
 use crate::service::{
     input,
     ledger::{EntryKind, book, opposite_of},
-    refused::{Faults, Reason},
+    refused::Faults,
     settle::{Use, release, uses_of_invoice},
     wire,
     work::{Change, Stopped, Work},
@@ -65,12 +66,7 @@ impl Change for VoidInvoiceRequest {
         work.announce(invoice.patient_id, change);
 
         let patient = Some(invoice.patient_id);
-        work.record(
-            Action::VoidInvoice,
-            invoice.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::VoidInvoice, invoice.resource(), patient);
         let today = work.today();
         Ok(VoidInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),
@@ -83,16 +79,16 @@ fn must_be_untouched(invoice: &StoredInvoice) -> Result<(), tonic::Status> {
         State::Issued => {}
         State::Draft | State::Void => {
             let why = "the invoice is not issued, or void already";
-            return Err(invoice.refusal(Reason::InvoiceNotIssued, why));
+            return Err(invoice.refusal(RefusalReason::InvoiceNotIssued, why));
         }
         State::WrittenOff => {
             let why = "the invoice was written off";
-            return Err(invoice.refusal(Reason::InvoiceWrittenOff, why));
+            return Err(invoice.refusal(RefusalReason::InvoiceWrittenOff, why));
         }
     }
     if invoice.credited > 0 {
         let why = "a credit note was issued about the invoice";
-        return Err(invoice.refusal(Reason::InvoiceCredited, why));
+        return Err(invoice.refusal(RefusalReason::InvoiceCredited, why));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Up to the clinic's limit one person does that. Above it, the first one asks for it, and the call
 //! of another one grants it, for no more than was asked for.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{WriteOffInvoiceRequest, WriteOffInvoiceResponse};
 use events::BillingChange;
@@ -15,7 +16,7 @@ use super::{
 use crate::service::{
     input,
     ledger::{Entry, EntryKind, LedgerAccount, Posting, book},
-    refused::{Faults, Reason, nobody},
+    refused::{Faults, nobody},
     wire,
     work::{Change, Stopped, Work},
 };
@@ -40,10 +41,12 @@ impl Change for WriteOffInvoiceRequest {
         let (_, invoice) = StoredInvoice::lock(work, id, &self.etag).await?;
         if matches!(invoice.state, State::Draft | State::Void) {
             let why = "the invoice is not issued, or void";
-            return Err(invoice.refusal(Reason::InvoiceNotIssued, why).into());
+            return Err(invoice.refusal(RefusalReason::InvoiceNotIssued, why).into());
         }
         if invoice.due == 0 {
-            return Err(invoice.refusal(Reason::NothingDue, "nothing is due").into());
+            return Err(invoice
+                .refusal(RefusalReason::NothingDue, "nothing is due")
+                .into());
         }
 
         // With what was written off or credited before: nobody gets around the limit in steps.
@@ -60,18 +63,15 @@ impl Change for WriteOffInvoiceRequest {
             ask(work, &invoice, &reason, actor, true).await?;
         } else if invoice.requested_by == Some(actor) {
             let why = "another person has to grant what you have asked for";
-            return Err(invoice.refusal(Reason::SecondPersonRequired, why).into());
+            return Err(invoice
+                .refusal(RefusalReason::SecondPersonRequired, why)
+                .into());
         } else {
             grant(work, &invoice, &reason, actor).await?;
         }
 
         let patient = Some(invoice.patient_id);
-        work.record(
-            Action::WriteOffInvoice,
-            invoice.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::WriteOffInvoice, invoice.resource(), patient);
         let today = work.today();
         Ok(WriteOffInvoiceResponse {
             invoice: Some(whole(&mut work.transaction, id, today).await?),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{AllocatePaymentRequest, AllocatePaymentResponse};
 use money::Money;
@@ -17,7 +18,7 @@ use crate::service::{
     invoices::find,
     ledger::book,
     party::Party,
-    refused::{Faults, Reason, invalid},
+    refused::{Faults, invalid},
     settle::{Use, settle_invoices, use_payments},
     work::{Change, Stopped, Work},
 };
@@ -43,7 +44,7 @@ impl Change for AllocatePaymentRequest {
         book(work, &payment.currency, entries).await?;
 
         let patient = Some(payment.patient_id);
-        work.record(Action::AllocatePayment, payment.resource(), patient, None);
+        work.record(Action::AllocatePayment, payment.resource(), patient);
         Ok(AllocatePaymentResponse {
             payment: Some(one(&mut work.transaction, id).await?),
         })
@@ -113,11 +114,11 @@ async fn uses(
         };
         if amount > invoice.due || amount == 0 && invoice.due == 0 {
             let why = "the invoice does not need so much";
-            return Err(invoice.refusal(Reason::DueExceeded, why).into());
+            return Err(invoice.refusal(RefusalReason::DueExceeded, why).into());
         }
         if amount > left || amount == 0 {
             let why = "there is not so much left of the payment";
-            return Err(payment.refusal(Reason::CreditExceeded, why).into());
+            return Err(payment.refusal(RefusalReason::CreditExceeded, why).into());
         }
         left -= amount;
         uses.push(Use {

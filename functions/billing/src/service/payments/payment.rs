@@ -1,5 +1,6 @@
 //! A payment as it is stored and as it is returned.
 
+use api::RefusalReason;
 use audit_trail::{Resource, ResourceType};
 use chrono::{DateTime, NaiveDate, Utc};
 use contracts::billing::v1::{Allocation, Payment, PaymentMethod, PaymentState};
@@ -11,7 +12,7 @@ use crate::service::{
     input::{check_etag, etag},
     method::Method,
     party::{Matter, Party},
-    refused::{Reason, not_found, not_now},
+    refused::{not_found, not_now},
     wire,
     work::{Stopped, Work},
 };
@@ -135,7 +136,7 @@ impl StoredPayment {
     }
 
     /// The refusal of what cannot be done with it now.
-    pub(crate) fn refusal(&self, reason: Reason, why: &str) -> Status {
+    pub(crate) fn refusal(&self, reason: RefusalReason, why: &str) -> Status {
         not_now(reason, format_args!("payment {}", self.id), why)
     }
 
@@ -144,7 +145,7 @@ impl StoredPayment {
         match self.state {
             State::Recorded => Ok(()),
             State::Reversed => {
-                Err(self.refusal(Reason::PaymentReversed, "the payment was reversed"))
+                Err(self.refusal(RefusalReason::PaymentReversed, "the payment was reversed"))
             }
         }
     }

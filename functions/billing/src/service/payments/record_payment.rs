@@ -3,6 +3,7 @@
 //! The same transfer is recorded once, for ever: the request id makes a repetition harmless for as
 //! long as it is stored, and the constraint on method and reference after that.
 
+use api::RefusalReason;
 use audit_trail::{Action, Resource, ResourceType};
 use contracts::billing::v1::{RecordPaymentRequest, RecordPaymentResponse};
 use events::BillingChange;
@@ -17,7 +18,7 @@ use crate::service::{
     ledger::{Entry, EntryKind, LedgerAccount, Posting, book},
     method::Method,
     party::Party,
-    refused::{Faults, Reason, invalid, known},
+    refused::{Faults, invalid, known},
     settle::{Use, settle_invoices, use_payments},
     wire,
     work::{Change, Stopped, Work},
@@ -70,12 +71,7 @@ impl Change for RecordPaymentRequest {
         };
         work.announce(account.patient_id, change);
         let resource = Resource::new(ResourceType::Payment, id);
-        work.record(
-            Action::RecordPayment,
-            resource,
-            Some(account.patient_id),
-            None,
-        );
+        work.record(Action::RecordPayment, resource, Some(account.patient_id));
         Ok(RecordPaymentResponse {
             payment: Some(one(&mut work.transaction, id).await?),
         })
@@ -147,7 +143,7 @@ impl Wanted {
         .fetch_one(&mut work.transaction)
         .await?;
         let why = "a payment with this method and reference is recorded already";
-        Err(known(Reason::PaymentKnown, why, "payment_id", there).into())
+        Err(known(RefusalReason::PaymentKnown, why, "payment_id", there).into())
     }
 
     fn entry(&self, payment: Uuid, account: Uuid) -> Entry {
@@ -198,7 +194,7 @@ pub(super) fn usable(
         InvoiceState::Issued | InvoiceState::WrittenOff => Ok(invoice.clone()),
         InvoiceState::Draft | InvoiceState::Void => {
             let why = "the invoice is not issued, or void";
-            Err(invoice.refusal(Reason::InvoiceNotIssued, why))
+            Err(invoice.refusal(RefusalReason::InvoiceNotIssued, why))
         }
     }
 }

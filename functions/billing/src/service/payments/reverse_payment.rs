@@ -1,5 +1,6 @@
 //! `ReversePayment`: it never arrived, or bounced. Whatever it was used for is due again.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{ReversePaymentRequest, ReversePaymentResponse};
 
@@ -9,7 +10,7 @@ use super::payment::{StoredPayment, one};
 use crate::service::{
     input,
     ledger::{EntryKind, book, opposite_of},
-    refused::{Faults, Reason},
+    refused::Faults,
     settle::{Use, release, uses_of_payment},
     wire,
     work::{Change, Stopped, Work},
@@ -35,7 +36,7 @@ impl Change for ReversePaymentRequest {
         payment.must_stand()?;
         if payment.refunded > 0 {
             let why = "a refund of the payment is under way, or done";
-            return Err(payment.refusal(Reason::PaymentRefunded, why).into());
+            return Err(payment.refusal(RefusalReason::PaymentRefunded, why).into());
         }
 
         let uses = uses_of_payment(work, id).await?;
@@ -65,12 +66,7 @@ impl Change for ReversePaymentRequest {
         };
         work.announce(payment.patient_id, change);
         let patient = Some(payment.patient_id);
-        work.record(
-            Action::ReversePayment,
-            payment.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::ReversePayment, payment.resource(), patient);
         Ok(ReversePaymentResponse {
             payment: Some(one(&mut work.transaction, id).await?),
         })

@@ -39,7 +39,7 @@ impl Change for SetPriceRequest {
         let priced = price.price_what_waits(work).await?;
 
         let resource = Resource::new(ResourceType::Price, stored.id);
-        work.record(Action::SetPrice, resource, None, None);
+        work.record(Action::SetPrice, resource, None);
         Ok(SetPriceResponse {
             price: Some(stored.into()),
             priced_charges: u32::try_from(priced).unwrap_or(u32::MAX),

@@ -1,13 +1,14 @@
 //! `ApproveRefund`: it may be paid out. Above the clinic's limit, another person says so than who
 //! asked for it.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{ApproveRefundRequest, ApproveRefundResponse};
 
 use super::refund::{State, StoredRefund};
 use crate::service::{
     input,
-    refused::{Reason, nobody},
+    refused::nobody,
     work::{Change, Stopped, Work},
 };
 
@@ -26,11 +27,15 @@ impl Change for ApproveRefundRequest {
         let refund = StoredRefund::lock(work, id, &self.etag).await?;
         if refund.state != State::Requested {
             let why = "it was decided about the refund already";
-            return Err(refund.refusal(Reason::RefundNotRequested, why).into());
+            return Err(refund
+                .refusal(RefusalReason::RefundNotRequested, why)
+                .into());
         }
         if refund.second_person_required && refund.requested_by == actor {
             let why = "another person has to approve what you have asked for";
-            return Err(refund.refusal(Reason::SecondPersonRequired, why).into());
+            return Err(refund
+                .refusal(RefusalReason::SecondPersonRequired, why)
+                .into());
         }
 
         sqlx::query!(
@@ -45,7 +50,7 @@ impl Change for ApproveRefundRequest {
         .await?;
 
         let patient = Some(refund.patient_id);
-        work.record(Action::ApproveRefund, refund.resource(), patient, None);
+        work.record(Action::ApproveRefund, refund.resource(), patient);
         Ok(ApproveRefundResponse {
             refund: Some(StoredRefund::get(&mut work.transaction, id).await?.into()),
         })

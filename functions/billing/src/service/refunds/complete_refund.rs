@@ -1,5 +1,6 @@
 //! `CompleteRefund`: it was paid out.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{CompleteRefundRequest, CompleteRefundResponse};
 
@@ -9,7 +10,7 @@ use super::refund::{State, StoredRefund};
 use crate::service::{
     input,
     ledger::{Entry, EntryKind, LedgerAccount, Posting, book},
-    refused::{Faults, Reason, nobody},
+    refused::{Faults, nobody},
     wire,
     work::{Change, Stopped, Work},
 };
@@ -34,7 +35,7 @@ impl Change for CompleteRefundRequest {
         let refund = StoredRefund::lock(work, id, &self.etag).await?;
         if refund.state != State::Approved {
             let why = "the refund is not approved, or paid out already";
-            return Err(refund.refusal(Reason::RefundNotApproved, why).into());
+            return Err(refund.refusal(RefusalReason::RefundNotApproved, why).into());
         }
 
         sqlx::query!(
@@ -58,7 +59,7 @@ impl Change for CompleteRefundRequest {
         };
         work.announce(refund.patient_id, change);
         let patient = Some(refund.patient_id);
-        work.record(Action::CompleteRefund, refund.resource(), patient, None);
+        work.record(Action::CompleteRefund, refund.resource(), patient);
         Ok(CompleteRefundResponse {
             refund: Some(StoredRefund::get(&mut work.transaction, id).await?.into()),
         })

@@ -1,5 +1,6 @@
 //! A refund as it is stored and as it is returned.
 
+use api::RefusalReason;
 use audit_trail::{Resource, ResourceType};
 use chrono::{DateTime, Utc};
 use contracts::billing::v1::{PaymentMethod, Refund, RefundState};
@@ -11,7 +12,7 @@ use crate::service::{
     input::{check_etag, etag},
     method::Method,
     party::Matter,
-    refused::{Reason, not_found, not_now},
+    refused::{not_found, not_now},
     wire,
     work::{Stopped, Work},
 };
@@ -121,7 +122,7 @@ impl StoredRefund {
     }
 
     /// The refusal of what cannot be done with it now.
-    pub(super) fn refusal(&self, reason: Reason, why: &str) -> Status {
+    pub(super) fn refusal(&self, reason: RefusalReason, why: &str) -> Status {
         not_now(reason, format_args!("refund {}", self.id), why)
     }
 

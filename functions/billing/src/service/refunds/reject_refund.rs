@@ -1,5 +1,6 @@
 //! `RejectRefund`: it is not paid out, and the payment has its credit again.
 
+use api::RefusalReason;
 use audit_trail::Action;
 use contracts::billing::v1::{RejectRefundRequest, RejectRefundResponse};
 
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::service::{
     input,
-    refused::{Faults, Reason, nobody},
+    refused::{Faults, nobody},
     work::{Change, Stopped, Work},
 };
 
@@ -33,7 +34,7 @@ impl Change for RejectRefundRequest {
         let refund = StoredRefund::lock(work, id, &self.etag).await?;
         if matches!(refund.state, State::Rejected | State::Completed) {
             let why = "the refund was rejected or paid out already";
-            return Err(refund.refusal(Reason::RefundClosed, why).into());
+            return Err(refund.refusal(RefusalReason::RefundClosed, why).into());
         }
 
         sqlx::query!(
@@ -50,12 +51,7 @@ impl Change for RejectRefundRequest {
         reserve(work, refund.payment_id, -refund.amount).await?;
 
         let patient = Some(refund.patient_id);
-        work.record(
-            Action::RejectRefund,
-            refund.resource(),
-            patient,
-            Some(&reason),
-        );
+        work.record(Action::RejectRefund, refund.resource(), patient);
         Ok(RejectRefundResponse {
             refund: Some(StoredRefund::get(&mut work.transaction, id).await?.into()),
         })

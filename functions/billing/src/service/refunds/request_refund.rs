@@ -3,6 +3,7 @@
 //! What is asked for is no longer the patient's to use, so that two requests never come to more
 //! than there is.
 
+use api::RefusalReason;
 use audit_trail::{Action, Resource, ResourceType};
 use contracts::billing::v1::{PaymentMethod, RequestRefundRequest, RequestRefundResponse};
 use money::Money;
@@ -14,7 +15,7 @@ use crate::service::{
     input,
     method::Method,
     payments::StoredPayment,
-    refused::{Faults, Reason, invalid, nobody},
+    refused::{Faults, invalid, nobody},
     work::{Change, Stopped, Work},
 };
 
@@ -56,9 +57,9 @@ impl Change for RequestRefundRequest {
         .await?;
         reserve(work, payment.id, amount.minor_units()).await?;
 
-        let (patient, reason) = (Some(payment.patient_id), Some(wanted.reason.as_str()));
+        let patient = Some(payment.patient_id);
         let resource = Resource::new(ResourceType::Refund, id);
-        work.record(Action::RequestRefund, resource, patient, reason);
+        work.record(Action::RequestRefund, resource, patient);
         Ok(RequestRefundResponse {
             refund: Some(StoredRefund::get(&mut work.transaction, id).await?.into()),
         })
@@ -115,7 +116,7 @@ impl Wanted {
         }
         if amount.minor_units() > credit.minor_units() || amount.minor_units() == 0 {
             let why = "there is not so much left of the payment";
-            return Err(payment.refusal(Reason::CreditExceeded, why));
+            return Err(payment.refusal(RefusalReason::CreditExceeded, why));
         }
         Ok(amount)
     }

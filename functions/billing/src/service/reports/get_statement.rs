@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::period::currency;
 use crate::service::{
+    clinic::Clinic,
     database::failed,
     input,
     ledger::EntryKind,
@@ -30,40 +31,20 @@ impl Question for GetStatementRequest {
     type Answer = GetStatementResponse;
 
     async fn answer(&self, books: &Books) -> Result<Self::Answer, Status> {
-        let wanted = Wanted::read(self, books)?;
+        let wanted = Wanted::read(self, &books.clinic, books.clinic.today())?;
         let mut view = books.snapshot().await?;
         let accounts = accounts_of(&mut view, wanted.patient).await;
         let accounts = accounts.map_err(|error| failed(&error))?;
         if accounts.is_empty() {
             return Err(no_account());
         }
-        let found = async {
-            let sums = sums(&mut view, &accounts, &wanted).await?;
-            let lines = lines(&mut view, &accounts, &wanted).await?;
-            let billed_to = billed_to_now(&mut view, &accounts, wanted.patient).await?;
-            Ok((sums, lines, billed_to))
-        };
-        let ((opening, in_period), lines, billed_to) =
-            found.await.map_err(|error| failed(&error))?;
-
-        let (lines, next_page_token) = input::page(lines, wanted.size, |last| last.number);
-        let code = wanted.currency.code();
-        Ok(GetStatementResponse {
-            opening: Some(wire::money(code, opening)),
-            lines: lines
-                .into_iter()
-                .map(|line| line.into_wire(code, opening))
-                .collect(),
-            closing: Some(wire::money(code, opening + in_period)),
-            next_page_token,
-            from_date: wire::day(wanted.from),
-            to_date: wire::day(Some(wanted.to)),
-            billed_to: Some(billed_to),
-        })
+        let found = wanted.find(&mut view, &accounts).await;
+        found.map_err(|error| failed(&error))
     }
 }
 
-struct Wanted {
+/// Whose statement is wanted, of which period and in which currency, and which lines of it.
+pub(super) struct Wanted {
     patient: Uuid,
     from: Option<NaiveDate>,
     to: NaiveDate,
@@ -74,16 +55,21 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(request: &GetStatementRequest, books: &Books) -> Result<Self, Status> {
+    /// Reads it. A statement is until today, if nothing else is said.
+    pub(super) fn read(
+        request: &GetStatementRequest,
+        clinic: &Clinic,
+        today: NaiveDate,
+    ) -> Result<Self, Status> {
         let mut faults = Faults::default();
         let patient = faults.take("patientId", input::id(&request.patient_id));
         let from = faults.take("from", input::optional_day(&request.from_date));
         let to = faults.take("to", input::optional_day(&request.to_date));
-        let currency = currency(&request.currency_code, &books.clinic, &mut faults);
+        let currency = currency(&request.currency_code, clinic, &mut faults);
         let (Some(patient), Some(from), Some(to)) = (patient, from, to) else {
             return Err(faults.refusal());
         };
-        let to = to.unwrap_or_else(|| books.clinic.today());
+        let to = to.unwrap_or(today);
         if from.is_some_and(|from| from > to) {
             faults.note("to", "Cannot be before from");
         }
@@ -95,6 +81,40 @@ impl Wanted {
             currency,
             size: input::page_size_of(request.page_size, PAGE)?,
             after: input::page_token(&request.page_token)?,
+        })
+    }
+
+    /// More or fewer lines than a page has.
+    pub(super) fn with_at_most(self, lines: usize) -> Self {
+        Self {
+            size: i64::try_from(lines).unwrap_or(i64::MAX - 1),
+            ..self
+        }
+    }
+
+    /// Finds it on the patient's accounts.
+    pub(super) async fn find(
+        &self,
+        view: &mut Transaction,
+        accounts: &[Uuid],
+    ) -> Result<GetStatementResponse, sqlx::Error> {
+        let (opening, in_period) = sums(view, accounts, self).await?;
+        let lines = lines(view, accounts, self).await?;
+        let billed_to = billed_to_now(view, accounts, self.patient).await?;
+
+        let (lines, next_page_token) = input::page(lines, self.size, |last| last.number);
+        let code = self.currency.code();
+        Ok(GetStatementResponse {
+            opening: Some(wire::money(code, opening)),
+            lines: lines
+                .into_iter()
+                .map(|line| line.into_wire(code, opening))
+                .collect(),
+            closing: Some(wire::money(code, opening + in_period)),
+            next_page_token,
+            from_date: wire::day(self.from),
+            to_date: wire::day(Some(self.to)),
+            billed_to: Some(billed_to),
         })
     }
 }

@@ -13,7 +13,8 @@ use billing::{
     get_statement_document, get_takings, issue_invoice, list_charges, list_invoices,
     list_patient_charges, list_patient_invoices, list_patient_payments, list_prices, list_refunds,
     record_charge, record_payment, reject_refund, reject_write_off, request_refund,
-    reverse_payment, send_invoice, set_price, update_invoice, void_invoice, write_off_invoice,
+    reverse_payment, send_invoice, send_statement, set_price, update_invoice, void_invoice,
+    write_off_invoice,
 };
 use billing_client::{BilledTo, BillingClient};
 use http_body_util::BodyExt as _;
@@ -142,6 +143,7 @@ fn routes(database: &PgPool, billing: &BillingClient) -> Router {
         reject_refund::routes,
         complete_refund::routes,
         get_statement::routes,
+        send_statement::routes,
         get_aging::routes,
         get_revenue::routes,
         get_takings::routes,

@@ -39,6 +39,7 @@ async fn what_belongs_to_a_restricted_patient_is_closed(database: PgPool) {
     for path in [
         format!("/api/charges/{charge}/cancellation"),
         format!("/api/patients/{patient}/invoices"),
+        format!("/api/patients/{patient}/statement/deliveries"),
         format!("/api/invoices/{invoice}/issue"),
         format!("/api/refunds/{refund}/completion"),
     ] {

@@ -36,6 +36,7 @@ pub(super) const OF_PATIENTS: &[&str] = &[
     "complete-refund",
     "get-statement",
     "get-statement-document",
+    "send-statement",
 ];
 
 /// The name of the case, what is said, and the functions.
@@ -51,6 +52,7 @@ const MISSING: &[Said] = &[
             "record-payment",
             "get-statement",
             "get-statement-document",
+            "send-statement",
         ],
     ),
     (
@@ -116,6 +118,7 @@ const CHANGES: &[&str] = &[
     "approve-refund",
     "reject-refund",
     "complete-refund",
+    "send-statement",
 ];
 
 /// The name of the case, the reason, what is said, and the functions.
@@ -131,19 +134,19 @@ const CONFLICTS: &[Conflict] = &[
         "account-closed",
         RefusalReason::AccountClosed,
         "The patient's account is closed",
-        &["record-charge", "send-invoice"],
+        &["record-charge", "send-invoice", "send-statement"],
     ),
     (
         "no-email-address",
         RefusalReason::NoEmailAddress,
         "The patient has no e-mail address",
-        &["send-invoice"],
+        &["send-invoice", "send-statement"],
     ),
     (
         "patient-restricted",
         RefusalReason::PatientRestricted,
         "The patient's record is restricted: nothing is sent to them by e-mail",
-        &["send-invoice"],
+        &["send-invoice", "send-statement"],
     ),
     (
         "charge-invoiced",

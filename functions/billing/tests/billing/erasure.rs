@@ -105,6 +105,22 @@ async fn written_about(desk: &Desk) -> WrittenAbout {
     });
     sent.await.unwrap();
 
+    let reversed = paid_and_paid_back(desk, &colleague, patient).await;
+    WrittenAbout {
+        patient,
+        charge: noted.charge_id,
+        void,
+        written_off,
+        asked_for,
+        credited,
+        reversed,
+    }
+}
+
+/// Payments and refunds of this patient, with whatever can be written about them. Returns the payment that
+/// was reversed.
+async fn paid_and_paid_back(desk: &Desk, colleague: &Desk, patient: Uuid) -> String {
+    let reason = || SECRET.to_owned();
     let reversed = desk.pay(patient, 100, &[]).await.payment_id;
     let reversal = desk.reverse_payment(ReversePaymentRequest {
         request_id: new_id(),
@@ -131,7 +147,7 @@ async fn written_about(desk: &Desk) -> WrittenAbout {
     });
     rejected.await.unwrap();
     let paid_back = refund().await;
-    approve(&colleague, &paid_back).await.unwrap();
+    approve(colleague, &paid_back).await.unwrap();
     let completion = desk.complete_refund(CompleteRefundRequest {
         request_id: new_id(),
         refund_id: paid_back.refund_id,
@@ -145,15 +161,7 @@ async fn written_about(desk: &Desk) -> WrittenAbout {
         ..payment(patient, 100, &[])
     });
     transferred.await.unwrap();
-    WrittenAbout {
-        patient,
-        charge: noted.charge_id,
-        void,
-        written_off,
-        asked_for,
-        credited,
-        reversed,
-    }
+    reversed
 }
 
 /// In which columns of billing this is written, in whatever row and in whatever form.

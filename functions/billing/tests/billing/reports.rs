@@ -137,6 +137,8 @@ async fn a_statement_opens_where_the_one_before_closed(database: PgPool) {
 /// Days with and without anything, corrections among them, one by one and together.
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn any_two_neighbouring_periods_meet(database: PgPool) {
+    use StatementLineKind::{CreditNote, Invoice, InvoiceVoided, PaymentReversed};
+
     let clock = SetClock::at("2028-02-27T12:00:00Z");
     let desk = Desk::of(&database, clock.clinic()).await;
     let patient = desk.patient().await;
@@ -193,7 +195,6 @@ async fn any_two_neighbouring_periods_meet(database: PgPool) {
             assert_eq!(lines(&whole), parts, "{from} to {to}");
         }
     }
-    use StatementLineKind::{CreditNote, Invoice, InvoiceVoided, PaymentReversed};
     let expected = [
         (PaymentReversed, 400, 1000),
         (InvoiceVoided, -1000, 0),

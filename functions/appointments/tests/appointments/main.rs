@@ -11,6 +11,7 @@ mod availability;
 mod booking;
 mod clinic;
 mod contention;
+mod cost;
 mod deleted_patients;
 mod holds;
 mod links;

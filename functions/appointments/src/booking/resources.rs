@@ -68,39 +68,32 @@ pub(crate) async fn of_kinds(
 }
 
 /// Everything that an appointment could use: the resources that are asked for and, for the other
-/// kinds, all that are at the same place.
+/// kinds, all that are at the same place. In the order of their numbers.
 pub(crate) async fn find(
     transaction: &mut Transaction,
     kinds: &[ResourceKind],
     asked_for: &[Uuid],
     location: Option<Uuid>,
 ) -> Result<Vec<Bookable>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT resource.id, number, resource.version, kind AS "kind: ResourceKind", location_id, time_zone
-           FROM appointments.resource
-           JOIN appointments.location ON location.id = location_id
-           WHERE kind = ANY($1) AND ($3::uuid IS NULL OR location_id = $3)
-               AND resource.id = ANY(ARRAY(
-                   SELECT unnest($2::uuid[])
-                   UNION ALL
-                   SELECT other.id FROM appointments.resource AS other
-                   WHERE other.kind IN (
-                           SELECT unnest($1::text[])
-                           EXCEPT SELECT kind FROM appointments.resource WHERE id = ANY($2)
-                       )
-                       AND other.location_id = ALL(
-                           SELECT location_id FROM appointments.resource WHERE id = ANY($2)
-                       )
-               ))
-           ORDER BY number"#,
-        &names(kinds),
-        asked_for,
-        location,
-    )
-    .fetch_all(transaction)
-    .await?;
-    bookable(rows)
+    if asked_for.is_empty() {
+        return of_kinds(transaction, kinds, location).await;
+    }
+    let mut found = these(transaction, asked_for).await?;
+    found.retain(|resource| {
+        kinds.contains(&resource.kind) && location.is_none_or(|place| place == resource.location)
+    });
+    let asked_for = |kind: &ResourceKind| found.iter().any(|resource| resource.kind == *kind);
+    let others: Vec<ResourceKind> = kinds
+        .iter()
+        .copied()
+        .filter(|kind| !asked_for(kind))
+        .collect();
+    if let (Some(resource), false) = (found.first(), others.is_empty()) {
+        let place = Some(resource.location);
+        found.extend(of_kinds(transaction, &others, place).await?);
+        found.sort_unstable_by_key(|resource| resource.number);
+    }
+    Ok(found)
 }
 
 /// Locks what was found for an appointment of this patient, until the transaction ends. Nothing else is

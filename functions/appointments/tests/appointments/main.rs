@@ -15,6 +15,7 @@ mod cost;
 mod deleted_patients;
 mod holds;
 mod links;
+mod measure;
 mod moving;
 mod outcomes;
 mod restricted;

@@ -77,7 +77,7 @@ async fn what_a_booking_costs(database: PgPool) {
     let options = options.application_name("measured");
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
-        let database = store::pool_with(options.clone(), 1, Duration::from_secs(60));
+        let database = store::pool_with(options.clone(), 1, Duration::from_mins(1));
         clients.push(Client {
             patient: clinic.patient().await,
             clinic: Clinic::new(database),

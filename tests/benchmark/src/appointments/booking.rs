@@ -114,7 +114,7 @@ async fn everybody_is_refused(
     answers: &[Answers],
 ) -> Result<()> {
     let clients = clients(clinic, environments).zip(answers);
-    try_join_all(clients.map(|(client, answers)| client.is_refused(answers.slot))).await?;
+    try_join_all(clients.map(|(client, answers)| client.ask_again(answers.slot))).await?;
     Ok(())
 }
 
@@ -166,7 +166,7 @@ impl Client<'_> {
     }
 
     /// Asks for a slot that is taken.
-    async fn is_refused(self, slot: DateTime<Utc>) -> Result<()> {
+    async fn ask_again(self, slot: DateTime<Utc>) -> Result<()> {
         let answer = self.environment.invoke(self.event(slot)?).await?;
         ensure!(status(&answer.body)? == 409, "a slot was booked twice");
         Ok(())

@@ -79,6 +79,10 @@ pub(crate) struct BookingFigures {
     pub(crate) database_processor_time: f64,
     /// That of pgbench and the database for the same rows.
     pub(crate) bare_processor_time: f64,
-    /// The first two as a multiple of the third.
+    /// That of the functions for a refusal before anything is locked.
+    pub(crate) refusal_function_processor_time: f64,
+    /// That of the database for such a refusal.
+    pub(crate) refusal_database_processor_time: f64,
+    /// Functions and database, for a booking, as a multiple of pgbench and the database.
     pub(crate) ratio: f64,
 }

@@ -271,10 +271,19 @@ mod tests {
             function_processor_time: 1.5,
             database_processor_time: 2.0,
             bare_processor_time: 1.25,
+            refusal_function_processor_time: 0.75,
+            refusal_database_processor_time: 0.35,
             ratio: 2.8,
         }));
         let text = report.to_string();
-        for cell in ["700 requests refused", "2100.00 ms ✗", "1.25 ms", "2.80 ✓"] {
+        for cell in [
+            "700 requests refused",
+            "2100.00 ms ✗",
+            "1.25 ms",
+            "2.80 ✓",
+            "0.75 ms",
+            "0.35 ms",
+        ] {
             assert!(text.contains(cell), "{cell} is not in\n{text}");
         }
     }

@@ -5,16 +5,17 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use events::{AppointmentChange, AppointmentEvent};
 use identity::Caller;
 use serde::Serialize;
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, postgres::types::PgRange};
 use store::Transaction;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use zones::Zone;
 
-use super::{plan::Plan, status::Status};
+use super::{occupancy, plan::Plan, status::Status};
 use crate::{
     clock::{self, LocalTime},
     outbox::Appointments,
+    schedule::service::Service,
 };
 
 /// An appointment as it is stored.
@@ -341,26 +342,38 @@ impl Stored {
         self.orphaned = false;
     }
 
-    /// Stores a new appointment and the first entry of its history.
+    /// Stores a new appointment with the first entry of its history, and takes up what is planned: in
+    /// one statement, because others wait for the same resources until the transaction ends.
+    ///
+    /// # Errors
+    /// 409 if the database finds that it is not free, which the locks do not let happen; or if it does
+    /// not respond.
     pub(crate) async fn insert(
         &self,
         transaction: &mut Transaction,
+        plan: &Plan,
         change: Change,
         by: By<'_>,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), Problem> {
         let change: &str = change.into();
-        sqlx::query!(
+        let (numbers, seats) = occupancy::wanted(plan);
+        let taken = sqlx::query!(
             "WITH appointment AS (
                  INSERT INTO appointments.appointment
                      (id, version, patient_id, service_id, location_id, resource_ids, status,
                       starts_at, ends_at, time_zone, local_start, zone_data, series_id,
                       hold_expires_at, walk_in, overbook_reason, overbooked_by, created_at, updated_at, unattended)
                  VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17, $21)
+             ), history AS (
+                 INSERT INTO appointments.history
+                     (appointment_id, version, change, status, starts_at, ends_at, resource_ids, actor,
+                      reason, at)
+                 VALUES ($1, 1, $18, $6, $7, $8, $5, $19, $20, $17)
              )
-             INSERT INTO appointments.history
-                 (appointment_id, version, change, status, starts_at, ends_at, resource_ids, actor,
-                  reason, at)
-             VALUES ($1, 1, $18, $6, $7, $8, $5, $19, $20, $17)",
+             INSERT INTO appointments.occupancy (appointment_id, resource_number, service_id, seats, during)
+             SELECT $1, number, $3, seats, tstzrange($24, $25, '[)')
+             FROM unnest($22::integer[], $23::int4range[]) AS wanted (number, seats)
+             ON CONFLICT DO NOTHING",
             self.id,
             self.patient_id,
             self.service_id,
@@ -382,10 +395,14 @@ impl Stored {
             by.actor,
             by.reason,
             self.unattended,
+            &numbers,
+            &seats as &[PgRange<i32>],
+            plan.occupied.start,
+            plan.occupied.end,
         )
         .execute(transaction)
         .await?;
-        Ok(())
+        occupancy::must_be_whole(plan, taken.rows_affected())
     }
 
     /// Stores what has changed as the next version, with an entry in the history.
@@ -449,7 +466,8 @@ impl Stored {
         transaction: &mut Transaction,
         change: AppointmentChange,
     ) -> Result<(), sqlx::Error> {
-        let more = sqlx::query!(
+        let details = sqlx::query_as!(
+            Details,
             r#"SELECT code, reminder_minutes,
                       ARRAY(
                           SELECT clinician.id FROM appointments.resource AS clinician
@@ -462,6 +480,16 @@ impl Stored {
         )
         .fetch_one(&mut *transaction)
         .await?;
+        self.announce_with(transaction, change, details).await
+    }
+
+    /// The same, by somebody who knows the details already.
+    pub(crate) async fn announce_with(
+        &self,
+        transaction: &mut Transaction,
+        change: AppointmentChange,
+        details: Details,
+    ) -> Result<(), sqlx::Error> {
         let event = AppointmentEvent {
             id: Uuid::now_v7(),
             occurred_at: self.updated_at,
@@ -470,17 +498,17 @@ impl Stored {
             patient_id: self.patient_id,
             appointment: events::Appointment {
                 service_id: self.service_id,
-                service_code: more.code,
+                service_code: details.code,
                 location_id: self.location_id,
                 resource_ids: self.resource_ids.clone(),
-                clinician_ids: more.clinicians,
+                clinician_ids: details.clinicians,
                 starts_at: self.starts_at,
                 ends_at: self.ends_at,
                 time_zone: self.time_zone.clone(),
                 local_start: self.local_start,
                 sequence: self.sequence.unsigned_abs(),
                 created_at: self.created_at,
-                reminder_minutes: more
+                reminder_minutes: details
                     .reminder_minutes
                     .into_iter()
                     .map(i32::unsigned_abs)
@@ -489,5 +517,25 @@ impl Stored {
             change,
         };
         outbox::announce::<Appointments>(transaction, &event).await
+    }
+}
+
+/// What the event of an appointment says of its service and its resources.
+#[derive(Debug)]
+pub(crate) struct Details {
+    code: String,
+    reminder_minutes: Vec<i32>,
+    /// In the order of their numbers.
+    clinicians: Vec<Uuid>,
+}
+
+impl Details {
+    /// Those of what is planned for this service.
+    pub(crate) fn of(service: &Service, plan: &Plan) -> Self {
+        Self {
+            code: service.code.clone(),
+            reminder_minutes: service.reminder_minutes.clone(),
+            clinicians: plan.clinicians.clone(),
+        }
     }
 }

@@ -20,8 +20,7 @@ use uuid::Uuid;
 use zones::Zone;
 
 use super::{
-    appointment::{Appointment, By, Change, Stored},
-    occupancy,
+    appointment::{Appointment, By, Change, Details, Stored},
     plan::{Plan, Wanted, Wish},
     start::Start,
     status::Status,
@@ -249,26 +248,19 @@ impl Request {
             actor: Some(caller.user),
             reason: self.overbooking.as_deref(),
         };
-        stored.insert(transaction, self.change(), by).await?;
-        occupancy::take(transaction, id, service.id, &plan).await?;
-        if self.status != Status::Pending {
-            waitlist::fulfil(transaction, &stored).await?;
-        }
-        match self.status {
-            Status::Pending => {}
-            Status::Arrived => {
-                let change = AppointmentChange::Arrived {
-                    walk_in: true,
-                    corrected: false,
-                };
-                stored.announce(transaction, change).await?;
-            }
-            _ => {
-                stored
-                    .announce(transaction, AppointmentChange::Booked)
-                    .await?;
-            }
-        }
+        stored.insert(transaction, &plan, self.change(), by).await?;
+        let change = match self.status {
+            // Nobody hears of holds.
+            Status::Pending => return Ok(stored),
+            Status::Arrived => AppointmentChange::Arrived {
+                walk_in: true,
+                corrected: false,
+            },
+            _ => AppointmentChange::Booked,
+        };
+        waitlist::fulfil(transaction, &stored).await?;
+        let details = Details::of(&service, &plan);
+        stored.announce_with(transaction, change, details).await?;
         Ok(stored)
     }
 

@@ -20,8 +20,7 @@ use uuid::Uuid;
 use zones::{Instants, Zone};
 
 use super::{
-    appointment::{Appointment, By, Change, Stored},
-    occupancy,
+    appointment::{Appointment, By, Change, Details, Stored},
     plan::{Plan, Wanted, Wish},
     resources,
     start::{Start, nonexistent},
@@ -205,11 +204,11 @@ impl Series {
                 ..Stored::planned(appointment, patient, service.id, Status::Booked, plan, now)
             };
             let by = By::user(caller);
-            stored.insert(transaction, Change::Booked, by).await?;
-            occupancy::take(transaction, appointment, service.id, plan).await?;
+            stored.insert(transaction, plan, Change::Booked, by).await?;
             waitlist::fulfil(transaction, &stored).await?;
+            let details = Details::of(&service, plan);
             stored
-                .announce(transaction, AppointmentChange::Booked)
+                .announce_with(transaction, AppointmentChange::Booked, details)
                 .await?;
             booked.push(stored);
         }

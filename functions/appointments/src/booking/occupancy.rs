@@ -9,7 +9,10 @@ use store::Transaction;
 use uuid::Uuid;
 
 use super::plan::Plan;
-use crate::period::Period;
+use crate::{
+    period::Period,
+    schedule::calendar::{Bookable, Calendar, LONGEST, Occupied},
+};
 
 /// How long a request waits for others that want the same resources, in milliseconds. Less than
 /// what PostgreSQL allows a statement, so that it is clear what it has waited for.
@@ -40,42 +43,100 @@ pub(crate) async fn lock_patient(
     Ok(())
 }
 
-/// The appointments that the patient has during any of these periods.
-pub(crate) async fn patient_is_busy(
-    transaction: &mut Transaction,
-    patient: Uuid,
-    periods: &[Period],
-    except: Option<Uuid>,
-    now: DateTime<Utc>,
-) -> Result<Vec<Conflict>, sqlx::Error> {
-    let starts: Vec<DateTime<Utc>> = periods.iter().map(|period| period.start).collect();
-    let ends: Vec<DateTime<Utc>> = periods.iter().map(|period| period.end).collect();
-    let busy = sqlx::query!(
-        "SELECT id, starts_at, ends_at FROM appointments.appointment
-         WHERE patient_id = $1 AND status IN ('PENDING', 'BOOKED', 'ARRIVED', 'FULFILLED')
-             AND (hold_expires_at IS NULL OR hold_expires_at > $5)
-             AND id IS DISTINCT FROM $4
-             AND EXISTS (
-                 SELECT FROM unnest($2::timestamptz[], $3::timestamptz[]) AS wanted (start, finish)
-                 WHERE starts_at < wanted.finish AND ends_at > wanted.start
-             )
-         ORDER BY starts_at",
-        patient,
-        &starts,
-        &ends,
-        except,
-        now,
-    )
-    .fetch_all(transaction)
-    .await?;
-    let conflicts = busy.into_iter().map(|row| Conflict {
-        reason: ConflictReason::PatientBusy,
-        resource_id: None,
-        appointment_id: Some(row.id),
-        start: row.starts_at,
-        end: row.ends_at,
-    });
-    Ok(conflicts.collect())
+/// What may stand in the way of an appointment.
+#[derive(Debug)]
+pub(crate) struct InTheWay {
+    /// What the patient has, in the order of the starts.
+    of_patient: Vec<(Uuid, Period)>,
+    /// Whether a hold that has expired still takes up a resource.
+    pub(crate) expired_holds: bool,
+}
+
+impl InTheWay {
+    /// Reads what takes up these resources during this period, into the calendar, and what the patient
+    /// has during that one. Holds that have expired by `now` take up nothing.
+    pub(crate) async fn look(
+        transaction: &mut Transaction,
+        calendar: &mut Calendar,
+        resources: &[Bookable],
+        during: Period,
+        patient: Option<(Uuid, Period)>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, sqlx::Error> {
+        let numbers: Vec<i32> = resources.iter().map(|resource| resource.number).collect();
+        let (patient, period) = patient.unzip();
+        let rows = sqlx::query!(
+            r#"SELECT resource_number AS "resource_number?", appointment_id AS "appointment_id!",
+                      service_id AS "service_id!", lower(seats) AS "first_seat?",
+                      upper(seats) AS "end_seat?", lower(during) AS "starts_at!",
+                      upper(during) AS "ends_at!",
+                      appointment_id IN (
+                          SELECT id FROM appointments.appointment
+                          WHERE status = 'PENDING' AND hold_expires_at <= $5
+                      ) AS "is_expired!"
+               FROM appointments.occupancy
+               WHERE resource_number = ANY($1) AND upper(during) > $2 AND lower(during) < $3
+                   AND upper(during) < $4
+               UNION ALL
+               SELECT NULL, id, service_id, NULL, NULL, starts_at, ends_at, false
+               FROM appointments.appointment
+               WHERE patient_id = $6 AND status IN ('PENDING', 'BOOKED', 'ARRIVED', 'FULFILLED')
+                   AND (hold_expires_at IS NULL OR hold_expires_at > $5)
+                   AND starts_at > $7 AND starts_at < $9 AND ends_at > $8
+               ORDER BY 6"#,
+            &numbers,
+            during.start,
+            during.end,
+            // Follows from the third, but the index does not know that.
+            during.end + LONGEST,
+            now,
+            patient,
+            // Likewise from the eighth.
+            period.map(|period| period.start - LONGEST),
+            period.map(|period| period.start),
+            period.map(|period| period.end),
+        )
+        .fetch_all(transaction)
+        .await?;
+        let (mut occupied, mut of_patient) = (Vec::with_capacity(rows.len()), Vec::new());
+        let mut expired_holds = false;
+        for row in rows {
+            let period = Period::new(row.starts_at, row.ends_at);
+            match (row.resource_number, row.first_seat.zip(row.end_seat)) {
+                _ if row.is_expired => expired_holds = true,
+                (Some(number), Some((first, end))) => {
+                    let taken = Occupied {
+                        appointment: row.appointment_id,
+                        service: row.service_id,
+                        seats: first..end,
+                        period,
+                    };
+                    occupied.push((number, taken));
+                }
+                _ => of_patient.push((row.appointment_id, period)),
+            }
+        }
+        calendar.occupy(resources, occupied);
+        Ok(Self {
+            of_patient,
+            expired_holds,
+        })
+    }
+
+    /// The other appointments that the patient has at any of these times.
+    pub(crate) fn busy(&self, times: &[Period], except: Option<Uuid>) -> Vec<Conflict> {
+        let others = self.of_patient.iter().filter(|(id, period)| {
+            Some(*id) != except && times.iter().any(|time| time.overlaps(*period))
+        });
+        let conflicts = others.map(|(id, period)| Conflict {
+            reason: ConflictReason::PatientBusy,
+            resource_id: None,
+            appointment_id: Some(*id),
+            start: period.start,
+            end: period.end,
+        });
+        conflicts.collect()
+    }
 }
 
 /// Cancels the holds on these resources that have expired, and frees what they took up. One that
@@ -139,6 +200,37 @@ pub(crate) async fn expire_all_holds(
     expire_holds(transaction, &numbers, now).await
 }
 
+/// What is planned, as the database stores it: the numbers of the resources, and the seats of each.
+pub(crate) fn wanted(plan: &Plan) -> (Vec<i32>, Vec<PgRange<i32>>) {
+    let seats = plan.seats.iter().map(|(_, number, seats)| {
+        let seats = PgRange {
+            start: Bound::Included(seats.start),
+            end: Bound::Excluded(seats.end),
+        };
+        (*number, seats)
+    });
+    seats.unzip()
+}
+
+/// Rejects what the database has found not to be free, so that it has taken up less than was planned.
+/// The locks do not let that happen.
+///
+/// # Errors
+/// 409.
+pub(crate) fn must_be_whole(plan: &Plan, taken: u64) -> Result<(), Problem> {
+    if taken == plan.seats.len() as u64 {
+        return Ok(());
+    }
+    let conflicts = plan.seats.iter().map(|(id, ..)| Conflict {
+        reason: ConflictReason::Taken,
+        resource_id: Some(*id),
+        appointment_id: None,
+        start: plan.period.start,
+        end: plan.period.end,
+    });
+    Err(Problem::slot_taken(conflicts.collect()))
+}
+
 /// Takes up what is planned.
 ///
 /// # Errors
@@ -150,15 +242,7 @@ pub(crate) async fn take(
     service: Uuid,
     plan: &Plan,
 ) -> Result<(), Problem> {
-    let numbers: Vec<i32> = plan.seats.iter().map(|(_, number, _)| *number).collect();
-    let seats: Vec<PgRange<i32>> = plan
-        .seats
-        .iter()
-        .map(|(_, _, seats)| PgRange {
-            start: Bound::Included(seats.start),
-            end: Bound::Excluded(seats.end),
-        })
-        .collect();
+    let (numbers, seats) = wanted(plan);
     let taken = sqlx::query!(
         "INSERT INTO appointments.occupancy (appointment_id, resource_number, service_id, seats, during)
          SELECT $1, number, $2, seats, tstzrange($5, $6, '[)')
@@ -173,17 +257,7 @@ pub(crate) async fn take(
     )
     .execute(transaction)
     .await?;
-    if taken.rows_affected() == numbers.len() as u64 {
-        return Ok(());
-    }
-    let conflicts = plan.seats.iter().map(|(id, ..)| Conflict {
-        reason: ConflictReason::Taken,
-        resource_id: Some(*id),
-        appointment_id: None,
-        start: plan.period.start,
-        end: plan.period.end,
-    });
-    Err(Problem::slot_taken(conflicts.collect()))
+    must_be_whole(plan, taken.rows_affected())
 }
 
 /// Frees what an appointment takes up.

@@ -10,15 +10,15 @@ use uuid::Uuid;
 use zones::Zone;
 
 use super::{
-    occupancy,
+    occupancy::{self, InTheWay},
     resources::{self, locations},
     start::Start,
 };
 use crate::{
-    patient,
     period::Period,
     schedule::{
         calendar::{self, Bookable, Calendar, NotThere},
+        resource::ResourceKind,
         service::Service,
         slots::Candidates,
     },
@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) occupied: Period,
     /// In the order of the service's kinds.
     pub(crate) seats: Vec<Seat>,
+    /// Those of its resources that are clinicians, in the order of their numbers.
+    pub(crate) clinicians: Vec<Uuid>,
     /// Whether all resources are there then, by their hours and absences.
     pub(crate) is_attended: bool,
 }
@@ -79,6 +81,14 @@ pub(crate) fn periods_of(service: &Service, start: DateTime<Utc>) -> (Period, Pe
         period,
         Period::new(start, period.end + service.buffer_after()),
     )
+}
+
+/// The clinicians among these resources who have a seat.
+pub(crate) fn clinicians(resources: &[Bookable], seats: &[Seat]) -> Vec<Uuid> {
+    let clinicians = resources.iter().filter(|resource| {
+        resource.kind == ResourceKind::Clinician && seats.iter().any(|(id, ..)| *id == resource.id)
+    });
+    clinicians.map(|resource| resource.id).collect()
 }
 
 /// When the patient has to be free: as planned or, where nothing could be, at all times that it
@@ -172,49 +182,34 @@ impl Wanted<'_> {
         } else {
             Period::around(&occupied)
         };
-        let needed = needed.unwrap_or_else(|| calendar::whole(days));
+        let mut needed = needed.unwrap_or_else(|| calendar::whole(days));
+        let of_patient = Period::around(&periods).map(|period| (patient, period));
+        // Whoever books regardless does so whatever else the patient has.
+        let of_patient = of_patient.filter(|_| !self.regardless);
         let mut calendar = Calendar::read_schedules(transaction, &found, days).await?;
-        calendar
-            .read_occupancy(transaction, &found, needed, now)
-            .await?;
+        let seen = InTheWay::look(transaction, &mut calendar, &found, needed, of_patient, now);
+        let seen = seen.await?;
         let decided = decide(&found, &calendar);
-        let times = times(&decided, &periods);
-        let busy = self.busy(transaction, patient, &times, now).await?;
+        let busy = seen.busy(&times(&decided, &periods), self.except);
         with_all_conflicts(decided, busy)?;
 
         occupancy::lock_patient(transaction, patient).await?;
-        patient::must_be_known(patient, transaction).await?;
-        let locked = resources::lock(transaction, kinds, self.asked_for, location).await?;
+        let locked = resources::lock_found(transaction, &found, patient).await?;
         let known = |one: &Bookable| (one.id, one.version);
-        if locked.iter().map(known).eq(found.iter().map(known)) {
-            calendar
-                .read_occupancy(transaction, &locked, needed, now)
-                .await?;
-        } else {
-            self.must_fit(&locked)?;
-            calendar = Calendar::read(transaction, &locked, days, now).await?;
+        if !locked.iter().map(known).eq(found.iter().map(known)) {
+            calendar = Calendar::read_schedules(transaction, &locked, days).await?;
+            needed = calendar::whole(days);
         }
+        let seen = InTheWay::look(transaction, &mut calendar, &locked, needed, of_patient, now);
+        let seen = seen.await?;
         let decided = decide(&locked, &calendar);
-        let times = self::times(&decided, &periods);
-        let busy = self.busy(transaction, patient, &times, now).await?;
+        let busy = seen.busy(&times(&decided, &periods), self.except);
         let plans = with_all_conflicts(decided, busy)?;
-        let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
-        occupancy::expire_holds(transaction, &numbers, now).await?;
-        Ok(plans)
-    }
-
-    /// The other appointments that the patient has at these times.
-    async fn busy(
-        &self,
-        transaction: &mut Transaction,
-        patient: Uuid,
-        periods: &[Period],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Conflict>, sqlx::Error> {
-        if self.regardless {
-            return Ok(Vec::new());
+        if seen.expired_holds {
+            let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
+            occupancy::expire_holds(transaction, &numbers, now).await?;
         }
-        occupancy::patient_is_busy(transaction, patient, periods, self.except, now).await
+        Ok(plans)
     }
 
     /// What it would take up at this time: the least busy of the resources that are free, or those
@@ -252,6 +247,7 @@ impl Wanted<'_> {
                     });
                     return Ok(Plan {
                         is_attended,
+                        clinicians: clinicians(locked, &seats),
                         location,
                         zone: zone.clone(),
                         period,

@@ -21,7 +21,7 @@ use super::{
     appointment::{self, Appointment, By, Change, Stored, not_found},
     changing::Changing,
     occupancy,
-    plan::{Plan, Wanted, periods_of},
+    plan::{self, Plan, Wanted, periods_of},
     resources,
     status::Status,
 };
@@ -162,6 +162,7 @@ async fn take_again(
     let numbers: Vec<i32> = locked.iter().map(|resource| resource.number).collect();
     occupancy::expire_holds(transaction, &numbers, now).await?;
     let plan = Plan {
+        clinicians: plan::clinicians(locked, &seats),
         is_attended: !stored.unattended,
         location: stored.location_id,
         zone: zone.ok_or_else(|| Problem::internal("an appointment without resources"))?,

@@ -14,7 +14,7 @@ use zones::Zone;
 use super::{
     appointment::{self, By, Change, Stored},
     occupancy,
-    plan::{Plan, Wanted, periods_of},
+    plan::{self, Plan, Wanted, periods_of},
     resources,
     status::Status,
 };
@@ -256,13 +256,15 @@ async fn move_one(
     let numbers: Vec<i32> = resources.iter().map(|resource| resource.number).collect();
     occupancy::expire_holds(transaction, &numbers, now).await?;
     let unattended = stored.unattended;
+    let seats = seats.map_err(|_| "an appointment without its resources")?;
     let plan = Plan {
+        clinicians: plan::clinicians(&resources, &seats),
         is_attended: !unattended,
         location: stored.location_id,
         zone,
         period,
         occupied,
-        seats: seats.map_err(|_| "an appointment without its resources")?,
+        seats,
     };
     let change = AppointmentChange::Rescheduled {
         started_at: stored.starts_at,

@@ -1,10 +1,14 @@
 //! The resources that an appointment could use.
 
+use api::Problem;
 use store::Transaction;
 use uuid::Uuid;
 use zones::Zone;
 
-use crate::schedule::{calendar::Bookable, resource::ResourceKind};
+use crate::{
+    patient,
+    schedule::{calendar::Bookable, resource::ResourceKind},
+};
 
 /// A resource as it is stored.
 struct Row {
@@ -64,67 +68,72 @@ pub(crate) async fn of_kinds(
 }
 
 /// Everything that an appointment could use: the resources that are asked for and, for the other
-/// kinds, all that are at the same place.
+/// kinds, all that are at the same place. In the order of their numbers.
 pub(crate) async fn find(
     transaction: &mut Transaction,
     kinds: &[ResourceKind],
     asked_for: &[Uuid],
     location: Option<Uuid>,
 ) -> Result<Vec<Bookable>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT resource.id, number, resource.version, kind AS "kind: ResourceKind", location_id, time_zone
-           FROM appointments.resource
-           JOIN appointments.location ON location.id = location_id
-           WHERE kind = ANY($1) AND ($3::uuid IS NULL OR location_id = $3)
-               AND (resource.id = ANY($2)
-                    OR NOT EXISTS (
-                        SELECT FROM appointments.resource AS asked_for
-                        WHERE asked_for.id = ANY($2)
-                            AND (asked_for.kind = resource.kind
-                                 OR asked_for.location_id <> resource.location_id)
-                    ))
-           ORDER BY number"#,
-        &names(kinds),
-        asked_for,
-        location,
-    )
-    .fetch_all(transaction)
-    .await?;
-    bookable(rows)
+    if asked_for.is_empty() {
+        return of_kinds(transaction, kinds, location).await;
+    }
+    let mut found = these(transaction, asked_for).await?;
+    found.retain(|resource| {
+        kinds.contains(&resource.kind) && location.is_none_or(|place| place == resource.location)
+    });
+    let asked_for = |kind: &ResourceKind| found.iter().any(|resource| resource.kind == *kind);
+    let others: Vec<ResourceKind> = kinds
+        .iter()
+        .copied()
+        .filter(|kind| !asked_for(kind))
+        .collect();
+    if let (Some(resource), false) = (found.first(), others.is_empty()) {
+        let place = Some(resource.location);
+        found.extend(of_kinds(transaction, &others, place).await?);
+        found.sort_unstable_by_key(|resource| resource.number);
+    }
+    Ok(found)
 }
 
-/// Locks everything that an appointment could use, until the transaction ends. Nothing else is booked
-/// with them meanwhile, and their schedules do not change. They are locked in the order of their
+/// Locks what was found for an appointment of this patient, until the transaction ends. Nothing else is
+/// booked with it meanwhile, and its schedules do not change. Resources are locked in the order of their
 /// numbers, so no two transactions wait for each other.
-pub(crate) async fn lock(
+///
+/// The patient has to be locked before. They still exist when the appointment is booked, or whoever
+/// cancels it for their deletion comes later.
+///
+/// # Errors
+/// 404 if there is no such patient any more; or if the database does not respond.
+pub(crate) async fn lock_found(
     transaction: &mut Transaction,
-    kinds: &[ResourceKind],
-    asked_for: &[Uuid],
-    location: Option<Uuid>,
-) -> Result<Vec<Bookable>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT resource.id, number, resource.version, kind AS "kind: ResourceKind", location_id, time_zone
+    found: &[Bookable],
+    patient: Uuid,
+) -> Result<Vec<Bookable>, Problem> {
+    let ids: Vec<Uuid> = found.iter().map(|resource| resource.id).collect();
+    let rows = sqlx::query!(
+        r#"SELECT resource.id, number, resource.version, kind AS "kind: ResourceKind", location_id, time_zone,
+                  (SELECT patients.is_known($2)) AS "patient_is_known!"
            FROM appointments.resource
            JOIN appointments.location ON location.id = location_id
-           WHERE kind = ANY($1) AND ($3::uuid IS NULL OR location_id = $3)
-               AND (resource.id = ANY($2)
-                    OR NOT EXISTS (
-                        SELECT FROM appointments.resource AS asked_for
-                        WHERE asked_for.id = ANY($2)
-                            AND (asked_for.kind = resource.kind
-                                 OR asked_for.location_id <> resource.location_id)
-                    ))
+           WHERE resource.id = ANY($1)
            ORDER BY number
            FOR NO KEY UPDATE OF resource"#,
-        &names(kinds),
-        asked_for,
-        location,
+        &ids,
+        patient,
     )
     .fetch_all(transaction)
     .await?;
-    bookable(rows)
+    patient::must_be_known(rows.iter().all(|row| row.patient_is_known))?;
+    let rows = rows.into_iter().map(|row| Row {
+        id: row.id,
+        number: row.number,
+        version: row.version,
+        kind: row.kind,
+        location_id: row.location_id,
+        time_zone: row.time_zone,
+    });
+    Ok(bookable(rows.collect())?)
 }
 
 /// Locks these resources.

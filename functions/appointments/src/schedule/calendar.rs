@@ -54,7 +54,7 @@ pub(crate) enum NotThere {
 }
 
 /// The longest that anything takes up a resource: a service and its buffer, each of at most a day.
-const LONGEST: TimeDelta = TimeDelta::days(2);
+pub(crate) const LONGEST: TimeDelta = TimeDelta::days(2);
 
 /// The time of one resource.
 #[derive(Debug, Default)]
@@ -226,6 +226,25 @@ impl Calendar {
         )
         .fetch_all(&mut *transaction)
         .await?;
+        let occupied = rows.into_iter().map(|row| {
+            let occupied = Occupied {
+                appointment: row.appointment_id,
+                service: row.service_id,
+                seats: row.first_seat..row.end_seat,
+                period: Period::new(row.starts_at, row.ends_at),
+            };
+            (row.resource_number, occupied)
+        });
+        self.occupy(resources, occupied);
+        Ok(())
+    }
+
+    /// Replaces what takes up these resources, by their numbers, in the order of the starts.
+    pub(crate) fn occupy(
+        &mut self,
+        resources: &[Bookable],
+        all: impl IntoIterator<Item = (i32, Occupied)>,
+    ) {
         let ids: HashMap<i32, Uuid> = resources
             .iter()
             .map(|resource| (resource.number, resource.id))
@@ -233,21 +252,14 @@ impl Calendar {
         for time in self.0.values_mut() {
             time.occupied.clear();
         }
-        for row in rows {
-            let time = ids
-                .get(&row.resource_number)
-                .and_then(|id| self.0.get_mut(id));
+        for (number, occupied) in all {
+            let time = ids.get(&number).and_then(|id| self.0.get_mut(id));
             if let Some(time) = time {
-                time.longest = time.longest.max(row.ends_at - row.starts_at);
-                time.occupied.push(Occupied {
-                    appointment: row.appointment_id,
-                    service: row.service_id,
-                    seats: row.first_seat..row.end_seat,
-                    period: Period::new(row.starts_at, row.ends_at),
-                });
+                let duration = occupied.period.end - occupied.period.start;
+                time.longest = time.longest.max(duration);
+                time.occupied.push(occupied);
             }
         }
-        Ok(())
     }
 }
 
@@ -287,63 +299,56 @@ impl Schedules {
         locations.sort_unstable();
         locations.dedup();
 
-        let rows = sqlx::query!(
-            r#"SELECT resource_id, valid_from, windows AS "windows: Vec<PgRange<i32>>"
+        // One round trip: every booking reads them.
+        let rules = sqlx::query!(
+            r#"SELECT 'HOURS' AS "rule!", resource_id AS "of!", valid_from AS "day?",
+                      windows AS "windows?: Vec<PgRange<i32>>",
+                      NULL::timestamptz AS starts_at, NULL::timestamptz AS ends_at
                FROM appointments.hours
-               WHERE resource_id = ANY($1) AND valid_from <= $2
-               ORDER BY valid_from DESC"#,
-            &ids,
-            last,
-        )
-        .fetch_all(&mut *transaction)
-        .await?;
-        let mut hours: HashMap<Uuid, Vec<(NaiveDate, Windows)>> = HashMap::new();
-        for row in rows {
-            let windows = Windows::stored(&row.windows);
-            let hours = hours.entry(row.resource_id).or_default();
-            hours.push((row.valid_from, windows));
-        }
-
-        let exceptions = sqlx::query!(
-            r#"SELECT resource_id, day, windows AS "windows: Vec<PgRange<i32>>"
+               WHERE resource_id = ANY($1) AND valid_from <= $4
+               UNION ALL
+               SELECT 'EXCEPTION', resource_id, day, windows, NULL, NULL
                FROM appointments.day_exception
-               WHERE resource_id = ANY($1) AND day BETWEEN $2 AND $3"#,
+               WHERE resource_id = ANY($1) AND day BETWEEN $3 AND $4
+               UNION ALL
+               SELECT 'CLOSURE', location_id, day, NULL, NULL, NULL
+               FROM appointments.closure
+               WHERE location_id = ANY($2) AND day BETWEEN $3 AND $4
+               UNION ALL
+               SELECT 'ABSENCE', resource_id, NULL, NULL, starts_at, ends_at
+               FROM appointments.absence
+               WHERE resource_id = ANY($1) AND ends_at > $5 AND starts_at < $6
+               ORDER BY 3 DESC"#,
             &ids,
-            first,
-            last,
-        )
-        .fetch_all(&mut *transaction)
-        .await?
-        .into_iter()
-        .map(|row| ((row.resource_id, row.day), Windows::stored(&row.windows)))
-        .collect();
-
-        let closures = sqlx::query!(
-            "SELECT location_id, day FROM appointments.closure
-             WHERE location_id = ANY($1) AND day BETWEEN $2 AND $3",
             &locations,
             first,
             last,
-        )
-        .fetch_all(&mut *transaction)
-        .await?
-        .into_iter()
-        .map(|row| (row.location_id, row.day))
-        .collect();
-
-        let rows = sqlx::query!(
-            "SELECT resource_id, starts_at, ends_at FROM appointments.absence
-             WHERE resource_id = ANY($1) AND ends_at > $2 AND starts_at < $3",
-            &ids,
             first.and_time(NaiveTime::MIN).and_utc() - TimeDelta::days(1),
             last.and_time(NaiveTime::MIN).and_utc() + TimeDelta::days(2),
         )
-        .fetch_all(&mut *transaction)
+        .fetch_all(transaction)
         .await?;
-        let mut absences: HashMap<Uuid, Vec<Period>> = HashMap::new();
-        for row in rows {
-            let absences = absences.entry(row.resource_id).or_default();
-            absences.push(Period::new(row.starts_at, row.ends_at));
+        let (mut hours, mut exceptions) = (HashMap::<_, Vec<_>>::new(), HashMap::new());
+        let (mut closures, mut absences) = (Vec::new(), HashMap::<_, Vec<_>>::new());
+        for rule in rules {
+            let windows = rule.windows.as_deref().map(Windows::stored);
+            let period = rule.starts_at.zip(rule.ends_at);
+            match (rule.rule.as_str(), rule.day, windows, period) {
+                ("HOURS", Some(day), Some(windows), _) => {
+                    hours.entry(rule.of).or_default().push((day, windows));
+                }
+                ("EXCEPTION", Some(day), Some(windows), _) => {
+                    exceptions.insert((rule.of, day), windows);
+                }
+                ("CLOSURE", Some(day), ..) => closures.push((rule.of, day)),
+                (_, _, _, Some((start, end))) => {
+                    absences
+                        .entry(rule.of)
+                        .or_default()
+                        .push(Period::new(start, end));
+                }
+                _ => {}
+            }
         }
         Ok(Self {
             hours,

@@ -87,3 +87,45 @@ async fn appointments_of_a_merged_record_are_cancelled_with_the_survivors(databa
     assert_eq!(clinic.heard(&id).await, ["booked", "cancelled"]);
     clinic.must_be_consistent().await;
 }
+
+/// The deletion comes between the two looks of the booking.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn who_is_deleted_while_a_booking_waits_gets_no_appointment(database: PgPool) {
+    let clinic = Clinic::new(database);
+    let location = clinic.location("UTC").await;
+    let clinician = clinic.clinician(&location, "09:00", "17:00").await;
+    let service = clinic.service(json!({})).await;
+    let patient = clinic.patient().await;
+    let mut consumer = clinic.database.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('appointments of ' || $1, 0))")
+        .bind(&patient)
+        .execute(&mut *consumer)
+        .await
+        .unwrap();
+    let (start, with) = (at(3, "09:00"), [clinician.as_str()]);
+    let booking = clinic.book(&patient, &service, &with, &start);
+    let deletion = async {
+        let waiting = "SELECT count(*) FROM pg_locks
+                       WHERE locktype = 'advisory' AND NOT granted
+                           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        loop {
+            let count = sqlx::query_scalar::<_, i64>(waiting);
+            if count.fetch_one(&clinic.database).await.unwrap() > 0 {
+                break;
+            }
+        }
+        sqlx::query("UPDATE patients.patient SET deleted_at = now() WHERE id = $1::uuid")
+            .bind(&patient)
+            .execute(&mut *consumer)
+            .await
+            .unwrap();
+        consumer.commit().await.unwrap();
+    };
+    let (answer, ()) = futures::join!(booking, deletion);
+    assert_eq!(answer.is(404).problem(), "not-found");
+    let booked: i64 = sqlx::query_scalar("SELECT count(*) FROM appointments.appointment")
+        .fetch_one(&clinic.database)
+        .await
+        .unwrap();
+    assert_eq!(booked, 0);
+}

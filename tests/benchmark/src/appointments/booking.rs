@@ -35,6 +35,8 @@ struct Answers {
     durations: Vec<Duration>,
     /// How many slots were taken by others meanwhile.
     conflicts: u32,
+    /// The start of the slot.
+    slot: DateTime<Utc>,
 }
 
 /// Measures bookings and the rows that they write.
@@ -52,11 +54,15 @@ pub(super) async fn measure(clinic: &Clinic, function: &Subject) -> Result<Booki
         client.book(first).await?;
     }
     let mut latency = Durations::new()?;
-    let (mut ours, mut conflicts) = (ProcessorTime::default(), 0);
+    let (mut ours, mut refusals) = (ProcessorTime::default(), ProcessorTime::default());
+    let mut conflicts = 0;
     for day in first.iter_days().skip(1).take(ROUNDS as usize) {
         let before = used_so_far(clinic, function, &environments).await?;
         let answers = everybody_books(clinic, &mut environments, day).await?;
-        ours += used_so_far(clinic, function, &environments).await? - before;
+        let between = used_so_far(clinic, function, &environments).await?;
+        ours += between - before;
+        everybody_is_refused(clinic, &mut environments, &answers).await?;
+        refusals += used_so_far(clinic, function, &environments).await? - between;
         for answers in answers {
             conflicts += answers.conflicts;
             for duration in answers.durations {
@@ -76,6 +82,9 @@ pub(super) async fn measure(clinic: &Clinic, function: &Subject) -> Result<Booki
         function_processor_time: each(ours.client),
         database_processor_time: each(ours.database),
         bare_processor_time: each(bare.total()),
+        // As many as bookings.
+        refusal_function_processor_time: each(refusals.client),
+        refusal_database_processor_time: each(refusals.database),
         ratio: each(ours.total()) / each(bare.total()),
     })
 }
@@ -95,6 +104,18 @@ async fn everybody_books(
     day: NaiveDate,
 ) -> Result<Vec<Answers>> {
     try_join_all(clients(clinic, environments).map(|client| client.book(day))).await
+}
+
+/// Lets all clients ask at the same time for the slot that they have, which each of them is refused before
+/// they wait for anybody.
+async fn everybody_is_refused(
+    clinic: &Clinic,
+    environments: &mut [Environment],
+    answers: &[Answers],
+) -> Result<()> {
+    let clients = clients(clinic, environments).zip(answers);
+    try_join_all(clients.map(|(client, answers)| client.ask_again(answers.slot))).await?;
+    Ok(())
 }
 
 fn clients<'a>(
@@ -118,20 +139,23 @@ impl Client<'_> {
     async fn book(self, day: NaiveDate) -> Result<Answers> {
         /// Prime to the number of slots.
         const STRIDES: [usize; 2] = [37, 41];
-        let mut answers = Answers {
-            durations: Vec::new(),
-            conflicts: 0,
-        };
+        let (mut durations, mut conflicts) = (Vec::new(), 0);
         // Two clients begin with the same slot.
         let (first, stride) = (self.number / 2, STRIDES[self.number % 2]);
         for attempt in 0..SLOTS_A_DAY {
             let slot = (first + attempt * stride) % SLOTS_A_DAY;
-            let event = self.event(clinic::slot(day, slot))?;
-            let answer = self.environment.invoke(event).await?;
-            answers.durations.push(answer.duration);
+            let slot = clinic::slot(day, slot);
+            let answer = self.environment.invoke(self.event(slot)?).await?;
+            durations.push(answer.duration);
             match status(&answer.body)? {
-                201 => return Ok(answers),
-                409 => answers.conflicts += 1,
+                201 => {
+                    return Ok(Answers {
+                        durations,
+                        conflicts,
+                        slot,
+                    });
+                }
+                409 => conflicts += 1,
                 _ => bail!(
                     "neither booked nor refused: {}",
                     String::from_utf8_lossy(&answer.body)
@@ -139,6 +163,13 @@ impl Client<'_> {
             }
         }
         bail!("no slot was free")
+    }
+
+    /// Asks for a slot that is taken.
+    async fn ask_again(self, slot: DateTime<Utc>) -> Result<()> {
+        let answer = self.environment.invoke(self.event(slot)?).await?;
+        ensure!(status(&answer.body)? == 409, "a slot was booked twice");
+        Ok(())
     }
 
     fn event(&self, start: DateTime<Utc>) -> Result<Bytes> {
@@ -161,10 +192,19 @@ fn status(answer: &[u8]) -> Result<u64> {
         .with_context(|| format!("not an HTTP response: {answer}"))
 }
 
-/// What pgbench and the database use for the same rows, without what they use to connect.
+/// What pgbench and the database use for the same rows, without what they use to connect and for the first
+/// booking on each connection: that of the functions does not count either. The lowest of several: the
+/// database does other things besides, such as vacuuming.
 async fn bare_inserts(clinic: &Clinic, first: NaiveDate) -> Result<ProcessorTime> {
-    let connecting = pgbench(clinic, first, "SELECT 1;\n", 1).await?;
-    let all = pgbench(clinic, first, include_str!("booking.sql"), ROUNDS).await?;
+    const TIMES: u32 = 3;
+    let mut free = first.iter_days().step_by(1 + ROUNDS as usize);
+    let (mut connecting, mut all) = (Vec::new(), Vec::new());
+    for day in free.by_ref().take(TIMES as usize) {
+        connecting.push(pgbench(clinic, day, 1).await?);
+    }
+    for day in free.take(TIMES as usize) {
+        all.push(pgbench(clinic, day, 1 + ROUNDS).await?);
+    }
     let written: i64 = sqlx::query_scalar(
         "WITH kept AS (DELETE FROM appointments.outbox WHERE not_before = 'infinity' RETURNING 1)
          SELECT count(*) FROM kept",
@@ -172,21 +212,18 @@ async fn bare_inserts(clinic: &Clinic, first: NaiveDate) -> Result<ProcessorTime
     .fetch_one(&clinic.database)
     .await?;
     ensure!(
-        written == i64::from(ROUNDS) * i64::try_from(PATIENTS)?,
+        written == i64::from(TIMES * (2 + ROUNDS)) * i64::try_from(PATIENTS)?,
         "pgbench wrote {written} bookings"
     );
+    let lowest = |used: Vec<ProcessorTime>| used.into_iter().min_by_key(|used| used.total());
+    let (all, connecting) = lowest(all).zip(lowest(connecting)).context("no figures")?;
     Ok(all - connecting)
 }
 
-/// Lets pgbench run a script as often as this on each of its connections.
-async fn pgbench(
-    clinic: &Clinic,
-    first: NaiveDate,
-    script: &str,
-    transactions: u32,
-) -> Result<ProcessorTime> {
+/// Lets pgbench write a booking on each of so many days, from the first one, on each of its connections.
+async fn pgbench(clinic: &Clinic, first: NaiveDate, days: u32) -> Result<ProcessorTime> {
     let file = build::folder().join("pgbench.sql");
-    fs::write(&file, script)?;
+    fs::write(&file, include_str!("booking.sql"))?;
     quiet(clinic).await?;
     let before = processor_time::of_ended_children(&clinic.database).await?;
     let clients = PATIENTS.to_string();
@@ -194,7 +231,7 @@ async fn pgbench(
     let mut command = Command::new(program(clinic).await?);
     command
         .args(["--no-vacuum", "--protocol=prepared", "--client", &clients])
-        .args(["--transactions", &transactions.to_string(), "--file"])
+        .args(["--transactions", &days.to_string(), "--file"])
         .arg(&file);
     for (name, value) in [
         ("day", "-1".to_owned()),

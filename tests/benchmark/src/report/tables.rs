@@ -122,6 +122,8 @@ pub(super) fn booking(figures: &BookingFigures) -> Table {
         "database".to_owned(),
         "its rows by pgbench".to_owned(),
         format!("x its rows (aim: {AIM_BOOKING_RATIO})"),
+        "of a refusal: functions".to_owned(),
+        "database".to_owned(),
     ]);
     let request = &figures.request;
     table.add_row([
@@ -140,6 +142,8 @@ pub(super) fn booking(figures: &BookingFigures) -> Table {
             figures.ratio,
             verdict(figures.ratio <= AIM_BOOKING_RATIO)
         ),
+        milliseconds(figures.refusal_function_processor_time),
+        milliseconds(figures.refusal_database_processor_time),
     ]);
     table
 }

@@ -20,12 +20,12 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-pub(crate) use self::{commit::Commit, database::Database, request::Request};
 use self::{
     broker::Broker,
     contender::{Builds, Contender},
     outcome::Outcome,
 };
+pub(crate) use self::{commit::Commit, database::Database, request::Request};
 use crate::{Options, build, chosen, repository::repository, say};
 
 /// The folder for everything about this comparison.

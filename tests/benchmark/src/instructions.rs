@@ -25,8 +25,7 @@ use self::{
 use crate::{
     Options,
     bare_sql::BareSql,
-    build, chosen,
-    deployed,
+    build, chosen, deployed,
     patients::{NewPatient, answered, create_event, get_event},
     repository::repository,
     say,
@@ -52,7 +51,8 @@ const ALL_FUNCTIONS: &str = "functions";
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn count(options: &Options) -> Result<ExitCode> {
     if !callgrind::is_installed() {
-        let lack = "NOT COUNTED: valgrind is not on the path (Debian and Ubuntu: apt install valgrind)";
+        let lack =
+            "NOT COUNTED: valgrind is not on the path (Debian and Ubuntu: apt install valgrind)";
         say(lack)?;
         // Nothing was asked for when this is one of many tests.
         return Ok(if options.if_possible {
@@ -77,7 +77,9 @@ pub(crate) async fn count(options: &Options) -> Result<ExitCode> {
         say(&format!("written: {}", expected.write()?.display()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut grown = judgements.iter().filter(|(_, judgement)| judgement.has_grown());
+    let mut grown = judgements
+        .iter()
+        .filter(|(_, judgement)| judgement.has_grown());
     Ok(if grown.next().is_some() {
         say(
             "more than a tenth above what is expected: find out why, or accept it with \
@@ -166,7 +168,11 @@ fn program(binary: &str, options: &Options) -> Result<(PathBuf, Vec<std::ffi::Os
         .stderr(Stdio::inherit());
     local_stack::build::without_traces_of_cargo_run(&mut cargo);
     let output = cargo.output().context("cannot run cargo")?;
-    ensure!(output.status.success(), "the build failed ({})", output.status);
+    ensure!(
+        output.status.success(),
+        "the build failed ({})",
+        output.status
+    );
     let messages = String::from_utf8_lossy(&output.stdout);
     let program = executable(&messages).context("cargo does not say where the program is")?;
     Ok((program, vec![binary.into()]))
@@ -185,7 +191,8 @@ fn executable(messages: &str) -> Option<PathBuf> {
     }
     let messages = messages.lines();
     let mut built = messages.filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    built.find_map(|message| (message.target.name == ALL_FUNCTIONS).then_some(message.executable)?)
+    built
+        .find_map(|message| (message.target.name == ALL_FUNCTIONS).then_some(message.executable)?)
 }
 
 fn table(judgements: &BTreeMap<String, Judgement>) -> Table {

@@ -145,7 +145,9 @@ impl Trail {
     async fn transaction(&mut self, kind: Kind) -> Result<()> {
         let (action, patients) = match kind {
             Kind::RoundTrip => {
-                sqlx::query("SELECT 1").execute(&mut self.connection).await?;
+                sqlx::query("SELECT 1")
+                    .execute(&mut self.connection)
+                    .await?;
                 return Ok(());
             }
             Kind::Read => ("READ_PATIENT", 1),
@@ -171,7 +173,9 @@ fn typical(rounds: &[Duration]) -> Option<Duration> {
 }
 
 fn table(trails: &[Trail], records: u32) -> Result<Table> {
-    let mut header = vec![format!("PostgreSQL's processor time, {records} records before")];
+    let mut header = vec![format!(
+        "PostgreSQL's processor time, {records} records before"
+    )];
     header.extend(trails.iter().map(|trail| trail.label.clone()));
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(header);

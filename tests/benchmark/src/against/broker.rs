@@ -46,7 +46,9 @@ impl Broker {
             Ok(kafka::Broker::install(&settings, step)?.command())
         })?;
         let (program, arguments) = command.split_first().context("there is no command")?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
         let address = format!("127.0.0.1:{port}");
         let data = folder().join(format!("kafka-{port}"));
         fs::create_dir_all(&data)?;
@@ -66,9 +68,10 @@ impl Broker {
             address,
             data,
         };
-        broker.create_topic().await.with_context(|| {
-            format!("Kafka is not ready: see {}/kafka.log", folder().display())
-        })?;
+        broker
+            .create_topic()
+            .await
+            .with_context(|| format!("Kafka is not ready: see {}/kafka.log", folder().display()))?;
         Ok(broker)
     }
 
@@ -109,10 +112,7 @@ impl Drop for Broker {
     }
 }
 
-fn with_broker(
-    mut settings: BTreeMap<String, String>,
-    address: &str,
-) -> BTreeMap<String, String> {
+fn with_broker(mut settings: BTreeMap<String, String>, address: &str) -> BTreeMap<String, String> {
     // A function that delivers nothing has none of these.
     if settings.contains_key("KAFKA_BOOTSTRAP_SERVERS") {
         settings.remove("KAFKA_SECRET");

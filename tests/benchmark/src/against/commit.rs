@@ -31,8 +31,14 @@ impl Commit {
     /// If there is none.
     pub(crate) fn find(revision: &str) -> Result<Self> {
         let commit = format!("{revision}^{{commit}}");
-        let id = git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])
-            .with_context(|| format!("git knows no commit {revision}"))?;
+        let id = git(&[
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &commit,
+        ])
+        .with_context(|| format!("git knows no commit {revision}"))?;
         let id = id.trim().to_owned();
         let folder = folder().join(&id);
         Ok(Self { id, folder })

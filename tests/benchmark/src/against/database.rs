@@ -50,7 +50,9 @@ impl Database {
         let options = options.application_name(bare_sql::APPLICATION);
         Ok(Self {
             url,
-            pool: sqlx::postgres::PgPoolOptions::new().connect_with(options).await?,
+            pool: sqlx::postgres::PgPoolOptions::new()
+                .connect_with(options)
+                .await?,
             name,
             server,
         })
@@ -116,10 +118,16 @@ mod tests {
     #[test]
     fn only_the_database_in_the_url_changes() {
         for (url, expected) in [
-            ("postgres://u:p@h:1/a?sslmode=require", "postgres://u:p@h:1/b?sslmode=require"),
+            (
+                "postgres://u:p@h:1/a?sslmode=require",
+                "postgres://u:p@h:1/b?sslmode=require",
+            ),
             ("postgres://u@h/a", "postgres://u@h/b"),
             ("postgres://u@h", "postgres://u@h/b"),
-            ("postgres://h/a?sslrootcert=/x/y.pem", "postgres://h/b?sslrootcert=/x/y.pem"),
+            (
+                "postgres://h/a?sslrootcert=/x/y.pem",
+                "postgres://h/b?sslrootcert=/x/y.pem",
+            ),
         ] {
             assert_eq!(with_database(url, "b"), expected);
         }
@@ -128,8 +136,13 @@ mod tests {
     #[test]
     fn the_migrations_of_a_service_are_in_order() {
         let files = migrations(repository()).unwrap();
-        let audit = files.iter().filter(|file| file.parent().is_some_and(|folder| folder.ends_with("audit/migrations")));
-        let names: Vec<_> = audit.filter_map(|file| file.file_name()?.to_str()).collect();
+        let audit = files.iter().filter(|file| {
+            file.parent()
+                .is_some_and(|folder| folder.ends_with("audit/migrations"))
+        });
+        let names: Vec<_> = audit
+            .filter_map(|file| file.file_name()?.to_str())
+            .collect();
         assert!(names[0].starts_with("0001"), "{names:?}");
         assert!(names.is_sorted(), "{names:?}");
     }

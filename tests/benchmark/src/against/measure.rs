@@ -65,7 +65,10 @@ pub(super) async fn measure(
     for round in 0..warm_up + rounds {
         let counts = round >= warm_up;
         if round % 5 == 0 {
-            say(&format!("{function}: warm requests, round {round} of {}", warm_up + rounds))?;
+            say(&format!(
+                "{function}: warm requests, round {round} of {}",
+                warm_up + rounds
+            ))?;
         }
         for side in turns(round) {
             sides[side].one_by_one(request, counts).await?;
@@ -322,7 +325,10 @@ impl<'a> Side<'a> {
         let mut figures = BTreeMap::from([
             (Measure::P50, warm.summary().p50),
             (Measure::P99, warm.summary().p99),
-            (Measure::Rate, f64::from(at_once) / at_once_took.as_secs_f64()),
+            (
+                Measure::Rate,
+                f64::from(at_once) / at_once_took.as_secs_f64(),
+            ),
             (Measure::Database, each(database)),
             (Measure::ColdMedian, cold.summary().p50),
             (Measure::ColdLowest, cold.summary().min),

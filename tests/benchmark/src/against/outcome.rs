@@ -173,7 +173,10 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Profile {}, {}", self.profile, env::consts::ARCH)?;
         if self.profile != "release" {
-            write!(f, "; AWS gets `release`: these figures say nothing about it")?;
+            write!(
+                f,
+                "; AWS gets `release`: these figures say nothing about it"
+            )?;
         }
         writeln!(f, "\n\n{}", self.table())?;
         for (function, compared) in &self.functions {
@@ -232,8 +235,16 @@ mod tests {
     fn each_measure_has_both_commits_their_ratio_and_the_bare_sql() {
         let text = outcome().to_string();
         for cell in [
-            "2.000 ms", "1.000 ms", "0.50", "0.250 ms", "4.00", "1000 /s", "2.50 MB",
-            "say nothing about it", "theirs: includes", "relay: 3",
+            "2.000 ms",
+            "1.000 ms",
+            "0.50",
+            "0.250 ms",
+            "4.00",
+            "1000 /s",
+            "2.50 MB",
+            "say nothing about it",
+            "theirs: includes",
+            "relay: 3",
         ] {
             assert!(text.contains(cell), "{cell} is not in\n{text}");
         }
@@ -245,6 +256,10 @@ mod tests {
         assert_eq!(outcome.exit_code(), ExitCode::SUCCESS);
         outcome.add(Request::Get, Err(anyhow::anyhow!("it does not start")));
         assert_eq!(outcome.exit_code(), ExitCode::FAILURE);
-        assert!(outcome.to_string().contains("NOT MEASURED: get-patient: it does not start"));
+        assert!(
+            outcome
+                .to_string()
+                .contains("NOT MEASURED: get-patient: it does not start")
+        );
     }
 }

@@ -45,7 +45,10 @@ impl Request {
         if functions.is_empty() {
             return Ok(Self::ALL.to_vec());
         }
-        functions.iter().map(|function| Self::of(function)).collect()
+        functions
+            .iter()
+            .map(|function| Self::of(function))
+            .collect()
     }
 
     /// The function that it is for.

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn the_total_is_that_of_the_instructions() {
-        let written = "# callgrind format\nevents: Ir\nsummary: 5\n\nfn=(1) totals\n0 7\n\ntotals: 1256\n";
+        let written =
+            "# callgrind format\nevents: Ir\nsummary: 5\n\nfn=(1) totals\n0 7\n\ntotals: 1256\n";
         assert_eq!(total(written), Some(1256));
         assert_eq!(total("events: Ir Dr\ntotals: 1256 99\n"), Some(1256));
         assert_eq!(total("events: Ir\nfn=(1) main\n"), None);

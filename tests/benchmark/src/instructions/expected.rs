@@ -137,8 +137,14 @@ mod tests {
         let mut expected = expected("dev");
         expected.accept("create-patient", counted(7));
         expected.accept("get-patient", counted(2000));
-        assert_eq!(expected.judge("create-patient", counted(7)).expected, Some(7));
-        assert_eq!(expected.judge("get-patient", counted(7)).expected, Some(2000));
+        assert_eq!(
+            expected.judge("create-patient", counted(7)).expected,
+            Some(7)
+        );
+        assert_eq!(
+            expected.judge("get-patient", counted(7)).expected,
+            Some(2000)
+        );
     }
 
     #[test]

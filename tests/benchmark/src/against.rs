@@ -52,14 +52,14 @@ pub(crate) async fn measure(commit: &Commit, options: &Options) -> Result<ExitCo
                 Contender::of(builds.theirs(request, &settings, &theirs)?, &theirs).await?,
                 Contender::of(builds.ours(request, &settings, &ours)?, &ours).await?,
             ];
-            let figures = measure::measure(request, &mut contenders, options).await;
+            let figures = Box::pin(measure::measure(request, &mut contenders, options)).await;
             outcome.add(request, figures);
         }
         anyhow::Ok(())
     }
     .await;
-    ours.drop().await?;
-    theirs.drop().await?;
+    ours.delete().await?;
+    theirs.delete().await?;
     compared?;
     writeln!(stdout(), "{outcome}")?;
     let file = outcome.file();

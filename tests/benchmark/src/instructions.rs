@@ -77,10 +77,7 @@ pub(crate) async fn count(options: &Options) -> Result<ExitCode> {
         say(&format!("written: {}", expected.write()?.display()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut grown = judgements
-        .iter()
-        .filter(|(_, judgement)| judgement.has_grown());
-    Ok(if grown.next().is_some() {
+    Ok(if judgements.values().any(Judgement::has_grown) {
         say(
             "more than a tenth above what is expected: find out why, or accept it with \
              `make instructions ARGS=--accept`",

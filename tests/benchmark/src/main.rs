@@ -48,6 +48,10 @@ use crate::{
 
 /// Measures the functions against a running stack.
 #[derive(Debug, Parser)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option on the command line"
+)]
 struct Options {
     /// How often each function is started
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
@@ -126,7 +130,8 @@ fn perform(mut options: Options) -> Result<ExitCode> {
 #[tokio::main(flavor = "current_thread")]
 async fn measure(options: &Options) -> Result<ExitCode> {
     if let Some(revision) = &options.against {
-        return against::measure(&Commit::find(revision)?, options).await;
+        let commit = Commit::find(revision)?;
+        return Box::pin(against::measure(&commit, options)).await;
     }
     let subjects = Subjects::find(options)?;
     let mut report = Report::new(options);

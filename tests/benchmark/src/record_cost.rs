@@ -97,7 +97,7 @@ pub(crate) async fn measure(options: &Options) -> Result<ExitCode> {
     writeln!(stdout(), "{}", table(&trails, options.records)?)?;
     for trail in trails {
         trail.connection.close().await?;
-        trail.database.drop().await?;
+        trail.database.delete().await?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -139,7 +139,8 @@ impl Trail {
         for _ in 0..TRANSACTIONS {
             self.transaction(kind).await?;
         }
-        Ok((of_process(self.backend)? - before) / TRANSACTIONS)
+        let after = of_process(self.backend)?;
+        Ok(after.saturating_sub(before) / TRANSACTIONS)
     }
 
     async fn transaction(&mut self, kind: Kind) -> Result<()> {

@@ -71,10 +71,10 @@ impl Commit {
     pub(crate) fn build(&self, requests: &[Request], options: &Options) -> Result<()> {
         self.must_be_known(requests)?;
         self.extract()?;
-        let built = requests
+        let is_complete = requests
             .iter()
             .all(|request| self.program(*request, options).exists());
-        if built {
+        if is_complete {
             return say(&format!("{} has been built before", self.short()));
         }
         say(&format!(
@@ -96,7 +96,8 @@ impl Commit {
     /// Refuses what would fail after many minutes.
     fn must_be_known(&self, requests: &[Request]) -> Result<()> {
         let files = git(&["ls-tree", "-r", "--name-only", &self.id])?;
-        match lacking(files.lines(), requests) {
+        let files: Vec<&str> = files.lines().collect();
+        match lacking(&files, requests) {
             None => Ok(()),
             Some(what) => bail!(
                 "{} cannot be compared: it has {what}. Commits since ddddb18 have all that is needed",
@@ -160,11 +161,8 @@ fn git(arguments: &[&str]) -> Result<String> {
 }
 
 /// What a commit with these files does not have, of what a comparison needs.
-fn lacking<'a>(
-    files: impl Iterator<Item = &'a str> + Clone,
-    requests: &[Request],
-) -> Option<String> {
-    let has = |wanted: &dyn Fn(&Path) -> bool| files.clone().any(|file| wanted(Path::new(file)));
+fn lacking(files: &[&str], requests: &[Request]) -> Option<String> {
+    let has = |wanted: &dyn Fn(&Path) -> bool| files.iter().any(|file| wanted(Path::new(file)));
     if !has(&|file| file.starts_with("functions/patients/migrations")) {
         return Some("no functions/patients/migrations".to_owned());
     }
@@ -193,9 +191,8 @@ mod tests {
 
     #[test]
     fn a_commit_is_refused_before_it_is_built() {
-        let lacks = |files: &[&'static str], request| {
-            lacking(files.iter().copied(), &[request]).unwrap_or_default()
-        };
+        let lacks =
+            |files: &[&'static str], request| lacking(files, &[request]).unwrap_or_default();
         assert_eq!(lacks(&FILES, Request::Get), "");
         assert_eq!(lacks(&FILES, Request::List), "no function list-patients");
         assert_eq!(

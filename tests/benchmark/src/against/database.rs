@@ -58,11 +58,11 @@ impl Database {
         })
     }
 
-    /// Deletes it.
+    /// Drops it.
     ///
     /// # Errors
     /// If the server fails.
-    pub(crate) async fn drop(self) -> Result<()> {
+    pub(crate) async fn delete(self) -> Result<()> {
         let mut connection = self.server.connect().await?;
         let drop = AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", self.name));
         sqlx::raw_sql(drop).execute(&mut connection).await?;

@@ -59,7 +59,6 @@ pub(super) async fn measure(
             }
         }
     }
-    // The last of them is there already; what follows needs more.
     let rounds = options.iterations.div_ceil(BLOCK);
     let warm_up = (rounds / 10).max(1);
     for round in 0..warm_up + rounds {

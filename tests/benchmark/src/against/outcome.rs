@@ -8,10 +8,7 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 
 use super::{Commit, Request, folder};
-use crate::{
-    Options,
-    figures::{MEBIBYTE, MEGABYTE},
-};
+use crate::Options;
 
 /// What is measured of each side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,12 +50,12 @@ impl Measure {
     }
 
     fn shown(self, value: f64) -> String {
-        #[expect(clippy::cast_precision_loss, reason = "units for people")]
-        let (mebibyte, megabyte) = (MEBIBYTE as f64, MEGABYTE as f64);
+        const MEBIBYTE: f64 = 1_048_576.0;
+        const MEGABYTE: f64 = 1_000_000.0;
         match self {
             Self::Rate => format!("{value:.0} /s"),
-            Self::Zipped => format!("{:.2} MB", value / megabyte),
-            Self::Memory => format!("{:.1} MiB", value / mebibyte),
+            Self::Zipped => format!("{:.2} MB", value / MEGABYTE),
+            Self::Memory => format!("{:.1} MiB", value / MEBIBYTE),
             _ => format!("{value:.3} ms"),
         }
     }

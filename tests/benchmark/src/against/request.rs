@@ -75,7 +75,7 @@ impl Request {
     /// Fails for any answer but the one that is wanted.
     ///
     /// # Errors
-    /// As said.
+    /// For any other.
     pub(super) fn check(self, answer: &[u8]) -> Result<()> {
         let status = if self == Self::Create { 201 } else { 200 };
         let response: Value = serde_json::from_slice(answer)?;

@@ -202,7 +202,7 @@ mod tests {
         Figures {
             measures: BTreeMap::from([
                 (Measure::P50, milliseconds),
-                (Measure::Rate, 1000.0 / milliseconds),
+                (Measure::Rate, 1000.0),
                 (Measure::Zipped, 2_500_000.0),
             ]),
             undelivered,

@@ -127,9 +127,12 @@ async fn count_requests(
     status: u16,
 ) -> Result<Counted> {
     let mut counter = callgrind::start(function).await?;
-    for _ in 0..WARM_UP {
+    for request in 0..WARM_UP {
         let answer = counter.environment.invoke(event()?).await?;
-        answered(&answer.body, status)?;
+        // Under valgrind and on a busy machine, the first logins may take too long.
+        if request >= WARM_UP / 2 {
+            answered(&answer.body, status)?;
+        }
     }
     counter.environment.ready().await?;
     counter.begin()?;
@@ -137,7 +140,8 @@ async fn count_requests(
     // The first group translates code that was not looked at before, and does not count.
     for group in 0..=GROUPS {
         for _ in 0..REQUESTS_IN_GROUP {
-            counter.environment.invoke(event()?).await?;
+            let answer = counter.environment.invoke(event()?).await?;
+            answered(&answer.body, status)?;
         }
         // What a function does after its response is a part of the request.
         counter.environment.ready().await?;

@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench count-waiting drain-events faults trail-at-scale search-at-scale import-at-scale issue-and-pay duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
+.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench bench-against instructions record-cost count-waiting drain-events faults trail-at-scale search-at-scale import-at-scale issue-and-pay duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -149,6 +149,22 @@ first-run: ## Measure the first `make up` on a new machine, step by step
 bench: orchestrator ## Measure start-up, latency, memory and size; ARGS="--starts 5" changes the defaults
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin benchmark -- $(ARGS)
+
+# On a separate stack, in databases of its own. What is compiled of the other commit stays in
+# target/bench/against: delete it when it is no longer needed.
+bench-against: orchestrator ## Measure the functions beside those of the commit REV; PROFILE=dev for a quick look, ARGS="--functions get-patient"
+	@test -n '$(REV)' || { echo 'Which commit? make bench-against REV=main~10' >&2; exit 2; }
+	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
+	  $(ORCHESTRATOR) run --fresh -- cargo run --bin benchmark -- --against '$(REV)' --profile $(or $(PROFILE),release) $(ARGS)
+
+# With valgrind, which nothing else needs.
+instructions: orchestrator ## Count the instructions of a warm request, and compare with what is expected; needs valgrind
+	@STACK_DIR=$${STACK_DIR:-.local/instructions} STACK_NAME=$${STACK_NAME:-instructions} STACK_PORTS=$${STACK_PORTS:-auto} \
+	  SQLX_OFFLINE=true $(ORCHESTRATOR) run --fresh -- cargo run --quiet --bin benchmark -- --instructions --profile $(or $(PROFILE),dev) $(ARGS)
+
+# In databases of its own, which are dropped afterwards.
+record-cost: orchestrator ## Measure PostgreSQL's processor time for a record of the audit trail; REV=… also that of another commit
+	@SQLX_OFFLINE=true $(ORCHESTRATOR) exec cargo run --quiet --bin benchmark -- --record-cost $(if $(REV),--against '$(REV)') $(ARGS)
 
 # Into tables of its own, which nobody reads afterwards.
 count-waiting: orchestrator ## Measure what counting 3,000 waiting events costs; ARGS=10000 for more

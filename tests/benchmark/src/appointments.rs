@@ -4,7 +4,6 @@
 mod availability;
 mod booking;
 mod clinic;
-mod processor_time;
 
 use anyhow::Result;
 

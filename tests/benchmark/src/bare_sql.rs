@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use contracts::billing::v1::CreateBillingAccountRequest;
 use events::{Change, PatientEvent};
 use prost::Message as _;
-use sqlx::{Acquire as _, Postgres, pool::PoolConnection};
+use sqlx::{Acquire as _, PgPool, Postgres, pool::PoolConnection};
 use uuid::Uuid;
 
 use crate::patients::NewPatient;
@@ -31,6 +31,13 @@ const SELECT_PATIENT: &str = "
     FROM patients.patient
     WHERE id = $1";
 
+const SELECT_PAGE: &str = "
+    SELECT id, version, name, email, address, date_of_birth, registered_date,
+           created_at, updated_at
+    FROM patients.patient
+    ORDER BY id
+    LIMIT $1";
+
 const INSERT_PATIENT: &str = "
     INSERT INTO patients.patient
         (id, version, name, email, address, date_of_birth, registered_date)
@@ -44,8 +51,11 @@ const INSERT_OUTBOX: &str = "
 
 /// Writing the audit record is part of the request's SQL.
 const APPEND_RECORD: &str = "
-    SELECT audit.append($1, NULL, NULL, $2, 'SUCCEEDED', NULL, ARRAY[$3::uuid], NULL, NULL,
+    SELECT audit.append($1, NULL, NULL, $2, 'SUCCEEDED', NULL, $3::uuid[], NULL, NULL,
                         '127.0.0.1', 'benchmark')";
+
+/// What the server shows as the name of these connections.
+pub(crate) const APPLICATION: &str = "benchmark";
 
 /// A description of [`BareSql::get`].
 pub(crate) const GET: &str = "SELECT one patient by primary key, append to the audit trail";
@@ -65,11 +75,52 @@ impl BareSql {
     /// # Errors
     /// If that fails.
     pub(crate) async fn connect() -> Result<Self> {
-        let connection = store::pool("benchmark")?.acquire().await?;
+        Self::connect_to(&store::pool(APPLICATION)?).await
+    }
+
+    /// Connects to this database.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub(crate) async fn connect_to(database: &PgPool) -> Result<Self> {
         Ok(Self {
-            connection,
+            connection: database.acquire().await?,
             patients: Vec::new(),
         })
+    }
+
+    /// The id of the server's process behind the connection.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(crate) async fn backend(&mut self) -> Result<u32> {
+        let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&mut *self.connection)
+            .await?;
+        Ok(backend.try_into()?)
+    }
+
+    /// Reads a page of patients, one more than it shows. Returns how long it took.
+    ///
+    /// # Errors
+    /// If there are fewer, or the database fails.
+    pub(crate) async fn list(&mut self, size: usize) -> Result<Duration> {
+        let begin = Instant::now();
+        let mut patients: Vec<Row> = sqlx::query_as(SELECT_PAGE)
+            .bind(i64::try_from(size + 1)?)
+            .fetch_all(&mut *self.connection)
+            .await?;
+        patients.truncate(size);
+        let ids: Vec<Uuid> = patients.iter().map(|patient| patient.0).collect();
+        sqlx::query(APPEND_RECORD)
+            .bind(Uuid::now_v7())
+            .bind("LIST_PATIENTS")
+            .bind(&ids)
+            .execute(&mut *self.connection)
+            .await?;
+        let duration = begin.elapsed();
+        anyhow::ensure!(ids.len() == size, "only {} patients were read", ids.len());
+        Ok(duration)
     }
 
     /// Reads a patient. Returns how long it took.
@@ -85,7 +136,7 @@ impl BareSql {
         sqlx::query(APPEND_RECORD)
             .bind(Uuid::now_v7())
             .bind("READ_PATIENT")
-            .bind(id)
+            .bind([id])
             .execute(&mut *self.connection)
             .await?;
         let duration = begin.elapsed();
@@ -100,6 +151,19 @@ impl BareSql {
     /// # Errors
     /// If the database fails.
     pub(crate) async fn create(&mut self, patient: &NewPatient) -> Result<(Uuid, Duration)> {
+        let (id, duration) = self.insert(patient).await?;
+        sqlx::query("DELETE FROM patients.outbox WHERE patient_id = $1")
+            .bind(id)
+            .execute(&mut *self.connection)
+            .await?;
+        Ok((id, duration))
+    }
+
+    /// As [`BareSql::create`], but leaves the messages there.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(crate) async fn insert(&mut self, patient: &NewPatient) -> Result<(Uuid, Duration)> {
         let id = Uuid::now_v7();
         let event_id = Uuid::now_v7();
         // Valid messages, in case a relay runs at this moment.
@@ -135,7 +199,7 @@ impl BareSql {
         sqlx::query(APPEND_RECORD)
             .bind(Uuid::now_v7())
             .bind("CREATE_PATIENT")
-            .bind(id)
+            .bind([id])
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -143,10 +207,6 @@ impl BareSql {
 
         anyhow::ensure!(stored.0 == id, "the wrong patient was stored");
         self.patients.push(id);
-        sqlx::query("DELETE FROM patients.outbox WHERE patient_id = $1")
-            .bind(id)
-            .execute(&mut *self.connection)
-            .await?;
         Ok((id, duration))
     }
 

@@ -3,13 +3,19 @@
 use std::{
     env::consts,
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{Options, chosen, repository::repository, say};
+use crate::{
+    Options,
+    against::{Commit, Request},
+    chosen,
+    repository::repository,
+    say,
+};
 
 /// The binary whose start the functions' starts are compared with.
 pub(crate) const BARE_FUNCTION: &str = "bare-function";
@@ -45,6 +51,10 @@ pub(crate) fn build_and_measure(options: &Options) -> Result<ExitCode> {
         ))?;
         build(options)?;
     }
+    if let Some(revision) = &options.against {
+        let requests = Request::chosen(&options.functions)?;
+        Commit::find(revision)?.build(&requests, options)?;
+    }
     let program = program(options, BENCHMARK);
     let error = Command::new(&program)
         .args(std::env::args_os().skip(1))
@@ -54,12 +64,26 @@ pub(crate) fn build_and_measure(options: &Options) -> Result<ExitCode> {
 }
 
 fn build(options: &Options) -> Result<()> {
+    let mut build = cargo_lambda(options, &programs(options))?;
+    build.current_dir(repository());
+    for binary in chosen::binaries(options)? {
+        build.args(["--bin", &binary]);
+    }
+    build.args(["--bin", BARE_FUNCTION, "--bin", BENCHMARK]);
+    run(build)
+}
+
+/// The command that builds functions, but for their names and where they are. It puts them into this
+/// folder.
+///
+/// # Errors
+/// If Lambda has no such machine.
+pub(crate) fn cargo_lambda(options: &Options, programs: &Path) -> Result<Command> {
     let mut build = Command::new("cargo-lambda");
     build
-        .current_dir(repository())
         .args(["lambda", "build", "--profile", &options.profile])
         .arg("--lambda-dir")
-        .arg(programs(options))
+        .arg(programs)
         // Queries are checked against the committed data, which is the same in every run.
         .env("SQLX_OFFLINE", "true")
         .env_remove("DATABASE_URL");
@@ -72,10 +96,14 @@ fn build(options: &Options) -> Result<()> {
         // As in the local stack's build, whose compilation results are reused.
         build.args(["--compiler", "cargo"]);
     }
-    for binary in chosen::binaries(options)? {
-        build.args(["--bin", &binary]);
-    }
-    build.args(["--bin", BARE_FUNCTION, "--bin", BENCHMARK]);
+    Ok(build)
+}
+
+/// Runs such a command.
+///
+/// # Errors
+/// If something does not compile.
+pub(crate) fn run(mut build: Command) -> Result<()> {
     let status = build
         .status()
         .context("cannot run cargo-lambda; `local-stack exec` puts it on the path")?;

@@ -128,6 +128,7 @@ fn command(subject: &Subject, runtime_api: &RuntimeApi) -> Result<Command> {
     let aws = env::vars().filter(|(name, _)| name.starts_with("AWS_"));
     let mut command = Command::new(&subject.program);
     command
+        .args(&subject.arguments)
         .env_clear()
         .envs(aws)
         .envs(&subject.settings)

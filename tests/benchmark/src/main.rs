@@ -8,6 +8,7 @@
 //! It writes to the database, and the functions do what their sample events say: run it on a
 //! separate stack.
 
+mod against;
 mod appointments;
 mod bare_sql;
 mod build;
@@ -15,10 +16,13 @@ mod chosen;
 mod deployed;
 mod environment;
 mod figures;
+mod instructions;
 mod latency;
 mod memory;
 mod package;
 mod patients;
+mod processor_time;
+mod record_cost;
 mod report;
 mod repository;
 mod runtime_api;
@@ -36,6 +40,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::{
+    against::{Commit, Request},
     figures::{FunctionFigures, Needs},
     report::Report,
     subject::{Subject, Subjects},
@@ -43,6 +48,10 @@ use crate::{
 
 /// Measures the functions against a running stack.
 #[derive(Debug, Parser)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option on the command line"
+)]
 struct Options {
     /// How often each function is started
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
@@ -51,7 +60,7 @@ struct Options {
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
     /// Only these functions, by the names of their binaries
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, visible_alias = "only", value_delimiter = ',')]
     functions: Vec<String>,
     /// Measure what was built earlier
     #[arg(long)]
@@ -62,6 +71,25 @@ struct Options {
     /// Where to write the figures as JSON, in addition
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Compare get-patient, list-patients and create-patient, or those of them that are chosen, with
+    /// this commit's
+    #[arg(long, value_name = "REVISION")]
+    against: Option<String>,
+    /// Count the instructions of warm requests to get-patient and create-patient with valgrind
+    #[arg(long, conflicts_with = "against")]
+    instructions: bool,
+    /// Measure PostgreSQL's processor time for a record of the audit trail
+    #[arg(long, conflicts_with = "instructions")]
+    record_cost: bool,
+    /// With --record-cost: how many records there are before
+    #[arg(long, default_value_t = 100_000)]
+    records: u32,
+    /// With --instructions: expect the counts of this run from now on
+    #[arg(long, requires = "instructions")]
+    accept: bool,
+    /// With --instructions: succeed without valgrind, having said so
+    #[arg(long, requires = "instructions")]
+    if_possible: bool,
     /// Run as the measuring program, which is built with the functions, so that the reference is
     /// compiled in the same way
     #[arg(long, hide = true)]
@@ -70,21 +98,41 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let outcome = if options.measure {
-        measure(&options)
-    } else {
-        build::build_and_measure(&options)
-    };
-    outcome.unwrap_or_else(|error| {
+    perform(options).unwrap_or_else(|error| {
         // If this fails, there is nobody to report it to.
         let _ = say(&format!("benchmark: {error:#}"));
         ExitCode::FAILURE
     })
 }
 
+fn perform(mut options: Options) -> Result<ExitCode> {
+    if options.instructions {
+        return instructions::count(&options);
+    }
+    if options.record_cost {
+        return record_cost::measure(&options);
+    }
+    if options.against.is_some() {
+        let requests = Request::chosen(&options.functions)?;
+        options.functions = requests
+            .iter()
+            .map(|request| request.function().to_owned())
+            .collect();
+    }
+    if options.measure {
+        measure(&options)
+    } else {
+        build::build_and_measure(&options)
+    }
+}
+
 // The same runtime as that of the functions: the bare SQL runs in it.
 #[tokio::main(flavor = "current_thread")]
 async fn measure(options: &Options) -> Result<ExitCode> {
+    if let Some(revision) = &options.against {
+        let commit = Commit::find(revision)?;
+        return Box::pin(against::measure(&commit, options)).await;
+    }
     let subjects = Subjects::find(options)?;
     let mut report = Report::new(options);
 

@@ -37,7 +37,15 @@ impl NewPatient {
 /// # Errors
 /// If there is no sample event.
 pub(crate) fn get_event(id: Uuid) -> Result<Bytes> {
-    let mut event: Value = serde_json::from_slice(&sample_event("get-patient")?)?;
+    get_event_like(&sample_event("get-patient")?, id)
+}
+
+/// The same of the sample event of another commit.
+///
+/// # Errors
+/// If it is not JSON.
+pub(crate) fn get_event_like(sample: &[u8], id: Uuid) -> Result<Bytes> {
+    let mut event: Value = serde_json::from_slice(sample)?;
     let path = format!("/api/patients/{id}");
     event["path"] = json!(path);
     event["requestContext"]["path"] = json!(path);
@@ -50,7 +58,26 @@ pub(crate) fn get_event(id: Uuid) -> Result<Bytes> {
 /// # Errors
 /// If there is no sample event.
 pub(crate) fn create_event(patient: &NewPatient) -> Result<Bytes> {
-    let mut event: Value = serde_json::from_slice(&sample_event("create-patient")?)?;
+    create_event_like(&sample_event("create-patient")?, patient)
+}
+
+/// The sample event of `list-patients`, for a page of this size.
+///
+/// # Errors
+/// If it is not JSON.
+pub(crate) fn list_event_like(sample: &[u8], size: usize) -> Result<Bytes> {
+    let mut event: Value = serde_json::from_slice(sample)?;
+    event["queryStringParameters"] = json!({ "limit": size.to_string() });
+    event["multiValueQueryStringParameters"] = json!({ "limit": [size.to_string()] });
+    Ok(event.to_string().into())
+}
+
+/// As [`create_event`], of the sample event of another commit.
+///
+/// # Errors
+/// If it is not JSON.
+pub(crate) fn create_event_like(sample: &[u8], patient: &NewPatient) -> Result<Bytes> {
+    let mut event: Value = serde_json::from_slice(sample)?;
     let body = json!({
         "name": patient.name,
         "email": patient.email,

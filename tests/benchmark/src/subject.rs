@@ -1,6 +1,10 @@
 //! What is measured: the binaries, and the environment of each.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, bail};
 
@@ -17,6 +21,8 @@ pub(crate) struct Subject {
     pub(crate) binary: String,
     /// Its file.
     pub(crate) program: PathBuf,
+    /// What it is called with: nothing, unless another program runs it.
+    pub(crate) arguments: Vec<OsString>,
     /// The environment variables from the deployment.
     pub(crate) settings: BTreeMap<String, String>,
 }
@@ -55,13 +61,25 @@ impl Subjects {
 
 impl Subject {
     fn built(options: &Options, binary: &str, settings: BTreeMap<String, String>) -> Result<Self> {
-        let program = build::program(options, binary);
+        Self::of(binary, &build::program(options, binary), settings)
+    }
+
+    /// This program, which has been built for the function.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub(crate) fn of(
+        binary: &str,
+        program: &Path,
+        settings: BTreeMap<String, String>,
+    ) -> Result<Self> {
         if !program.exists() {
             bail!("{} has not been built", program.display());
         }
         Ok(Self {
             binary: binary.to_owned(),
-            program,
+            program: program.to_owned(),
+            arguments: Vec::new(),
             settings,
         })
     }

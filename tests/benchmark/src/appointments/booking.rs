@@ -11,13 +11,15 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::{
-    clinic::{self, Clinic, DAYS, PATIENTS, SLOTS_A_DAY},
-    processor_time::{self, ProcessorTime},
-};
+use super::clinic::{self, Clinic, DAYS, PATIENTS, SLOTS_A_DAY};
 use crate::{
-    build, environment::Environment, figures::BookingFigures, memory::sample_event,
-    statistics::Durations, subject::Subject,
+    build,
+    environment::Environment,
+    figures::BookingFigures,
+    memory::sample_event,
+    processor_time::{self, ProcessorTime},
+    statistics::Durations,
+    subject::Subject,
 };
 
 /// On how many days, one after another, everybody wants to be seen.

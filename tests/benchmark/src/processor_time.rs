@@ -14,13 +14,13 @@ use crate::environment::Environment;
 
 /// Processor time of the functions, or of another client, and of the database.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ProcessorTime {
-    pub(super) client: Duration,
-    pub(super) database: Duration,
+pub(crate) struct ProcessorTime {
+    pub(crate) client: Duration,
+    pub(crate) database: Duration,
 }
 
 impl ProcessorTime {
-    pub(super) fn total(self) -> Duration {
+    pub(crate) fn total(self) -> Duration {
         self.client + self.database
     }
 }
@@ -47,7 +47,7 @@ impl AddAssign for ProcessorTime {
 ///
 /// # Errors
 /// If the system does not report it.
-pub(super) async fn of_functions(
+pub(crate) async fn of_functions(
     environments: &[Environment],
     application: &str,
     database: &PgPool,
@@ -72,7 +72,7 @@ pub(super) async fn of_functions(
 ///
 /// # Errors
 /// If the database runs on another machine, or the system does not report it.
-pub(super) async fn of_ended_children(database: &PgPool) -> Result<ProcessorTime> {
+pub(crate) async fn of_ended_children(database: &PgPool) -> Result<ProcessorTime> {
     let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
         .fetch_one(database)
         .await?;
@@ -95,7 +95,10 @@ pub(super) async fn of_ended_children(database: &PgPool) -> Result<ProcessorTime
 }
 
 /// What all threads of a process have used, to the nanosecond (`schedstat` in proc(5)).
-fn of_process(process: u32) -> Result<Duration> {
+///
+/// # Errors
+/// If there is no such process, or the system does not report it.
+pub(crate) fn of_process(process: u32) -> Result<Duration> {
     let mut used = Duration::ZERO;
     for task in fs::read_dir(PathBuf::from(format!("/proc/{process}/task")))? {
         // It may have ended meanwhile, and counts for nothing then.

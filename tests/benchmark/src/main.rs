@@ -21,7 +21,6 @@ mod package;
 mod patients;
 mod report;
 mod repository;
-mod runtime_api;
 mod start;
 mod statistics;
 mod subject;

@@ -84,7 +84,7 @@ pub(crate) async fn get_statement_document(
         to: period.to,
         currency: period.currency,
     };
-    let (statement, billed_to) = Statement::read(&billing, asked, None).await?;
+    let (statement, billed_to) = Statement::read((&database, &billing), asked, None).await?;
     let name = statement.file_name();
     let printed = statement.printed(billed_to)?;
     let document = pdf_file::response(printed.pdf(letterhead.clinic()), &name)?;

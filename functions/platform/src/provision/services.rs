@@ -52,6 +52,7 @@ pub const SERVICES: [Service; 7] = [
             "appointments.fulfilled_since",
             "audit.append",
             "notifications.send_invoice",
+            "patients.account_to_open",
             "patients.canonical",
             "patients.ids_of",
             "patients.is_restricted",

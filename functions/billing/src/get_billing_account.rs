@@ -1,8 +1,8 @@
 //! `GET /api/patients/{id}/billing-account`: the account through which a patient is billed, from
 //! the billing service.
 //!
-//! An account is opened shortly after its patient was created: until then, and for a patient who
-//! never existed, the response is 404. It is closed shortly after its patient was deleted, and
+//! An account is opened shortly after its patient was created, or by the first request for it. For a
+//! patient who never existed, the response is 404. It is closed shortly after its patient was deleted, and
 //! remains readable for those who may read it.
 
 use api::{
@@ -21,7 +21,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::problem::problem;
+use crate::account::account_of;
 
 /// The route.
 pub const ROUTE: Route<Permitted, Recorded, Repeatable> =
@@ -69,9 +69,8 @@ pub enum BillingAccountStatus {
 
 /// Get a patient's billing account
 ///
-/// It is opened shortly after the patient was registered: until then, the response is 404. Shortly
-/// after the patient was deleted, it becomes `CLOSED` and can still be read. For a record that was
-/// merged into another, it is that one's account.
+/// It is there as soon as the patient is registered. Shortly after the patient was deleted, it becomes
+/// `CLOSED` and can still be read. For a record that was merged into another, it is that one's account.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "billing",
     params(("id" = Uuid, Path, description = "The patient's id")),
@@ -97,10 +96,8 @@ pub(crate) async fn get_billing_account(
     )
     .fetch_one(&database)
     .await?;
-    let account = billing
-        .get_account(survivor)
-        .await
-        .map_err(problem)?
+    let account = account_of(&database, &billing, survivor)
+        .await?
         .ok_or_else(|| Problem::not_found("Billing account not found"))?;
 
     let resource = Resource::billing_account(account.id);

@@ -9,6 +9,7 @@
 //! charges what took place, and [`compare_appointment_charges`] proves every day that it did.
 
 mod access;
+mod account;
 mod amount;
 mod answer;
 pub mod charges;

@@ -53,7 +53,7 @@ pub use problem::{
     Conflict, ConflictReason, FieldErrors, MOST_CONFLICTS, Problem, ProblemDocument, ProblemType,
 };
 pub use refusal_reason::RefusalReason;
-pub use serve::{around, serve};
+pub use serve::{around, serve, serve_and_work_after};
 pub use time::{
     ClinicTimeZone, DayOrTime, InvalidDay, InvalidTime, Time, UnknownTimeZone, day, latest_day,
 };

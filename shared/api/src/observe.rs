@@ -3,6 +3,7 @@
 
 use std::{sync::OnceLock, time::Instant};
 
+use after_answer::in_invocation;
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
@@ -90,6 +91,7 @@ pub(crate) async fn observe(
 
     request.extensions_mut().insert(id);
     let work = trace.scope(next.run(request)).instrument(span.clone());
+    let work = in_invocation(work);
     let mut response = within_deadline(work)
         .await
         .unwrap_or_else(IntoResponse::into_response);

@@ -8,7 +8,8 @@ use axum::{
     response::Response,
 };
 use http::header;
-use lambda_http::{Adapter, lambda_runtime};
+use lambda_http::Adapter;
+use lambda_runtime::{Runtime, layers::TracingLayer};
 use store::with_tokens;
 use tower::util::MapRequest;
 
@@ -56,18 +57,50 @@ async fn refuse_encoded_body(request: Request, next: Next) -> Result<Response, P
     Err(Problem::encoded_body())
 }
 
+/// The runtime of these routes. Its type cannot be written down.
+macro_rules! runtime {
+    ($function:ident, $routes:ident) => {{
+        let service = Adapter::from(with_settings($function, $routes)?);
+        let service = with_tokens(MapRequest::new(service, as_sent));
+        Runtime::new(service).layer(TracingLayer::new())
+    }};
+}
+
 /// Serves the routes as the Lambda function of this name until Lambda stops it.
 ///
 /// # Errors
 /// If a setting is invalid, or the Lambda runtime API cannot be reached.
 pub async fn serve(function: &'static str, routes: Router) -> Result<(), lambda_http::Error> {
+    runtime!(function, routes).run().await
+}
+
+/// The same for routes that leave work behind: it is done once the response is on its way.
+///
+/// # Errors
+/// Those of [`serve`].
+pub async fn serve_and_work_after(
+    function: &'static str,
+    routes: Router,
+) -> Result<(), lambda_http::Error> {
+    let runtime = runtime!(function, routes);
+    let Some(extension) = after_answer::Extension::register().await else {
+        return runtime.run().await;
+    };
+    let runtime = runtime.layer(extension.invocations());
+    tokio::select! {
+        ended = runtime.run() => ended,
+        ended = extension.run() => ended,
+    }
+}
+
+/// The routes with what the settings say about all of them.
+fn with_settings(function: &'static str, routes: Router) -> Result<Router, lambda_http::Error> {
     let origins = AllowedOrigins::from_env();
     let routes = routes
         .layer(Extension(ClinicTimeZone::from_env()?))
         .layer(Extension(TrustedProxies::from_env()?))
         .layer(Extension(IfMatchRule::from_env()?));
-    let service = Adapter::from(around(function, origins, routes));
-    lambda_runtime::run(with_tokens(MapRequest::new(service, as_sent))).await
+    Ok(around(function, origins, routes))
 }
 
 #[cfg(test)]

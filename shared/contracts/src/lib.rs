@@ -72,6 +72,8 @@ pub const BILLING_ERROR_DOMAIN: &str = "billing";
 
 /// Reasons in such an `ErrorInfo` that callers tell from others with the same status.
 pub mod billing_refusal {
+    /// The patient has no account, or none yet.
+    pub const NO_ACCOUNT: &str = "NO_ACCOUNT";
     /// The etag is not the present one.
     pub const STALE_ETAG: &str = "STALE_ETAG";
     /// The `request_id` belongs to a call with other parameters.

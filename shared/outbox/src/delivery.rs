@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use after_answer::after_answer;
 use sqlx::PgPool;
 use store::{FromEnvironment, Transaction};
 use telemetry::TraceContext;
@@ -14,8 +15,8 @@ use crate::{
     table::{Outbox, Waiting},
 };
 
-/// How long a request takes to deliver its own changes. Most deliveries take milliseconds; a
-/// dependency that is down must not make the clinic wait.
+/// How long a function takes to deliver the changes of a request. Most deliveries take milliseconds; a
+/// dependency that is down must not keep the environment from the next request.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
 /// When a request stops making calls, so that what it has delivered is deleted before [`AT_ONCE`]
@@ -108,6 +109,8 @@ struct Turn {
 type Receiver<S> = <<S as Sender>::Kind as Kind>::Receiver;
 
 impl<S: Sender + FromEnvironment> FromEnvironment for Delivery<S> {
+    const LEAVES_WORK: bool = true;
+
     fn from_environment(
         function: &'static str,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
@@ -122,21 +125,30 @@ impl<S: Sender> Delivery<S> {
         Self { sender }
     }
 
-    /// Tries to deliver everything of this patient, for a short time. The rest is left to the
-    /// relay: the client is not told, because nothing is lost.
+    /// Tries to deliver everything of this patient, for a short time, once the response to the request
+    /// is on its way ([`after_answer`]). The rest is left to the relay: the client is not told, because
+    /// nothing is lost.
     pub async fn deliver_now(&self, database: &PgPool, patient_id: Uuid) {
-        self.start(database, None, patient_id).await;
+        let (delivery, database) = (self.clone(), database.clone());
+        after_answer(async move { delivery.start(&database, None, patient_id).await }).await;
     }
 
     /// Like [`deliver_now`](Self::deliver_now), in the transaction that was begun when the change was
     /// committed ([`Transaction::commit_and_begin`]): the same connection, and no round trip between.
+    ///
+    /// It stays open until the response is on its way, and locks nothing until then.
     pub async fn deliver_next(
         &self,
         database: &PgPool,
         transaction: Transaction,
         patient_id: Uuid,
     ) {
-        self.start(database, Some(transaction), patient_id).await;
+        let (delivery, database) = (self.clone(), database.clone());
+        after_answer(async move {
+            let begun = Some(transaction);
+            delivery.start(&database, begun, patient_id).await;
+        })
+        .await;
     }
 
     async fn start(&self, database: &PgPool, begun: Option<Transaction>, patient_id: Uuid) {

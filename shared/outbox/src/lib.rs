@@ -1,9 +1,9 @@
 //! How the rest of the system learns of a change.
 //!
 //! Whatever others must learn of is written to the outbox, in the transaction that makes it true.
-//! The request then tries to deliver it at once; the relay delivers what is left. There is one
-//! delivery per service and patient at a time, in the order of the changes, so that nobody learns
-//! of an update before the creation. A delivery that is interrupted between the call and the
+//! Once the response is on its way, the function tries to deliver it; the relay delivers what is
+//! left. There is one delivery per service and patient at a time, in the order of the changes, so
+//! that nobody learns of an update before the creation. A delivery that is interrupted between the call and the
 //! deletion of the row is repeated: receivers act only once on each id.
 //!
 //! A service says which [`Kind`]s of messages it writes, and supplies the [`Sender`] that takes

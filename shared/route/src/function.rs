@@ -6,6 +6,9 @@ use store::FromEnvironment;
 /// Builds the routes of a function from up to three things that they use, each of which is found
 /// with the settings of the deployment.
 pub trait Build<Uses> {
+    /// Whether one of them leaves work behind, which is done after the response.
+    const LEAVES_WORK: bool;
+
     /// The routes of the Lambda function of this name.
     ///
     /// # Errors
@@ -14,12 +17,16 @@ pub trait Build<Uses> {
 }
 
 impl<F: FnOnce() -> Router> Build<()> for F {
+    const LEAVES_WORK: bool = false;
+
     fn build(self, _: &'static str) -> Result<Router, api::Error> {
         Ok(self())
     }
 }
 
 impl<F: FnOnce(A) -> Router, A: FromEnvironment> Build<(A,)> for F {
+    const LEAVES_WORK: bool = A::LEAVES_WORK;
+
     fn build(self, function: &'static str) -> Result<Router, api::Error> {
         Ok(self(A::from_environment(function)?))
     }
@@ -31,6 +38,8 @@ where
     A: FromEnvironment,
     B: FromEnvironment,
 {
+    const LEAVES_WORK: bool = A::LEAVES_WORK || B::LEAVES_WORK;
+
     fn build(self, function: &'static str) -> Result<Router, api::Error> {
         Ok(self(
             A::from_environment(function)?,
@@ -46,6 +55,8 @@ where
     B: FromEnvironment,
     C: FromEnvironment,
 {
+    const LEAVES_WORK: bool = A::LEAVES_WORK || B::LEAVES_WORK || C::LEAVES_WORK;
+
     fn build(self, function: &'static str) -> Result<Router, api::Error> {
         Ok(self(
             A::from_environment(function)?,
@@ -59,9 +70,15 @@ where
 ///
 /// # Errors
 /// If a setting is missing or cannot be used, or the Lambda runtime API cannot be reached.
-pub async fn serve<Uses>(
+pub async fn serve<Uses, Routes: Build<Uses>>(
     function: &'static str,
-    routes: impl Build<Uses>,
+    routes: Routes,
 ) -> Result<(), api::Error> {
-    api::serve(function, routes.build(function)?).await
+    let built = routes.build(function)?;
+    // Only those contain an extension, and spend a round trip at their start to register it.
+    if Routes::LEAVES_WORK {
+        api::serve_and_work_after(function, built).await
+    } else {
+        api::serve(function, built).await
+    }
 }

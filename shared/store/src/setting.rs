@@ -18,6 +18,9 @@ pub fn setting(name: &'static str) -> Result<String, MissingSetting> {
 
 /// Something that a function uses, found through the settings of the deployment.
 pub trait FromEnvironment: Sized {
+    /// Whether a request that uses it may leave work behind, which is done after its response.
+    const LEAVES_WORK: bool = false;
+
     /// Sets it up for the function of this name. Nothing is connected yet.
     ///
     /// # Errors

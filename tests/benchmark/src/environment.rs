@@ -11,11 +11,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 
-use crate::{
-    build,
-    runtime_api::{Poll, RuntimeApi},
-    subject::Subject,
-};
+use execution_environment::{Idle, RuntimeApi};
+
+use crate::{build, subject::Subject};
 
 /// When to give up on a start or a response: far longer than anything worth measuring.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -26,12 +24,14 @@ const LOOK_AT_PROCESS: Duration = Duration::from_millis(50);
 pub(crate) struct Environment {
     process: Child,
     runtime_api: RuntimeApi,
-    poll: Option<Poll>,
+    idle: Option<Idle>,
 }
 
 /// A response, and how long it took.
 #[derive(Debug)]
 pub(crate) struct Answered {
+    /// When the event was sent.
+    pub(crate) begin: Instant,
     /// From sending the event to receiving the whole response.
     pub(crate) duration: Duration,
     /// The function's response.
@@ -54,23 +54,24 @@ impl Environment {
         let mut environment = Self {
             process,
             runtime_api,
-            poll: None,
+            idle: None,
         };
         let ready = environment.ready().await?;
         Ok((environment, ready - begin))
     }
 
-    /// Waits until the process polls for an event. Returns when it did.
+    /// Waits until the process has nothing more to do: its runtime polls for an event, and so does its
+    /// extension, if it has one. Returns when it did.
     ///
     /// # Errors
     /// If it ends before, or takes for ever.
     pub(crate) async fn ready(&mut self) -> Result<Instant> {
-        let poll = match self.poll.take() {
-            Some(poll) => poll,
-            None => alive(&mut self.process, self.runtime_api.polls.recv()).await?,
+        let idle = match self.idle.take() {
+            Some(idle) => idle,
+            None => alive(&mut self.process, self.runtime_api.idle()).await?,
         };
-        let at = poll.at;
-        self.poll = Some(poll);
+        let at = idle.at;
+        self.idle = Some(idle);
         Ok(at)
     }
 
@@ -80,16 +81,17 @@ impl Environment {
     /// If the process ends before it responds, or takes for ever.
     pub(crate) async fn invoke(&mut self, event: Bytes) -> Result<Answered> {
         self.ready().await?;
-        let poll = self
-            .poll
+        let idle = self
+            .idle
             .take()
             .context("the process does not poll for an event")?;
         let begin = Instant::now();
-        if poll.event.send(event).is_err() {
+        if !idle.invoke(event) {
             bail!("the process does not accept the event");
         }
         let answer = alive(&mut self.process, self.runtime_api.answers.recv()).await?;
         Ok(Answered {
+            begin,
             duration: answer.at - begin,
             body: answer.body,
         })

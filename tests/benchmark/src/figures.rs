@@ -43,6 +43,8 @@ pub(crate) struct Needs {
 pub(crate) struct LatencyFigures {
     /// From the event to the whole response; `bare` is the SQL.
     pub(crate) request: Comparison,
+    /// From the event until the function was ready for the next one.
+    pub(crate) busy: Summary,
     /// The same event to the bare function: the cost of the transport itself.
     pub(crate) bare_request: Summary,
     /// A description of that SQL.
@@ -51,7 +53,7 @@ pub(crate) struct LatencyFigures {
     pub(crate) aim: Option<f64>,
     /// The largest resident set of the process that handled them.
     pub(crate) peak_memory_bytes: u64,
-    /// The number of patients with messages that were not delivered within the request.
+    /// The number of patients with messages that were not delivered within the invocation.
     pub(crate) undelivered: Option<i64>,
 }
 

@@ -73,6 +73,7 @@ async fn get_patient(
     }
     Ok(LatencyFigures {
         request: Comparison::of(&measured.requests, &measured.sql),
+        busy: measured.busy.summary(),
         bare_request: measured.bare_requests.summary(),
         compared_with: bare_sql::GET,
         aim: Some(AIM_GET),
@@ -100,6 +101,7 @@ async fn create_patient(
     }
     Ok(LatencyFigures {
         request: Comparison::of(&measured.requests, &measured.sql),
+        busy: measured.busy.summary(),
         bare_request: measured.bare_requests.summary(),
         compared_with: bare_sql::CREATE,
         aim: None,
@@ -120,6 +122,8 @@ pub(crate) struct Pair {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Requests {
     ours: Duration,
+    /// Until the function was ready for the next.
+    busy: Duration,
     bare: Duration,
 }
 
@@ -144,9 +148,10 @@ impl Pair {
         self.bare.ready().await?;
         let ours = self.function.invoke(event).await?;
         // What a function does after its response must not affect the next measurement.
-        self.function.ready().await?;
+        let ready = self.function.ready().await?;
         let requests = Requests {
             ours: ours.duration,
+            busy: ready - ours.begin,
             bare: bare.duration,
         };
         Ok((ours.body, requests))
@@ -157,6 +162,7 @@ impl Pair {
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) requests: Durations,
+    pub(crate) busy: Durations,
     pub(crate) bare_requests: Durations,
     pub(crate) sql: Durations,
 }
@@ -169,6 +175,7 @@ impl Measured {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             requests: Durations::new()?,
+            busy: Durations::new()?,
             bare_requests: Durations::new()?,
             sql: Durations::new()?,
         })
@@ -180,6 +187,7 @@ impl Measured {
     /// If something took longer than five hundred years.
     pub(crate) fn record(&mut self, requests: Requests, sql: Duration) -> Result<()> {
         self.requests.record(requests.ours)?;
+        self.busy.record(requests.busy)?;
         self.bare_requests.record(requests.bare)?;
         self.sql.record(sql)
     }

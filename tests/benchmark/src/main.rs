@@ -25,7 +25,6 @@ mod processor_time;
 mod record_cost;
 mod report;
 mod repository;
-mod runtime_api;
 mod start;
 mod statistics;
 mod subject;

@@ -170,7 +170,7 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "\nWarm requests through the runtime API, with nothing in between; bare request: \
-                 the same to the bare function"
+                 the same to the bare function; busy: until the function was ready for the next"
             )?;
             writeln!(f, "{}", tables::latencies(&self.latencies))?;
         }
@@ -179,7 +179,7 @@ impl fmt::Display for Report {
             if let Some(undelivered) = figures.undelivered {
                 writeln!(
                     f,
-                    "  and includes the delivery to billing and Kafka; patients left to the relay: {undelivered}"
+                    "  and is busy with the delivery to billing and Kafka after it; patients left to the relay: {undelivered}"
                 )?;
             }
         }
@@ -239,6 +239,7 @@ mod tests {
             "get-patient",
             Ok(LatencyFigures {
                 request: comparison(0.5, 0.2),
+                busy: summary(0.7),
                 bare_request: summary(0.1),
                 compared_with: "SELECT",
                 aim: Some(2.0),

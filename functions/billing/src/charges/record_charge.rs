@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::charge::Charge;
-use crate::{answer, currency, day::Day, problem::problem, text};
+use crate::{account::with_account, answer, currency, day::Day, text};
 
 /// The route.
 pub const ROUTE: Route<Permitted, ByService, ByService> = Route::post("/api/patients/{id}/charges")
@@ -83,8 +83,10 @@ pub(crate) async fn record_charge(
     let request = input.parse(patient_id)?;
     must_see(errand.caller(), patient_id, &database).await?;
 
-    let recorded = billing.record_charge(&errand, request).await;
-    let recorded = recorded.map_err(problem)?;
+    let recorded = with_account(&database, &billing, patient_id, || {
+        billing.record_charge(&errand, request.clone())
+    })
+    .await?;
     let charge: Charge = answer::required("charge", recorded.answer.charge)?;
     errand.made(charge.resource(), Some(patient_id));
     Ok(errand.done(recorded.replayed, (StatusCode::CREATED, Json(charge))))

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::invoice::Invoice;
-use crate::{answer, currency, problem::problem};
+use crate::{account::with_account, answer, currency};
 
 /// How many charges fit on an invoice.
 pub(super) const MOST_CHARGES: usize = 200;
@@ -78,8 +78,10 @@ pub(crate) async fn draft_invoice(
     let request = input.parse(patient_id)?;
     must_see(errand.caller(), patient_id, &database).await?;
 
-    let drafted = billing.create_invoice(&errand, request).await;
-    let drafted = drafted.map_err(problem)?;
+    let drafted = with_account(&database, &billing, patient_id, || {
+        billing.create_invoice(&errand, request.clone())
+    })
+    .await?;
     let invoice: Invoice = answer::required("invoice", drafted.answer.invoice)?;
     errand.made(invoice.resource(), Some(patient_id));
     let location = format!("../../invoices/{}", invoice.id());

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::payment::{Payment, PaymentMethod};
-use crate::{amount, answer, problem::problem, text};
+use crate::{account::with_account, amount, answer, text};
 
 /// How many invoices a payment may be for.
 const MOST_INVOICES: usize = 50;
@@ -89,8 +89,10 @@ pub(crate) async fn record_payment(
     let request = input.parse(patient_id)?;
     must_see(errand.caller(), patient_id, &database).await?;
 
-    let recorded = billing.record_payment(&errand, request).await;
-    let recorded = recorded.map_err(problem)?;
+    let recorded = with_account(&database, &billing, patient_id, || {
+        billing.record_payment(&errand, request.clone())
+    })
+    .await?;
     let payment: Payment = answer::required("payment", recorded.answer.payment)?;
     errand.made(payment.resource(), Some(patient_id));
     let answer = (StatusCode::CREATED, payment.entity_tag(), Json(payment));

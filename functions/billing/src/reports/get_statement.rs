@@ -79,7 +79,7 @@ pub(crate) async fn get_statement(
         to: period.to,
         currency: period.currency,
     };
-    let (statement, _) = Statement::read(&billing, asked, period.cursor).await?;
+    let (statement, _) = Statement::read((&database, &billing), asked, period.cursor).await?;
     trail
         .succeeded(&database, Subject::Patient(patient_id))
         .await?;

@@ -84,7 +84,7 @@ pub(crate) async fn get_statement_document(
         to: period.to,
         currency: period.currency,
     };
-    let (statement, billed_to) = Statement::read(&billing, asked, None).await?;
+    let (statement, billed_to) = Statement::read((&database, &billing), asked, None).await?;
     statement
         .must_be_whole()
         .map_err(|fault| Problem::invalid_field("from", fault.to_string()))?;

@@ -20,7 +20,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{answer, currency, day::Day, problem::problem};
+use crate::{account::with_account, answer, currency, day::Day};
 
 /// The route.
 pub const ROUTE: Route<Permitted, ByService, ByService> =
@@ -110,8 +110,10 @@ pub(crate) async fn send_statement(
         to_date: Day::text_of(wanted.to),
         currency_code: currency::code_of(wanted.currency),
     };
-    let sent = billing.send_statement(&errand, request).await;
-    let sent = sent.map_err(problem)?;
+    let sent = with_account(&database, &billing, patient_id, || {
+        billing.send_statement(&errand, request.clone())
+    })
+    .await?;
     let delivery: StatementDelivery = answer::required("delivery", sent.answer.delivery)?;
     let answer = (StatusCode::CREATED, Json(delivery));
     Ok(errand.done(sent.replayed, answer))

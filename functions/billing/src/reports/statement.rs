@@ -8,12 +8,13 @@ use chrono::NaiveDate;
 use contracts::billing::v1;
 use money::{Currency, Money};
 use serde::Serialize;
+use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(crate) use printed::{PrintedStatement, TooManyLines};
 
-use crate::{answer, currency, day::Day, page, problem::problem};
+use crate::{account::with_account, answer, currency, day::Day, page, problem::problem};
 
 /// How many lines a response has at most: few patients ever have more, and it stays far below what a
 /// function may answer.
@@ -142,7 +143,7 @@ pub(super) struct Asked {
 impl Statement {
     /// Reads a page of it, and who it is about.
     pub(super) async fn read(
-        billing: &BillingClient,
+        (database, billing): (&PgPool, &BillingClient),
         asked: Asked,
         cursor: Option<Cursor<String>>,
     ) -> Result<(Self, v1::BilledTo), Problem> {
@@ -157,10 +158,10 @@ impl Statement {
         let mut lines = Vec::new();
         // The balances around the lines are those of the last answer: what was booked meanwhile is in it.
         let mut last = loop {
-            let mut answer = billing
-                .get_statement(request.clone())
-                .await
-                .map_err(problem)?;
+            let mut answer = with_account(database, billing, asked.patient_id, || {
+                billing.get_statement(request.clone())
+            })
+            .await?;
             lines.append(&mut answer.lines);
             if answer.next_page_token.is_empty() || lines.len() >= MOST_LINES {
                 break answer;

@@ -1,6 +1,7 @@
 //! The routes of billing, as the staff of a clinic call them, with the service running.
 
 mod access;
+mod before_delivery;
 mod charges;
 mod deliveries;
 mod documents;

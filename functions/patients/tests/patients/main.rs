@@ -7,6 +7,7 @@
 )]
 
 mod addresses;
+mod after_answer;
 mod backfill;
 mod bodies;
 mod closing;

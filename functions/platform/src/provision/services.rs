@@ -53,6 +53,7 @@ pub const SERVICES: [Service; 7] = [
             "audit.append",
             "notifications.send_invoice",
             "notifications.send_statement",
+            "patients.account_to_open",
             "patients.canonical",
             "patients.ids_of",
             "patients.is_restricted",

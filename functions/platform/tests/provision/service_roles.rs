@@ -879,6 +879,11 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             ],
         ),
         (
+            "patients.account_to_open",
+            "SELECT patients.account_to_open(gen_random_uuid())",
+            &["billing", "patients"],
+        ),
+        (
             "patients.canonical",
             "SELECT patients.canonical(gen_random_uuid())",
             &["billing", "patients"],

@@ -220,6 +220,7 @@ pub(super) async fn measure(
     }
     Ok(LatencyFigures {
         request: Comparison::of(&measured.requests, &measured.sql),
+        busy: measured.busy.summary(),
         bare_request: measured.bare_requests.summary(),
         compared_with: COMPARED_WITH,
         aim: Some(AIM),

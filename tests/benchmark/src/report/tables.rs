@@ -70,6 +70,7 @@ pub(super) fn latencies(latencies: &BTreeMap<String, LatencyFigures>) -> Table {
             "x SQL",
             "aim",
             "bare request",
+            "busy",
         ]
         .map(str::to_owned),
     );
@@ -87,6 +88,7 @@ pub(super) fn latencies(latencies: &BTreeMap<String, LatencyFigures>) -> Table {
                 bare.p50,
                 p50_ratio,
                 figures.bare_request.p50,
+                figures.busy.p50,
             ),
             (
                 "p99",
@@ -94,9 +96,10 @@ pub(super) fn latencies(latencies: &BTreeMap<String, LatencyFigures>) -> Table {
                 bare.p99,
                 p99_ratio,
                 figures.bare_request.p99,
+                figures.busy.p99,
             ),
         ];
-        for (percentile, request, sql, ratio, bare_request) in lines {
+        for (percentile, request, sql, ratio, bare_request, busy) in lines {
             let verdict = figures.aim.map_or("", |aim| verdict(ratio <= aim));
             table.add_row([
                 binary.clone(),
@@ -106,6 +109,7 @@ pub(super) fn latencies(latencies: &BTreeMap<String, LatencyFigures>) -> Table {
                 format!("{ratio:.2} {verdict}"),
                 figures.aim.map_or("none".to_owned(), |aim| aim.to_string()),
                 milliseconds(bare_request),
+                milliseconds(busy),
             ]);
         }
     }

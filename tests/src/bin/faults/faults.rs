@@ -54,6 +54,8 @@ pub(crate) enum FaultKind {
     KafkaSlow,
     /// kill -9 of a function in the middle of a client's request
     RequestKilled,
+    /// kill -9 of a function that has answered, before others have heard of the change
+    DeliveryKilled,
     /// kill -9 of a function in the middle of a booking client's request
     BookingKilled,
     /// kill -9 of a function in the middle of a cashier's request
@@ -207,6 +209,7 @@ impl Stage {
             FaultKind::KafkaSilent => kafka::silent(self, random).await,
             FaultKind::KafkaSlow => kafka::slow(self, random).await,
             FaultKind::RequestKilled => functions::request_killed(self, random).await,
+            FaultKind::DeliveryKilled => functions::delivery_killed(self, random).await,
             FaultKind::BookingKilled => functions::booking_killed(self, random).await,
             FaultKind::CashierKilled => functions::cashier_killed(self, random).await,
             FaultKind::RelayKilled

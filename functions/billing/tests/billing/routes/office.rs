@@ -8,8 +8,8 @@ use axum::{
 };
 use billing::{
     Letterhead, allocate_payment, approve_refund, cancel_charge, complete_refund, credit_invoice,
-    delete_invoice, draft_invoice, export_ledger, get_aging, get_charge, get_invoice,
-    get_invoice_document, get_payment, get_refund, get_revenue, get_statement,
+    delete_invoice, draft_invoice, export_ledger, get_aging, get_billing_account, get_charge,
+    get_invoice, get_invoice_document, get_payment, get_refund, get_revenue, get_statement,
     get_statement_document, get_takings, issue_invoice, list_charges, list_invoices,
     list_patient_charges, list_patient_invoices, list_patient_payments, list_prices, list_refunds,
     record_charge, record_payment, reject_refund, reject_write_off, request_refund,
@@ -84,7 +84,7 @@ impl Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Office {
     pub(crate) database: PgPool,
-    billing: BillingClient,
+    pub(crate) billing: BillingClient,
     user: Uuid,
     role: Role,
     key: Option<String>,
@@ -113,6 +113,7 @@ fn routes(database: &PgPool, billing: &BillingClient) -> Router {
         routes(database, billing)
     };
     let all = [
+        get_billing_account::routes,
         set_price::routes,
         list_charges::routes,
         list_patient_charges::routes,

@@ -19,6 +19,9 @@ const LOOK_FOR: Duration = Duration::from_millis(1_500);
 /// The gateway's response for a function that died.
 const BAD_GATEWAY: u16 = 502;
 
+/// The answers to a change that was made.
+const DONE: [u16; 3] = [200, 201, 204];
+
 /// The number of relays that run at the same time.
 const RELAYS: usize = 3;
 
@@ -72,6 +75,44 @@ pub(super) async fn cashiers_at_work(stage: &Stage) {
             .any(|kind| requests.in_flight(kind.function()) > 0)
     };
     within_reach(is_at_work).await;
+}
+
+/// Kills the processes of a function right after one of them has answered that something was changed.
+/// The broker is silent meanwhile, so that the delivery is not over by then.
+pub(super) async fn delivery_killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {
+    let functions = [
+        Kind::Create.function(),
+        Kind::Create.function(),
+        Kind::Update.function(),
+        Kind::Delete.function(),
+        Change::Book.function(),
+        Change::Confirm.function(),
+    ];
+    let function = functions[random.usize(..functions.len())];
+    let _part = stage.kafka.lock().await;
+    let _fault = stage.begin(FaultKind::DeliveryKilled);
+    let (stack, requests) = (stack()?, &stage.load.requests);
+    let answered = || -> u64 {
+        let statuses = DONE.iter().map(|&status| requests.count(function, status));
+        statuses.sum()
+    };
+    for _ in 0..ATTEMPTS {
+        within_reach(|| requests.in_flight(function) > 0).await;
+        let frozen = Process::of_service(&stack, "kafka").freeze();
+        let before = answered();
+        let is_answered = within_reach(|| answered() > before).await;
+        if is_answered {
+            tokio::time::sleep(between(random, 0, 50)).await;
+            for process in Process::of_function(&stack, function) {
+                process.kill().await;
+            }
+        }
+        drop(frozen);
+        if is_answered {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn cut_off(

@@ -781,7 +781,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 22] = [
+    const CALLS: [(&str, &str, &[&str]); 23] = [
         (
             "audit.append",
             APPEND,

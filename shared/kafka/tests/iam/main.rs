@@ -122,15 +122,17 @@ impl ProvideCredentials for Rotated {
 #[tokio::test]
 async fn nothing_is_lost_or_out_of_order_when_sessions_end_and_keys_are_replaced() {
     const SESSIONS: usize = 6;
-    const KEYS_LAST: u32 = 50;
     let lifetime = Duration::from_millis(200);
     let msk = Msk::start_with(ours(), Duration::ZERO, Refusal::Error, lifetime).await;
     let known = Rotated(Arc::new(Mutex::new(ours())));
     let topic = Topic::create().await;
     let producer = Producer::new(cluster(&msk, known.clone(), REGION), topic.name);
     let mut number: u32 = 0;
+    let mut known_for = None;
     while msk.ended() < SESSIONS {
-        if number % KEYS_LAST == 0 {
+        // The next session needs the next keys.
+        if known_for != Some(msk.ended()) {
+            known_for = Some(msk.ended());
             let next = keys(&format!("secret {number}"), Some(SESSION));
             *known.0.lock().unwrap() = next.clone();
             msk.rotate(next);

@@ -1,12 +1,18 @@
 //! Settings of the broker of the stack, which it takes over while it runs.
 
-use std::io;
+use std::{io, time::Duration};
 
+use kafka::testing::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::within;
 
 /// The request `IncrementalAlterConfigs` in its version 0
 /// (<https://kafka.apache.org/protocol#The_Messages_IncrementalAlterConfigs>).
 const INCREMENTAL_ALTER_CONFIGS: [u8; 4] = [0, 44, 0, 0];
+
+/// How long a busy machine may need for a login, including the secret that it takes.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A broker, among the things that have settings.
 const BROKER: u8 = 4;
@@ -31,7 +37,7 @@ pub async fn alter_broker(name: &str, value: &str) -> io::Result<()> {
     // Not only to be validated.
     request.push(0);
 
-    let mut connection = kafka::testing::connect().await?;
+    let mut connection = session().await;
     let length = i32::try_from(request.len()).map_err(io::Error::other)?;
     connection.write_i32(length).await?;
     connection.write_all(&request).await?;
@@ -53,10 +59,10 @@ pub async fn alter_broker(name: &str, value: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// If the broker goes on with it, or there is no session.
-pub async fn outlive_session(lifetime: std::time::Duration) -> io::Result<()> {
+pub async fn outlive_session(lifetime: Duration) -> io::Result<()> {
     /// `ApiVersions` in its version 0, with a correlation id and no client id.
     const REQUEST: [u8; 10] = [0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
-    let mut connection = kafka::testing::connect().await?;
+    let mut connection = session().await;
     tokio::time::sleep(lifetime).await;
     connection.write_u32(10).await?;
     connection.write_all(&REQUEST).await?;
@@ -65,6 +71,13 @@ pub async fn outlive_session(lifetime: std::time::Duration) -> io::Result<()> {
         Ok(_) => Err(io::Error::other("the broker does not end sessions")),
         Err(_) => Ok(()),
     }
+}
+
+async fn session() -> Box<dyn Stream> {
+    within(PATIENCE, "a session with the broker", async || {
+        kafka::testing::connect().await.ok()
+    })
+    .await
 }
 
 fn put_text(request: &mut Vec<u8>, text: &str) {

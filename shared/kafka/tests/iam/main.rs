@@ -85,7 +85,7 @@ async fn whoever_signs_anything_else_is_refused_and_told_so() {
 #[tokio::test]
 async fn a_token_opens_nothing_after_a_quarter_of_an_hour() {
     let lifetime = Duration::from_mins(15);
-    let nearly = lifetime - Duration::from_secs(30);
+    let nearly = Duration::from_secs(14 * 60 + 30);
     let msk = Msk::start_with(ours(), nearly, Refusal::Error, lifetime).await;
     let open = cluster(&msk, ours(), REGION)
         .connect("test", PATIENCE)
@@ -149,7 +149,7 @@ async fn nothing_is_lost_or_out_of_order_when_sessions_end_and_keys_are_replaced
     stored.dedup();
     // The last one may be there without our knowing.
     stored.truncate(number.try_into().unwrap());
-    assert_eq!(stored, Vec::from_iter(0..number));
+    assert!(stored.into_iter().eq(0..number));
     topic.delete().await;
 }
 

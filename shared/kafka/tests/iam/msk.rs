@@ -243,18 +243,14 @@ impl Msk {
         let token = text.strip_prefix("n,,\x01auth=Bearer ");
         let token = token.and_then(|rest| rest.strip_suffix("\x01\x01"));
         let token = token.unwrap_or_default();
-        match self.verified(token) {
-            Some(left) => {
-                let lifetime = left.min(state.lifetime).as_millis();
-                (answer(0, b"", i64::try_from(lifetime).unwrap()), true)
-            }
-            None => {
-                state.refused.fetch_add(1, Ordering::Relaxed);
-                match state.refusal {
-                    Refusal::Error => refused(AUTHENTICATION_FAILED, b""),
-                    Refusal::Challenge => refused(0, br#"{"status":"invalid_token"}"#),
-                }
-            }
+        if let Some(left) = self.verified(token) {
+            let lifetime = left.min(state.lifetime).as_millis();
+            return (answer(0, b"", i64::try_from(lifetime).unwrap()), true);
+        }
+        state.refused.fetch_add(1, Ordering::Relaxed);
+        match state.refusal {
+            Refusal::Error => refused(AUTHENTICATION_FAILED, b""),
+            Refusal::Challenge => refused(0, br#"{"status":"invalid_token"}"#),
         }
     }
 

@@ -9,6 +9,9 @@ signals the broker directly.
 With a password, the broker lets in only its user, over TLS. The authority that clients have to
 trust is then in tls/authority.pem: that of the folder, or one of its own. Without a password, it
 lets in everybody.
+
+A login is valid for a minute or, if there is a file session-ms in the folder, for as many
+milliseconds as that says.
 """
 
 from __future__ import annotations
@@ -42,8 +45,9 @@ RECORDS = Path("records")
 TLS = Path("tls")
 USER = "patient-management"
 
-# How long a client's login is valid, in milliseconds: a minute.
+# How long a client's login is valid, in milliseconds: a minute, unless the file says otherwise.
 SESSION_MS = "60000"
+SESSION = Path("session-ms")
 
 
 def main() -> None:
@@ -121,11 +125,16 @@ def protection(password: str) -> dict[str, str]:
         "listener.name.clients.sasl.enabled.mechanisms": mechanism,
         # Then a client has to log in again, as on MSK when its token ends. Those that do not are
         # disconnected.
-        f"listener.name.clients.{mechanism.lower()}.connections.max.reauth.ms": SESSION_MS,
+        f"listener.name.clients.{mechanism.lower()}.connections.max.reauth.ms": session(),
         f"listener.name.clients.{mechanism.lower()}.sasl.jaas.config": (
             f'{login} required username="{USER}" password="{password}";'
         ),
     }
+
+
+def session() -> str:
+    """How long a login is valid."""
+    return SESSION.read_text().strip() if SESSION.exists() else SESSION_MS
 
 
 def unused_port() -> int:

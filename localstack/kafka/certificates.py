@@ -22,6 +22,9 @@ AUTHORITY = "authority.pem"
 # What the broker shows, with its key, and what the database shows.
 BROKER = "broker.pem"
 DATABASE = "database.pem"
+# What they show once those have been replaced.
+BROKER_RENEWED = "broker-renewed.pem"
+DATABASE_RENEWED = "database-renewed.pem"
 
 # Longer than anybody keeps a local stack.
 VALID_FOR = datetime.timedelta(days=3650)
@@ -32,7 +35,8 @@ SINCE = datetime.timedelta(days=1)
 def make(folder: Path) -> None:
     """Write all files: under a temporary name first, so that half of them never counts.
 
-    Nobody keeps the authority's key, so that nothing else is ever trusted because of it.
+    Nobody keeps the authority's key, so that nothing else is ever trusted because of it. That is
+    why the certificates which replace the first ones are made at the same time.
     """
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = name("Local stack")
@@ -47,7 +51,12 @@ def make(folder: Path) -> None:
     pem = serialization.Encoding.PEM
     (fresh / AUTHORITY).write_bytes(authority.public_bytes(pem))
     hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    for file_name, subject in ((BROKER, "Kafka"), (DATABASE, "PostgreSQL")):
+    for file_name, subject in (
+        (BROKER, "Kafka"),
+        (BROKER_RENEWED, "Kafka"),
+        (DATABASE, "PostgreSQL"),
+        (DATABASE_RENEWED, "PostgreSQL"),
+    ):
         key = ec.generate_private_key(ec.SECP256R1())
         server = (
             certificate(name(subject), authority_name, key)

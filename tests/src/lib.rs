@@ -9,7 +9,9 @@
 )]
 
 mod aws;
+mod broker;
 mod call;
+mod certificates;
 mod clinic;
 mod consumer_group;
 pub mod generated;
@@ -23,7 +25,9 @@ mod topic;
 mod waiting;
 
 pub use aws::{Aws, DeadLetter, EventSourceMapping, Invoked, Mail};
+pub use broker::{alter_broker, outlive_session};
 pub use call::{Answer, Call, Problem};
+pub use certificates::Server;
 pub use clinic::{Clinic, Visitor};
 pub use consumer_group::committed_offsets;
 pub use http::http_client;

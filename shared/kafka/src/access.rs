@@ -6,7 +6,7 @@ use rskafka::client::SaslConfig;
 use rustls::ClientConfig;
 use store::setting;
 
-use crate::{ConnectError, SettingError, iam, roots, scram::Secret};
+use crate::{ConnectError, SettingError, iam::Role, roots, scram::Secret};
 
 /// How brokers let a client in.
 pub(crate) enum Access {
@@ -17,8 +17,8 @@ pub(crate) enum Access {
         tls: Arc<ClientConfig>,
         secret: Secret,
     },
-    /// With the function's own role, over TLS.
-    Iam { tls: Arc<ClientConfig> },
+    /// With a role of AWS, over TLS.
+    Iam { tls: Arc<ClientConfig>, role: Role },
 }
 
 impl Access {
@@ -30,7 +30,10 @@ impl Access {
                 tls: roots::tls()?,
                 secret: Secret::named(setting("KAFKA_SECRET")?),
             }),
-            "IAM" => Ok(Self::Iam { tls: roots::tls()? }),
+            "IAM" => Ok(Self::Iam {
+                tls: roots::tls()?,
+                role: Role::Own,
+            }),
             unknown => Err(SettingError::UnknownAuthentication(unknown.to_owned())),
         }
     }
@@ -38,7 +41,7 @@ impl Access {
     pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
         match self {
             Self::Unprotected => None,
-            Self::Scram { tls, .. } | Self::Iam { tls } => Some(Arc::clone(tls)),
+            Self::Scram { tls, .. } | Self::Iam { tls, .. } => Some(Arc::clone(tls)),
         }
     }
 
@@ -48,7 +51,7 @@ impl Access {
             Self::Scram { secret, .. } => {
                 Ok(Some(SaslConfig::ScramSha512(secret.credentials().await?)))
             }
-            Self::Iam { .. } => Ok(Some(SaslConfig::Oauthbearer(iam::credentials()))),
+            Self::Iam { role, .. } => Ok(Some(SaslConfig::Oauthbearer(role.credentials()))),
         }
     }
 

@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use aws_credential_types::{Credentials, provider::ProvideCredentials as _};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials as _, SharedCredentialsProvider},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rskafka::client::OauthBearerCredentials;
 use store::{Presigned, aws_config, setting};
@@ -15,23 +18,45 @@ const USER_AGENT: &str = concat!("patient-management%2F", env!("CARGO_PKG_VERSIO
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A new token for each connection: MSK looks at it when the connection is opened, and again never.
-pub(crate) fn credentials() -> OauthBearerCredentials {
-    OauthBearerCredentials {
-        callback: Arc::new(|| Box::pin(current_token())),
-        authz_id: None,
-        bearer_kvs: Vec::new(),
-    }
+/// Who connects.
+#[derive(Clone)]
+pub(crate) enum Role {
+    /// The role that this runs with.
+    Own,
+    /// One that needs no settings, in a region.
+    #[cfg(feature = "testing")]
+    Known(SharedCredentialsProvider, String),
 }
 
-async fn current_token() -> Result<String, Failure> {
-    let provider = aws_config()
-        .await
-        .credentials_provider()
-        .ok_or("this runs without a role")?;
-    let credentials = provider.provide_credentials().await?;
-    let region = setting("AWS_REGION")?;
-    token(credentials, &region, SystemTime::now())
+impl Role {
+    /// A new token for each connection. MSK looks at it when the connection is opened, and ends the
+    /// session when the token does: the next connection has the next token.
+    pub(crate) fn credentials(&self) -> OauthBearerCredentials {
+        let role = self.clone();
+        OauthBearerCredentials {
+            callback: Arc::new(move || Box::pin(role.clone().current_token())),
+            authz_id: None,
+            bearer_kvs: Vec::new(),
+        }
+    }
+
+    async fn current_token(self) -> Result<String, Failure> {
+        let (provider, region) = self.found().await?;
+        let credentials = provider.provide_credentials().await?;
+        token(credentials, &region, SystemTime::now())
+    }
+
+    async fn found(self) -> Result<(SharedCredentialsProvider, String), Failure> {
+        match self {
+            Self::Own => {
+                let provider = aws_config().await.credentials_provider();
+                let provider = provider.ok_or("this runs without a role")?;
+                Ok((provider, setting("AWS_REGION")?))
+            }
+            #[cfg(feature = "testing")]
+            Self::Known(provider, region) => Ok((provider, region)),
+        }
+    }
 }
 
 /// `https://kafka.<region>.amazonaws.com/?Action=kafka-cluster:Connect`, signed (Signature Version 4,

@@ -3,6 +3,7 @@
 
 use std::{env, io};
 
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use rsasl::{
     config::SASLConfig,
     prelude::{Mechname, SASLClient},
@@ -15,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{Cluster, SettingError, access::Access, roots, scram::Secret};
+use crate::{Cluster, SettingError, access::Access, iam::Role, roots, scram::Secret};
 
 /// The requests `SaslHandshake` in its version 1 and `SaslAuthenticate` in its version 0
 /// (<https://kafka.apache.org/protocol#The_Messages_SaslHandshake>).
@@ -40,6 +41,25 @@ pub fn cluster(
     let access = Access::Scram {
         tls: roots::trusting(authority)?,
         secret: Secret::known(credentials),
+    };
+    Ok(Cluster::new(brokers, access))
+}
+
+/// These brokers, which are known by this authority (PEM) and let in a role with these credentials, as
+/// MSK does in this region.
+///
+/// # Errors
+/// If the authority is none.
+pub fn cluster_with_roles(
+    brokers: &str,
+    authority: &str,
+    credentials: impl ProvideCredentials + 'static,
+    region: &str,
+) -> Result<Cluster, SettingError> {
+    let credentials = SharedCredentialsProvider::new(credentials);
+    let access = Access::Iam {
+        tls: roots::trusting(Some(authority))?,
+        role: Role::Known(credentials, region.to_owned()),
     };
     Ok(Cluster::new(brokers, access))
 }

@@ -52,6 +52,10 @@ pub(crate) enum FaultKind {
     KafkaSilent,
     /// The broker is frozen repeatedly
     KafkaSlow,
+    /// Logins to the broker are valid for a moment only
+    KafkaSessions,
+    /// The broker's certificate is replaced
+    KafkaCertificate,
     /// kill -9 of a function in the middle of a client's request
     RequestKilled,
     /// kill -9 of a function that has answered, before others have heard of the change
@@ -82,6 +86,8 @@ pub(crate) enum FaultKind {
     PostgresSlow,
     /// Connections to the database whose other end does not respond any more
     PostgresHalfOpen,
+    /// The certificate of the database is replaced
+    PostgresCertificate,
     /// DynamoDB is restarted
     Dynamodb,
     /// Records that cannot be decoded, and old ones sent again
@@ -208,6 +214,8 @@ impl Stage {
             FaultKind::KafkaKilled => kafka::killed(self, random).await,
             FaultKind::KafkaSilent => kafka::silent(self, random).await,
             FaultKind::KafkaSlow => kafka::slow(self, random).await,
+            FaultKind::KafkaSessions => kafka::sessions(self, random).await,
+            FaultKind::KafkaCertificate => kafka::certificate(self, random).await,
             FaultKind::RequestKilled => functions::request_killed(self, random).await,
             FaultKind::DeliveryKilled => functions::delivery_killed(self, random).await,
             FaultKind::BookingKilled => functions::booking_killed(self, random).await,
@@ -224,6 +232,7 @@ impl Stage {
             FaultKind::Postgres => stores::postgres(self, random).await,
             FaultKind::PostgresSlow => stores::postgres_slow(self, random).await,
             FaultKind::PostgresHalfOpen => stores::postgres_half_open(self, random).await,
+            FaultKind::PostgresCertificate => stores::postgres_certificate(self).await,
             FaultKind::Dynamodb => stores::dynamodb(self, random).await,
             FaultKind::BadRecords => records::bad_records(self, random).await,
         }

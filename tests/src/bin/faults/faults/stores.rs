@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use sqlx::AssertSqlSafe;
-use system_tests::{Process, Restart};
+use system_tests::{Process, Restart, Server};
 
 use super::{FaultKind, Stage, slow_down, stack};
 use crate::between;
@@ -41,6 +41,26 @@ pub(super) async fn postgres_half_open(stage: &Stage, random: &mut fastrand::Rng
     tokio::time::sleep(between(random, 4_000, 10_000)).await;
     drop(frozen);
     Ok(())
+}
+
+/// Its certificate is renewed while it runs, and whoever has nothing to do at that moment has to connect
+/// again.
+pub(super) async fn postgres_certificate(stage: &Stage) -> Result<()> {
+    let _part = stage.postgres.lock().await;
+    let _fault = stage.begin(FaultKind::PostgresCertificate);
+    Server::Postgres(&stage.database)
+        .renew_certificate(&stack()?)
+        .await
+        .context("the database does not take another certificate")?;
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE backend_type = 'client backend' AND datname = current_database()
+             AND usename <> current_user AND state = 'idle'",
+    )
+    .execute(&stage.database)
+    .await
+    .map(drop)
+    .context("idle connections cannot be ended")
 }
 
 /// The server processes for the functions and the billing service that meet this condition.

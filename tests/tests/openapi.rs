@@ -5,7 +5,11 @@
     reason = "tests fail by panicking"
 )]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 use serde_yaml_ng::Value as Yaml;
@@ -574,4 +578,61 @@ fn every_reference_resolves() {
         let pointer = target.strip_prefix('#').unwrap();
         assert!(document.pointer(pointer).is_some(), "{target}");
     }
+}
+
+/// Of two types with one name, the document would have one: for whoever uses the other, a wrong one.
+#[test]
+fn no_two_types_have_the_same_name_in_the_document() {
+    let mut known: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for folder in ["functions", "shared"] {
+        let mut folders = vec![
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("..")
+                .join(folder),
+        ];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    for name in documented_types(&fs::read_to_string(&path).unwrap()) {
+                        let other = known.insert(name.clone(), path.clone());
+                        assert_eq!(
+                            other,
+                            None,
+                            "{name} is there twice, also in {}",
+                            path.display()
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(known.len() > 100, "{}", known.len());
+}
+
+/// The names that types of a source file have in the document.
+fn documented_types(source: &str) -> Vec<String> {
+    // Attributes of a type may be on several lines, and stand between it and what derives its schema.
+    let derived = source.split("ToSchema").skip(1);
+    derived
+        .filter_map(|rest| {
+            let (attributes, rest) = ["struct ", "enum "]
+                .iter()
+                .filter_map(|keyword| rest.split_once(keyword))
+                .min_by_key(|(before, _)| before.len())?;
+            let is_derive = attributes.trim_start().starts_with([',', ')'])
+                && !attributes.contains("fn ")
+                && !attributes.contains("use ");
+            let renamed = attributes.split_once("#[schema(").and_then(|(_, schema)| {
+                let (_, name) = schema.split_once("as = ")?;
+                name.split([',', ')']).next()
+            });
+            let own = rest
+                .split(|character: char| !character.is_alphanumeric())
+                .next()?;
+            is_derive.then(|| renamed.unwrap_or(own).trim().to_owned())
+        })
+        .collect()
 }

@@ -132,7 +132,7 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The log events cannot be unpacked.
-    #[error("this is nothing that CloudWatch Logs delivers: {0}")]
+    #[error("this is not a delivery of CloudWatch Logs: {0}")]
     Unreadable(&'static str),
     /// The database did not do its part.
     #[error("the audit trail takes no record: {0}")]

@@ -45,8 +45,8 @@ pub(crate) async fn show(
 /// The versions that the change is for, as the service reads them: none if it is for any.
 ///
 /// The service compares them, after it has recognised a repeated request: by then, the resource has
-/// another version. So they are all that the client accepts, whichever is the present one: the
-/// repeated request says the same.
+/// another version. So all versions that the client accepts are passed on, whichever is the
+/// present one: the repeated request says the same.
 pub(crate) fn etag_for(if_match: &IfMatch) -> String {
     match if_match {
         IfMatch::Any => String::new(),

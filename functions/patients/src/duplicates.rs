@@ -48,8 +48,8 @@ impl Grade {
     }
 }
 
-/// Whom a patient is compared with: those with whom they share most, and the fewer have it in common,
-/// the more it counts. Something that very many have, such as the address of a home, leads to no more
+/// Whom a patient is compared with: those who share most with them; the rarer what is shared, the more
+/// it counts. Something that very many have, such as the address of a home, leads to no more
 /// than [`MOST_COMPARED`] of them.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! Exporting patients to a file, in the background.
 //!
-//! [`run_exports`] goes through the patients by id and writes the file part by part. What is in the
-//! file so far is written with whose data it is, in the audit trail: a run that is killed goes on
-//! with the part that it was at.
+//! [`run_exports`] goes through the patients by id and writes the file part by part. The progress is
+//! stored together with the audit record of whose data is in the file: after a run that was killed, the
+//! next one continues with the same part.
 
 mod answer;
 pub mod get_export;

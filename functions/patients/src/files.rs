@@ -27,7 +27,7 @@ const LINK_SECONDS: u64 = 15 * 60;
 /// are sent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a part of a file is read whose answer breaks off.
+/// How often a part of a file is read if the response breaks off.
 const ATTEMPTS: usize = 4;
 
 /// Why a part of a file was not read.

@@ -100,8 +100,8 @@ pub(crate) struct FieldChange {
 ///
 /// Every change is a version: what was done, when, by whom, and which fields are different since.
 /// The history of a deleted patient ends with their deletion, and is only for those who may see
-/// deleted patients. Of a time when the record was restricted, or one with a restricted record merged
-/// into it, callers who may not see those get no fields. Looking at it is recorded in the audit trail.
+/// deleted patients. For versions from a time when the record, or one that
+/// was merged into it, was restricted, callers who may not see restricted records get no fields. Looking at it is recorded in the audit trail.
 #[utoipa::path(
     get, path = ROUTE.path(), tag = "patients",
     params(("id" = Uuid, Path, description = "The patient's id"), Page),
@@ -171,8 +171,8 @@ pub(crate) async fn list_patient_history(
     }))
 }
 
-/// What says nothing about the patient: it is different in every version, or is the same in all and
-/// only written in another form.
+/// Fields that say nothing about the patient: they differ in every version, or only in how they are
+/// written.
 const OF_THE_VERSION: [&str; 3] = ["version", "createdAt", "updatedAt"];
 
 /// The fields that differ, by name. A field that one of them does not have is null there.

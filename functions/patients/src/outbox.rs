@@ -75,7 +75,7 @@ impl outbox::Kind for MessageKind {
     }
 }
 
-/// Has invoices go to the patient as they are now, if they went elsewhere `before`.
+/// Redirects invoices to the patient's present name and address, if these differ from `before`.
 ///
 /// # Errors
 /// If the database fails.

@@ -29,7 +29,7 @@ pub async fn relay_outbox(
     let relayed = relay("relay-outbox", database, delivery, until).await;
     let pruned = idempotency::prune(database, SCHEMA).await;
     let forgotten = Box::pin(vocabulary::forget(database)).await;
-    // This and to tell billing may be work for many runs: each has half of the time.
+    // This and telling billing may each take many runs, so each has half of the time.
     let now = Instant::now();
     let half_time = now + until.saturating_duration_since(now) / 2;
     let caught_up = Box::pin(catch_up(database, half_time)).await;

@@ -8,15 +8,15 @@ use store::Transaction;
 
 use crate::{outbox, storage};
 
-/// How many patients are told of in one transaction, which holds up nobody but whoever erases one of
-/// them, and waits for nobody else.
+/// How many patients one transaction covers. It delays only the erasure of one of them, and waits for
+/// nobody else.
 pub(crate) const AT_A_TIME: i64 = 100;
 
 /// The SQLSTATE of a lock that was not available in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// Writes messages about the next patients to the outbox. Returns whether there were any; none if one of
-/// them is being erased, which the next run is told the end of.
+/// Writes messages about the next patients to the outbox. Returns whether there were any. Writes nothing
+/// while one of them is being erased; the next run sees the outcome.
 ///
 /// # Errors
 /// If the database fails. Then nobody was told of, and the next run begins with the same.

@@ -197,14 +197,22 @@ impl<'a> Tool<'a> {
             }
             if looked.elapsed() >= LOOK_AT_LOG {
                 looked = Instant::now();
-                let says_something = |line: &String| line.contains(char::is_alphanumeric);
-                if let Some(line) = last_lines(&self.log, 5).into_iter().rfind(says_something) {
+                if let Some(line) = last_lines(&self.log, 5)
+                    .into_iter()
+                    .rfind(|line| says_something(line))
+                {
                     self.step.doing(line);
                 }
             }
             thread::sleep(POLL);
         }
     }
+}
+
+/// Whether a line is of use to whoever waits: no frame of a table, and not the rest of a cell, which is
+/// below the cell's first line.
+fn says_something(line: &str) -> bool {
+    line.contains(char::is_alphanumeric) && !line.starts_with("        ")
 }
 
 /// Whether the program has ended. The system still knows what it has used, until we wait for it.
@@ -287,6 +295,16 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         command
+    }
+
+    #[test]
+    fn progress_is_no_part_of_a_table() {
+        assert!(says_something("   Compiling rustls v0.23.36"));
+        assert!(says_something(
+            "CREATE_IN_PROGRESS   AWS::Lambda::EventSourceMapping   Events   -"
+        ));
+        assert!(!says_something("                     tion"));
+        assert!(!says_something("-----------------   ------"));
     }
 
     #[test]

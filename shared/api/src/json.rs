@@ -2,8 +2,8 @@
 //!
 //! serde's own deserializers are lenient where a client should be told of a mistake: they accept a
 //! list for a struct, ignore unknown fields, and explain errors in terms of Rust. This one accepts
-//! only objects, names every field that is unknown, missing or given twice, and says what a value
-//! must be.
+//! only objects, names the fields that are unknown and the first one that is missing or given twice, and
+//! says what a value must be.
 
 use std::fmt;
 

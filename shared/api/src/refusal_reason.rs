@@ -49,7 +49,7 @@ pub enum RefusalReason {
     InvoiceCredited,
     /// The invoice was written off.
     InvoiceWrittenOff,
-    /// There is not so much of the invoice left to be credited.
+    /// The amount is more than can still be credited.
     CreditExceedsInvoice,
     /// Nothing is due on the invoice.
     NothingDue,
@@ -61,9 +61,9 @@ pub enum RefusalReason {
     PaymentReversed,
     /// A refund of the payment is under way, or done.
     PaymentRefunded,
-    /// There is not so much left of the payment.
+    /// The amount is more than what is left of the payment.
     CreditExceeded,
-    /// The invoice does not need so much.
+    /// The amount is more than what is due on the invoice.
     DueExceeded,
     /// The refund is decided about already.
     RefundNotRequested,

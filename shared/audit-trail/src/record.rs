@@ -75,7 +75,7 @@ pub struct Record<'a> {
     pub problem: Option<&'a str>,
     /// Whose data it was, and which.
     pub subject: Subject<'a>,
-    /// What the actor has said why, where they have to.
+    /// The reason that the actor stated, where one is required.
     pub reason: Option<&'a str>,
     /// The network address that the request came from.
     pub source: Option<&'a str>,

@@ -95,7 +95,7 @@
 //! }
 //! ```
 //!
-//! The same route as at first with a handler that compiles:
+//! A route like those above, with a handler that compiles:
 //!
 //! ```
 //! use route::Route;

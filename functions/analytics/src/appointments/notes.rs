@@ -103,7 +103,7 @@ impl<'a> Notes<'a> {
         }
     }
 
-    /// Notes as what an appointment is counted now, if the note is still the one that was read.
+    /// Notes how an appointment is counted now, if the note is still the one that was read.
     ///
     /// # Errors
     /// If the note cannot be written.

@@ -128,6 +128,7 @@ pub(crate) struct Appointment {
 /// Why, when and by whom an appointment was cancelled.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AppointmentCancellation)]
 struct Cancellation {
     reason: String,
     at: DateTime<Utc>,

@@ -63,7 +63,7 @@ impl Status {
         let state = self.name();
         Err(Problem::new(
             ProblemType::Conflict,
-            format!("One cannot {verb} an appointment that is {state}"),
+            format!("It is not possible to {verb} an appointment that is {state}"),
         ))
     }
 }

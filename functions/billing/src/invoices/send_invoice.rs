@@ -61,7 +61,7 @@ pub(crate) struct InvoiceDelivery {
 /// Send an invoice
 ///
 /// By e-mail, to the patient's address, in the patient's language, with the invoice as it is now as a
-/// PDF file. The message itself says nothing but its number. It is sent within a minute or so, to the
+/// PDF file. The message itself names nothing but its number. It is sent within a minute or so, to the
 /// address that the patient has then, unless they want no e-mail: `GET /api/notifications` tells.
 /// Asked for again, it is sent again.
 #[utoipa::path(

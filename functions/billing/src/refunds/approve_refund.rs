@@ -30,7 +30,8 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// Approve a refund
 ///
-/// It may be paid out. Above the clinic's limit, it takes somebody else than who asked for it.
+/// It may be paid out. Above the clinic's limit, it has to be approved by someone other than who
+/// asked for it.
 #[utoipa::path(
     post, path = ROUTE.path(), tag = "refunds",
     params(("id" = uuid::Uuid, Path, description = "The refund's id"), IfMatch, IdempotencyKey),

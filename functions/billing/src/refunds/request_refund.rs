@@ -70,7 +70,7 @@ pub(crate) struct NewRefund {
         (status = 400, description = "A field is invalid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The role may not ask for refunds, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such payment", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "There is not so much left of the payment, or it was reversed: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The amount is more than what is left of the payment, or it was reversed: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn request_refund(

@@ -80,7 +80,7 @@ pub(crate) struct StatementDelivery {
 /// Send a patient's statement
 ///
 /// By e-mail, to the patient's address: what `GET /api/patients/{id}/statement/document` shows now, as a
-/// PDF file. The message itself, in the patient's language, says nothing but the period. It is sent
+/// PDF file. The message itself, in the patient's language, names nothing but the period. It is sent
 /// within a minute or so, to the address that the patient has then, unless they want no e-mail:
 /// `GET /api/notifications` tells. Asked for again, it is sent again.
 #[utoipa::path(

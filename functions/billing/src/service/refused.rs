@@ -67,7 +67,7 @@ pub(crate) fn request_id_reused() -> Status {
 
 /// The request was answered before, and its answer went with the patient.
 pub(crate) fn answer_erased(request: impl fmt::Display) -> Status {
-    let why = "it was done before, and what was answered was erased with the patient";
+    let why = "this request has already taken effect, and its response was erased with the patient";
     not_now(
         RefusalReason::AnswerErased,
         format_args!("request {request}"),

@@ -75,7 +75,7 @@ pub(crate) async fn decide_duplicate(
     trail: Trail,
     Input(input): Input<DecisionInput>,
 ) -> Result<StatusCode, Problem> {
-    let two = "Must be the ids of two patients";
+    let two = "`patientIds` must be the ids of two different patients";
     let [Id(one), Id(other)] = *input.patient_ids else {
         return Err(Problem::invalid_field("patientIds", two));
     };

@@ -223,8 +223,8 @@ impl Exporter {
         storage::find_all(&ids, &self.database).await
     }
 
-    /// Keeps what is in the file, and whose data it is. Returns whether the export is still ours. A part
-    /// whose run ends before this is written again, and so is recorded again whose data is in it.
+    /// Keeps what is in the file, and whose data it is. Returns whether the export is still ours. If a
+    /// run ends before this, the next one writes the part again, and records its patients again.
     async fn save(
         &self,
         job: &mut Job,

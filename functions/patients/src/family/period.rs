@@ -52,7 +52,10 @@ impl Period {
         if let (Some(first), Some(last)) = (from, to)
             && last < first
         {
-            return Err(Problem::invalid_field("to", "Must not be before from"));
+            return Err(Problem::invalid_field(
+                "to",
+                "The last day must not be before the first",
+            ));
         }
         Ok(Days { from, to })
     }

@@ -181,7 +181,7 @@ impl ImportInput {
             let known = field.parse::<Field>();
             if known.is_err() {
                 // What the client has made up is not repeated.
-                let message = "Must be fields of a patient, such as dateOfBirth";
+                let message = "The columns must be fields of a patient, such as dateOfBirth";
                 errors.field("columns", known.map_err(|_| message));
             } else if self.format == FileFormat::Ndjson {
                 let refusal: Result<(), _> = Err("Only a table has columns");

@@ -120,7 +120,7 @@ pub(crate) async fn merge_patients(
 ) -> Result<Response, Interrupted> {
     let (Id(survivor_id), Id(duplicate_id)) = (input.survivor_id, input.duplicate_id);
     if survivor_id == duplicate_id {
-        let detail = "Must be another record than the survivor";
+        let detail = "The duplicate must be a different record from the survivor";
         return Err(Problem::invalid_field("duplicateId", detail).into());
     }
     trail.about(Subject::Patient(survivor_id));

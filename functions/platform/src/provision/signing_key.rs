@@ -1,5 +1,5 @@
-//! The key that signs access tokens: the private half in Secrets Manager, which only those
-//! functions read that sign, and the public halves in a DynamoDB table for everybody who
+//! The key that signs access tokens: the private half in Secrets Manager, which only the
+//! functions that sign can read, and the public halves in a DynamoDB table for everybody who
 //! verifies tokens.
 //!
 //! **A new key** is published, then written to the secret, then those before it are
@@ -86,7 +86,7 @@ pub struct RotatedKey {
     pub retires_at: i64,
 }
 
-/// Has the next key sign, which somebody else may have made at the same time. A key that
+/// Switches signing to the next key, which a concurrent call may have made. A key that
 /// somebody else knows retires at once, and with it everybody's tokens. Any other waits until
 /// the next one has been published for `known_after`, which is
 /// [`identity::NEW_KEY_KNOWN_AFTER`] outside tests, so that no token is refused.

@@ -154,21 +154,21 @@ const INVALID: &[Invalid] = &[
         "ends-before-it-begins",
         "The last day is before the first",
         "to",
-        "Must not be before from",
+        "The last day must not be before the first",
         &["add-group-member", "record-relationship"],
     ),
     (
         "not-two-patients",
         "It is not about two patients",
         "patientIds",
-        "Must be the ids of two patients",
+        "`patientIds` must be the ids of two different patients",
         &["decide-duplicate"],
     ),
     (
         "merged-into-itself",
         "The two records are one",
         "duplicateId",
-        "Must be another record than the survivor",
+        "The duplicate must be a different record from the survivor",
         &["merge-patients"],
     ),
     (
@@ -182,7 +182,7 @@ const INVALID: &[Invalid] = &[
         "unknown-column",
         "A column is for a field that patients do not have",
         "columns",
-        "Must be fields of a patient, such as dateOfBirth",
+        "The columns must be fields of a patient, such as dateOfBirth",
         &["start-import"],
     ),
     (
@@ -602,7 +602,7 @@ fn other_conflicts() -> Vec<Case> {
         ("reschedule-appointment", "move", "CANCELLED"),
     ] {
         let name = format!("cannot-{function}");
-        let detail = format!("One cannot {verb} an appointment that is {state}");
+        let detail = format!("It is not possible to {verb} an appointment that is {state}");
         let summary = "The appointment is in another state";
         cases.push(conflict(&name, summary, plain(&detail), &[&[function]]));
     }

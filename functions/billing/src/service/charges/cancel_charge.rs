@@ -37,10 +37,15 @@ impl Change for CancelChargeRequest {
         match charge.state {
             State::Unpriced | State::Billable => {}
             State::Invoiced => {
-                return Err(refused(RefusalReason::ChargeInvoiced, id, "it is invoiced").into());
+                return Err(refused(
+                    RefusalReason::ChargeInvoiced,
+                    id,
+                    "the charge has already been invoiced",
+                )
+                .into());
             }
             State::Cancelled => {
-                let why = "it is cancelled already";
+                let why = "the charge has already been cancelled";
                 return Err(refused(RefusalReason::ChargeCancelled, id, why).into());
             }
         }

@@ -5,8 +5,8 @@
 //! it would make again, cancels the others, and makes those that are missing. What is invoiced is not
 //! touched: somebody has to credit it, and finds it on a worklist, unless there is nothing left to be
 //! credited, as of a service that was for nothing. What somebody has cancelled or credited
-//! on purpose is not charged again; what was taken back because the appointment was corrected is, if that
-//! was wrong. What took place is charged to a closed account as well: the patient was there before they
+//! on purpose is not charged again; what was withdrawn by a correction of the appointment is, if that
+//! correction was wrong. What took place is charged to a closed account as well: the patient was there before they
 //! were deleted.
 //!
 //! A charge may be on the account of another patient: it was made while the records of both were merged,
@@ -109,7 +109,7 @@ impl Change for RecordAppointmentChargesRequest {
             };
             let currency = work.clinic.currency.code();
             let price = in_force(work, &item.code, currency, item.service_date).await?;
-            // What would be too much waits for another price, like what has none.
+            // A charge that would be too large waits for another price, like one without a price.
             let price = price.filter(|price| charge.can_cost(price));
             let id = charge.insert(work, price).await?;
             let resource = Resource::new(ResourceType::Charge, id);
@@ -184,7 +184,8 @@ impl Item {
     }
 }
 
-/// Whether this version is newer than all before. Others that tell of the appointment wait for the mark.
+/// Whether this version is newer than all before. Other calls about the same appointment wait
+/// for its lock.
 async fn advance_mark(work: &mut Work, wanted: &Wanted) -> Result<bool, Stopped> {
     let advanced = sqlx::query!(
         "INSERT INTO billing.source_mark (source_type, source_id, version)

@@ -162,7 +162,7 @@ impl Note {
         let weights: Vec<u64> = left.iter().map(|left| left.unsigned_abs()).collect();
         let split = total.split(&weights);
         let (Some(split), true) = (split, (1..=most).contains(&total.minor_units())) else {
-            let why = "there is not so much of the invoice left to be credited";
+            let why = "the amount is more than can still be credited";
             return Err(invoice.refusal(RefusalReason::CreditExceedsInvoice, why));
         };
         let mut parts = Vec::new();

@@ -113,11 +113,11 @@ async fn uses(
             }
         };
         if amount > invoice.due || amount == 0 && invoice.due == 0 {
-            let why = "the invoice does not need so much";
+            let why = "the amount is more than what is due on the invoice";
             return Err(invoice.refusal(RefusalReason::DueExceeded, why).into());
         }
         if amount > left || amount == 0 {
-            let why = "there is not so much left of the payment";
+            let why = "the amount is more than what is left of the payment";
             return Err(payment.refusal(RefusalReason::CreditExceeded, why).into());
         }
         left -= amount;

@@ -1,5 +1,5 @@
-//! `ApproveRefund`: it may be paid out. Above the clinic's limit, another person says so than who
-//! asked for it.
+//! `ApproveRefund`: it may be paid out. Above the clinic's limit, it has to be approved by
+//! someone other than who asked for it.
 
 use api::RefusalReason;
 use audit_trail::Action;
@@ -26,7 +26,7 @@ impl Change for ApproveRefundRequest {
         let actor = work.actor().ok_or_else(nobody)?;
         let refund = StoredRefund::lock(work, id, &self.etag).await?;
         if refund.state != State::Requested {
-            let why = "it was decided about the refund already";
+            let why = "the refund has already been decided";
             return Err(refund
                 .refusal(RefusalReason::RefundNotRequested, why)
                 .into());

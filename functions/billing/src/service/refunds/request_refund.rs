@@ -115,7 +115,7 @@ impl Wanted {
             return Err(invalid("amount", "Must be in the currency of the payment"));
         }
         if amount.minor_units() > credit.minor_units() || amount.minor_units() == 0 {
-            let why = "there is not so much left of the payment";
+            let why = "the amount is more than what is left of the payment";
             return Err(payment.refusal(RefusalReason::CreditExceeded, why));
         }
         Ok(amount)

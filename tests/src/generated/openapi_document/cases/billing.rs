@@ -151,13 +151,13 @@ const CONFLICTS: &[Conflict] = &[
     (
         "charge-invoiced",
         RefusalReason::ChargeInvoiced,
-        "It is invoiced",
+        "The charge has already been invoiced",
         &["cancel-charge"],
     ),
     (
         "charge-cancelled",
         RefusalReason::ChargeCancelled,
-        "It is cancelled already",
+        "The charge has already been cancelled",
         &["cancel-charge"],
     ),
     (
@@ -217,7 +217,7 @@ const CONFLICTS: &[Conflict] = &[
     (
         "credit-exceeds-invoice",
         RefusalReason::CreditExceedsInvoice,
-        "There is not so much of the invoice left to be credited",
+        "The amount is more than can still be credited",
         &["credit-invoice"],
     ),
     (
@@ -247,13 +247,13 @@ const CONFLICTS: &[Conflict] = &[
     (
         "due-exceeded",
         RefusalReason::DueExceeded,
-        "The invoice does not need so much",
+        "The amount is more than what is due on the invoice",
         &["allocate-payment"],
     ),
     (
         "credit-exceeded",
         RefusalReason::CreditExceeded,
-        "There is not so much left of the payment",
+        "The amount is more than what is left of the payment",
         &["allocate-payment", "request-refund"],
     ),
     (
@@ -271,7 +271,7 @@ const CONFLICTS: &[Conflict] = &[
     (
         "refund-decided",
         RefusalReason::RefundNotRequested,
-        "It was decided about the refund already",
+        "The refund has already been decided",
         &["approve-refund"],
     ),
     (
@@ -295,7 +295,7 @@ const CONFLICTS: &[Conflict] = &[
     (
         "answer-erased",
         RefusalReason::AnswerErased,
-        "It was done before, and what was answered was erased with the patient",
+        "This request has already taken effect, and its response was erased with the patient",
         CHANGES,
     ),
     (

@@ -9,7 +9,7 @@ use kafka::{Cluster, ConnectError, testing::cluster};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Brokers take their time to refuse a login, and each is asked several times.
-const LONG_PATIENCE: Duration = Duration::from_secs(30);
+const LONG_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Of somebody else.
 const AUTHORITY: &str = include_str!("authority.pem");

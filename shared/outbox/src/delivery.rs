@@ -126,7 +126,7 @@ impl<S: Sender> Delivery<S> {
     }
 
     /// Tries to deliver everything of this patient, for a short time, once the response to the request
-    /// is on its way ([`after_answer`]). The rest is left to the relay: the client is not told, because
+    /// is on its way ([`after_answer()`]). The rest is left to the relay: the client is not told, because
     /// nothing is lost.
     pub async fn deliver_now(&self, database: &PgPool, patient_id: Uuid) {
         let (delivery, database) = (self.clone(), database.clone());

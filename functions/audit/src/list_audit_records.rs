@@ -142,7 +142,8 @@ pub(crate) struct AuditRecord {
     /// patients or accounts alone.
     #[schema(required)]
     resource_id: Option<Uuid>,
-    /// What the actor has said why, with an emergency access.
+    /// The reason that the actor stated, for an emergency access or for erasing a patient. Some records from
+    /// before December 2026 have others.
     #[schema(required)]
     reason: Option<String>,
     /// The network address that the request came from.

@@ -253,11 +253,14 @@ impl Sender {
     /// Reads the truth again, and writes the message accordingly.
     async fn prepare(&self, message: &DueMessage) -> Result<Prepared, Failure> {
         let mut transaction = Transaction::begin(&self.database).await?;
+        // What it is about is read after the address: if two records are parted between the two, the
+        // address may still be that of both, and the statement of both is gone.
+        let contact = contact_of(message.patient_id, &mut transaction).await?;
         let about = match About::read(message, &mut transaction).await? {
             Ok(about) => about,
             Err(gone) => return Ok(gone.into()),
         };
-        let Some(contact) = contact_of(message.patient_id, &mut transaction).await? else {
+        let Some(contact) = contact else {
             return Ok(Suppression::PatientGone.into());
         };
         if contact.restricted && !message.must_be_told {

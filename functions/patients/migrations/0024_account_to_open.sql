@@ -11,7 +11,9 @@ AS $$
     FROM patients.outbox AS message
     WHERE message.patient_id = patients.canonical(account_to_open.patient)
         AND message.kind = 'BILLING_ACCOUNT'
-        AND EXISTS (SELECT FROM patients.patient WHERE id = message.patient_id)
+        AND EXISTS (
+            SELECT FROM patients.patient WHERE id = message.patient_id AND deleted_at IS NULL
+        )
     ORDER BY message.sequence
     LIMIT 1
 $$;

@@ -84,6 +84,7 @@ pub(crate) async fn delete_patient(
         .commit_and_begin(id, StatusCode::NO_CONTENT)
         .await?;
 
-    delivery.deliver_next(&database, next, id).await;
+    // Nothing is to be charged to them from the answer on.
+    delivery.deliver_first(&database, next, id).await;
     Ok(answer)
 }

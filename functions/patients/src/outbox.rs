@@ -75,7 +75,8 @@ impl outbox::Kind for MessageKind {
     }
 }
 
-/// Redirects invoices to the patient's present name and address, if these differ from `before`.
+/// Redirects invoices to the patient's present name and address, if these differ from `before`. Returns
+/// whether they do.
 ///
 /// # Errors
 /// If the database fails.
@@ -83,7 +84,7 @@ pub async fn update_billing_account(
     transaction: &mut Transaction,
     before: &Patient,
     patient: &Patient,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let billed_to = |patient: &Patient| {
         let Patient {
             name,
@@ -94,7 +95,7 @@ pub async fn update_billing_account(
         (name, email, address)
     };
     if billed_to(before) == billed_to(patient) {
-        return Ok(());
+        return Ok(false);
     }
     write(
         transaction,
@@ -103,7 +104,8 @@ pub async fn update_billing_account(
         MessageKind::BillingUpdate,
         update_request(patient).encode_to_vec(),
     )
-    .await
+    .await?;
+    Ok(true)
 }
 
 /// Has invoices go to these patients as they are now, whatever billing knows of them.

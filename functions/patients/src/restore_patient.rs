@@ -91,6 +91,7 @@ pub(crate) async fn restore_patient(
     let answer: (EntityTag, Json<Patient>) = (patient.entity_tag(), Json(patient));
     let (answer, next) = transaction.commit_and_begin(id, answer).await?;
 
-    delivery.deliver_next(&database, next, id).await;
+    // The answer says that the billing account is open again.
+    delivery.deliver_first(&database, next, id).await;
     Ok(answer)
 }

@@ -84,7 +84,7 @@ pub(crate) async fn update_patient(
     patient.set(change.of(Some(&patient))?);
     let (kind, rule) = (VersionKind::Update, Some(rule));
     let patient = storage::save(patient, kind, rule, caller.into(), &mut transaction).await?;
-    outbox::update_billing_account(&mut transaction, &before, &patient).await?;
+    let redirected = outbox::update_billing_account(&mut transaction, &before, &patient).await?;
     outbox::announce(
         &mut transaction,
         &patient,
@@ -97,6 +97,11 @@ pub(crate) async fn update_patient(
     let answer = (patient.entity_tag(), Json(patient));
     let (answer, next) = transaction.commit_and_begin(id, answer).await?;
 
-    delivery.deliver_next(&database, next, id).await;
+    if redirected {
+        // An invoice that is issued next has the new address.
+        delivery.deliver_first(&database, next, id).await;
+    } else {
+        delivery.deliver_next(&database, next, id).await;
+    }
     Ok(answer)
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use after_answer::after_answer;
 use sqlx::PgPool;
-use store::{FromEnvironment, Transaction};
+use store::{FromEnvironment, Transaction, given_back};
 use telemetry::TraceContext;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -22,6 +22,9 @@ const AT_ONCE: Duration = Duration::from_millis(1500);
 /// When a request stops making calls, so that what it has delivered is deleted before [`AT_ONCE`]
 /// is over, and not delivered twice.
 const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// When a call of a request is abandoned, for the same reason.
+const CALLS_END: Duration = Duration::from_millis(1300);
 
 /// How many messages are sent in one transaction. If it fails, as many may be sent twice.
 const TURN: usize = 20;
@@ -130,7 +133,11 @@ impl<S: Sender> Delivery<S> {
     /// nothing is lost.
     pub async fn deliver_now(&self, database: &PgPool, patient_id: Uuid) {
         let (delivery, database) = (self.clone(), database.clone());
-        after_answer(async move { delivery.start(&database, None, patient_id).await }).await;
+        after_answer(async move {
+            delivery.start(&database, None, patient_id).await;
+            given_back(&database).await;
+        })
+        .await;
     }
 
     /// Like [`deliver_now`](Self::deliver_now), in the transaction that was begun when the change was
@@ -147,15 +154,28 @@ impl<S: Sender> Delivery<S> {
         after_answer(async move {
             let begun = Some(transaction);
             delivery.start(&database, begun, patient_id).await;
+            // Whoever is frozen while a connection is tested loses it.
+            given_back(&database).await;
         })
         .await;
+    }
+
+    /// Like [`deliver_next`](Self::deliver_next), but before the response: for changes after which the
+    /// client relies on what the receiver has done. It waits no longer than 1.5 seconds.
+    pub async fn deliver_first(
+        &self,
+        database: &PgPool,
+        transaction: Transaction,
+        patient_id: Uuid,
+    ) {
+        self.start(database, Some(transaction), patient_id).await;
     }
 
     async fn start(&self, database: &PgPool, begun: Option<Transaction>, patient_id: Uuid) {
         let now = Instant::now();
         let time = Time {
             last_call: now + LAST_CALL,
-            end: Some(now + AT_ONCE),
+            end: Some(now + CALLS_END),
         };
         let (delivery, database) = (self.clone(), database.clone());
         // A task of its own, because the outcome of an abandoned transaction is unknown. It ends in

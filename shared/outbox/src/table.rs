@@ -256,15 +256,19 @@ impl<K: Kind> Outbox<K> {
         Ok(())
     }
 
-    /// Takes the lock on this service's deliveries of this patient until the transaction ends.
+    /// Takes the lock on this service's deliveries of this patient until the transaction ends. Waits for
+    /// less time than a request has for its delivery: who is not waited for any more must not get it.
     pub(crate) async fn lock(
         transaction: &mut Transaction,
         patient_id: Uuid,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(Self::lock_of(patient_id))
-            .execute(transaction)
-            .await?;
+        sqlx::query(
+            "WITH setting AS MATERIALIZED (SELECT set_config('lock_timeout', '1s', true))
+             SELECT pg_advisory_xact_lock($1) FROM setting",
+        )
+        .bind(Self::lock_of(patient_id))
+        .execute(transaction)
+        .await?;
         Ok(())
     }
 

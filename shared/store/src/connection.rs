@@ -35,7 +35,7 @@ const STEP: Duration = Duration::from_millis(1);
 /// `sqlx` does that in a task of its own, in which the connection is cleaned and tested. Whoever asks
 /// for a connection before it has ended gets a new one. A larger pool is of somebody who does several
 /// things at a time, and needs several.
-pub(crate) async fn given_back(database: &PgPool) {
+pub async fn given_back(database: &PgPool) {
     if database.options().get_max_connections() > CONNECTIONS {
         return;
     }

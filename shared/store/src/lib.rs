@@ -13,7 +13,7 @@ mod transaction;
 
 pub use ::aws_config::SdkConfig;
 pub use aws::{aws_config, failure_code, http_client};
-pub use connection::Connection;
+pub use connection::{Connection, given_back};
 pub use dynamodb::{Table, TransactionError};
 pub use postgres::{
     Authentication, PoolError, TRUSTED_FOR, TokenError, WithTokens, connect_options,

@@ -142,15 +142,7 @@ pub(crate) async fn book_appointment(
     patient::must_be_seen(caller, request.patient, &mut transaction).await?;
     let stored = request.book(&mut transaction, caller, id, now).await?;
     let subject = Subject::ResourceOfPatient(Resource::appointment(id), request.patient);
-    let recorded = match &request.overbooking {
-        Some(reason) => {
-            trail
-                .succeeded_because(&mut *transaction, subject, reason)
-                .await
-        }
-        None => trail.succeeded(&mut *transaction, subject).await,
-    };
-    recorded?;
+    trail.succeeded(&mut *transaction, subject).await?;
     let location = [(header::LOCATION, format!("appointments/{id}"))];
     let appointment = Appointment::from(stored);
     let entity_tag = appointment.entity_tag();

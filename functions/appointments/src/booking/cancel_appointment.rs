@@ -90,5 +90,5 @@ pub(crate) async fn cancel_appointment(
         let change = AppointmentChange::Cancelled { by_patient: false };
         stored.announce(&mut transaction, change).await?;
     }
-    changing.end(transaction, stored, Some(reason)).await
+    changing.end(transaction, stored).await
 }

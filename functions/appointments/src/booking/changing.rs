@@ -74,20 +74,10 @@ impl Changing {
         &self,
         mut transaction: Transaction,
         stored: Stored,
-        reason: Option<&str>,
     ) -> Result<Response, Interrupted> {
         let patient = stored.patient_id;
         let subject = Subject::ResourceOfPatient(Resource::appointment(stored.id), patient);
-        let trail = &self.trail;
-        let recorded = match reason {
-            Some(reason) => {
-                trail
-                    .succeeded_because(&mut *transaction, subject, reason)
-                    .await
-            }
-            None => trail.succeeded(&mut *transaction, subject).await,
-        };
-        recorded?;
+        self.trail.succeeded(&mut *transaction, subject).await?;
         let appointment = Appointment::from(stored);
         let entity_tag: EntityTag = appointment.entity_tag();
         let (answer, next) = transaction

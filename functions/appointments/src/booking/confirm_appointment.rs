@@ -92,5 +92,5 @@ pub(crate) async fn confirm_appointment(
     stored
         .announce(&mut transaction, AppointmentChange::Booked)
         .await?;
-    changing.end(transaction, stored, None).await
+    changing.end(transaction, stored).await
 }

@@ -67,5 +67,5 @@ pub(crate) async fn fulfil_appointment(
     stored
         .announce(&mut transaction, AppointmentChange::Fulfilled)
         .await?;
-    changing.end(transaction, stored, None).await
+    changing.end(transaction, stored).await
 }

@@ -133,7 +133,7 @@ pub(crate) async fn record_arrival(
         corrected,
     };
     stored.announce(&mut transaction, change).await?;
-    changing.end(transaction, stored, reason).await
+    changing.end(transaction, stored).await
 }
 
 /// Takes up the slot again, beyond whoever has it now: the patient is there.

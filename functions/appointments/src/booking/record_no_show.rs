@@ -74,5 +74,5 @@ pub(crate) async fn record_no_show(
     stored
         .announce(&mut transaction, AppointmentChange::NoShow)
         .await?;
-    changing.end(transaction, stored, None).await
+    changing.end(transaction, stored).await
 }

@@ -159,9 +159,7 @@ pub(crate) async fn reschedule_appointment(
                 .save(&mut transaction, Change::NoLongerOrphaned, by)
                 .await?;
         }
-        return changing
-            .end(transaction, stored, overbooking.as_deref())
-            .await;
+        return changing.end(transaction, stored).await;
     }
     let change = AppointmentChange::Rescheduled {
         started_at: stored.starts_at,
@@ -183,9 +181,7 @@ pub(crate) async fn reschedule_appointment(
     occupancy::take(&mut transaction, id, service.id, plan).await?;
     waitlist::fulfil(&mut transaction, &stored).await?;
     stored.announce(&mut transaction, change).await?;
-    changing
-        .end(transaction, stored, overbooking.as_deref())
-        .await
+    changing.end(transaction, stored).await
 }
 
 impl Move {

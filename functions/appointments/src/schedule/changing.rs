@@ -86,13 +86,7 @@ impl Changed<'_> {
             self.trail.succeeded(&mut *transaction, subject).await?;
         }
         let subject = Subject::Resource(self.about);
-        match self.reason {
-            Some(reason) => {
-                let trail = self.trail;
-                trail.succeeded_because(transaction, subject, reason).await
-            }
-            None => self.trail.succeeded(transaction, subject).await,
-        }
+        self.trail.succeeded(transaction, subject).await
     }
 }
 

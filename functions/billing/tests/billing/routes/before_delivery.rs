@@ -167,7 +167,7 @@ async fn a_record_that_was_merged_finds_the_survivors(database: PgPool) {
 async fn a_deleted_patients_account_is_opened_and_closed_in_order(database: PgPool) {
     let office = Office::open(database.clone()).await;
     let patient = register(&database).await;
-    sqlx::query("DELETE FROM patients.patient WHERE id = $1")
+    sqlx::query("UPDATE patients.patient SET deleted_at = now() WHERE id = $1")
         .bind(patient)
         .execute(&database)
         .await

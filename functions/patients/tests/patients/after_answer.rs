@@ -1,12 +1,12 @@
 //! A registration is answered before anybody hears of it: the function in a process of its own, and a
 //! billing service that accepts the connection and does not respond.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use execution_environment::{Function, RuntimeApi};
 use patients::create_patient;
 use serde_json::{Value, json};
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::PgPool;
 use tokio::{net::TcpListener, time::timeout};
 
 /// Longer than anything here takes, so only a failing test waits this long.
@@ -33,9 +33,8 @@ struct Stage {
 impl Stage {
     async fn with(lambda: RuntimeApi, database: PgPool) -> Self {
         let billing = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = database.connect_options().to_url_lossy().to_string();
         let settings = [
-            ("DATABASE_URL", url),
+            ("DATABASE_URL", url_of(&database)),
             (
                 "BILLING_URL",
                 format!("http://{}", billing.local_addr().unwrap()),
@@ -80,6 +79,17 @@ impl Stage {
         .await
         .unwrap()
     }
+}
+
+/// The URL of the tests' server, with this database. What sqlx makes of its options names the file of
+/// the certificate in a way that it does not read itself.
+fn url_of(database: &PgPool) -> String {
+    let url = env::var("DATABASE_URL").unwrap();
+    let (url, options) = url.split_once('?').unwrap_or((&url, ""));
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let connection = database.connect_options();
+    let name = connection.get_database().unwrap();
+    format!("{server}/{name}?{options}")
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

@@ -1,8 +1,9 @@
 //! Parts of the system fail, and the rest goes on.
 
-use std::{fs, time::Duration};
+use std::{env, fs, time::Duration};
 
 use serde_json::json;
+use sqlx::PgPool;
 use system_tests::{Clinic, NewPatient, Patient, Process, Restart, Topic, eventually};
 
 #[tokio::test]
@@ -97,8 +98,15 @@ async fn a_function_that_dies_during_a_request_loses_nothing() {
         log.matches("START RequestId").count()
     };
     let new = NewPatient::unique();
-    // The request waits a moment for the account to be opened.
-    let frozen = Process::of_service(stack, "billing").freeze();
+    // The request waits for the table.
+    let database = PgPool::connect(&env::var("DATABASE_URL").unwrap())
+        .await
+        .unwrap();
+    let mut lock = database.begin().await.unwrap();
+    sqlx::query("LOCK TABLE patients.patient IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
     let before = requests();
     let request = tokio::spawn(visitor.post("/api/patients").json(&new).answer());
     eventually("the request in the function", async || {
@@ -108,7 +116,7 @@ async fn a_function_that_dies_during_a_request_loses_nothing() {
     for process in Process::of_function(stack, "create-patient") {
         process.kill().await;
     }
-    drop(frozen);
+    lock.rollback().await.unwrap();
     let answer = request.await.unwrap();
     assert_eq!(answer.status, 502, "{answer:?}");
     assert_eq!(answer.problem().name(), "internal");
@@ -116,6 +124,26 @@ async fn a_function_that_dies_during_a_request_loses_nothing() {
     // The client cannot know how far the request got, and tries again.
     let again = visitor.post("/api/patients").json(&new).answer().await;
     assert!(matches!(again.status, 201 | 409), "{again:?}");
+    eventually("one welcome", async || {
+        clinic.aws().invoke("relay-outbox", &json!({})).await;
+        let mail = clinic.aws().mail_to(&new.email).await;
+        (mail.len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_function_that_dies_after_its_answer_loses_nothing() {
+    let clinic = Clinic::alone();
+    let visitor = clinic.administrator().await;
+    // The delivery waits for the account to be opened.
+    let frozen = Process::of_service(clinic.stack(), "billing").freeze();
+    let new = NewPatient::unique();
+    visitor.register(&new).await;
+    for process in Process::of_function(clinic.stack(), "create-patient") {
+        process.kill().await;
+    }
+    drop(frozen);
     eventually("one welcome", async || {
         clinic.aws().invoke("relay-outbox", &json!({})).await;
         let mail = clinic.aws().mail_to(&new.email).await;

@@ -781,7 +781,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 23] = [
+    const CALLS: [(&str, &str, &[&str]); 24] = [
         (
             "audit.append",
             APPEND,
@@ -851,6 +851,11 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             "notifications.send_invoice",
             "SELECT notifications.send_invoice(gen_random_uuid(), gen_random_uuid(), now())",
             &["billing", "notifications"],
+        ),
+        (
+            "billing.erase_credit_reasons",
+            "SELECT billing.erase_credit_reasons(gen_random_uuid())",
+            &["billing"],
         ),
         (
             "notifications.send_statement",

@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt};
 use api::RefusalReason;
 use contracts::{
     BILLING_ERROR_DOMAIN,
-    billing_refusal::{IDEMPOTENCY_KEY_REUSED, STALE_ETAG},
+    billing_refusal::{IDEMPOTENCY_KEY_REUSED, NO_ACCOUNT, STALE_ETAG},
 };
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -19,7 +19,6 @@ const MAX_VIOLATIONS: usize = 25;
 const INVALID_INPUT: &str = "INVALID_INPUT";
 const ACTOR_MISSING: &str = "ACTOR_MISSING";
 const NOT_FOUND: &str = "NOT_FOUND";
-const NO_ACCOUNT: &str = "NO_ACCOUNT";
 
 fn details(reason: &str) -> ErrorDetails {
     ErrorDetails::with_error_info(reason, BILLING_ERROR_DOMAIN, HashMap::new())

@@ -325,6 +325,13 @@ impl Clinic {
     /// Everything that takes up a resource agrees with the states, and nothing overlaps: whatever
     /// happened before.
     pub(crate) async fn must_be_consistent(&self) {
+        // What was typed goes with the patient, and nothing is ever removed from the trail.
+        let typed: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM audit.record WHERE reason IS NOT NULL")
+                .fetch_one(&self.database)
+                .await
+                .unwrap();
+        assert_eq!(typed, 0, "a reason is in the audit trail");
         let wrong: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM appointments.appointment
              WHERE (status IN ('PENDING', 'BOOKED', 'ARRIVED', 'FULFILLED')) <> (

@@ -2,7 +2,7 @@
 //! newest first, by name, those who fit a query, those who have changed, or those who were deleted.
 
 use api::{
-    Cursor, Id, Limit, Problem, ProblemDocument, QueryInput, Time,
+    Cursor, Id, Limit, Problem, ProblemDocument, QueryInput, State, Time,
     layers::{Permitted, Recorded, Repeatable},
 };
 use audit_trail::{Action, Subject, Trail};
@@ -17,6 +17,8 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
+    list_length::Many,
+    page_on_record::{Listed, Order, Part, page_on_record},
     patient::Patient,
     search::{
         find::{COUNTED, Scope},
@@ -38,7 +40,7 @@ pub const ROUTE: Route<Permitted, Recorded, Repeatable> = Route::get("/api/patie
 
 /// Serves the route.
 pub fn routes(database: PgPool) -> Router {
-    ROUTE.served_by(list_patients, (), database)
+    ROUTE.served_by(list_patients, Many::default(), database)
 }
 
 /// Which patients, and which page of them. Of `q`, `sort`, `changedSince` and `deleted`, one may be
@@ -188,6 +190,7 @@ impl PatientList {
 )]
 pub(crate) async fn list_patients(
     caller: Caller,
+    State(many): State<Many>,
     trail: Trail,
     QueryInput(page): QueryInput<Page>,
 ) -> Result<Json<PatientList>, Problem> {
@@ -196,6 +199,7 @@ pub(crate) async fn list_patients(
         limit: page.limit,
         database: trail.database(),
         trail: &trail,
+        many: &many,
     };
     let after = page.cursor.map(|Cursor(place)| place);
     let q = page.q.filter(|q| !q.trim().is_empty());
@@ -230,6 +234,7 @@ struct View<'a> {
     limit: Limit,
     database: &'a Connection,
     trail: &'a Trail,
+    many: &'a Many,
 }
 
 impl View<'_> {
@@ -239,20 +244,9 @@ impl View<'_> {
             Some(Place::Id(Id(id))) => id,
             Some(_) => return Err(not_of_this_search()),
         };
-        let mut ids = sqlx::query_scalar!(
-            "SELECT id FROM patients.patient
-             WHERE id > $1 AND (NOT restricted OR $3)
-               AND deleted_at IS NULL AND merged_into IS NULL
-             ORDER BY id
-             LIMIT $2",
-            after,
-            self.limit.and_one_more(),
-            self.restricted,
-        )
-        .fetch_all(self.database)
-        .await?;
-        let next = self.limit.cut(&mut ids, |last| Place::Id(Id(*last)));
-        self.list(&ids, next).await
+        let place = |last: &Listed| Place::Id(Id(last.patient.id));
+        self.in_use(Order::Registered, String::new(), after, place)
+            .await
     }
 
     async fn newest(&self, after: Option<Place>) -> Result<PatientList, Problem> {
@@ -261,21 +255,9 @@ impl View<'_> {
             Some(Place::Other(OtherPlace::Newest(Id(id)))) => id,
             Some(_) => return Err(not_of_this_search()),
         };
-        let mut ids = sqlx::query_scalar!(
-            "SELECT id FROM patients.patient
-             WHERE id < $1 AND (NOT restricted OR $3)
-               AND deleted_at IS NULL AND merged_into IS NULL
-             ORDER BY id DESC
-             LIMIT $2",
-            before,
-            self.limit.and_one_more(),
-            self.restricted,
-        )
-        .fetch_all(self.database)
-        .await?;
-        let place = |last: &Uuid| Place::Other(OtherPlace::Newest(Id(*last)));
-        let next = self.limit.cut(&mut ids, place);
-        self.list(&ids, next).await
+        let place = |last: &Listed| Place::Other(OtherPlace::Newest(Id(last.patient.id)));
+        self.in_use(Order::Newest, String::new(), before, place)
+            .await
     }
 
     async fn by_name(&self, after: Option<Place>) -> Result<PatientList, Problem> {
@@ -284,24 +266,10 @@ impl View<'_> {
             Some(Place::Other(OtherPlace::Name(key, Id(id)))) => (key, id),
             Some(_) => return Err(not_of_this_search()),
         };
-        let mut rows = sqlx::query!(
-            "SELECT id, sort_key FROM patients.patient
-             WHERE (sort_key, id) > ($1, $2) AND (NOT restricted OR $4)
-               AND deleted_at IS NULL AND merged_into IS NULL
-             ORDER BY sort_key, id
-             LIMIT $3",
-            key,
-            id,
-            self.limit.and_one_more(),
-            self.restricted,
-        )
-        .fetch_all(self.database)
-        .await?;
-        let next = self.limit.cut(&mut rows, |last| {
-            Place::Other(OtherPlace::Name(last.sort_key.clone(), Id(last.id)))
-        });
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        self.list(&ids, next).await
+        let place = |last: &Listed| {
+            Place::Other(OtherPlace::Name(last.sort_key.clone(), Id(last.patient.id)))
+        };
+        self.in_use(Order::Name, key, id, place).await
     }
 
     async fn matching(&self, q: &str, after: Option<Place>) -> Result<PatientList, Problem> {
@@ -426,14 +394,43 @@ impl View<'_> {
 
     /// A page of the whole list. It is recorded by the statement that reads it, unless there is nobody
     /// on it.
-    async fn list(&self, ids: &[Uuid], next: Option<String>) -> Result<PatientList, Problem> {
-        let (at_most, record) = (COUNTED + 1, self.trail.success());
-        let page = storage::page_on_record(ids, self.restricted, at_most, record, self.database);
-        if let Some((patients, total)) = page.await? {
-            self.trail.written_with_read();
-            let total = Some(total).filter(|total| *total <= COUNTED);
-            return Ok(PatientList::new(patients, next, total));
+    async fn in_use(
+        &self,
+        order: Order,
+        after_key: String,
+        after: Uuid,
+        place: impl FnOnce(&Listed) -> Place,
+    ) -> Result<PatientList, Problem> {
+        let counted = if self.many.are_known(self.restricted) {
+            0
+        } else {
+            COUNTED + 1
+        };
+        let part = Part {
+            order,
+            after_key,
+            after,
+            with_restricted: self.restricted,
+            shown: self.limit.and_one_more() - 1,
+            counted,
+        };
+        let page = page_on_record(part, self.trail.success(), self.database).await?;
+        let Some((mut listed, total)) = page else {
+            return self.nobody().await;
+        };
+        self.trail.written_with_read();
+        let next = self.limit.cut(&mut listed, place);
+        let total = Some(total).filter(|_| counted > 0);
+        let total = total.filter(|total| *total <= COUNTED);
+        if counted > 0 && total.is_none() {
+            self.many.were_seen(self.restricted);
         }
+        let patients = listed.into_iter().map(|listed| listed.patient).collect();
+        Ok(PatientList::new(patients, next, total))
+    }
+
+    /// A page without anybody on it.
+    async fn nobody(&self) -> Result<PatientList, Problem> {
         // By the index of those in use: the table may begin with many who are not.
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!"
@@ -446,6 +443,6 @@ impl View<'_> {
         .fetch_one(self.database)
         .await?;
         let total = Some(total).filter(|total| *total <= COUNTED);
-        Ok(PatientList::new(Vec::new(), next, total))
+        Ok(PatientList::new(Vec::new(), None, total))
     }
 }

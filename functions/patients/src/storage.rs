@@ -24,24 +24,24 @@ use crate::{
 };
 
 /// A row of `patients.patient`.
-struct Row {
-    id: Uuid,
-    version: i64,
-    record_number: i64,
-    name: String,
-    email: Option<String>,
-    address: Option<String>,
-    date_of_birth: NaiveDate,
-    birth_precision: String,
-    birth_estimated: bool,
-    registered_date: NaiveDate,
-    document: String,
-    restricted: bool,
-    active: bool,
-    merged_into: Option<Uuid>,
-    deleted_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+pub(crate) struct Row {
+    pub(crate) id: Uuid,
+    pub(crate) version: i64,
+    pub(crate) record_number: i64,
+    pub(crate) name: String,
+    pub(crate) email: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) date_of_birth: NaiveDate,
+    pub(crate) birth_precision: String,
+    pub(crate) birth_estimated: bool,
+    pub(crate) registered_date: NaiveDate,
+    pub(crate) document: String,
+    pub(crate) restricted: bool,
+    pub(crate) active: bool,
+    pub(crate) merged_into: Option<Uuid>,
+    pub(crate) deleted_at: Option<DateTime<Utc>>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
 }
 
 impl TryFrom<Row> for Patient {
@@ -215,86 +215,6 @@ pub(crate) async fn find_on_record(
         updated_at: found.updated_at,
     };
     Ok(Some((row.try_into()?, found.is_recorded)))
-}
-
-/// Like [`find_all`], and records in the same statement that they were read; that is on record even if
-/// a row turns out to be one that cannot be decoded. Beside them, how many
-/// patients there are in all, counted to `at_most`. `None` if nobody is there: then nothing is recorded.
-///
-/// # Errors
-/// If the database fails.
-pub(crate) async fn page_on_record(
-    ids: &[Uuid],
-    sees_restricted: bool,
-    at_most: i64,
-    record: Success<'_>,
-    database: &Connection,
-) -> Result<Option<(Vec<Patient>, i64)>, sqlx::Error> {
-    if ids.is_empty() {
-        return Ok(None);
-    }
-    let rows = sqlx::query!(
-        r#"WITH found AS MATERIALIZED (
-               SELECT patient.*, place
-               FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (asked_id, place)
-               JOIN patients.patient ON id = asked_id
-           ), recorded AS MATERIALIZED (
-               SELECT audit.append($2, $3, $4, $5, 'SUCCEEDED', NULL, ids, NULL, NULL, $6, $7)
-               FROM (SELECT array_agg(id ORDER BY place) AS ids FROM found) AS shown
-               WHERE ids IS NOT NULL
-           )
-           SELECT id AS "id!", version AS "version!", record_number AS "record_number!",
-                  name AS "name!", email AS "email?", address AS "address?",
-                  date_of_birth AS "date_of_birth!", birth_precision AS "birth_precision!",
-                  birth_estimated AS "birth_estimated!", registered_date AS "registered_date!",
-                  record::text AS "document!", restricted AS "restricted!", active AS "active!",
-                  merged_into AS "merged_into?", deleted_at AS "deleted_at?",
-                  created_at AS "created_at!", updated_at AS "updated_at!",
-                  (SELECT count(*)
-                   FROM (SELECT FROM patients.patient
-                         WHERE deleted_at IS NULL AND merged_into IS NULL AND (NOT restricted OR $8)
-                         ORDER BY id LIMIT $9) AS counted) AS "total!"
-           FROM found
-           -- What nothing refers to is not run.
-           CROSS JOIN recorded
-           ORDER BY place"#,
-        ids,
-        record.id,
-        record.actor,
-        record.role,
-        record.action,
-        record.source,
-        record.request_id,
-        sees_restricted,
-        at_most,
-    )
-    .fetch_all(database)
-    .await?;
-    let Some(total) = rows.first().map(|row| row.total) else {
-        return Ok(None);
-    };
-    let patients = rows.into_iter().map(|row| {
-        Patient::try_from(Row {
-            id: row.id,
-            version: row.version,
-            record_number: row.record_number,
-            name: row.name,
-            email: row.email,
-            address: row.address,
-            date_of_birth: row.date_of_birth,
-            birth_precision: row.birth_precision,
-            birth_estimated: row.birth_estimated,
-            registered_date: row.registered_date,
-            document: row.document,
-            restricted: row.restricted,
-            active: row.active,
-            merged_into: row.merged_into,
-            deleted_at: row.deleted_at,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-    });
-    Ok(Some((patients.collect::<Result<_, _>>()?, total)))
 }
 
 /// These patients, in this order. Who is not there is left out.
@@ -587,14 +507,20 @@ async fn must_have_own_mailbox(
         return Ok(());
     };
     let other = sqlx::query!(
-        "SELECT id, restricted FROM patients.patient
-         WHERE lower(email) = lower($1) AND id <> $2 AND deleted_at IS NULL AND merged_into IS NULL
-           AND NOT EXISTS (
-               SELECT FROM patients.patient AS before
-               WHERE before.id = $2 AND lower(before.email) = lower($1)
-                 AND before.deleted_at IS NULL)
-         ORDER BY id
-         LIMIT 1",
+        // Materialized, and without another condition, so that they are found by their address: without
+        // statistics, PostgreSQL would rather go through all patients who are in use.
+        r#"WITH same AS MATERIALIZED (
+               SELECT id, restricted, deleted_at, merged_into FROM patients.patient
+               WHERE lower(email) = lower($1)
+           )
+           SELECT id AS "id!", restricted AS "restricted!" FROM same
+           WHERE id <> $2 AND deleted_at IS NULL AND merged_into IS NULL
+             AND NOT EXISTS (
+                 SELECT FROM patients.patient AS before
+                 WHERE before.id = $2 AND lower(before.email) = lower($1)
+                   AND before.deleted_at IS NULL)
+           ORDER BY id
+           LIMIT 1"#,
         email,
         patient.id,
     )

@@ -273,9 +273,13 @@ impl Known {
         )
         .fetch_all(&mut *transaction)
         .await?;
+        // Found by their address alone, as in crate::storage.
         let of_emails = sqlx::query_scalar!(
-            "SELECT id FROM patients.patient
-             WHERE lower(email) = ANY($1) AND deleted_at IS NULL AND merged_into IS NULL",
+            r#"WITH same AS MATERIALIZED (
+                   SELECT id, deleted_at, merged_into FROM patients.patient
+                   WHERE lower(email) = ANY($1)
+               )
+               SELECT id AS "id!" FROM same WHERE deleted_at IS NULL AND merged_into IS NULL"#,
             &emails,
         )
         .fetch_all(&mut *transaction)

@@ -58,7 +58,6 @@ pub(crate) async fn learn(
     let new = sqlx::query_scalar!(
         "INSERT INTO patients.vocabulary (term)
          SELECT word FROM unnest($1::text[]) AS word
-         WHERE NOT EXISTS (SELECT FROM patients.vocabulary WHERE term = word)
          ORDER BY word
          ON CONFLICT DO NOTHING
          RETURNING term",

@@ -68,6 +68,27 @@ async fn every_use_of_a_patient_is_recorded(database: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_list_records_those_who_are_on_the_page_and_nobody_else(database: PgPool) {
+    let admin = Call::as_admin(&database);
+    for number in 0..3 {
+        let email = format!("zoe.{number}@clinic.example");
+        admin.created(&with(zoe(), "email", email)).await;
+    }
+    for sort in ["registered", "newest", "name"] {
+        let path = format!("/api/patients?limit=2&sort={sort}");
+        let page = admin.send(Method::GET, &path, None).await.body;
+        let patients = page["patients"].as_array().unwrap();
+        let shown = patients.iter().map(|patient| {
+            let id = patient["id"].as_str().unwrap();
+            id.parse::<Uuid>().unwrap()
+        });
+        let shown: Vec<Uuid> = shown.collect();
+        assert_eq!(shown.len(), 2, "{sort}");
+        assert_eq!(last(&database).await.patient_ids, shown, "{sort}");
+    }
+}
+
+#[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn rejected_and_failed_requests_are_recorded(database: PgPool) {
     let call = Call::as_admin(&database);
     let id = call.created(&zoe()).await;

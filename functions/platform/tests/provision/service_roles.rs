@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::provision::{
-    Login, ProvidedRole, SERVICES, Service, provide_service_roles, run_migrations,
+    Login, Patience, ProvidedRole, SERVICES, Service, provide_service_roles, run_migrations,
     set_up_service_roles,
 };
 use sqlx::{
@@ -25,7 +25,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// After the migrations, and before the role is there.
     pub(crate) async fn migrated(owner: PgConnectOptions) -> Self {
-        run_migrations(&owner).await.unwrap();
+        run_migrations(&owner, Patience::default()).await.unwrap();
         Self {
             owner,
             role: new_name(),
@@ -680,7 +680,7 @@ async fn an_owner_needs_no_more_than_to_create_roles(_: PgPoolOptions, owner: Pg
         .as_owner(&format!("ALTER DATABASE \"{database}\" OWNER TO {name}"))
         .await;
     let clerk = stage.owner.clone().username(&name).password("owner");
-    run_migrations(&clerk).await.unwrap();
+    run_migrations(&clerk, Patience::default()).await.unwrap();
 
     let refused = stage.provision_as(&clerk).await.unwrap_err();
     let reason = format!("{refused:#}");
@@ -1058,7 +1058,9 @@ async fn a_role_of_another_database_is_refused(_: PgPoolOptions, owner: PgConnec
     stage.as_owner(&format!("CREATE DATABASE {other}")).await;
     let elsewhere = stage.owner.clone().database(&other);
     let here = std::mem::replace(&mut stage.owner, elsewhere);
-    run_migrations(&stage.owner).await.unwrap();
+    run_migrations(&stage.owner, Patience::default())
+        .await
+        .unwrap();
     let known = std::mem::replace(&mut stage.password, "second".to_owned());
     let reason = stage.refusal().await;
     assert!(reason.contains("privileges in the database"), "{reason}");

@@ -72,6 +72,10 @@ pub struct Delivery<S> {
     sender: S,
 }
 
+/// Delivers what is in the outbox before the response: for functions that leave nothing behind.
+#[derive(Debug, Clone)]
+pub struct DeliveryFirst<S>(Delivery<S>);
+
 /// How long a delivery may take.
 #[derive(Debug, Clone, Copy)]
 struct Time {
@@ -118,6 +122,35 @@ impl<S: Sender + FromEnvironment> FromEnvironment for Delivery<S> {
         function: &'static str,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         S::from_environment(function).map(Self::new)
+    }
+}
+
+impl<S: Sender + FromEnvironment> FromEnvironment for DeliveryFirst<S> {
+    fn from_environment(
+        function: &'static str,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Delivery::from_environment(function).map(Self)
+    }
+}
+
+impl<S> From<Delivery<S>> for DeliveryFirst<S> {
+    fn from(delivery: Delivery<S>) -> Self {
+        Self(delivery)
+    }
+}
+
+impl<S: Sender> DeliveryFirst<S> {
+    /// [`Delivery::deliver_first`].
+    pub async fn deliver_first(
+        &self,
+        database: &PgPool,
+        transaction: Transaction,
+        patient_id: Uuid,
+    ) {
+        let Self(delivery) = self;
+        delivery
+            .deliver_first(database, transaction, patient_id)
+            .await;
     }
 }
 

@@ -4,7 +4,8 @@
 use std::{env, time::Duration};
 
 use execution_environment::{Function, RuntimeApi};
-use patients::create_patient;
+use patients::{create_patient, delete_patient, restore_patient, update_patient};
+use route::Build;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::{net::TcpListener, time::timeout};
@@ -120,4 +121,16 @@ async fn without_extensions_a_registration_is_delivered_before_its_answer(databa
     drop(delivery.unwrap());
     let answer = stage.answer().await;
     assert_eq!(answer["statusCode"], json!(201), "{answer}");
+}
+
+fn leaves_work<Uses, Routes: Build<Uses>>(_: Routes) -> bool {
+    Routes::LEAVES_WORK
+}
+
+#[test]
+fn who_delivers_all_of_it_before_the_answer_is_no_extension() {
+    assert!(leaves_work(create_patient::routes));
+    assert!(leaves_work(update_patient::routes));
+    assert!(!leaves_work(delete_patient::routes));
+    assert!(!leaves_work(restore_patient::routes));
 }

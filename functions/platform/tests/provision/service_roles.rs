@@ -820,7 +820,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 24] = [
+    const CALLS: [(&str, &str, &[&str]); 25] = [
         (
             "audit.append",
             APPEND,
@@ -855,6 +855,11 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             "audit.append_refusal_counts",
             "SELECT audit.append_refusal_counts()",
             &["audit"],
+        ),
+        (
+            "billing.schema_version",
+            "SELECT billing.schema_version()",
+            &["billing"],
         ),
         (
             "audit.note_verified",

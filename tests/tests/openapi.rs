@@ -502,6 +502,53 @@ fn references(schema: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// These schemas, and all that they consist of.
+fn reached<'d>(schemas: &'d Value, mut unread: Vec<&'d str>) -> BTreeSet<&'d str> {
+    let mut read = BTreeSet::new();
+    while let Some(name) = unread.pop() {
+        if read.insert(name) {
+            unread.extend(references(&schemas[name]));
+        }
+    }
+    read
+}
+
+/// The JSON that requests may have, by the names of its schemas.
+fn bodies(document: &Value) -> impl Iterator<Item = (String, Vec<&str>)> {
+    operations(document).filter_map(|(route, operation)| {
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+        // One that may be missing is one of two.
+        let either = body["oneOf"].as_array().into_iter().flatten();
+        let names = either.chain([body]).filter_map(|schema| {
+            let name = schema["$ref"].as_str()?;
+            name.rsplit('/').next()
+        });
+        (!body.is_null()).then(|| (route, names.collect()))
+    })
+}
+
+/// Whoever misspells a field is told so, and their tools can tell them earlier. What is also in responses
+/// may get more fields one day, which nobody is to stumble over.
+#[test]
+fn a_body_that_refuses_other_fields_says_so() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    let responses = operations(&document).map(|(_, operation)| &operation["responses"]);
+    let answered = reached(schemas, responses.flat_map(references).collect());
+    let mut open = Vec::new();
+    for (route, names) in bodies(&document) {
+        assert_eq!(names.len(), 1, "{route} has a body without a name");
+        for name in reached(schemas, names) {
+            let schema = &schemas[name];
+            let is_object = !schema["properties"].is_null() && !answered.contains(name);
+            if is_object && schema["additionalProperties"] != false {
+                open.push(format!("{route}: {name}"));
+            }
+        }
+    }
+    assert_eq!(open, Vec::<String>::new());
+}
+
 /// A field of a response may be null but is always present: only then can the type in a generated
 /// client be exact.
 #[test]
@@ -517,16 +564,7 @@ fn fields_that_are_always_present_are_required() {
         ("ProblemDocument", "requestId"),
         ("JsonWebKey", "retiresAt"),
     ];
-    let mut inputs = BTreeSet::new();
-    for (_, operation) in operations(&document) {
-        let body = &operation["requestBody"]["content"]["application/json"]["schema"];
-        // One that may be missing is one of two.
-        let either = body["oneOf"].as_array().into_iter().flatten();
-        for schema in either.chain([body]) {
-            let name = schema["$ref"].as_str();
-            inputs.extend(name.and_then(|path| path.rsplit('/').next()));
-        }
-    }
+    let mut inputs: BTreeSet<_> = bodies(&document).flat_map(|(_, names)| names).collect();
     let schemas = &document["components"]["schemas"];
     let mut unread: Vec<_> = inputs.iter().copied().collect();
     while let Some(name) = unread.pop() {

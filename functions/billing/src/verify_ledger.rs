@@ -7,12 +7,32 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgPool, error::DatabaseError};
 use store::Transaction;
 use telemetry::{Metrics, Unit};
 
 /// How many faults of a kind are named.
 const MAX_FAULTS: i64 = 20;
+
+/// The newest migration that this function knows.
+const NEWEST_MIGRATION: i64 = include!(concat!(env!("OUT_DIR"), "/newest_migration.rs"));
+
+/// The SQLSTATE of a call of a function that does not exist.
+const UNDEFINED_FUNCTION: &str = "42883";
+
+/// Why nothing is said about the books.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The function is deployed, and `provision` has not been called yet: what the schema has to refuse is
+    /// not all there.
+    #[error(
+        "the schema is older than this function, which needs migration {NEWEST_MIGRATION}: provision applies it"
+    )]
+    OlderSchema,
+    /// The database does not answer.
+    #[error("the books cannot be read")]
+    Database(#[from] sqlx::Error),
+}
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -245,8 +265,9 @@ impl Rule {
 /// Verifies the books as they are at this moment.
 ///
 /// # Errors
-/// If the database does not answer. Then nothing is said about the books.
-pub async fn verify_ledger(database: &PgPool) -> Result<Verified, sqlx::Error> {
+/// If the schema is older than this function, or the database does not answer. Then nothing is said about
+/// the books.
+pub async fn verify_ledger(database: &PgPool) -> Result<Verified, VerifyError> {
     let mut view = Transaction::begin(database).await?;
     // All of it is read, which takes longer than any request may.
     for setting in [
@@ -255,6 +276,7 @@ pub async fn verify_ledger(database: &PgPool) -> Result<Verified, sqlx::Error> {
     ] {
         sqlx::query(setting).execute(&mut view).await?;
     }
+    must_be_up_to_date(&mut view).await?;
     let mut faults = Vec::new();
     for &rule in <Rule as strum::VariantArray>::VARIANTS {
         let statement = format!("SELECT * FROM ({}) AS fault LIMIT $1", rule.statement());
@@ -275,6 +297,24 @@ pub async fn verify_ledger(database: &PgPool) -> Result<Verified, sqlx::Error> {
         faults,
         verified_at: Utc::now(),
     })
+}
+
+/// A later schema is verified: deployments keep what the functions before them rely on.
+async fn must_be_up_to_date(view: &mut Transaction) -> Result<(), VerifyError> {
+    let version = sqlx::query_scalar!("SELECT billing.schema_version()");
+    let version = match version.fetch_one(view).await {
+        Err(error) if is_unknown_function(&error) => Some(0),
+        version => version?,
+    };
+    if version.is_some_and(|version| version < NEWEST_MIGRATION) {
+        return Err(VerifyError::OlderSchema);
+    }
+    Ok(())
+}
+
+fn is_unknown_function(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| code == UNDEFINED_FUNCTION)
 }
 
 /// Says in the log and in the metrics what was found: an alarm watches these.

@@ -56,6 +56,10 @@ const OF_STATEMENTS: &[Variable] = &[
     ("clinic", "the clinic's name"),
     ("from", "the first day of the period"),
     ("to", "the last day of the period"),
+    (
+        "one_day",
+        "a condition: whether the first day of the period is also the last",
+    ),
 ];
 
 /// The variables of messages about this.
@@ -157,7 +161,9 @@ impl Values<'_> {
             .into_iter()
             .map(|(name, text)| (name, Value::from(text)))
             .collect();
+        let (from, to) = self.period;
         values.insert("by_patient", Value::from(self.by_patient));
+        values.insert("one_day", Value::from(from == to));
         Value::from(values)
     }
 }
@@ -202,7 +208,7 @@ impl Template {
     /// # Errors
     /// If the template is not one that has passed [`check`].
     pub(crate) fn preview(&self, language: &Language) -> Result<Rendered, RenderError> {
-        self.render(&sample(true, false), language)
+        self.render(&sample(true, false, false), language)
     }
 
     /// The message with these values.
@@ -376,8 +382,9 @@ fn check_source(
         check_tag(occasion, tag)?;
     }
     // Every condition both ways: an error may be in either branch.
-    for (with_link, by_patient) in [(true, true), (true, false), (false, true), (false, false)] {
-        let values = sample(with_link, by_patient).for_language(language);
+    for case in 0..8 {
+        let is = |condition: u8| case & condition != 0;
+        let values = sample(is(1), is(2), is(4)).for_language(language);
         let rendered = render(source, &values)
             .map_err(|RenderError(error)| InvalidTemplate::Unreadable(error))?;
         if rendered.chars().count() > longest_rendered {
@@ -450,7 +457,9 @@ fn known(occasion: Occasion, name: &str) -> Result<(), InvalidTemplate> {
 }
 
 /// An appointment, an invoice and a statement of nobody.
-fn sample(with_link: bool, by_patient: bool) -> Values<'static> {
+fn sample(with_link: bool, by_patient: bool, one_day: bool) -> Values<'static> {
+    let first = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default();
+    let last = NaiveDate::from_ymd_opt(2026, 12, 31).unwrap_or_default();
     Values {
         name: "Milo Feil",
         clinic: "Example Clinic",
@@ -471,10 +480,7 @@ fn sample(with_link: bool, by_patient: bool) -> Values<'static> {
         },
         by_patient,
         number: "2026-000017",
-        period: (
-            NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or_default(),
-            NaiveDate::from_ymd_opt(2026, 12, 31).unwrap_or_default(),
-        ),
+        period: (first, if one_day { first } else { last }),
     }
 }
 
@@ -537,7 +543,7 @@ mod tests {
         let values = Values {
             name: "{{ clinic }}\r\nBcc: all@clinic.example",
             location: "A & B",
-            ..sample(false, false)
+            ..sample(false, false, false)
         };
         let rendered = template.render(&values, &Language::english()).unwrap();
         assert_eq!(
@@ -642,7 +648,31 @@ mod tests {
         for foreign in ["{{ number }}", "{{ date }}", "{{ closing }}"] {
             let foreign = check(Occasion::StatementSent, foreign).unwrap_err();
             let said = &foreign.errors()["text"];
-            assert!(said.ends_with("there are name, clinic, from, to"), "{said}");
+            assert!(
+                said.ends_with("there are name, clinic, from, to, one_day"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_statement_of_one_day_names_it_once() {
+        for (code, said) in [
+            (
+                "en",
+                "A statement of your account on 1 January 2026 is attached as a PDF file.",
+            ),
+            (
+                "de",
+                "Ihren Kontoauszug vom 1. Januar 2026 finden Sie als PDF-Datei im Anhang.",
+            ),
+        ] {
+            let language = code.parse::<Language>().unwrap();
+            let (statement, by_mail) = (Occasion::StatementSent, Channel::Email);
+            let template = Template::built_in(statement, &language, by_mail).unwrap();
+            let message = template.render(&sample(false, false, true), &language);
+            let text = message.unwrap().text;
+            assert!(text.contains(said), "{text}");
         }
     }
 

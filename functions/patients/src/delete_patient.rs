@@ -17,7 +17,7 @@ use sqlx::PgPool;
 
 use crate::{
     history::VersionKind,
-    outbox::{self, Delivery},
+    outbox::{self, DeliveryFirst},
     schema::SCHEMA,
     storage,
     stored_answer::begin,
@@ -32,7 +32,7 @@ pub const ROUTE: Route<Permitted, Recorded, Once> = Route::delete("/api/patients
     .once_in(SCHEMA);
 
 /// Serves the route.
-pub fn routes(database: PgPool, delivery: Delivery) -> Router {
+pub fn routes(database: PgPool, delivery: DeliveryFirst) -> Router {
     ROUTE.served_by(delete_patient, (database.clone(), delivery), database)
 }
 
@@ -58,7 +58,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 )]
 pub(crate) async fn delete_patient(
     caller: Caller,
-    State((database, delivery)): State<(PgPool, Delivery)>,
+    State((database, delivery)): State<(PgPool, DeliveryFirst)>,
     PathId(id): PathId,
     if_match: IfMatch,
     trail: Trail,

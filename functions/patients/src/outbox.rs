@@ -21,6 +21,9 @@ use crate::{patient::Patient, schema::SCHEMA};
 /// Delivers what is in the outbox.
 pub type Delivery = outbox::Delivery<Receivers>;
 
+/// Delivers what is in the outbox before the response.
+pub type DeliveryFirst = outbox::DeliveryFirst<Receivers>;
+
 /// Where messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receiver {

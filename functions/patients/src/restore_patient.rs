@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use crate::{
     email_rule::EmailRule,
     history::VersionKind,
-    outbox::{self, Delivery},
+    outbox::{self, DeliveryFirst},
     patient::{Patient, not_found},
     schema::SCHEMA,
     storage,
@@ -32,7 +32,7 @@ pub const ROUTE: Route<Permitted, Recorded, Once> = Route::post("/api/patients/{
     .once_in(SCHEMA);
 
 /// Serves the route.
-pub fn routes(database: PgPool, delivery: Delivery, rule: EmailRule) -> Router {
+pub fn routes(database: PgPool, delivery: DeliveryFirst, rule: EmailRule) -> Router {
     ROUTE.served_by(
         restore_patient,
         (database.clone(), delivery, rule),
@@ -63,7 +63,7 @@ pub fn routes(database: PgPool, delivery: Delivery, rule: EmailRule) -> Router {
 )]
 pub(crate) async fn restore_patient(
     caller: Caller,
-    State((database, delivery, rule)): State<(PgPool, Delivery, EmailRule)>,
+    State((database, delivery, rule)): State<(PgPool, DeliveryFirst, EmailRule)>,
     PathId(id): PathId,
     if_match: IfMatch,
     trail: Trail,

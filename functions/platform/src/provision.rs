@@ -22,7 +22,7 @@ use kafka::Cluster;
 use serde::Serialize;
 use store::{Table, aws_config, setting};
 
-pub use migrations::run as run_migrations;
+pub use migrations::{Patience, run as run_migrations};
 pub use sender::Sender;
 pub use service_roles::{
     Login, ProvidedRole, provide as provide_service_roles, set_up_all as set_up_service_roles,
@@ -59,7 +59,7 @@ pub struct Provisioned {
 pub async fn provision() -> anyhow::Result<Provisioned> {
     let logins = Login::all_from_env()?;
     let owner = owner::from_env().await?;
-    let migrations = migrations::run(&owner).await?;
+    let migrations = migrations::run(&owner, Patience::default()).await?;
     let service_roles = service_roles::provide(&owner, &logins).await?;
 
     let cluster = Cluster::from_env()?;

@@ -188,6 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_of_one_day_names_it_once() {
+        let mut statement = samples::statement(0, 7);
+        statement.from = statement.to;
+        for (language, expected) in [
+            (Language::English, "Period30\u{a0}Nov\u{a0}2026\n"),
+            (Language::German, "Zeitraum30.11.2026\n"),
+        ] {
+            let text = text(&statement, language);
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
     fn who_has_credit_or_owes_nothing_is_not_asked_to_pay() {
         let credit = text(&samples::statement(0, 0), Language::German);
         assert!(

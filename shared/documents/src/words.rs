@@ -261,6 +261,9 @@ impl Words {
     }
 
     pub(crate) fn period(&self, from: NaiveDate, to: NaiveDate) -> String {
+        if from == to {
+            return self.day(from);
+        }
         fill(
             self.from_to,
             &[("from", self.day(from)), ("to", self.day(to))],

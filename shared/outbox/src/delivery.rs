@@ -72,6 +72,10 @@ pub struct Delivery<S> {
     sender: S,
 }
 
+/// Delivers what is in the outbox before the response: for functions that leave nothing behind.
+#[derive(Debug, Clone)]
+pub struct DeliveryFirst<S>(Delivery<S>);
+
 /// How long a delivery may take.
 #[derive(Debug, Clone, Copy)]
 struct Time {
@@ -79,6 +83,16 @@ struct Time {
     last_call: Instant,
     /// When a call is abandoned, if that is before its own timeout.
     end: Option<Instant>,
+}
+
+impl Time {
+    /// That of a request, from now on.
+    fn of_request(now: Instant) -> Self {
+        Self {
+            last_call: now + LAST_CALL,
+            end: Some(now + CALLS_END),
+        }
+    }
 }
 
 /// Who delivers.
@@ -118,6 +132,35 @@ impl<S: Sender + FromEnvironment> FromEnvironment for Delivery<S> {
         function: &'static str,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         S::from_environment(function).map(Self::new)
+    }
+}
+
+impl<S: Sender + FromEnvironment> FromEnvironment for DeliveryFirst<S> {
+    fn from_environment(
+        function: &'static str,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Delivery::from_environment(function).map(Self)
+    }
+}
+
+impl<S> From<Delivery<S>> for DeliveryFirst<S> {
+    fn from(delivery: Delivery<S>) -> Self {
+        Self(delivery)
+    }
+}
+
+impl<S: Sender> DeliveryFirst<S> {
+    /// [`Delivery::deliver_first`].
+    pub async fn deliver_first(
+        &self,
+        database: &PgPool,
+        transaction: Transaction,
+        patient_id: Uuid,
+    ) {
+        let Self(delivery) = self;
+        delivery
+            .deliver_first(database, transaction, patient_id)
+            .await;
     }
 }
 
@@ -172,11 +215,7 @@ impl<S: Sender> Delivery<S> {
     }
 
     async fn start(&self, database: &PgPool, begun: Option<Transaction>, patient_id: Uuid) {
-        let now = Instant::now();
-        let time = Time {
-            last_call: now + LAST_CALL,
-            end: Some(now + CALLS_END),
-        };
+        let time = Time::of_request(Instant::now());
         let (delivery, database) = (self.clone(), database.clone());
         // A task of its own, because the outcome of an abandoned transaction is unknown. It ends in
         // time unless the database is slow; then it continues without this request.
@@ -346,5 +385,88 @@ impl<S: Sender> Delivery<S> {
         };
         let sent = self.sender.send(patient_id, message).await;
         sent.map_err(DeliveryError::NotSent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, fmt};
+
+    use super::*;
+
+    #[derive(Debug, Clone, Copy)]
+    struct Note;
+
+    impl Kind for Note {
+        type Receiver = ();
+
+        const SCHEMA: &'static str = "notes";
+        const ALL: &'static [Self] = &[Self];
+
+        fn name(self) -> &'static str {
+            "NOTE"
+        }
+
+        fn receiver(self) {}
+    }
+
+    /// Accepts all messages but one, to which it never responds.
+    #[derive(Debug, Clone)]
+    struct Silent {
+        about: &'static [u8],
+    }
+
+    #[derive(Debug)]
+    struct Never(Infallible);
+
+    impl fmt::Display for Never {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self.0 {}
+        }
+    }
+
+    impl std::error::Error for Never {}
+
+    impl SendError for Never {
+        fn is_outage(&self) -> bool {
+            match self.0 {}
+        }
+    }
+
+    impl Sender for Silent {
+        type Kind = Note;
+        type Error = Never;
+
+        async fn send(&self, _: Uuid, message: Message<'_, Note>) -> Result<(), Never> {
+            if message.payload == self.about {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        }
+    }
+
+    /// What has been sent is deleted afterwards, while the request still waits for its delivery: a process
+    /// that is frozen in between would keep the lock, and what it has sent would be sent again.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_abandoned_while_there_is_time_to_delete_what_was_sent() {
+        let messages = [
+            Waiting::of(1, "NOTE", b"first"),
+            Waiting::of(2, "NOTE", b"next"),
+        ];
+        let delivery = Delivery::new(Silent { about: b"next" });
+        let begun = tokio::time::Instant::now();
+        let time = Time::of_request(begun.into_std());
+        let (sent, failure) = delivery
+            .send_all(Uuid::nil(), &messages, By::Request, time)
+            .await;
+        assert_eq!(sent, [1]);
+        assert!(
+            matches!(failure, Some((2, DeliveryError::TimeIsUp))),
+            "{failure:?}"
+        );
+        let took = begun.elapsed();
+        assert!(LAST_CALL < took, "{took:?}");
+        let left = AT_ONCE.saturating_sub(took);
+        assert!(left >= Duration::from_millis(150), "{left:?}");
     }
 }

@@ -64,7 +64,7 @@ mod relay;
 mod sender;
 mod table;
 
-pub use delivery::{Delivery, DeliveryError};
+pub use delivery::{Delivery, DeliveryError, DeliveryFirst};
 pub use kafka_only::{Announcement, KafkaOnly, Publisher, announce};
 pub use kind::Kind;
 pub use relay::{Relayed, relay};

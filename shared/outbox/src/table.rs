@@ -101,6 +101,21 @@ pub(crate) struct Waiting {
     due: bool,
 }
 
+#[cfg(test)]
+impl Waiting {
+    /// One that is due.
+    pub(crate) fn of(sequence: i64, kind: &str, payload: &[u8]) -> Self {
+        Self {
+            sequence,
+            message_id: Uuid::now_v7(),
+            kind: kind.to_owned(),
+            payload: payload.to_owned(),
+            traceparent: String::new(),
+            due: true,
+        }
+    }
+}
+
 /// The first message of a patient.
 #[derive(sqlx::FromRow)]
 pub(crate) struct Head {

@@ -156,15 +156,7 @@ async fn two_services_deliver_for_the_same_patient_at_once(database: PgPool) {
         let delivery = Delivery::new(slow.clone());
         async move { relay(&pool, &delivery).await }
     });
-    let locked = "SELECT EXISTS (SELECT FROM pg_locks
-         WHERE locktype = 'advisory' AND database = (
-             SELECT oid FROM pg_database WHERE datname = current_database()
-         ))";
-    while !sqlx::query_scalar::<_, bool>(locked)
-        .fetch_one(&database)
-        .await
-        .unwrap()
-    {
+    while !is_locked(&database, true).await {
         tokio::task::yield_now().await;
     }
 
@@ -200,6 +192,48 @@ async fn a_request_delivers_in_order_and_leaves_the_rest_to_the_relay(database: 
     tokio::time::timeout(RUN, rest).await.unwrap();
     let all: Vec<_> = texts.iter().map(String::as_bytes).collect();
     assert_eq!(receiver.sent(), all);
+}
+
+/// Whether somebody holds a lock of deliveries, or waits for it.
+async fn is_locked(database: &PgPool, granted: bool) -> bool {
+    let locked = "SELECT EXISTS (SELECT FROM pg_locks
+         WHERE locktype = 'advisory' AND granted = $1 AND database = (
+             SELECT oid FROM pg_database WHERE datname = current_database()
+         ))";
+    let locked = sqlx::query_scalar(locked).bind(granted);
+    locked.fetch_one(database).await.unwrap()
+}
+
+/// A request is answered, and its environment frozen: it must not get the lock after that.
+#[sqlx::test(migrations = false)]
+async fn whom_nobody_waits_for_does_not_wait_for_the_lock(database: PgPool) {
+    create_tables(&database).await;
+    let patient = Uuid::now_v7();
+    write(&database, patient, Of::<0>, "once").await;
+    let slow = Receiver::<0>::new(0);
+    let pool = store::pool_of(database.connect_options().as_ref().clone());
+    let in_progress = tokio::spawn({
+        let delivery = Delivery::new(slow.clone());
+        async move { relay(&pool, &delivery).await }
+    });
+    while !is_locked(&database, true).await {
+        tokio::task::yield_now().await;
+    }
+
+    let other = Receiver::<0>::new(1);
+    let own_pool = store::pool_of(database.connect_options().as_ref().clone());
+    Delivery::new(other.clone())
+        .deliver_now(&own_pool, patient)
+        .await;
+    let gave_up = async {
+        while is_locked(&database, false).await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(RUN, gave_up).await.unwrap();
+    slow.calls.add_permits(1);
+    assert_eq!(in_progress.await.unwrap().delivered, 1);
+    assert_eq!(other.sent(), Vec::<Vec<u8>>::new());
 }
 
 /// A kind that this version of the code does not know.

@@ -1,4 +1,5 @@
-//! DynamoDB tables for tests: a real table for each test, on any server of the DynamoDB API.
+//! Stores for tests: a real DynamoDB table for each test, on any server of the DynamoDB API, and where the
+//! PostgreSQL database of a test is.
 
 use std::sync::{
     Arc, OnceLock,
@@ -21,6 +22,7 @@ use aws_sdk_dynamodb::{
         ScalarAttributeType::S as Text, TableStatus,
     },
 };
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{Table, http_client};
@@ -49,6 +51,27 @@ pub async fn table_with_key(key: &[&str]) -> Table {
         .await
         .unwrap_or_else(|error| panic!("no table at {endpoint}: {error:?}"));
     Table::with_client(name, client)
+}
+
+/// The URL of a test's database, for a process of its own: the server is the one of `DATABASE_URL`. What
+/// sqlx makes of its options names the file of the certificate in a way that it does not read itself.
+///
+/// # Panics
+/// If `DATABASE_URL` is not set, or names no database.
+#[must_use]
+pub fn url_of(database: &PgPool) -> String {
+    let server = std::env::var("DATABASE_URL").unwrap_or_default();
+    let (server, options) = server.split_once('?').unwrap_or((&server, ""));
+    let (Some((server, _)), Some(name)) = (
+        server.rsplit_once('/'),
+        database
+            .connect_options()
+            .get_database()
+            .map(ToOwned::to_owned),
+    ) else {
+        panic!("set DATABASE_URL to a database of the tests' server");
+    };
+    format!("{server}/{name}?{options}")
 }
 
 /// The table of this name, which the test has created before.

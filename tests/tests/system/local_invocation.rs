@@ -46,13 +46,15 @@ struct Watch {
 }
 
 impl Watch {
-    async fn start(clinic: &Clinic) -> Self {
+    /// For the functions of the project with this manifest.
+    async fn start(manifest: &Path, log: PathBuf) -> Self {
         let port = free_port();
-        let log = clinic.stack().logs().join("cargo-lambda-watch.log");
         let output = fs::File::create(&log).unwrap();
         let process = cargo_lambda()
             .args(["watch", "--ignore-changes", "--invoke-address", "::1"])
             .args(["--invoke-port", &port.to_string()])
+            .arg("--manifest-path")
+            .arg(manifest)
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
@@ -67,19 +69,31 @@ impl Watch {
         watch
     }
 
-    /// `cargo lambda invoke <function> --data-file <file>`
-    async fn invoke(&self, function: &str, file: &Path) -> Output {
+    /// `cargo lambda invoke <function> --data-file <file>`. It waits for ever for a function that does not
+    /// compile: then this is what the compiler says.
+    async fn invoke(&self, function: &str, file: &Path) -> Result<Output, String> {
         let mut command = cargo_lambda();
         command
             .args(["invoke", function, "--invoke-port", &self.port.to_string()])
             .arg("--data-file")
-            .arg(file);
-        let output = tokio::task::spawn_blocking(move || command.output());
-        output.await.unwrap().unwrap()
+            .arg(file)
+            .stdin(Stdio::null());
+        let mut command = tokio::process::Command::from(command);
+        tokio::select! {
+            output = command.kill_on_drop(true).output() => Ok(output.unwrap()),
+            said = within(PATIENCE, "cargo lambda invoke", async || self.refused_by_compiler()) => Err(said),
+        }
+    }
+
+    /// What the compiler says, if it has refused a function.
+    fn refused_by_compiler(&self) -> Option<String> {
+        let log = fs::read_to_string(&self.log).ok()?;
+        log.contains("could not compile").then_some(log)
     }
 
     async fn answer(&self, function: &str, file: &Path) -> Value {
         let output = self.invoke(function, file).await;
+        let output = output.unwrap_or_else(|said| panic!("{function} does not compile:\n{said}"));
         let (stdout, stderr) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),
@@ -117,7 +131,8 @@ async fn a_route_the_authorizer_and_a_consumer_can_be_run_on_their_own() {
     let clinic = Clinic::open();
     let visitor = clinic.administrator().await;
     let patient = visitor.register_somebody().await;
-    let watch = Watch::start(&clinic).await;
+    let log = clinic.stack().logs().join("cargo-lambda-watch.log");
+    let watch = Watch::start(Path::new("Cargo.toml"), log).await;
     let folder = tempfile::tempdir().unwrap();
     let changed = |function: &str, change: &dyn Fn(&mut Value)| {
         let text = fs::read_to_string(sample(function)).unwrap();
@@ -146,6 +161,7 @@ async fn a_route_the_authorizer_and_a_consumer_can_be_run_on_their_own() {
 
     // The token of the sample has expired.
     let refused = watch.invoke("authorizer", &sample("authorizer")).await;
+    let refused = refused.unwrap();
     let said = [refused.stdout, refused.stderr].concat();
     assert!(String::from_utf8_lossy(&said).contains("Unauthorized"));
     let event = changed("authorizer", &|event| {
@@ -164,4 +180,22 @@ async fn a_route_the_authorizer_and_a_consumer_can_be_run_on_their_own() {
     for counter in ["created", "updated", "deleted"] {
         assert!(totals[counter].as_u64() >= Some(1), "{totals}");
     }
+}
+
+/// Of a test that would wait for it otherwise.
+#[tokio::test]
+async fn a_function_that_does_not_compile_is_named_with_the_compilers_words() {
+    let project = tempfile::tempdir().unwrap();
+    let manifest = project.path().join("Cargo.toml");
+    fs::write(
+        &manifest,
+        "[package]\nname = \"broken\"\nedition = \"2024\"\n",
+    )
+    .unwrap();
+    fs::create_dir(project.path().join("src")).unwrap();
+    fs::write(project.path().join("src/main.rs"), "fn main() { start() }").unwrap();
+    let log = project.path().join("watch.log");
+    let watch = Watch::start(&manifest, log).await;
+    let said = watch.invoke("broken", &sample("health")).await.unwrap_err();
+    assert!(said.contains("cannot find function `start`"), "{said}");
 }

@@ -59,7 +59,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// A series to book.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "patientId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1aa",
     "serviceId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ad",

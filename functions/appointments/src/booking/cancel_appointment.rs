@@ -37,6 +37,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// Why an appointment is cancelled.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "The clinician is ill" }))]
 pub(crate) struct Cancellation {
     /// The reason, 1 to 200 characters. It is kept on record; the patient does not read it.

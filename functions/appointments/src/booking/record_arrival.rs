@@ -50,6 +50,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// Why somebody came who had been taken for a no-show.
 #[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({}))]
 pub(crate) struct Arrival {
     /// The reason for the correction, up to 200 characters. Only a no-show needs one.

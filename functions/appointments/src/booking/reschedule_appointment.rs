@@ -55,7 +55,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// Where to move an appointment.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "start": "2027-03-30T12:00:00Z" }))]
 pub(crate) struct Move {
     /// When it starts.

@@ -40,6 +40,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// Why a location is closed.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "Bank holiday" }))]
 pub(crate) struct ClosureInput {
     /// The reason, 1 to 100 characters.

@@ -34,7 +34,7 @@ pub fn routes(database: PgPool) -> Router {
 
 /// A new location.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "name": "Harbour Street", "timeZone": "Europe/London" }))]
 pub(crate) struct LocationInput {
     /// What the clinic calls it, 1 to 100 characters. Patients read it in their messages.

@@ -35,7 +35,7 @@ pub fn routes(database: PgPool) -> Router {
 
 /// A new resource.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "kind": "CLINICIAN", "name": "Dr Amara Okafor", "locationId": "0199f7a2-6c1e-7c35-9b6c-0d2a54f3c1ab"
 }))]

@@ -49,7 +49,7 @@ pub fn routes(database: PgPool) -> Router {
 
 /// A new service.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "code": "CONSULT-30", "name": "Consultation", "durationMinutes": 30, "bufferAfterMinutes": 5,
     "gridMinutes": 15, "noticeMinutes": 120, "capacity": 1, "resourceKinds": ["CLINICIAN"]

@@ -41,6 +41,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// A new absence.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "from": "2027-03-29T00:00:00Z", "to": "2027-03-30T00:00:00Z", "reason": "Training", "preview": true
 }))]

@@ -37,6 +37,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// The hours of one day.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "hours": [{ "from": "10:00", "to": "14:00" }] }))]
 pub(crate) struct ExceptionInput {
     /// When it works on that day, instead of its weekly hours; empty if it does not.

@@ -39,7 +39,7 @@ pub fn routes(database: PgPool, delivery: Delivery) -> Router {
 
 /// Weekly hours.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "weekly": [
         { "weekday": "MONDAY", "from": "09:00", "to": "12:30" },

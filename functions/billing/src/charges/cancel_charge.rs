@@ -33,6 +33,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// Why a charge is cancelled.
 #[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "It was done for somebody else" }))]
 pub(crate) struct ChargeCancellation {
     /// The reason, up to 200 characters. It is kept on record.

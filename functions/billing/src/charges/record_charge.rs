@@ -36,7 +36,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// Something that was done for a patient.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "code": "CONSULT-30", "quantity": 1, "serviceDate": "2027-01-12", "note": "By telephone"
 }))]

@@ -43,7 +43,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// What does not have to be paid.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "reason": "Shorter than agreed",
     "amount": { "currency": "EUR", "minorUnits": 1190 },

@@ -40,7 +40,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// What goes on the invoice.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "chargeIds": ["0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f1"] }))]
 pub(crate) struct InvoiceDraft {
     /// Billable charges of the patient, all in one currency. All that there

@@ -14,7 +14,10 @@ use route::Route;
 use sqlx::PgPool;
 
 use super::invoice::{self, Invoice};
-use crate::problem::problem;
+use crate::{
+    access::{etag_for, must_see_owner},
+    account::with_account,
+};
 
 /// The route.
 pub const ROUTE: Route<Permitted, ByService, ByService> = Route::post("/api/invoices/{id}/issue")
@@ -39,7 +42,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
         (status = 200, description = "It is issued", body = Invoice,
          headers(("ETag" = String, description = "The new version"))),
         (status = 403, description = "The role may not issue invoices, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such invoice, or the patient has no billing account yet", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "It is not a draft, has no lines, or has a charge of another patient, with whose record this one's was merged for a while: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -49,13 +52,18 @@ pub(crate) async fn issue_invoice(
     if_match: IfMatch,
     errand: Errand,
 ) -> Result<Response, Problem> {
-    let etag = invoice::etag_of(id, &errand, &if_match, &database, &billing).await?;
+    let invoice = invoice::find(&billing, id).await?;
+    must_see_owner(&errand, invoice.resource(), invoice.patient_id, &database).await?;
+
     let request = v1::IssueInvoiceRequest {
         request_id: String::new(),
         invoice_id: id.to_string(),
-        etag,
+        etag: etag_for(&if_match),
     };
-    let issued = billing.issue_invoice(&errand, request).await;
-    let issued = issued.map_err(problem)?;
+    // A draft may be on the account of a record that was merged into this patient's since.
+    let issued = with_account(&database, &billing, invoice.patient_id, || {
+        billing.issue_invoice(&errand, request.clone())
+    })
+    .await?;
     invoice::changed(errand, issued.replayed, issued.answer.invoice)
 }

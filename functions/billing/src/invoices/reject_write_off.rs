@@ -33,6 +33,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// Why what is due is not given up.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "The patient will pay in instalments" }))]
 pub(crate) struct WriteOffRejection {
     /// The reason, 1 to 200 characters.

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::invoice;
-use crate::{access::must_see_owner, answer, problem::problem};
+use crate::{access::must_see_owner, account::with_account, answer};
 
 /// The route.
 pub const ROUTE: Route<Permitted, ByService, ByService> =
@@ -70,7 +70,7 @@ pub(crate) struct InvoiceDelivery {
     responses(
         (status = 201, description = "It is sent", body = InvoiceDelivery),
         (status = 403, description = "The role may not send invoices, or not this patient's: the record is restricted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such invoice", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such invoice, or the patient has no billing account yet", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "It is not issued, or the patient has no e-mail address, is deleted, or is protected: see `reason`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -86,8 +86,11 @@ pub(crate) async fn send_invoice(
         request_id: String::new(),
         invoice_id: id.to_string(),
     };
-    let sent = billing.send_invoice(&errand, request).await;
-    let sent = sent.map_err(problem)?;
+    // The invoice may be on the account of a record that was merged into this patient's since.
+    let sent = with_account(&database, &billing, invoice.patient_id, || {
+        billing.send_invoice(&errand, request.clone())
+    })
+    .await?;
     let delivery: InvoiceDelivery = answer::required("delivery", sent.answer.delivery)?;
     let answer = (StatusCode::CREATED, Json(delivery));
     Ok(errand.done(sent.replayed, answer))

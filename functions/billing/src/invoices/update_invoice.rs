@@ -35,7 +35,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// What is to be on the draft.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "chargeIds": ["0199f7a2-6d02-7a11-8f0e-5b1c7a90d3f1"] }))]
 pub(crate) struct InvoiceContent {
     /// Billable charges of the patient, all in the currency of the draft, in the order of its lines.

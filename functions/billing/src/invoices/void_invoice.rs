@@ -32,6 +32,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// Why an invoice is taken back.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "Issued to the wrong patient" }))]
 pub(crate) struct InvoiceVoiding {
     /// The reason, 1 to 200 characters.

@@ -33,6 +33,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// Why what is due is given up.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "The patient has died without heirs" }))]
 pub(crate) struct WriteOff {
     /// The reason, 1 to 200 characters.

@@ -40,6 +40,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// What the rest of a payment is for.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "allocations": [{
         "invoiceId": "0199f7a2-6d02-7a11-8f0e-5b1c7a90d3fc",
@@ -54,7 +55,7 @@ pub(crate) struct Allocations {
 
 /// What of a payment an invoice gets.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct AllocationInput {
     /// An issued invoice of the same patient, in the same currency.
     #[schema(value_type = Uuid)]

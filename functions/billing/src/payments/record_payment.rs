@@ -40,7 +40,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// What a patient has paid.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "amount": { "currency": "EUR", "minorUnits": 10_000 },
     "method": "CARD",

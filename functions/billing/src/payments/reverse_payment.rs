@@ -33,6 +33,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// Why a payment is taken back.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "The transfer was returned by the bank" }))]
 pub(crate) struct PaymentReversal {
     /// The reason, 1 to 200 characters.

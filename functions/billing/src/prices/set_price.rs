@@ -33,7 +33,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// What something costs from a day on.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({
     "code": "CONSULT-30",
     "description": "Consultation, 30 minutes",

@@ -33,6 +33,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// How money was paid back.
 #[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reference": "SEPA-2027-0121" }))]
 pub(crate) struct RefundCompletion {
     /// The number of the transfer or slip, up to 100 characters.

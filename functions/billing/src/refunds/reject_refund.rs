@@ -33,6 +33,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// Why money is not paid back.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "The patient wants to keep the credit" }))]
 pub(crate) struct RefundRejection {
     /// The reason, 1 to 200 characters.

@@ -41,6 +41,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// What is to be paid back.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "amount": { "currency": "EUR", "minorUnits": 2265 },
     "reason": "Paid more than was due",

@@ -37,7 +37,7 @@ pub fn routes(database: PgPool, billing: BillingClient) -> Router {
 
 /// Which statement is sent.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "from": "2026-01-01", "to": "2026-12-31" }))]
 pub(crate) struct StatementToSend {
     /// The first day; from the first line if missing.

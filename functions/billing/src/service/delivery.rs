@@ -52,7 +52,7 @@ pub(crate) async fn must_be_reachable(
     party: &Party,
     patient_id: Uuid,
 ) -> Result<(), Stopped> {
-    let account = party.own();
+    let account = party.own()?;
     let patient = format!("patient {patient_id}");
     if account.status != AccountStatus::Active {
         let why = "the patient's account is closed";

@@ -4,6 +4,7 @@
 use contracts::billing::v1::BilledTo;
 use sqlx::Postgres;
 use store::Transaction;
+use tonic::Status;
 use uuid::Uuid;
 
 use crate::service::{account::AccountStatus, refused::no_account, work::Stopped};
@@ -12,7 +13,8 @@ use crate::service::{account::AccountStatus, refused::no_account, work::Stopped}
 /// charged stays on the one where it is, and is theirs.
 #[derive(Debug)]
 pub(crate) struct Party {
-    own: usize,
+    /// Which of them is on the record that has remained, once it is open.
+    own: Option<usize>,
     accounts: Vec<LockedAccount>,
     locked: Vec<Uuid>,
 }
@@ -87,7 +89,7 @@ impl Party {
         }
         let own = accounts.iter().position(|account| account.is_own);
         Ok(Self {
-            own: own.unwrap_or(0),
+            own,
             accounts,
             locked,
         })
@@ -98,9 +100,21 @@ impl Party {
         &self.locked
     }
 
-    /// The account that new things go on.
-    pub(crate) fn own(&self) -> &LockedAccount {
-        &self.accounts[self.own]
+    /// The account that new things go on, and whose name invoices have. What is there already can be
+    /// dealt with without it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if it is not open yet, although another record of the patient has one: when their
+    /// merge is undone, what is on that one is somebody else's.
+    pub(crate) fn own(&self) -> Result<&LockedAccount, Status> {
+        let own = self.own.and_then(|place| self.accounts.get(place));
+        own.ok_or_else(no_account)
+    }
+
+    /// The account that the answer to a request is kept with: one of theirs.
+    pub(crate) fn answered(&self) -> Option<Uuid> {
+        let account = self.own().ok().or(self.accounts.first())?;
+        Some(account.id)
     }
 
     /// The ids of all accounts of the patient.
@@ -235,23 +249,19 @@ pub(crate) async fn accounts_of(
     .await
 }
 
-/// Who a patient is to billing now. For those who only look.
+/// Who a patient is to billing now; none if their account is not open yet. For those who only look.
 pub(crate) async fn billed_to_now(
     database: impl sqlx::Executor<'_, Database = Postgres>,
-    accounts: &[Uuid],
     patient: Uuid,
-) -> Result<BilledTo, sqlx::Error> {
+) -> Result<Option<BilledTo>, sqlx::Error> {
     sqlx::query_as!(
         BilledTo,
         r#"SELECT coalesce(name, '') AS "name!", coalesce(email, '') AS "email!",
                   coalesce(address, '') AS "address!"
            FROM billing.account
-           WHERE id = ANY($1)
-           ORDER BY patient_id = patients.canonical($2) DESC, id
-           LIMIT 1"#,
-        accounts,
+           WHERE patient_id = patients.canonical($1)"#,
         patient,
     )
-    .fetch_one(database)
+    .fetch_optional(database)
     .await
 }

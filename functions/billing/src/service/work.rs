@@ -339,7 +339,7 @@ impl Work {
 
     async fn lock(&mut self, patient: Uuid, others: &[Uuid]) -> Result<Party, Stopped> {
         let party = Party::lock(&mut self.transaction, patient, others).await?;
-        self.account = Some(party.own().id);
+        self.account = party.answered();
         self.locked = party.locked().to_vec();
         self.answered_before().await?;
         Ok(party)

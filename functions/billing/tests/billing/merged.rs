@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use contracts::billing::v1::{
-    CancelChargeRequest, DraftLine, EraseBillingAccountRequest, LedgerAccountKind,
-    UpdateInvoiceRequest,
+    AppointmentChargeItem, CancelChargeRequest, DraftLine, EraseBillingAccountRequest,
+    LedgerAccountKind, RecordAppointmentChargesRequest, UpdateInvoiceRequest,
 };
 use futures::future::join_all;
 use sqlx::PgPool;
@@ -17,7 +17,7 @@ use crate::{
     invoices::{credit, void},
     payments::{allocate, reverse},
     reports::{balance, export},
-    running::{Running, until_a_call_waits, within},
+    running::{Running, create, until_a_call_waits, within},
 };
 
 /// A patient who is on record.
@@ -242,6 +242,47 @@ async fn two_patients_who_were_one_act_at_once(database: PgPool) {
         .await
         .unwrap();
     assert!(verified.intact, "{:?}", verified.faults);
+}
+
+/// The account of the one that has remained is about to be opened.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_appointment_waits_for_the_account_of_the_survivor(database: PgPool) {
+    let two = Two::open(&database).await;
+    two.desk.price("A", 100, 0).await;
+    sqlx::query("DELETE FROM billing.account WHERE patient_id = $1")
+        .bind(two.one)
+        .execute(&database)
+        .await
+        .unwrap();
+    let appointment = new_id();
+    let took_place = |version, items| RecordAppointmentChargesRequest {
+        appointment_id: appointment.clone(),
+        appointment_version: version,
+        patient_id: two.one.to_string(),
+        items,
+    };
+    let item = AppointmentChargeItem {
+        code: "A".to_owned(),
+        quantity: 1,
+        service_date: "2026-01-01".to_owned(),
+    };
+    set_survivor(&database, two.other, Some(two.one)).await;
+    let recorded = two
+        .desk
+        .record_appointment_charges(took_place(1, vec![item.clone()]));
+    assert_refused(recorded.await, Code::NotFound, "NO_ACCOUNT");
+
+    Running::start(&database)
+        .await
+        .generated_client()
+        .create_billing_account(two.desk.request(create(two.one)))
+        .await
+        .unwrap();
+    let recorded = two
+        .desk
+        .record_appointment_charges(took_place(1, vec![item]));
+    let charges = recorded.await.unwrap().charges;
+    assert_eq!(charges[0].patient_id, two.one.to_string());
 }
 
 /// The accountant sees whose account it is on.

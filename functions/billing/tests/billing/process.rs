@@ -7,6 +7,7 @@ use contracts::billing::v1::billing_service_server::SERVICE_NAME;
 use http_body_util::Full;
 use serde_json::Value;
 use sqlx::PgPool;
+use store::testing::url_of;
 use telemetry::TraceContext;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
@@ -76,17 +77,6 @@ async fn line(log: &mut Lines<BufReader<ChildStdout>>, message: &str) -> Value {
         }
     })
     .await
-}
-
-/// The URL of the tests' server, with this database. What sqlx makes of its options names the file of
-/// the certificate in a way that it does not read itself.
-fn url_of(database: &PgPool) -> String {
-    let url = std::env::var("DATABASE_URL").unwrap();
-    let (url, options) = url.split_once('?').unwrap_or((&url, ""));
-    let (server, _) = url.rsplit_once('/').unwrap();
-    let connection = database.connect_options();
-    let name = connection.get_database().unwrap();
-    format!("{server}/{name}?{options}")
 }
 
 #[sqlx::test(migrator = "crate::SCHEMAS")]

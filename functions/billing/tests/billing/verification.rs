@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use billing::verify_ledger::{Rule, verify_ledger};
+use billing::verify_ledger::{Rule, VerifyError, verify_ledger};
 use sqlx::PgPool;
 
 use crate::{
@@ -164,4 +164,29 @@ async fn a_rule_that_was_taken_away_is_missed(database: PgPool) {
         "posting posting_is_final",
     ];
     assert_eq!(subjects, BTreeSet::from(expected));
+}
+
+/// Between the deployment of a function and `provision`, whose migration makes what is missed.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_schema_that_is_older_than_the_function_is_no_fault(database: PgPool) {
+    let schema = async |change: &'static str| {
+        sqlx::raw_sql(change).execute(&database).await.unwrap();
+        verify_ledger(&database).await
+    };
+    let newer = schema(
+        "CREATE TABLE billing._sqlx_migrations (version bigint, success boolean);
+         INSERT INTO billing._sqlx_migrations VALUES (22, true), (1000, true)",
+    );
+    assert!(newer.await.unwrap().intact);
+    for older in [
+        "DROP TRIGGER credit_note_is_not_emptied ON billing.credit_note;
+         DELETE FROM billing._sqlx_migrations WHERE version = 1000",
+        "DROP FUNCTION billing.schema_version()",
+    ] {
+        let refused = schema(older).await;
+        assert!(
+            matches!(refused, Err(VerifyError::OlderSchema)),
+            "{refused:?}"
+        );
+    }
 }

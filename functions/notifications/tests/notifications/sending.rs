@@ -569,6 +569,39 @@ async fn a_statement_is_sent_once_with_the_file_and_says_nothing_but_its_period(
     assert_eq!(listed, ["STATEMENT_SENT"; 2]);
 }
 
+/// Of two records that were one: the statement is of both, and so is the address until they are parted.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn a_statement_goes_to_the_address_from_before_it_was_read(database: PgPool) {
+    billing_stands_in(&database).await;
+    // They are parted just after the statement was read.
+    sqlx::raw_sql(
+        "CREATE OR REPLACE FUNCTION billing.statement_of(delivery uuid)
+             RETURNS TABLE (from_date date, to_date date, file_name text, content bytea)
+             LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+         AS $$
+         BEGIN
+             RETURN QUERY
+                 SELECT '2026-01-01'::date, '2026-12-31'::date, 'statement-2026-12-31.pdf',
+                        stand_in.content
+                 FROM billing.stand_in WHERE id = statement_of.delivery;
+             UPDATE patients.patient SET email = 'parted.' || email;
+         END
+         $$;",
+    )
+    .execute(&database)
+    .await
+    .unwrap();
+    let ses = Ses::start().await;
+    let patient = register(&database, false).await;
+    sent_by_the_desk(&database, STATEMENT, patient, Some(PDF)).await;
+    assert_eq!(send(&database, &ses).await.sent, 1);
+    let letters = ses.letters();
+    let [(recipient, _)] = &letters[..] else {
+        panic!("{letters:?}");
+    };
+    assert_eq!(*recipient, format!("zoe.{patient}@clinic.example"));
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn an_invoice_is_not_sent_to_who_must_not_or_does_not_want_to_get_it(database: PgPool) {
     documents_are_only_sent_to_who_may_and_wants_to_get_them(database, INVOICE).await;

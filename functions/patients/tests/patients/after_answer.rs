@@ -1,12 +1,14 @@
 //! A registration is answered before anybody hears of it: the function in a process of its own, and a
 //! billing service that accepts the connection and does not respond.
 
-use std::{env, time::Duration};
+use std::time::Duration;
 
 use execution_environment::{Function, RuntimeApi};
-use patients::create_patient;
+use patients::{create_patient, delete_patient, restore_patient, update_patient};
+use route::Build;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use store::testing::url_of;
 use tokio::{net::TcpListener, time::timeout};
 
 /// Longer than anything here takes, so only a failing test waits this long.
@@ -81,17 +83,6 @@ impl Stage {
     }
 }
 
-/// The URL of the tests' server, with this database. What sqlx makes of its options names the file of
-/// the certificate in a way that it does not read itself.
-fn url_of(database: &PgPool) -> String {
-    let url = env::var("DATABASE_URL").unwrap();
-    let (url, options) = url.split_once('?').unwrap_or((&url, ""));
-    let (server, _) = url.rsplit_once('/').unwrap();
-    let connection = database.connect_options();
-    let name = connection.get_database().unwrap();
-    format!("{server}/{name}?{options}")
-}
-
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_registration_is_answered_before_its_delivery(database: PgPool) {
     let mut stage = Stage::with(RuntimeApi::start().await.unwrap(), database).await;
@@ -120,4 +111,16 @@ async fn without_extensions_a_registration_is_delivered_before_its_answer(databa
     drop(delivery.unwrap());
     let answer = stage.answer().await;
     assert_eq!(answer["statusCode"], json!(201), "{answer}");
+}
+
+fn leaves_work<Uses, Routes: Build<Uses>>(_: Routes) -> bool {
+    Routes::LEAVES_WORK
+}
+
+#[test]
+fn who_delivers_all_of_it_before_the_answer_is_no_extension() {
+    assert!(leaves_work(create_patient::routes));
+    assert!(leaves_work(update_patient::routes));
+    assert!(!leaves_work(delete_patient::routes));
+    assert!(!leaves_work(restore_patient::routes));
 }

@@ -7,11 +7,12 @@
 )]
 
 mod audit_trail;
+mod migrations;
 mod service_roles;
 mod signing_key;
 
 use kafka::Cluster;
-use platform::provision::{TopicShape, provide_topic, run_migrations};
+use platform::provision::{Patience, TopicShape, provide_topic, run_migrations};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -33,10 +34,10 @@ async fn the_schemas_are_made_once_by_four_at_the_same_time(
     database: PgConnectOptions,
 ) {
     let runs = tokio::join!(
-        run_migrations(&database),
-        run_migrations(&database),
-        run_migrations(&database),
-        run_migrations(&database),
+        run_migrations(&database, Patience::default()),
+        run_migrations(&database, Patience::default()),
+        run_migrations(&database, Patience::default()),
+        run_migrations(&database, Patience::default()),
     );
     let first = runs.0.unwrap();
     for other in [runs.1, runs.2, runs.3] {
@@ -55,7 +56,12 @@ async fn the_schemas_are_made_once_by_four_at_the_same_time(
         assert!(own, "{service} has no table in {made:?}");
     }
 
-    assert_eq!(run_migrations(&database).await.unwrap(), first);
+    assert_eq!(
+        run_migrations(&database, Patience::default())
+            .await
+            .unwrap(),
+        first
+    );
     assert_eq!(tables(&pool).await, made);
     pool.close().await;
 }
@@ -65,7 +71,9 @@ async fn a_migration_that_was_changed_after_the_fact_is_named(
     _: PgPoolOptions,
     database: PgConnectOptions,
 ) {
-    run_migrations(&database).await.unwrap();
+    run_migrations(&database, Patience::default())
+        .await
+        .unwrap();
     let pool = PgPool::connect_with(database.clone()).await.unwrap();
     sqlx::query("UPDATE patients._sqlx_migrations SET checksum = ''")
         .execute(&pool)
@@ -73,7 +81,9 @@ async fn a_migration_that_was_changed_after_the_fact_is_named(
         .unwrap();
     pool.close().await;
 
-    let refused = run_migrations(&database).await.unwrap_err();
+    let refused = run_migrations(&database, Patience::default())
+        .await
+        .unwrap_err();
     let reason = format!("{refused:#}");
     assert!(reason.contains("patients"), "{reason}");
     assert!(reason.contains("modified"), "{reason}");

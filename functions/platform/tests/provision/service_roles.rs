@@ -1,11 +1,17 @@
 //! The services' roles: what they can do, what they cannot, and how they come to be so. Roles
 //! belong to the whole server, so each test has its own and drops them.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    env,
+    panic::{AssertUnwindSafe, resume_unwind},
+    pin::Pin,
+};
 
+use futures::FutureExt as _;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::provision::{
-    Login, ProvidedRole, SERVICES, Service, provide_service_roles, run_migrations,
+    Login, Patience, ProvidedRole, SERVICES, Service, provide_service_roles, run_migrations,
     set_up_service_roles,
 };
 use sqlx::{
@@ -25,7 +31,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// After the migrations, and before the role is there.
     pub(crate) async fn migrated(owner: PgConnectOptions) -> Self {
-        run_migrations(&owner).await.unwrap();
+        run_migrations(&owner, Patience::default()).await.unwrap();
         Self {
             owner,
             role: new_name(),
@@ -406,8 +412,37 @@ async fn what_it_was_given_besides_is_taken_away(_: PgPoolOptions, owner: PgConn
 }
 
 /// The role that Amazon RDS has.
-const KNOWN_TO_AWS: &str = "DO $$ BEGIN CREATE ROLE rds_iam NOLOGIN;
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+const KNOWN_TO_AWS: &str = "rds_iam";
+
+/// Does this while the server has that role. Without one before, it has none afterwards: one test at a
+/// time.
+async fn as_on_rds(test: Pin<Box<impl Future<Output = ()>>>) {
+    let server = env::var("DATABASE_URL").unwrap();
+    let mut server = PgConnection::connect(&server).await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock(hashtext($1))")
+        .bind(KNOWN_TO_AWS)
+        .execute(&mut server)
+        .await
+        .unwrap();
+    let had_it: bool = sqlx::query_scalar("SELECT to_regrole($1) IS NOT NULL")
+        .bind(KNOWN_TO_AWS)
+        .fetch_one(&mut server)
+        .await
+        .unwrap();
+    if !had_it {
+        let made = sqlx::query("CREATE ROLE rds_iam NOLOGIN");
+        made.execute(&mut server).await.unwrap();
+    }
+    let ended = AssertUnwindSafe(test).catch_unwind().await;
+    if !had_it {
+        let dropped = sqlx::query("DROP ROLE rds_iam");
+        dropped.execute(&mut server).await.unwrap();
+    }
+    server.close().await.unwrap();
+    if let Err(panic) = ended {
+        resume_unwind(panic);
+    }
+}
 
 /// RDS asks whoever is a member of `rds_iam` for a token, by way of other roles as well.
 #[sqlx::test(migrations = false)]
@@ -415,29 +450,31 @@ async fn an_owner_who_would_have_no_password_any_more_changes_nothing(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    let stage = Stage::migrated(owner).await;
-    stage.as_owner(KNOWN_TO_AWS).await;
-    let (name, all) = (format!("{}_owner", stage.role), stage.owner.get_username());
-    for statement in [
-        format!("CREATE ROLE {name} LOGIN CREATEROLE PASSWORD 'secret' IN ROLE \"{all}\""),
-        format!("GRANT rds_iam TO {name} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"),
-    ] {
-        stage.as_owner(&statement).await;
-    }
-    let owner = stage.owner.clone().username(&name).password("secret");
-    let refused = set_up_service_roles(&owner, &[stage.login_with_tokens()]).await;
-    let reason = format!("{:#}", refused.unwrap_err());
-    assert!(
-        reason.contains("could not log in with its password"),
-        "{reason}"
-    );
-    let made: Option<String> = sqlx::query_scalar("SELECT to_regrole($1)::text")
-        .bind(&stage.role)
-        .fetch_one(&mut stage.owner.connect().await.unwrap())
-        .await
-        .unwrap();
-    assert_eq!(made, None);
-    stage.as_owner(&format!("DROP ROLE {name}")).await;
+    as_on_rds(Box::pin(async {
+        let stage = Stage::migrated(owner).await;
+        let (name, all) = (format!("{}_owner", stage.role), stage.owner.get_username());
+        for statement in [
+            format!("CREATE ROLE {name} LOGIN CREATEROLE PASSWORD 'secret' IN ROLE \"{all}\""),
+            format!("GRANT rds_iam TO {name} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"),
+        ] {
+            stage.as_owner(&statement).await;
+        }
+        let owner = stage.owner.clone().username(&name).password("secret");
+        let refused = set_up_service_roles(&owner, &[stage.login_with_tokens()]).await;
+        let reason = format!("{:#}", refused.unwrap_err());
+        assert!(
+            reason.contains("could not log in with its password"),
+            "{reason}"
+        );
+        let made: Option<String> = sqlx::query_scalar("SELECT to_regrole($1)::text")
+            .bind(&stage.role)
+            .fetch_one(&mut stage.owner.connect().await.unwrap())
+            .await
+            .unwrap();
+        assert_eq!(made, None);
+        stage.as_owner(&format!("DROP ROLE {name}")).await;
+    }))
+    .await;
 }
 
 /// As on Amazon RDS, whose members of `rds_iam` the server asks for tokens. That is not tried here:
@@ -447,34 +484,36 @@ async fn a_service_that_logs_in_with_tokens_has_no_password(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    let stage = Stage::provisioned(owner).await;
-    stage.as_owner(KNOWN_TO_AWS).await;
-    let of_the_role = async || -> (bool, bool) {
-        let mut connection = stage.owner.connect().await.unwrap();
-        sqlx::query_as(
-            "SELECT rolpassword IS NOT NULL, pg_has_role(rolname, 'rds_iam', 'MEMBER')
-             FROM pg_authid WHERE rolname = $1",
-        )
-        .bind(&stage.role)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap()
-    };
-    assert_eq!(of_the_role().await, (true, false));
+    as_on_rds(Box::pin(async {
+        let stage = Stage::provisioned(owner).await;
+        let of_the_role = async || -> (bool, bool) {
+            let mut connection = stage.owner.connect().await.unwrap();
+            sqlx::query_as(
+                "SELECT rolpassword IS NOT NULL, pg_has_role(rolname, 'rds_iam', 'MEMBER')
+                 FROM pg_authid WHERE rolname = $1",
+            )
+            .bind(&stage.role)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+        };
+        assert_eq!(of_the_role().await, (true, false));
 
-    let login = stage.login_with_tokens();
-    for _ in 0..2 {
-        let logins = std::slice::from_ref(&login);
-        let (provided, _) = set_up_service_roles(&stage.owner, logins).await.unwrap();
-        assert!(!provided[0].created);
-        assert_eq!(of_the_role().await, (false, true));
-    }
+        let login = stage.login_with_tokens();
+        for _ in 0..2 {
+            let logins = std::slice::from_ref(&login);
+            let (provided, _) = set_up_service_roles(&stage.owner, logins).await.unwrap();
+            assert!(!provided[0].created);
+            assert_eq!(of_the_role().await, (false, true));
+        }
 
-    // The way back.
-    stage.provision().await.unwrap();
-    assert_eq!(of_the_role().await, (true, false));
-    alters_nothing_but_rows(&stage).await;
-    stage.leave().await;
+        // The way back.
+        stage.provision().await.unwrap();
+        assert_eq!(of_the_role().await, (true, false));
+        alters_nothing_but_rows(&stage).await;
+        stage.leave().await;
+    }))
+    .await;
 }
 
 /// PostgreSQL lets everybody do these.
@@ -680,7 +719,7 @@ async fn an_owner_needs_no_more_than_to_create_roles(_: PgPoolOptions, owner: Pg
         .as_owner(&format!("ALTER DATABASE \"{database}\" OWNER TO {name}"))
         .await;
     let clerk = stage.owner.clone().username(&name).password("owner");
-    run_migrations(&clerk).await.unwrap();
+    run_migrations(&clerk, Patience::default()).await.unwrap();
 
     let refused = stage.provision_as(&clerk).await.unwrap_err();
     let reason = format!("{refused:#}");
@@ -781,7 +820,7 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
     _: PgPoolOptions,
     owner: PgConnectOptions,
 ) {
-    const CALLS: [(&str, &str, &[&str]); 24] = [
+    const CALLS: [(&str, &str, &[&str]); 25] = [
         (
             "audit.append",
             APPEND,
@@ -816,6 +855,11 @@ async fn a_service_has_its_own_rows_and_what_others_publish_for_it(
             "audit.append_refusal_counts",
             "SELECT audit.append_refusal_counts()",
             &["audit"],
+        ),
+        (
+            "billing.schema_version",
+            "SELECT billing.schema_version()",
+            &["billing"],
         ),
         (
             "audit.note_verified",
@@ -1058,7 +1102,9 @@ async fn a_role_of_another_database_is_refused(_: PgPoolOptions, owner: PgConnec
     stage.as_owner(&format!("CREATE DATABASE {other}")).await;
     let elsewhere = stage.owner.clone().database(&other);
     let here = std::mem::replace(&mut stage.owner, elsewhere);
-    run_migrations(&stage.owner).await.unwrap();
+    run_migrations(&stage.owner, Patience::default())
+        .await
+        .unwrap();
     let known = std::mem::replace(&mut stage.password, "second".to_owned());
     let reason = stage.refusal().await;
     assert!(reason.contains("privileges in the database"), "{reason}");

@@ -68,7 +68,6 @@ impl Change for RecordAppointmentChargesRequest {
             patient: wanted.patient,
         };
         let party = work.lock_matter(matter).await?.ok_or_else(no_account)?;
-        let account = party.own();
         let codes = wanted.items.iter().map(|item| item.code.as_str());
         work.lock_codes(codes).await?;
 
@@ -98,6 +97,7 @@ impl Change for RecordAppointmentChargesRequest {
         mark(work, &right, Mark::Right).await?;
         withdraw(work, &superfluous, &party).await?;
         for (line, item) in (0..).zip(&missing) {
+            let account = party.own()?;
             let charge = NewCharge {
                 account_id: account.id,
                 code: &item.code,

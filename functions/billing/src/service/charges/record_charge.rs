@@ -39,7 +39,7 @@ impl Change for RecordChargeRequest {
     async fn make(&self, work: &mut Work) -> Result<RecordChargeResponse, Stopped> {
         let wanted = Wanted::read(self, &work.clinic)?;
         let party = work.lock_patient(wanted.patient).await?;
-        let account = party.own();
+        let account = party.own()?;
         must_be_open(account)?;
         work.lock_codes([wanted.code.as_str()]).await?;
         let currency = match wanted.currency {

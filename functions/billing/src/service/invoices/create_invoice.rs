@@ -30,6 +30,7 @@ impl Change for CreateInvoiceRequest {
     async fn make(&self, work: &mut Work) -> Result<CreateInvoiceResponse, Stopped> {
         let wanted = Wanted::read(self, &work.clinic)?;
         let party = work.lock_patient(wanted.patient).await?;
+        let account = party.own()?;
         let charges = if wanted.charges.is_empty() {
             all_billable(work, &party, wanted.currency).await?
         } else {
@@ -49,7 +50,7 @@ impl Change for CreateInvoiceRequest {
             "INSERT INTO billing.invoice (id, account_id, currency, net, tax, total, created_by)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
             id,
-            party.own().id,
+            account.id,
             lines.currency.code(),
             lines.net,
             lines.tax,
@@ -61,7 +62,7 @@ impl Change for CreateInvoiceRequest {
         lines.insert(work, id).await?;
 
         let resource = Resource::new(ResourceType::Invoice, id);
-        let patient = Some(party.own().patient_id);
+        let patient = Some(account.patient_id);
         work.record(Action::DraftInvoice, resource, patient);
         let today = work.today();
         Ok(CreateInvoiceResponse {

@@ -63,7 +63,7 @@ impl Change for IssueInvoiceRequest {
         let book = Book::open(work, &draft.currency, &entries).await?;
         let today = work.today();
         let before = whole(&mut work.transaction, id, today).await?;
-        let billed_to = party.own().billed_to();
+        let billed_to = party.own()?.billed_to();
         work.record(
             Action::IssueInvoice,
             draft.resource(),

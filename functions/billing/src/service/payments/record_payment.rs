@@ -39,7 +39,7 @@ impl Change for RecordPaymentRequest {
     async fn make(&self, work: &mut Work) -> Result<RecordPaymentResponse, Stopped> {
         let wanted = Wanted::read(self)?;
         let party = work.lock_patient(wanted.patient).await?;
-        let account = party.own();
+        let account = party.own()?;
         let invoices = payable(work, &party, &wanted).await?;
 
         let id = wanted.insert(work, account.id).await?;

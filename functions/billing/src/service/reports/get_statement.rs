@@ -38,8 +38,7 @@ impl Question for GetStatementRequest {
         if accounts.is_empty() {
             return Err(no_account());
         }
-        let found = wanted.find(&mut view, &accounts).await;
-        found.map_err(|error| failed(&error))
+        wanted.find(&mut view, &accounts).await
     }
 }
 
@@ -93,14 +92,22 @@ impl Wanted {
     }
 
     /// Finds it on the patient's accounts.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if the patient's own is not open yet; or if the database fails.
     pub(super) async fn find(
         &self,
         view: &mut Transaction,
         accounts: &[Uuid],
-    ) -> Result<GetStatementResponse, sqlx::Error> {
-        let (opening, in_period) = sums(view, accounts, self).await?;
-        let lines = lines(view, accounts, self).await?;
-        let billed_to = billed_to_now(view, accounts, self.patient).await?;
+    ) -> Result<GetStatementResponse, Status> {
+        let found = async {
+            let sums = sums(view, accounts, self).await?;
+            let lines = lines(view, accounts, self).await?;
+            Ok((sums, lines, billed_to_now(view, self.patient).await?))
+        };
+        let found = found.await.map_err(|error: sqlx::Error| failed(&error))?;
+        let ((opening, in_period), lines, billed_to) = found;
+        let billed_to = billed_to.ok_or_else(no_account)?;
 
         let (lines, next_page_token) = input::page(lines, self.size, |last| last.number);
         let code = self.currency.code();

@@ -31,6 +31,7 @@ impl Change for SendStatementRequest {
     async fn make(&self, work: &mut Work) -> Result<SendStatementResponse, Stopped> {
         let patient = input::id_of("patientId", &self.patient_id)?;
         let party = work.lock_patient(patient).await?;
+        let account = party.own()?;
         let today = work.today();
         let question = GetStatementRequest {
             patient_id: self.patient_id.clone(),
@@ -41,8 +42,8 @@ impl Change for SendStatementRequest {
         };
         let wanted = Wanted::read(&question, &work.clinic, today)?.with_at_most(MOST_LINES);
         let to = Addressee {
-            account_id: party.own().id,
-            patient_id: party.own().patient_id,
+            account_id: account.id,
+            patient_id: account.patient_id,
         };
         delivery::must_be_reachable(work, &party, to.patient_id).await?;
 

@@ -163,6 +163,95 @@ async fn a_record_that_was_merged_finds_the_survivors(database: PgPool) {
     assert_eq!(found.body["patientId"], json!(survivor));
 }
 
+async fn merge(database: &PgPool, duplicate: Uuid, survivor: Option<Uuid>) {
+    sqlx::query(
+        "UPDATE patients.patient SET merged_into = $1, active = $1::uuid IS NULL WHERE id = $2",
+    )
+    .bind(survivor)
+    .bind(duplicate)
+    .execute(database)
+    .await
+    .unwrap();
+}
+
+/// Whoever was merged into them has an account already.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn what_is_new_goes_on_the_account_of_the_survivor(database: PgPool) {
+    let office = Office::open(database.clone()).await;
+    office.price("VISIT", 6500).await.is(201);
+    let duplicate = office.patient().await;
+    let new_survivor = async || {
+        let survivor = register(&database).await;
+        merge(&database, duplicate, Some(survivor)).await;
+        survivor
+    };
+
+    let survivor = new_survivor().await;
+    let charge = office.charge(survivor, "VISIT").await.is(201);
+    assert_eq!(charge.body["patientId"], json!(survivor));
+
+    let survivor = new_survivor().await;
+    let paid = office.pay(survivor, 100, &[]).await.is(201);
+    assert_eq!(paid.body["patientId"], json!(survivor));
+
+    let survivor = new_survivor().await;
+    merge(&database, duplicate, None).await;
+    office.charge(duplicate, "VISIT").await.is(201);
+    merge(&database, duplicate, Some(survivor)).await;
+    let draft = office.draft(survivor).await.is(201);
+    assert_eq!(draft.body["patientId"], json!(survivor));
+
+    let survivor = new_survivor().await;
+    let path = format!("/api/patients/{survivor}/statement");
+    office.get(&path).await.is(200);
+    assert_eq!(billed_to(&database, survivor).await.0, "Zoë Ωmega");
+
+    let survivor = new_survivor().await;
+    let path = format!("/api/patients/{survivor}/statement/deliveries");
+    let sent = office.post(&path, json!({})).await.is(201);
+    assert_eq!(sent.body["patientId"], json!(survivor));
+}
+
+/// What was drafted or issued before the merge stays where it is, and goes to the survivor.
+#[sqlx::test(migrator = "crate::SCHEMAS")]
+async fn an_invoice_is_issued_and_sent_to_the_survivor(database: PgPool) {
+    let office = Office::open(database.clone()).await;
+    office.price("VISIT", 6500).await.is(201);
+    let duplicate = office.patient().await;
+    office.charge(duplicate, "VISIT").await.is(201);
+    let draft = office.draft(duplicate).await.is(201).id();
+
+    let survivor = register(&database).await;
+    merge(&database, duplicate, Some(survivor)).await;
+    let path = format!("/api/invoices/{draft}/issue");
+    let issued = office.post_empty(&path).await.is(200);
+    assert_eq!(issued.body["billedTo"]["name"], "Zoë Ωmega");
+    assert_eq!(issued.body["billedTo"]["address"], "1 Harbour Street");
+
+    let survivor = register(&database).await;
+    merge(&database, duplicate, Some(survivor)).await;
+    let path = format!("/api/invoices/{draft}/deliveries");
+    office.post_empty(&path).await.is(201);
+    assert!(
+        office
+            .billing
+            .get_account(survivor)
+            .await
+            .unwrap()
+            .is_some()
+    );
+
+    // What is there already can be dealt with in the meantime.
+    let survivor = register(&database).await;
+    merge(&database, duplicate, Some(survivor)).await;
+    let path = format!("/api/invoices/{draft}/void");
+    office
+        .post(&path, json!({ "reason": "Not theirs" }))
+        .await
+        .is(200);
+    assert_eq!(office.billing.get_account(survivor).await.unwrap(), None);
+}
+
 #[sqlx::test(migrator = "crate::SCHEMAS")]
 async fn a_deleted_patients_account_is_opened_and_closed_in_order(database: PgPool) {
     let office = Office::open(database.clone()).await;

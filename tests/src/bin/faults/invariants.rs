@@ -13,11 +13,11 @@ mod topic;
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use system_tests::PatientRecord;
+use system_tests::{PatientRecord, Stuck};
 use uuid::Uuid;
 
 use crate::{
-    drain::Stuck, imports::is_imported, ledger::Change, merges::Pair, observation::Observation,
+    imports::is_imported, ledger::Change, merges::Pair, observation::Observation,
 };
 
 /// An invariant, and whether it held.

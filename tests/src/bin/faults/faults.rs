@@ -25,7 +25,6 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::{between, clients::Load, say::say};
 
 pub(crate) use billing::heal;
-pub(crate) use consumers::{CONSUMERS, PATIENT_CONSUMERS};
 pub(crate) use records::{INJECTED, Injected};
 
 /// How many faults may happen at the same time, unless they need the same part.

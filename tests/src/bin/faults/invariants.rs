@@ -12,46 +12,12 @@ mod topic;
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
-use system_tests::PatientRecord;
+use system_tests::{PatientRecord, Stuck};
 use uuid::Uuid;
 
-use crate::{
-    drain::Stuck, imports::is_imported, ledger::Change, merges::Pair, observation::Observation,
-};
+pub(crate) use system_tests::Invariant;
 
-/// An invariant, and whether it held.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Invariant {
-    /// The invariant in words.
-    pub(crate) name: &'static str,
-    /// How many things were checked.
-    pub(crate) checked: usize,
-    /// The violations, by id.
-    pub(crate) violations: Vec<String>,
-    /// Information about what is not a violation.
-    pub(crate) notes: Vec<String>,
-}
-
-impl Invariant {
-    const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            checked: 0,
-            violations: Vec::new(),
-            notes: Vec::new(),
-        }
-    }
-
-    /// Counts one check.
-    fn check(&mut self, holds: bool, violation: impl FnOnce() -> String) {
-        self.checked += 1;
-        if !holds {
-            self.violations.push(violation());
-        }
-    }
-}
+use crate::{imports::is_imported, ledger::Change, merges::Pair, observation::Observation};
 
 /// Everything to be checked, grouped by patient.
 struct Evidence<'a> {

@@ -5,7 +5,6 @@
 mod bookings;
 mod cashiers;
 mod clients;
-mod drain;
 mod faults;
 mod imports;
 mod invariants;
@@ -29,13 +28,12 @@ use anyhow::{Context as _, Result, ensure};
 use chrono::Utc;
 use clap::{Parser, ValueEnum as _};
 use console::{Term, style};
-use system_tests::{Clinic, Stack, synthea::Rows};
+use system_tests::{Clinic, Drain, Stack, synthea::Rows};
 
 use crate::{
     bookings::{Desk, Practice},
     cashiers::{Office, Till},
     clients::Load,
-    drain::Drain,
     faults::{FaultKind, Stage},
     merges::Registry,
     observation::{Baseline, Observation},

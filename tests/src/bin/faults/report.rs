@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
+use system_tests::{Invariant, write_invariants};
 
 use crate::{
     bookings::{self, Entry},
@@ -13,15 +14,11 @@ use crate::{
     clients::Load,
     faults::FaultKind,
     imports::{File, LINES},
-    invariants::Invariant,
     ledger::{Change, Kind},
     merges::{Pair, Step},
     observation::Observation,
     requests::Latency,
 };
-
-/// How many violations of each invariant are printed; the file has all.
-const SHOWN: usize = 5;
 
 /// The report of one run.
 #[derive(Debug, Default, Serialize)]
@@ -227,29 +224,7 @@ impl fmt::Display for Report {
             faults.add_row([kind.name(), times.to_string()]);
         }
         writeln!(f, "{faults}\n")?;
-        let mut invariants = table(["invariant", "checked", "violations"]);
-        for invariant in &self.invariants {
-            invariants.add_row([
-                invariant.name.to_owned(),
-                invariant.checked.to_string(),
-                invariant.violations.len().to_string(),
-            ]);
-        }
-        writeln!(f, "{invariants}\n")?;
-        for invariant in &self.invariants {
-            for note in &invariant.notes {
-                writeln!(f, "- {}: {note}", invariant.name)?;
-            }
-        }
-        for invariant in &self.invariants {
-            if !invariant.violations.is_empty() {
-                writeln!(f, "\nVIOLATED: {}", invariant.name)?;
-            }
-            for violation in invariant.violations.iter().take(SHOWN) {
-                writeln!(f, "  {violation}")?;
-            }
-        }
-        Ok(())
+        write_invariants(f, &self.invariants)
     }
 }
 

@@ -1,29 +1,10 @@
 //! The consumers: killed while they run, or cut off from the topic.
 
 use anyhow::Result;
-use contracts::{APPOINTMENT_EVENTS_TOPIC, BILLING_EVENTS_TOPIC, PATIENT_EVENTS_TOPIC};
-use system_tests::Process;
+use system_tests::{CONSUMERS, Process};
 
 use super::{FaultKind, Stage, stack};
 use crate::between;
-
-/// The consumers of patient events.
-pub(crate) const PATIENT_CONSUMERS: [&str; 3] = [
-    "count-patient-events",
-    "notify-patients",
-    "cancel-for-deleted-patients",
-];
-
-/// All consumers, and the topic that each of them reads.
-pub(crate) const CONSUMERS: [(&str, &str); 7] = [
-    (PATIENT_CONSUMERS[0], PATIENT_EVENTS_TOPIC),
-    (PATIENT_CONSUMERS[1], PATIENT_EVENTS_TOPIC),
-    (PATIENT_CONSUMERS[2], PATIENT_EVENTS_TOPIC),
-    ("schedule-appointment-messages", APPOINTMENT_EVENTS_TOPIC),
-    ("count-appointment-events", APPOINTMENT_EVENTS_TOPIC),
-    ("record-appointment-charges", APPOINTMENT_EVENTS_TOPIC),
-    ("count-billing-events", BILLING_EVENTS_TOPIC),
-];
 
 /// Several times in a row, because most of the time a consumer has nothing to do.
 pub(super) async fn killed(stage: &Stage, random: &mut fastrand::Rng) -> Result<()> {

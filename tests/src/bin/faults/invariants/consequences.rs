@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use contracts::patient::v1::patient_event::Change as Happened;
+use system_tests::PATIENT_CONSUMERS;
 use uuid::Uuid;
 
 use super::{Evidence, Invariant, changes::announced};
-use crate::{
-    faults::{FaultKind, PATIENT_CONSUMERS},
-    observation::Counts,
-};
+use crate::{faults::FaultKind, observation::Counts};
 
 /// How long after SES has accepted a message its sender may still be about to record that: a
 /// second, because SES notes whole ones, and the time for its response and the record on a busy

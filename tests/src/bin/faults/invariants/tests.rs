@@ -9,12 +9,12 @@ use contracts::patient::v1::{
     patient_event::Change as Happening,
 };
 use serde_json::json;
-use system_tests::{DeadLetter, NewPatient, Patient, PatientRecord};
+use system_tests::{DeadLetter, NewPatient, PATIENT_CONSUMERS, Patient, PatientRecord};
 use uuid::Uuid;
 
 use super::check;
 use crate::{
-    faults::{FaultKind, Happened, Injected, PATIENT_CONSUMERS},
+    faults::{FaultKind, Happened, Injected},
     ledger::{Change, Kind, Outcome},
     observation::Observation,
 };

@@ -5,11 +5,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contracts::{APPOINTMENT_EVENTS_TOPIC, BILLING_EVENTS_TOPIC, PATIENT_EVENTS_TOPIC};
 use serde_json::json;
 use sqlx::PgPool;
-use system_tests::{Clinic, Stack, Topic, committed_offsets};
 
-use crate::faults::CONSUMERS;
+use crate::{Clinic, Stack, Topic, committed_offsets};
+
+/// Those who consume the events of patients.
+pub const PATIENT_CONSUMERS: [&str; 3] = [
+    "count-patient-events",
+    "notify-patients",
+    "cancel-for-deleted-patients",
+];
+
+/// All consumers, and the topic that each of them reads.
+pub const CONSUMERS: [(&str, &str); 7] = [
+    (PATIENT_CONSUMERS[0], PATIENT_EVENTS_TOPIC),
+    (PATIENT_CONSUMERS[1], PATIENT_EVENTS_TOPIC),
+    (PATIENT_CONSUMERS[2], PATIENT_EVENTS_TOPIC),
+    ("schedule-appointment-messages", APPOINTMENT_EVENTS_TOPIC),
+    ("count-appointment-events", APPOINTMENT_EVENTS_TOPIC),
+    ("record-appointment-charges", APPOINTMENT_EVENTS_TOPIC),
+    ("count-billing-events", BILLING_EVENTS_TOPIC),
+];
 
 /// How long the relay's schedule, its pauses after failures and those of the consumers may take
 /// together.
@@ -21,11 +39,13 @@ const SHORT: Duration = Duration::from_mins(4);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The backlogs that must become empty.
-pub(crate) struct Drain<'a> {
-    pub(crate) clinic: &'a Clinic,
-    pub(crate) database: &'a PgPool,
+pub struct Drain<'a> {
+    /// The system.
+    pub clinic: &'a Clinic,
+    /// Its database, as the role that owns it.
+    pub database: &'a PgPool,
     /// Whether to invoke what delivers instead of waiting for its schedule.
-    pub(crate) short: bool,
+    pub short: bool,
 }
 
 /// The backlog did not drain.
@@ -34,7 +54,7 @@ pub(crate) struct Drain<'a> {
     "after {} s: {waiting:?} waiting, {lag:?} records that a consumer has not processed",
     .after.as_secs()
 )]
-pub(crate) struct Stuck {
+pub struct Stuck {
     after: Duration,
     waiting: BTreeMap<&'static str, String>,
     lag: BTreeMap<&'static str, String>,
@@ -62,7 +82,7 @@ impl Drain<'_> {
     ///
     /// # Errors
     /// If that does not happen in time.
-    pub(crate) async fn wait(&self) -> Result<(), Stuck> {
+    pub async fn wait(&self) -> Result<(), Stuck> {
         let begun = Instant::now();
         let patience = if self.short { SHORT } else { LONG };
         loop {

@@ -94,16 +94,22 @@ test-all: check-side-by-side
 	@STACK_DIR=$${STACK_DIR:-.local/test} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- $(MAKE) --no-print-directory test-on-stack
 
-# Run by `make test` once the stack is up.
+# Run by `make test` once the stack is up. Whoever breaks its parts is alone with it; the tests of the
+# extension, which start what they need, wait most of the time, beside those who call the API.
 test-on-stack:
 	$(CARGO_TEST)
 	cargo run --bin faults -- --short
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-extension test-from-outside
+
+test-extension:
 	cd localstack/extension && $$LOCAL_STACK tool pytest
+
+test-from-outside:
 	cd tests/grpc-client && $$LOCAL_STACK tool pytest -p no:cacheprovider
 	@if command -v node > /dev/null; then cd tests/front-end && node --test; \
 	  else echo 'node is not on the path: the client in docs/ is not run'; fi
 	cd tests/schemathesis && $$LOCAL_STACK tool schemathesis run ../../docs/openapi.json --url $$API_URL
-.PHONY: test-on-stack
+.PHONY: test-on-stack test-extension test-from-outside
 
 # Requires node 20.19 or later with npm.
 front-end: tests/front-end/node_modules/.package-lock.json ## Lint the API document and compile a TypeScript client generated from it

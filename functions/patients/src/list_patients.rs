@@ -126,8 +126,8 @@ pub(crate) struct PatientList {
     /// Send it as `cursor` to get the next page; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
-    /// How many there are on all pages; null if there are more than 1,000, or it would take too long
-    /// to count them.
+    /// How many there are on all pages; null if there are more than 1,000, or were a minute ago, or it
+    /// would take too long to count them.
     #[schema(required)]
     total: Option<i64>,
 }
@@ -411,21 +411,25 @@ impl View<'_> {
             after_key,
             after,
             with_restricted: self.restricted,
-            shown: self.limit.and_one_more() - 1,
+            shown: self.limit.items(),
             counted,
         };
         let page = page_on_record(part, self.trail.success(), self.database).await?;
-        let Some((mut listed, total)) = page else {
+        let Some(page) = page else {
             return self.nobody().await;
         };
         self.trail.written_with_read();
-        let next = self.limit.cut(&mut listed, place);
-        let total = Some(total).filter(|_| counted > 0);
-        let total = total.filter(|total| *total <= COUNTED);
+        let last = page.listed.last().filter(|_| page.goes_on);
+        let next = last.map(|last| Cursor(place(last)).encode());
+        let total = Some(page.counted).filter(|total| counted > 0 && *total <= COUNTED);
         if counted > 0 && total.is_none() {
             self.many.were_seen(self.restricted);
         }
-        let patients = listed.into_iter().map(|listed| listed.patient).collect();
+        let patients = page
+            .listed
+            .into_iter()
+            .map(|listed| listed.patient)
+            .collect();
         Ok(PatientList::new(patients, next, total))
     }
 

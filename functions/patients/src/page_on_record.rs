@@ -31,7 +31,7 @@ pub(crate) struct Part {
     /// Whether restricted patients are on it.
     pub(crate) with_restricted: bool,
     /// How many patients are shown. One more is read, and not recorded.
-    pub(crate) shown: i64,
+    pub(crate) shown: usize,
     /// How far all patients of the list are counted; 0 to spare it.
     pub(crate) counted: i64,
 }
@@ -42,9 +42,18 @@ pub(crate) struct Listed {
     pub(crate) sort_key: String,
 }
 
-/// Those who are shown and one more if there is one, with the count. It is on record that they were read,
-/// even if a row turns out to be one that cannot be decoded. `None` if nobody is there: then nothing is
-/// recorded.
+/// A page of the list.
+pub(crate) struct Page {
+    /// Who is shown.
+    pub(crate) listed: Vec<Listed>,
+    /// Whether there is another page.
+    pub(crate) goes_on: bool,
+    /// How many are on the whole list, as far as they were counted.
+    pub(crate) counted: i64,
+}
+
+/// The page. It is on record that its patients were read, even if a row turns out to be one that cannot be
+/// decoded. `None` if nobody is there: then nothing is recorded.
 ///
 /// # Errors
 /// If the database fails.
@@ -52,7 +61,7 @@ pub(crate) async fn page_on_record(
     part: Part,
     record: Success<'_>,
     database: &Connection,
-) -> Result<Option<(Vec<Listed>, i64)>, sqlx::Error> {
+) -> Result<Option<Page>, sqlx::Error> {
     // Of the three lists, only the one that is asked for is read.
     let rows = sqlx::query!(
         r#"WITH page AS MATERIALIZED (
@@ -99,7 +108,7 @@ pub(crate) async fn page_on_record(
         part.after,
         part.after_key,
         part.with_restricted,
-        part.shown,
+        i64::try_from(part.shown).unwrap_or(i64::MAX - 1),
         record.id,
         record.actor,
         record.role,
@@ -110,10 +119,11 @@ pub(crate) async fn page_on_record(
     )
     .fetch_all(database)
     .await?;
-    let Some(total) = rows.first().map(|row| row.total) else {
+    let Some(counted) = rows.first().map(|row| row.total) else {
         return Ok(None);
     };
-    let listed = rows.into_iter().map(|row| {
+    let goes_on = rows.len() > part.shown;
+    let listed = rows.into_iter().take(part.shown).map(|row| {
         let sort_key = row.sort_key;
         let patient = Patient::try_from(Row {
             id: row.id,
@@ -136,5 +146,9 @@ pub(crate) async fn page_on_record(
         })?;
         Ok(Listed { patient, sort_key })
     });
-    Ok(Some((listed.collect::<Result<_, sqlx::Error>>()?, total)))
+    Ok(Some(Page {
+        listed: listed.collect::<Result<_, sqlx::Error>>()?,
+        goes_on,
+        counted,
+    }))
 }

@@ -30,12 +30,13 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// Two minutes in all, of the five that `provision` has.
+    /// Three minutes of the five that `provision` has. For a lock, half as long as requests wait for one
+    /// (see [`service_roles`](super::service_roles)): none of those behind a migration fails.
     fn default() -> Self {
         Self {
-            lock: Duration::from_secs(5),
+            lock: Duration::from_secs(1),
             pause: Duration::from_secs(5),
-            again: 11,
+            again: 30,
         }
     }
 }

@@ -98,7 +98,9 @@ async fn it_is_tried_again_after_a_deadlock(_: PgPoolOptions, database: PgConnec
         read(&mut reading, "invoice").await;
         reading.rollback().await.unwrap();
     };
-    let (applied, ()) = tokio::join!(run_migrations(&database, patience), read);
+    // It looks for a deadlock once, and not before the reader waits, too.
+    let slowly = database.clone().options([("deadlock_timeout", "5s")]);
+    let (applied, ()) = tokio::join!(run_migrations(&slowly, patience), read);
     applied.unwrap();
     connection.close().await.unwrap();
 }

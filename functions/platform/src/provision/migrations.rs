@@ -31,7 +31,7 @@ pub struct Patience {
 
 impl Default for Patience {
     /// Three minutes of the five that `provision` has. For a lock, half as long as requests wait for one
-    /// (see [`service_roles`](super::service_roles)): none of those behind a migration fails.
+    /// (`TIME_LIMITS` of their roles): none of those behind a migration fails.
     fn default() -> Self {
         Self {
             lock: Duration::from_secs(1),

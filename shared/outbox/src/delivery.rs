@@ -116,14 +116,24 @@ impl<R: PartialEq> By<R> {
     }
 }
 
+type Receiver<S> = <<S as Sender>::Kind as Kind>::Receiver;
+
 /// What one transaction has delivered.
-struct Turn {
+struct Turn<R> {
     delivered: usize,
     /// Whether it ended only because it had reached its limit.
     is_cut_short: bool,
+    /// Who gets the patient's next message, if that is somebody else.
+    next: Option<R>,
 }
 
-type Receiver<S> = <<S as Sender>::Kind as Kind>::Receiver;
+/// What the relay has delivered of a patient.
+pub(crate) struct Delivered<R> {
+    /// How many messages.
+    pub(crate) messages: usize,
+    /// Who gets the patient's next message, if that is another receiver.
+    pub(crate) next: Option<R>,
+}
 
 impl<S: Sender + FromEnvironment> FromEnvironment for Delivery<S> {
     const LEAVES_WORK: bool = true;
@@ -240,8 +250,7 @@ impl<S: Sender> Delivery<S> {
 
     /// Delivers the messages of this patient that are due and for this receiver, up to the first
     /// one for another receiver, unless another delivery is in progress. Makes no call after
-    /// `until`, and ends after a few seconds so that other patients get their turn. Returns how
-    /// many messages it delivered.
+    /// `until`, and ends after a few seconds so that other patients get their turn.
     ///
     /// # Errors
     /// The failure of the first message that cannot be delivered. Those before it are delivered.
@@ -251,7 +260,7 @@ impl<S: Sender> Delivery<S> {
         patient_id: Uuid,
         receiver: Receiver<S>,
         until: Instant,
-    ) -> Result<usize, DeliveryError<S::Error>> {
+    ) -> Result<Delivered<Receiver<S>>, DeliveryError<S::Error>> {
         let time = Time {
             last_call: until,
             end: None,
@@ -260,7 +269,11 @@ impl<S: Sender> Delivery<S> {
         let turn = self.turn(transaction, patient_id, By::Relay(receiver), time);
         // Boxed: the clients' futures are nested too deeply for the compiler to lay them out
         // inline.
-        Ok(Box::pin(turn).await?.delivered)
+        let turn = Box::pin(turn).await?;
+        Ok(Delivered {
+            messages: turn.delivered,
+            next: turn.next,
+        })
     }
 
     async fn deliver(
@@ -293,7 +306,7 @@ impl<S: Sender> Delivery<S> {
         patient_id: Uuid,
         by: By<Receiver<S>>,
         time: Time,
-    ) -> Result<Turn, DeliveryError<S::Error>> {
+    ) -> Result<Turn<Receiver<S>>, DeliveryError<S::Error>> {
         let is_ours = match by {
             By::Request => {
                 Outbox::<S::Kind>::lock(&mut transaction, patient_id).await?;
@@ -311,7 +324,12 @@ impl<S: Sender> Delivery<S> {
         let refused = failure.as_ref().filter(|(_, failure)| failure.is_refusal());
         let refused = refused.map(|(sequence, _)| *sequence);
         let next = messages.get(sent.len());
-        let next = next.filter(|next| failure.is_none() && by.delivers::<S::Kind>(next));
+        let next = next.filter(|_| failure.is_none());
+        let (next, another) = match next {
+            Some(next) if by.delivers::<S::Kind>(next) => (Some(next), None),
+            Some(next) => (None, named::<S::Kind>(&next.kind)),
+            None => (None, None),
+        };
         let put_last = next.filter(|_| matches!(by, By::Relay(_)) && !sent.is_empty());
         match (sent.is_empty(), refused, put_last) {
             (true, ..) => {}
@@ -334,6 +352,7 @@ impl<S: Sender> Delivery<S> {
             None => Ok(Turn {
                 delivered: sent.len(),
                 is_cut_short: next.is_some(),
+                next: another.map(Kind::receiver),
             }),
         }
     }

@@ -2,9 +2,10 @@
 //!
 //! Patients wait in a queue and take turns: a patient with many messages goes to the back of the
 //! queue after some of them. Each receiver has its own queue, so that no message waits for another
-//! receiver's timeouts.
+//! receiver's timeouts. A patient whose next message is for another receiver goes to that queue.
 
 use std::{
+    collections::VecDeque,
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
@@ -21,8 +22,12 @@ use crate::{
     table::{Outbox, Place},
 };
 
-/// How many patients are read at a time.
-const PATIENTS: i64 = 100;
+/// How many patients are read at a time. Whoever looks for them may read everything that waits, so
+/// these are many.
+const PAGE: i64 = 10_000;
+
+/// How many patients have a turn in a queue before it looks whether another queue waits for it.
+const TURNS: usize = 100;
 
 /// A receiver that fails this often in a row is down: the next run tries again.
 const FAILURES_IN_A_ROW: u32 = 3;
@@ -63,31 +68,52 @@ pub async fn relay<S: Sender>(
             database,
             delivery,
             until,
+            place: Place::FIRST,
+            is_read: false,
+            waiting: VecDeque::new(),
             delivered: 0,
             failures: 0,
         })
         .collect();
-    loop {
-        let before = delivered(&lines);
+    let mut before = 0;
+    while Instant::now() < until {
         let are_done: Vec<_> = lines.iter().map(|_| AtomicBool::new(false)).collect();
         let runs = lines.iter_mut().zip(&are_done);
         let runs = join_all(runs.map(|(line, is_done)| line.go(is_done, &are_done))).await;
-        runs.into_iter().collect::<Result<(), _>>()?;
-        // A message for one receiver may have held up one for another.
-        if delivered(&lines) == before || Instant::now() >= until {
-            break;
+        for next in runs {
+            for (patient_id, receiver) in next? {
+                let line = lines.iter_mut().find(|line| line.receiver == receiver);
+                if let Some(line) = line.filter(|line| !line.is_down()) {
+                    line.waiting.push_back(patient_id);
+                }
+            }
+        }
+        if lines.iter().all(Line::is_empty) {
+            // A message may have come, or may have been due, behind everybody's back.
+            if delivered(&lines) == before {
+                break;
+            }
+            before = delivered(&lines);
+            lines.iter_mut().for_each(Line::read_again);
         }
     }
     let unfinished = Instant::now() >= until && is_left(&lines).await?;
     report::<S::Kind>(function, database, delivered(&lines), unfinished).await
 }
 
+type Receiver<S> = <<S as Sender>::Kind as Kind>::Receiver;
+
 /// The queue of the patients whose next message is for one receiver.
 struct Line<'a, S: Sender> {
-    receiver: <S::Kind as Kind>::Receiver,
+    receiver: Receiver<S>,
     database: &'a PgPool,
     delivery: &'a Delivery<S>,
     until: Instant,
+    /// Who has been read, or has had a turn in another queue.
+    waiting: VecDeque<Uuid>,
+    /// Up to where the queue was read in the table, and whether nobody is left behind that.
+    place: Place,
+    is_read: bool,
     delivered: usize,
     /// How often in a row the receiver could not accept a message.
     failures: u32,
@@ -108,26 +134,21 @@ async fn is_left<S: Sender>(lines: &[Line<'_, S>]) -> Result<bool, sqlx::Error> 
 
 impl<S: Sender> Line<'_, S> {
     /// Works through the queue until everybody in it has had a turn. If another queue is done
-    /// earlier, patients who had a turn here may be waiting there by now: then it stops at the end
-    /// of a page.
+    /// earlier, patients who had a turn here may be waiting there by now: then it stops after a
+    /// hundred turns. Returns who they are, and for whom their next message is.
     async fn go(
         &mut self,
         is_done: &AtomicBool,
         are_done: &[AtomicBool],
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<Vec<(Uuid, Receiver<S>)>, sqlx::Error> {
         let before = self.delivered;
-        let mut place = Place::FIRST;
-        while self.may_go_on() {
-            let heads =
-                Outbox::<S::Kind>::heads(self.database, self.receiver, place, PATIENTS).await?;
-            let Some(last) = heads.last() else {
-                break;
-            };
-            place = last.place();
-            for head in heads {
-                if self.may_go_on() {
-                    self.turn(head.patient_id).await?;
-                }
+        let mut next = Vec::new();
+        while self.may_go_on() && self.read().await? {
+            for _ in 0..TURNS {
+                let patient = self.waiting.pop_front().filter(|_| self.may_go_on());
+                let Some(patient_id) = patient else { break };
+                let receiver = self.turn(patient_id).await?;
+                next.extend(receiver.map(|receiver| (patient_id, receiver)));
             }
             // This queue is not done itself.
             let another_is_done = are_done.iter().any(|line| line.load(Ordering::Relaxed));
@@ -136,18 +157,35 @@ impl<S: Sender> Line<'_, S> {
             }
         }
         is_done.store(true, Ordering::Relaxed);
-        Ok(())
+        Ok(next)
     }
 
-    async fn turn(&mut self, patient_id: Uuid) -> Result<(), sqlx::Error> {
+    /// Reads who is next, unless somebody is waiting. Returns whether somebody is.
+    async fn read(&mut self) -> Result<bool, sqlx::Error> {
+        if self.waiting.is_empty() && !self.is_read {
+            let heads =
+                Outbox::<S::Kind>::heads(self.database, self.receiver, self.place, PAGE).await?;
+            match heads.last() {
+                Some(last) => self.place = last.place(),
+                None => self.is_read = true,
+            }
+            self.waiting = heads.into_iter().map(|head| head.patient_id).collect();
+        }
+        Ok(!self.waiting.is_empty())
+    }
+
+    /// Delivers to this patient. Returns who gets the next message, if that is another receiver.
+    async fn turn(&mut self, patient_id: Uuid) -> Result<Option<Receiver<S>>, sqlx::Error> {
         let turn = self
             .delivery
             .relay(self.database, patient_id, self.receiver, self.until);
         match turn.await {
-            Ok(0) => {}
-            Ok(messages) => {
-                self.delivered += messages;
-                self.failures = 0;
+            Ok(turn) => {
+                if turn.messages > 0 {
+                    self.delivered += turn.messages;
+                    self.failures = 0;
+                }
+                Ok(turn.next)
             }
             Err(error) => {
                 left(patient_id, &error);
@@ -159,9 +197,19 @@ impl<S: Sender> Line<'_, S> {
                 } else {
                     self.failures = 0;
                 }
+                Ok(None)
             }
         }
-        Ok(())
+    }
+
+    /// Whether nobody is left to whom it could be delivered.
+    fn is_empty(&self) -> bool {
+        self.is_down() || (self.is_read && self.waiting.is_empty())
+    }
+
+    /// Begins with the first in the table once more.
+    const fn read_again(&mut self) {
+        (self.place, self.is_read) = (Place::FIRST, false);
     }
 
     fn may_go_on(&self) -> bool {

@@ -335,3 +335,70 @@ async fn only_what_deletes_and_does_nothing_else_may_be_lost(database: PgPool) {
     assert_eq!(commits(&database).await, ["DELETE on", "UPDATE on"]);
     assert_eq!(receiver.sent().len(), 27);
 }
+
+/// For two receivers, in turns: what is for one waits until the other has its own.
+#[derive(Debug, Clone, Copy)]
+enum Alternating {
+    Bill,
+    Event,
+}
+
+impl Kind for Alternating {
+    type Receiver = bool;
+
+    const SCHEMA: &'static str = SCHEMAS[0];
+    const ALL: &'static [Self] = &[Self::Bill, Self::Event];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bill => "BILL",
+            Self::Event => "EVENT",
+        }
+    }
+
+    fn receiver(self) -> bool {
+        matches!(self, Self::Event)
+    }
+}
+
+/// Accepts everything.
+#[derive(Debug, Clone)]
+struct Accepting;
+
+impl Sender for Accepting {
+    type Kind = Alternating;
+    type Error = Never;
+
+    async fn send(&self, _: Uuid, _: Message<'_, Alternating>) -> Result<(), Never> {
+        Ok(())
+    }
+}
+
+/// After an import, everybody waits in both queues, and in the second one behind the first.
+#[sqlx::test(migrations = false)]
+async fn the_relay_does_not_read_all_that_waits_for_each_page(database: PgPool) {
+    const PATIENTS: i64 = 2_000;
+    create_tables(&database).await;
+    let sql = "INSERT INTO one.outbox (patient_id, message_id, kind, payload, traceparent)
+               SELECT patient_id, gen_random_uuid(), kind, '', ''
+               FROM (SELECT gen_random_uuid() AS patient_id FROM generate_series(1, $1)) AS patients,
+                    unnest(ARRAY['BILL', 'EVENT', 'BILL']) WITH ORDINALITY AS kinds (kind, place)
+               ORDER BY place";
+    let inserted = sqlx::query(sql).bind(PATIENTS).execute(&database).await;
+    inserted.unwrap();
+    let pool = store::pool_of(database.connect_options().as_ref().clone());
+    let relayed = relay(&pool, &Delivery::new(Accepting)).await;
+    assert_eq!((relayed.delivered, relayed.backlog), (6_000, 0));
+
+    // Connections say what they have read when they end.
+    pool.close().await;
+    let read: i64 = sqlx::query_scalar(
+        "SELECT idx_tup_read FROM pg_stat_user_indexes
+         WHERE indexrelid = 'one.outbox_line'::regclass",
+    )
+    .fetch_one(&database)
+    .await
+    .unwrap();
+    let messages = 3 * PATIENTS;
+    assert!(read < 4 * messages, "{read} for {messages} messages");
+}

@@ -11,10 +11,11 @@
 //! dropped afterwards.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fmt::Write as _,
     fs,
     io::Write as _,
+    iter,
     time::{Duration, Instant},
 };
 
@@ -163,34 +164,43 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Patients with names that nobody else has.
+/// Patients with names and mailboxes that nobody else has. The names are as different as those of
+/// people: many that are alike would keep the search for duplicates busy.
 fn people(number: u32) -> Vec<Value> {
     let run = Uuid::new_v4().simple().to_string();
     let run = &run[..8];
+    let mut taken = HashSet::new();
     let people = 1..=number;
     let person = |n: u32| {
-        let family = format!("{}{run}", letters(n));
+        let family = iter::repeat_with(surname)
+            .find(|family| taken.insert(family.clone()))
+            .unwrap_or_default();
         let given = ["Milo", "Zoë", "José Eduardo", "Łukasz"][n as usize % 4];
+        let born = (
+            fastrand::u32(1930..2020),
+            fastrand::u32(1..=12),
+            fastrand::u32(1..=28),
+        );
         json!({
             "name": format!("{given} {family}"),
             "email": format!("p{n}.{run}@synthea.example"),
             "address": format!("{n} Farrell Path Unit 69, Somerville, Massachusetts 02143"),
-            "dateOfBirth": format!("{}-{:02}-{:02}", 1930 + n % 90, 1 + n % 12, 1 + n % 28),
+            "dateOfBirth": format!("{}-{:02}-{:02}", born.0, born.1, born.2),
             "registeredDate": "2025-06-01",
         })
     };
     people.map(person).collect()
 }
 
-/// A surname for a number.
-fn letters(mut number: u32) -> String {
-    let syllables = ["ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "ru"];
-    let mut name = String::new();
-    while number > 0 {
-        name.push_str(syllables[(number % 10) as usize]);
-        number /= 10;
-    }
-    name
+/// One of 50 million surnames of three or four syllables.
+fn surname() -> String {
+    const BEGINNINGS: &[u8] = b"bcdfghjklmnprstvwz";
+    const VOWELS: &[u8] = b"aeiou";
+    let one = |letters: &[u8]| char::from(letters[fastrand::usize(..letters.len())]);
+    let syllables = fastrand::usize(3..=4);
+    (0..syllables)
+        .flat_map(|_| [one(BEGINNINGS), one(VOWELS)])
+        .collect()
 }
 
 /// Writes the rows of as many patients in batches, and nothing else. Returns how many seconds that

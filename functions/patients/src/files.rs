@@ -18,7 +18,8 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use store::{MissingSetting, aws_config, failure_code, setting};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, task::JoinSet};
+use tracing::Instrument as _;
 
 /// How long a link can be used, in seconds.
 const LINK_SECONDS: u64 = 15 * 60;
@@ -26,6 +27,9 @@ const LINK_SECONDS: u64 = 15 * 60;
 /// How long one request for a part of a file may take. Parts are larger than what other services
 /// are sent.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much of a file is read at once, in bytes.
+const PART: u64 = 4 * 1024 * 1024;
 
 /// How often a part of a file is read if the response breaks off.
 const ATTEMPTS: usize = 4;
@@ -37,13 +41,59 @@ enum Unread {
 }
 
 /// The bucket. Nothing is connected yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Files {
     bucket: String,
     client: OnceCell<Client>,
 }
 
 store::from_environment!(Files);
+
+/// A file that is read from one place to its end. While a part is worked on, the next is read.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    files: Files,
+    key: String,
+    next: u64,
+    end: u64,
+    /// The part that is being read; nobody waits for it any more when this is dropped.
+    reading: JoinSet<Result<Bytes, FileError>>,
+}
+
+impl Ahead {
+    /// Begins to read a file of this length from this byte on.
+    pub(crate) fn begin(files: &Files, key: String, from: u64, length: u64) -> Self {
+        let mut ahead = Self {
+            files: files.clone(),
+            key,
+            next: from,
+            end: length,
+            reading: JoinSet::new(),
+        };
+        ahead.read_next();
+        ahead
+    }
+
+    /// The next part; `None` at the end of the file.
+    pub(crate) async fn part(&mut self) -> Result<Option<Bytes>, FileError> {
+        let part = match self.reading.join_next().await {
+            None => return Ok(None),
+            Some(Ok(part)) => part?,
+            Some(Err(broken)) => return Err(FileError::Failed(broken.to_string())),
+        };
+        self.next += part.len() as u64;
+        self.read_next();
+        Ok(Some(part))
+    }
+
+    fn read_next(&mut self) {
+        if self.next < self.end {
+            let (files, key, from) = (self.files.clone(), self.key.clone(), self.next);
+            let reading = async move { files.read(&key, from, PART).await };
+            self.reading.spawn(reading.in_current_span());
+        }
+    }
+}
 
 /// Why a file could not be read or written. Never what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +233,7 @@ impl Files {
     }
 
     /// The bytes of a file from this one on, at most this many.
-    pub(crate) async fn read(&self, key: &str, from: u64, most: u64) -> Result<Bytes, FileError> {
+    async fn read(&self, key: &str, from: u64, most: u64) -> Result<Bytes, FileError> {
         let mut attempt = 1;
         loop {
             match self.read_once(key, from, most).await {

@@ -123,7 +123,7 @@ struct Turn<R> {
     delivered: usize,
     /// Whether it ended only because it had reached its limit.
     is_cut_short: bool,
-    /// Who gets the patient's next message, if that is somebody else.
+    /// Who gets the patient's next message, which nothing holds up.
     next: Option<R>,
 }
 
@@ -131,7 +131,7 @@ struct Turn<R> {
 pub(crate) struct Delivered<R> {
     /// How many messages.
     pub(crate) messages: usize,
-    /// Who gets the patient's next message, if that is another receiver.
+    /// Who gets the patient's next message, unless it has to wait.
     pub(crate) next: Option<R>,
 }
 
@@ -323,13 +323,9 @@ impl<S: Sender> Delivery<S> {
         let (sent, failure) = self.send_all(patient_id, &messages, by, time).await;
         let refused = failure.as_ref().filter(|(_, failure)| failure.is_refusal());
         let refused = refused.map(|(sequence, _)| *sequence);
-        let next = messages.get(sent.len());
-        let next = next.filter(|_| failure.is_none());
-        let (next, another) = match next {
-            Some(next) if by.delivers::<S::Kind>(next) => (Some(next), None),
-            Some(next) => (None, named::<S::Kind>(&next.kind)),
-            None => (None, None),
-        };
+        let next = messages.get(sent.len()).filter(|_| failure.is_none());
+        let receiver = next.and_then(|next| named::<S::Kind>(&next.kind));
+        let next = next.filter(|next| by.delivers::<S::Kind>(next));
         let put_last = next.filter(|_| matches!(by, By::Relay(_)) && !sent.is_empty());
         match (sent.is_empty(), refused, put_last) {
             (true, ..) => {}
@@ -352,7 +348,7 @@ impl<S: Sender> Delivery<S> {
             None => Ok(Turn {
                 delivered: sent.len(),
                 is_cut_short: next.is_some(),
-                next: another.map(Kind::receiver),
+                next: receiver.map(Kind::receiver),
             }),
         }
     }

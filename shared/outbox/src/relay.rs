@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures::future::join_all;
@@ -25,6 +25,11 @@ use crate::{
 /// How many patients are read at a time. Whoever looks for them may read everything that waits, so
 /// these are many.
 const PAGE: i64 = 10_000;
+
+/// When a queue that was read to its end is read again while others are still at work: not at once,
+/// and not longer than a tenth of the time.
+const READ_AGAIN: Duration = Duration::from_secs(5);
+const READ_AGAIN_TIMES: u32 = 10;
 
 /// How many patients have a turn in a queue before it looks whether another queue waits for it.
 const TURNS: usize = 100;
@@ -70,6 +75,8 @@ pub async fn relay<S: Sender>(
             until,
             place: Place::FIRST,
             is_read: false,
+            reading: Duration::ZERO,
+            read_again: Instant::now(),
             waiting: VecDeque::new(),
             delivered: 0,
             failures: 0,
@@ -89,12 +96,12 @@ pub async fn relay<S: Sender>(
             }
         }
         if lines.iter().all(Line::is_empty) {
-            // A message may have come, or may have been due, behind everybody's back.
+            // Meanwhile a message may have come, or become due.
             if delivered(&lines) == before {
                 break;
             }
             before = delivered(&lines);
-            lines.iter_mut().for_each(Line::read_again);
+            lines.iter_mut().for_each(Line::begin_again);
         }
     }
     let unfinished = Instant::now() >= until && is_left(&lines).await?;
@@ -114,6 +121,9 @@ struct Line<'a, S: Sender> {
     /// Up to where the queue was read in the table, and whether nobody is left behind that.
     place: Place,
     is_read: bool,
+    /// How long reading it has taken, and when it is read again.
+    reading: Duration,
+    read_again: Instant,
     delivered: usize,
     /// How often in a row the receiver could not accept a message.
     failures: u32,
@@ -162,16 +172,32 @@ impl<S: Sender> Line<'_, S> {
 
     /// Reads who is next, unless somebody is waiting. Returns whether somebody is.
     async fn read(&mut self) -> Result<bool, sqlx::Error> {
-        if self.waiting.is_empty() && !self.is_read {
-            let heads =
-                Outbox::<S::Kind>::heads(self.database, self.receiver, self.place, PAGE).await?;
-            match heads.last() {
-                Some(last) => self.place = last.place(),
-                None => self.is_read = true,
-            }
-            self.waiting = heads.into_iter().map(|head| head.patient_id).collect();
+        if !self.waiting.is_empty() {
+            return Ok(true);
         }
+        if self.is_read && Instant::now() >= self.read_again {
+            self.begin_again();
+        }
+        if self.is_read {
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        let heads =
+            Outbox::<S::Kind>::heads(self.database, self.receiver, self.place, PAGE).await?;
+        self.reading += begun.elapsed();
+        if let Some(last) = heads.last() {
+            self.place = last.place();
+        } else {
+            self.is_read = true;
+            self.read_again = Instant::now() + READ_AGAIN.max(READ_AGAIN_TIMES * self.reading);
+        }
+        self.waiting = heads.into_iter().map(|head| head.patient_id).collect();
         Ok(!self.waiting.is_empty())
+    }
+
+    /// Begins with the first in the table once more.
+    const fn begin_again(&mut self) {
+        (self.place, self.is_read, self.reading) = (Place::FIRST, false, Duration::ZERO);
     }
 
     /// Delivers to this patient. Returns who gets the next message, if that is another receiver.
@@ -185,7 +211,17 @@ impl<S: Sender> Line<'_, S> {
                     self.delivered += turn.messages;
                     self.failures = 0;
                 }
-                Ok(turn.next)
+                let Some(receiver) = turn.next else {
+                    return Ok(None);
+                };
+                if receiver != self.receiver {
+                    return Ok(Some(receiver));
+                }
+                // Further back in the table, too; but nobody may be about to read it there.
+                if self.is_read {
+                    self.waiting.push_back(patient_id);
+                }
+                Ok(None)
             }
             Err(error) => {
                 left(patient_id, &error);
@@ -202,14 +238,9 @@ impl<S: Sender> Line<'_, S> {
         }
     }
 
-    /// Whether nobody is left to whom it could be delivered.
+    /// Whether nobody is waiting, as far as is known.
     fn is_empty(&self) -> bool {
         self.is_down() || (self.is_read && self.waiting.is_empty())
-    }
-
-    /// Begins with the first in the table once more.
-    const fn read_again(&mut self) {
-        (self.place, self.is_read) = (Place::FIRST, false);
     }
 
     fn may_go_on(&self) -> bool {

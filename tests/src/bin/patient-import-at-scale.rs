@@ -164,8 +164,8 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Patients with names and mailboxes that nobody else has. The names are as different as those of
-/// people: many that are alike would keep the search for duplicates busy.
+/// Patients with mailboxes that nobody else has, and names that nobody else of the file has. These are as
+/// different as those of people: many that are alike would keep the search for duplicates busy.
 fn people(number: u32) -> Vec<Value> {
     let run = Uuid::new_v4().simple().to_string();
     let run = &run[..8];
@@ -192,7 +192,7 @@ fn people(number: u32) -> Vec<Value> {
     people.map(person).collect()
 }
 
-/// One of 50 million surnames of three or four syllables.
+/// One of 66 million surnames of three or four syllables.
 fn surname() -> String {
     const BEGINNINGS: &[u8] = b"bcdfghjklmnprstvwz";
     const VOWELS: &[u8] = b"aeiou";

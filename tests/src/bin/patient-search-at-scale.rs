@@ -308,8 +308,7 @@ async fn fill(database: &PgPool, patients: i64) -> anyhow::Result<()> {
     sqlx::raw_sql(
         "CREATE TEMPORARY TABLE surname (place integer PRIMARY KEY, name text, codes text);
          CREATE TEMPORARY TABLE given (place integer PRIMARY KEY, name text, codes text);
-         ALTER TABLE patients.search_term DROP CONSTRAINT search_term_pkey,
-             DROP CONSTRAINT search_term_of_patient;
+         ALTER TABLE patients.search_term DROP CONSTRAINT search_term_pkey;
          DROP INDEX patients.search_term_patient;
          SELECT setseed(0.5)",
     )
@@ -364,9 +363,7 @@ async fn fill(database: &PgPool, patients: i64) -> anyhow::Result<()> {
     sqlx::raw_sql(
         "ALTER TABLE patients.search_term
              ADD CONSTRAINT search_term_pkey PRIMARY KEY (term, sort_key, patient_id)
-                 INCLUDE (beside, restricted, gone),
-             ADD CONSTRAINT search_term_of_patient FOREIGN KEY (patient_id)
-                 REFERENCES patients.patient (id) ON DELETE CASCADE",
+                 INCLUDE (beside, restricted, gone)",
     )
     .execute(database)
     .await?;

@@ -21,13 +21,14 @@ use super::{
     records::{LONGEST, cut},
     upload_key,
 };
-use crate::{email_rule::EmailRule, files::Files, stored::stored};
+use crate::{
+    email_rule::EmailRule,
+    files::{Ahead, Files},
+    stored::stored,
+};
 
 /// How many lines become patients in one transaction.
 const LINES: usize = 1_000;
-
-/// How much of a file is read at once, in bytes.
-const PART: u64 = 4 * 1024 * 1024;
 
 /// How often a batch is tried that another transaction has come before.
 const ATTEMPTS: usize = 4;
@@ -82,14 +83,21 @@ impl Importer {
         self.find_uploads().await?;
         let mut ran = Ran::default();
         while Instant::now() < until {
-            let Some(job) = Job::lease(&self.database).await? else {
+            let Some(mut job) = Job::lease(&self.database).await? else {
                 return Ok(ran);
             };
-            if !self.work(job, until).await? {
-                ran.unfinished = true;
-                return Ok(ran);
+            match self.work(&mut job, until).await {
+                Ok(true) => ran.ended += 1,
+                Ok(false) => {
+                    ran.unfinished = true;
+                    return Ok(ran);
+                }
+                Err(error) => {
+                    // If this fails too, the lease expires by itself.
+                    let _ = job.give_back(&self.database).await;
+                    return Err(error);
+                }
             }
-            ran.ended += 1;
         }
         ran.unfinished = true;
         Ok(ran)
@@ -146,23 +154,23 @@ impl Importer {
     }
 
     /// Works on an import. Returns whether it has ended, or is somebody else's now.
-    async fn work(&self, mut job: Job, until: Instant) -> Result<bool, api::Error> {
-        if !self.may_still(&job).await? {
+    async fn work(&self, job: &mut Job, until: Instant) -> Result<bool, api::Error> {
+        if !self.may_still(job).await? {
             let refusal = "Whoever has asked for the import may not import patients any more";
-            return self.refuse(&job, refusal).await;
+            return self.refuse(job, refusal).await;
         }
         if self.files.length(&upload_key(job.id)).await? != Some(job.length) {
             let refusal = "The file is not there any more, or has another length than announced";
-            return self.refuse(&job, refusal).await;
+            return self.refuse(job, refusal).await;
         }
         let layout = match job.layout.take() {
             Some(layout) => layout,
-            None => match self.look(&mut job).await? {
+            None => match self.look(job).await? {
                 Ok(layout) => layout,
-                Err(refusal) => return self.refuse(&job, &refusal).await,
+                Err(refusal) => return self.refuse(job, &refusal).await,
             },
         };
-        match self.take_lines(&mut job, &layout, until).await? {
+        match self.take_lines(job, &layout, until).await? {
             Until::End => {}
             Until::Later => {
                 job.release(&self.database).await?;
@@ -171,10 +179,10 @@ impl Importer {
             Until::Lost => return Ok(true),
             Until::Unread => {
                 let refusal = format!("The record on line {} cannot be read", job.next_line);
-                return self.refuse(&job, &refusal).await;
+                return self.refuse(job, &refusal).await;
             }
         }
-        outcomes::write(&self.database, &self.files, &job).await?;
+        outcomes::write(&self.database, &self.files, job).await?;
         sqlx::query!(
             "UPDATE patients.import SET state = 'COMPLETED', finished_at = now()
              WHERE id = $1 AND leased_by = $2",
@@ -183,7 +191,7 @@ impl Importer {
         )
         .execute(&self.database)
         .await?;
-        self.discard_upload(&job).await;
+        self.discard_upload(job).await;
         Ok(true)
     }
 
@@ -224,9 +232,9 @@ impl Importer {
         let length = job.length;
         let titles: BTreeMap<Field, String> = serde_json::from_value(job.columns.take())?;
         let mut look = Look::new(job.format, titles);
+        let mut file = Ahead::begin(&self.files, key, 0, length);
         let mut at = 0;
-        while at < length {
-            let part = self.files.read(&key, at, PART).await?;
+        while let Some(part) = file.part().await? {
             at += part.len() as u64;
             if let Err(refusal) = look.at(&part, at >= length) {
                 return Ok(Err(refusal.to_string()));
@@ -249,14 +257,16 @@ impl Importer {
         until: Instant,
     ) -> Result<Until, api::Error> {
         let key = upload_key(job.id);
+        let mut file = Ahead::begin(&self.files, key, job.next_byte, job.length);
         let mut part = Vec::new();
         while job.next_byte < job.length {
             if Instant::now() >= until {
                 return Ok(Until::Later);
             }
-            let at = job.next_byte + part.len() as u64;
-            if part.len() < LINES * 1_024 && at < job.length {
-                part.extend_from_slice(&self.files.read(&key, at, PART).await?);
+            if part.len() < LINES * 1_024
+                && let Some(next) = file.part().await?
+            {
+                part.extend_from_slice(&next);
             }
             let is_last = job.next_byte + part.len() as u64 >= job.length;
             let found = cut(&part, is_last, job.next_line, layout.separation(), LINES);
@@ -321,7 +331,7 @@ fn is_race(error: &sqlx::Error) -> bool {
 
 /// The job as a row says it.
 impl Job {
-    /// Takes the oldest import that nobody works on.
+    /// Takes the oldest import that nobody works on, and those that have failed after the others.
     async fn lease(database: &PgPool) -> Result<Option<Self>, api::Error> {
         let lease = Uuid::now_v7();
         let row = sqlx::query!(
@@ -329,7 +339,7 @@ impl Job {
              SET leased_by = $1, leased_until = clock_timestamp() + interval '60 seconds'
              WHERE id = (SELECT id FROM patients.import
                          WHERE state = 'RUNNING' AND leased_until < clock_timestamp()
-                         ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+                         ORDER BY leased_until, created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
              RETURNING id, format, date_format, columns, welcome, content_length, layout,
                        next_byte, next_line, actor_id, actor_role",
             lease,
@@ -368,6 +378,18 @@ impl Job {
     async fn release(&self, database: &PgPool) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "UPDATE patients.import SET leased_until = '-infinity' WHERE id = $1 AND leased_by = $2",
+            self.id,
+            self.lease,
+        )
+        .execute(database)
+        .await?;
+        Ok(())
+    }
+
+    /// Lets the next run try again what has failed in this one, after what others are waiting for.
+    async fn give_back(&self, database: &PgPool) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "UPDATE patients.import SET leased_until = clock_timestamp() WHERE id = $1 AND leased_by = $2",
             self.id,
             self.lease,
         )

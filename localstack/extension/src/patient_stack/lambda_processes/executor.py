@@ -129,7 +129,13 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         logs = os.environ.get("LAMBDA_PROCESS_LOG_DIR")
         own = function.environment or {}
         platform = {k: v for k, v in env_vars.items() if k.startswith(PLATFORM_VARIABLES)}
-        variables = {**FIXED_VARIABLES, **platform, **own, "LAMBDA_TASK_ROOT": str(code)}
+        variables = {
+            **FIXED_VARIABLES,
+            **platform,
+            **_dynamodb(),
+            **own,
+            "LAMBDA_TASK_ROOT": str(code),
+        }
         return FunctionSettings(
             account_id=identity.account,
             name=identity.function_name,
@@ -176,3 +182,10 @@ def _decoded(client_context: str | None) -> str | None:
     except ValueError:
         LOG.warning("A client context that is not JSON in base64 is ignored")
         return None
+
+
+def _dynamodb() -> dict[str, str]:
+    """Where functions find the tables: LocalStack would only pass their calls on."""
+    url = os.environ.get("DYNOXIDE_URL")
+    chosen = os.environ.get("PROVIDER_OVERRIDE_DYNAMODB") == "dynoxide"
+    return {"AWS_ENDPOINT_URL_DYNAMODB": url} if chosen and url else {}

@@ -19,6 +19,7 @@ pub mod generated;
 mod http;
 mod invariant;
 pub mod logs;
+mod names;
 mod patient;
 mod processes;
 mod stack;
@@ -35,6 +36,9 @@ pub use consumer_group::committed_offsets;
 pub use drain::{CONSUMERS, Drain, PATIENT_CONSUMERS, Stuck};
 pub use http::http_client;
 pub use invariant::{Invariant, write_invariants};
+pub use names::{
+    GIVEN_NAMES, SURNAMES, given_name_of_somebody, invented_names, surname_of_somebody,
+};
 pub use patient::{NewPatient, Patient};
 pub use processes::{Frozen, Process, Restart};
 pub use stack::{NoStack, Stack, User};

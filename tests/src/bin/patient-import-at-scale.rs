@@ -29,7 +29,10 @@ use schemas::{Service, together};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
-use system_tests::{Clinic, Process, Visitor};
+use system_tests::{
+    Clinic, GIVEN_NAMES, Process, SURNAMES, Visitor, given_name_of_somebody, invented_names,
+    surname_of_somebody,
+};
 use uuid::Uuid;
 
 /// How many rows are written in one transaction, as the import does.
@@ -164,43 +167,36 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Patients with mailboxes that nobody else has, and names that nobody else of the file has. These are as
-/// different as those of people: many that are alike would keep the search for duplicates busy.
+/// Patients with mailboxes that nobody else has, and names as frequent as those of people. No two of the
+/// same name were born on the same day: they would be one.
 fn people(number: u32) -> Vec<Value> {
     let run = Uuid::new_v4().simple().to_string();
     let run = &run[..8];
-    let mut taken = HashSet::new();
-    let people = 1..=number;
-    let person = |n: u32| {
-        let family = iter::repeat_with(surname)
-            .find(|family| taken.insert(family.clone()))
-            .unwrap_or_default();
-        let given = ["Milo", "Zoë", "José Eduardo", "Łukasz"][n as usize % 4];
+    let names = invented_names(SURNAMES + GIVEN_NAMES, &[]);
+    let (surnames, given_names) = names.split_at(SURNAMES);
+    let somebody = || {
+        let given = &given_names[given_name_of_somebody()];
+        let name = format!("{given} {}", surnames[surname_of_somebody()]);
         let born = (
             fastrand::u32(1930..2020),
             fastrand::u32(1..=12),
             fastrand::u32(1..=28),
         );
+        (name, format!("{}-{:02}-{:02}", born.0, born.1, born.2))
+    };
+    let mut taken = HashSet::new();
+    let different = iter::repeat_with(somebody).filter(|who| taken.insert(who.clone()));
+    let people = (1..=number).zip(different);
+    let person = |(n, (name, born))| {
         json!({
-            "name": format!("{given} {family}"),
+            "name": name,
             "email": format!("p{n}.{run}@synthea.example"),
             "address": format!("{n} Farrell Path Unit 69, Somerville, Massachusetts 02143"),
-            "dateOfBirth": format!("{}-{:02}-{:02}", born.0, born.1, born.2),
+            "dateOfBirth": born,
             "registeredDate": "2025-06-01",
         })
     };
     people.map(person).collect()
-}
-
-/// One of 66 million surnames of three or four syllables.
-fn surname() -> String {
-    const BEGINNINGS: &[u8] = b"bcdfghjklmnprstvwz";
-    const VOWELS: &[u8] = b"aeiou";
-    let one = |letters: &[u8]| char::from(letters[fastrand::usize(..letters.len())]);
-    let syllables = fastrand::usize(3..=4);
-    (0..syllables)
-        .flat_map(|_| [one(BEGINNINGS), one(VOWELS)])
-        .collect()
 }
 
 /// Writes the rows of as many patients in batches, and nothing else. Returns how many seconds that

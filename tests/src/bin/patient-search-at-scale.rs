@@ -26,12 +26,9 @@ use sqlx::{
     AssertSqlSafe, Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use system_tests::{GIVEN_NAMES, SURNAMES, invented_names};
 use tower::ServiceExt as _;
 use uuid::Uuid;
-
-/// How many surnames and given names there are.
-const SURNAMES: usize = 58_400;
-const GIVEN_NAMES: usize = 3_000;
 
 /// Measure searches and lists of few and many patients
 #[derive(Parser)]
@@ -314,7 +311,7 @@ async fn fill(database: &PgPool, patients: i64) -> anyhow::Result<()> {
     )
     .execute(database)
     .await?;
-    let surnames = names(
+    let surnames = invented_names(
         SURNAMES,
         &[
             (20, "smith"),
@@ -323,7 +320,7 @@ async fn fill(database: &PgPool, patients: i64) -> anyhow::Result<()> {
             (50_000, "zuwimbrent"),
         ],
     );
-    let given = names(GIVEN_NAMES, &[(5, "john"), (300, "jon")]);
+    let given = invented_names(GIVEN_NAMES, &[(5, "john"), (300, "jon")]);
     for (table, names) in [("surname", &surnames), ("given", &given)] {
         let codes: Vec<String> = names.iter().map(|name| beside_codes(name)).collect();
         let insert = format!(
@@ -380,43 +377,6 @@ async fn fill(database: &PgPool, patients: i64) -> anyhow::Result<()> {
         sqlx::query(vacuum).execute(database).await?;
     }
     Ok(())
-}
-
-/// Pronounceable names, with some of them in certain places.
-fn names(many: usize, certain: &[(usize, &str)]) -> Vec<String> {
-    const ONSETS: [&str; 20] = [
-        "b", "br", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "st", "t", "v", "w",
-        "sch", "z",
-    ];
-    const VOWELS: [&str; 8] = ["a", "e", "i", "o", "u", "ei", "au", "oo"];
-    const CODAS: [&str; 12] = [
-        "n", "r", "l", "s", "t", "ck", "nd", "rt", "m", "ng", "x", "lb",
-    ];
-    let syllables = ONSETS.len() * VOWELS.len() * CODAS.len();
-    let syllable = |number: usize| {
-        let onset = ONSETS[number % ONSETS.len()];
-        let vowel = VOWELS[number / ONSETS.len() % VOWELS.len()];
-        let coda = CODAS[number / (ONSETS.len() * VOWELS.len()) % CODAS.len()];
-        format!("{onset}{vowel}{coda}")
-    };
-    let mut names: Vec<String> = (0..many)
-        .map(|place| {
-            // Steps without a common divisor, so that neighbours do not look alike.
-            let first = place * 7919 % syllables;
-            let second = (place / syllables * 131 + place * 31) % syllables;
-            if place % 5 == 0 {
-                format!("{}{place}", syllable(first)).replace(char::is_numeric, "a")
-            } else {
-                format!("{}{}", syllable(first), syllable(second))
-            }
-        })
-        .collect();
-    for (place, name) in certain {
-        if let Some(slot) = names.get_mut(*place) {
-            (*name).clone_into(slot);
-        }
-    }
-    names
 }
 
 fn beside_codes(name: &str) -> String {

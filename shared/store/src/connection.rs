@@ -20,7 +20,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::postgres::CONNECTIONS;
+use crate::{no_delay::without_delay, postgres::CONNECTIONS};
 
 /// How long somebody waits for the one connection that there is before another one is opened. Giving it
 /// back takes two round trips; logging in takes more than that, prepares every statement anew, and the
@@ -70,7 +70,7 @@ impl Connection {
         let mut taken = self.0.taken.lock().await;
         if taken.is_none() {
             given_back(&self.0.database).await;
-            *taken = Some(self.0.database.acquire().await?);
+            *taken = Some(without_delay(self.0.database.acquire()).await?);
         }
         Ok(Taken(taken))
     }

@@ -4,6 +4,7 @@
 mod aws;
 mod connection;
 mod dynamodb;
+mod no_delay;
 mod postgres;
 mod presigned;
 mod setting;

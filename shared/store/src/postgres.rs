@@ -3,7 +3,7 @@
 mod rds;
 mod tokens;
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use sqlx::{
     Connection as _, PgConnection, Row as _,
@@ -12,7 +12,7 @@ use sqlx::{
 use tokio::time::timeout;
 
 use self::tokens::Signer;
-use crate::{FromEnvironment, MissingSetting, setting};
+use crate::{FromEnvironment, MissingSetting, no_delay::set_no_delay, setting};
 
 pub use tokens::{
     TokenError, WithTokens, renew_tokens, service_fn, verified, with_token, with_tokens,
@@ -131,6 +131,10 @@ pub fn pool_with(options: PgConnectOptions, connections: u32, patience: Duration
         .max_connections(connections)
         .acquire_timeout(patience)
         .test_before_acquire(false)
+        .after_connect(|_, _| {
+            set_no_delay();
+            Box::pin(ready(Ok(())))
+        })
         .before_acquire(move |connection, state| {
             Box::pin(async move {
                 if sql_state::is_forgotten(state.age) {

@@ -13,7 +13,7 @@ use sqlx::{
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-use crate::connection::given_back;
+use crate::{connection::given_back, no_delay::without_delay};
 
 /// A transaction in which every statement has to succeed.
 ///
@@ -35,7 +35,7 @@ impl Transaction {
     /// If the database does not respond.
     pub async fn begin(database: &PgPool) -> Result<Self, Error> {
         given_back(database).await;
-        let inner = database.begin().await?;
+        let inner = without_delay(database.begin()).await?;
         Ok(Self { inner, sound: true })
     }
 

@@ -62,26 +62,29 @@ pub(crate) async fn page_on_record(
     record: Success<'_>,
     database: &Connection,
 ) -> Result<Option<Page>, sqlx::Error> {
-    // Of the three lists, only the one that is asked for is read.
+    // Of the three lists, only the one that is asked for is read. Values that the planner sees are in
+    // subqueries: with them, each plan looks so much cheaper than one for all values that PostgreSQL would
+    // plan the statement anew each time, which takes longer than running it.
     let rows = sqlx::query!(
         r#"WITH page AS MATERIALIZED (
                (SELECT patient.*, row_number() OVER (ORDER BY id) AS place
                 FROM patients.patient
-                WHERE $1 = 'REGISTERED' AND id > $2 AND (NOT restricted OR $4)
+                WHERE (SELECT $1) = 'REGISTERED' AND id > (SELECT $2::uuid) AND (NOT restricted OR $4)
                   AND deleted_at IS NULL AND merged_into IS NULL
-                ORDER BY id LIMIT $5::bigint + 1)
+                ORDER BY id LIMIT (SELECT $5::bigint + 1))
                UNION ALL
                (SELECT patient.*, row_number() OVER (ORDER BY id DESC)
                 FROM patients.patient
-                WHERE $1 = 'NEWEST' AND id < $2 AND (NOT restricted OR $4)
+                WHERE (SELECT $1) = 'NEWEST' AND id < (SELECT $2::uuid) AND (NOT restricted OR $4)
                   AND deleted_at IS NULL AND merged_into IS NULL
-                ORDER BY id DESC LIMIT $5::bigint + 1)
+                ORDER BY id DESC LIMIT (SELECT $5::bigint + 1))
                UNION ALL
                (SELECT patient.*, row_number() OVER (ORDER BY sort_key, id)
                 FROM patients.patient
-                WHERE $1 = 'NAME' AND (sort_key, id) > ($3, $2) AND (NOT restricted OR $4)
+                WHERE (SELECT $1) = 'NAME'
+                  AND (sort_key, id) > ((SELECT $3), (SELECT $2::uuid)) AND (NOT restricted OR $4)
                   AND deleted_at IS NULL AND merged_into IS NULL
-                ORDER BY sort_key, id LIMIT $5::bigint + 1)
+                ORDER BY sort_key, id LIMIT (SELECT $5::bigint + 1))
            ), recorded AS MATERIALIZED (
                SELECT audit.append($6, $7, $8, $9, 'SUCCEEDED', NULL, ids, NULL, NULL, $10, $11)
                FROM (SELECT array_agg(id ORDER BY place) AS ids FROM page WHERE place <= $5::bigint) AS shown
@@ -99,7 +102,7 @@ pub(crate) async fn page_on_record(
                   (SELECT count(*)
                    FROM (SELECT FROM patients.patient
                          WHERE deleted_at IS NULL AND merged_into IS NULL AND (NOT restricted OR $4)
-                         ORDER BY id LIMIT $12) AS counted) AS "total!"
+                         ORDER BY id LIMIT (SELECT $12::bigint)) AS counted) AS "total!"
            FROM page
            -- What nothing refers to is not run.
            CROSS JOIN recorded

@@ -69,8 +69,9 @@ impl Connection {
     async fn taken(&self) -> Result<Taken<'_>, Error> {
         let mut taken = self.0.taken.lock().await;
         if taken.is_none() {
-            given_back(&self.0.database).await;
-            *taken = Some(without_delay(self.0.database.acquire()).await?);
+            let database = &self.0.database;
+            given_back(database).await;
+            *taken = Some(without_delay(database, database.acquire()).await?);
         }
         Ok(Taken(taken))
     }

@@ -12,14 +12,30 @@ mod sockets;
 
 use std::{future::poll_fn, io, os::fd::RawFd};
 
+use futures::FutureExt as _;
+use sqlx::PgPool;
+
+/// Awaits what takes a connection from the pool. If one has to be opened for that, it sends at once from
+/// its beginning.
+pub(crate) async fn without_delay<F: Future>(database: &PgPool, taking: F) -> F::Output {
+    let taking = Box::pin(taking);
+    if database.num_idle() == 0 {
+        opening(taking).await
+    } else {
+        taking.await
+    }
+}
+
 /// Awaits what opens a connection, and sets `TCP_NODELAY` on its socket before anything is sent.
-pub(crate) async fn without_delay<F: Future>(opening: F) -> F::Output {
-    let mut opening = Box::pin(opening);
+async fn opening<F: Future + Unpin>(mut opening: F) -> F::Output {
     let mut known = Vec::new();
+    set_or_say(&mut known);
+    let before = known.len();
     poll_fn(|context| {
-        let progress = opening.as_mut().poll(context);
-        // Whoever waits for a connection has a socket already.
-        if progress.is_pending() {
+        let progress = opening.poll_unpin(context);
+        // Whoever waits for a connection has a socket already. Once that is found, there is nothing to
+        // look for: a login with a password waits many hundred times, for itself.
+        if progress.is_pending() && known.len() == before {
             set_or_say(&mut known);
         }
         progress
@@ -61,10 +77,10 @@ mod tests {
     async fn a_connection_sends_at_once_from_its_beginning() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let opened = without_delay(async {
+        let opened = opening(Box::pin(async {
             let stream = TcpStream::connect(address).await.unwrap();
             stream.nodelay().unwrap()
-        });
+        }));
         assert!(opened.await);
     }
 

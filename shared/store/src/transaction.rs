@@ -35,7 +35,7 @@ impl Transaction {
     /// If the database does not respond.
     pub async fn begin(database: &PgPool) -> Result<Self, Error> {
         given_back(database).await;
-        let inner = without_delay(database.begin()).await?;
+        let inner = without_delay(database, database.begin()).await?;
         Ok(Self { inner, sound: true })
     }
 

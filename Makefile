@@ -1,7 +1,7 @@
 # Runs the whole system on this machine. For the settings see docs/operations.md or `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench bench-against instructions record-cost count-waiting drain-events faults restore-drill trail-at-scale search-at-scale import-at-scale issue-and-pay duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
+.PHONY: help up down status logs deploy clean check test crates advisories first-run import rotate-key redrive verify-audit mail bench bench-against bench-tls instructions record-cost count-waiting drain-events faults restore-drill trail-at-scale search-at-scale import-at-scale issue-and-pay duplicate-recall sqlx generate rustdoc front-end deploy-aws cost
 
 # Compiled on first use; cargo shows its progress. It is not named LOCAL_STACK because the
 # orchestrator passes its own path under that name to the commands it runs, including make.
@@ -162,6 +162,11 @@ bench-against: orchestrator ## Measure the functions beside those of the commit 
 	@test -n '$(REV)' || { echo 'Which commit? make bench-against REV=main~10' >&2; exit 2; }
 	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
 	  $(ORCHESTRATOR) run --fresh -- cargo run --bin benchmark -- --against '$(REV)' --profile $(or $(PROFILE),release) $(ARGS)
+
+# As above, with a PostgreSQL that lets in connections without TLS, and two Kafkas.
+bench-tls: orchestrator ## Measure the functions with and without TLS; PROFILE=dev for a quick look, ARGS="--functions get-patient"
+	@STACK_DIR=$${STACK_DIR:-.local/bench} STACK_NAME=$${STACK_NAME:-bench} STACK_PORTS=$${STACK_PORTS:-auto} \
+	  $(ORCHESTRATOR) run --fresh -- cargo run --bin benchmark -- --without-tls --profile $(or $(PROFILE),release) $(ARGS)
 
 # With valgrind, which nothing else needs.
 instructions: orchestrator ## Count the instructions of a warm request, and compare with what is expected; needs valgrind

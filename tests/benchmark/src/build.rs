@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     Options,
-    against::{Commit, Request},
+    against::{Request, Rival},
     chosen,
     repository::repository,
     say,
@@ -51,9 +51,8 @@ pub(crate) fn build_and_measure(options: &Options) -> Result<ExitCode> {
         ))?;
         build(options)?;
     }
-    if let Some(revision) = &options.against {
-        let requests = Request::chosen(&options.functions)?;
-        Commit::find(revision)?.build(&requests, options)?;
+    if let Some(rival) = Rival::chosen(options)? {
+        rival.build(&Request::chosen(&options.functions)?, options)?;
     }
     let program = program(options, BENCHMARK);
     let error = Command::new(&program)

@@ -39,7 +39,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::{
-    against::{Commit, Request},
+    against::{Request, Rival},
     figures::{FunctionFigures, Needs},
     report::Report,
     subject::{Subject, Subjects},
@@ -74,8 +74,11 @@ struct Options {
     /// this commit's
     #[arg(long, value_name = "REVISION")]
     against: Option<String>,
-    /// Count the instructions of warm requests to get-patient and create-patient with valgrind
+    /// Compare these functions with and without TLS, and the password of Kafka
     #[arg(long, conflicts_with = "against")]
+    without_tls: bool,
+    /// Count the instructions of warm requests to get-patient and create-patient with valgrind
+    #[arg(long, conflicts_with_all = ["against", "without_tls"])]
     instructions: bool,
     /// Measure PostgreSQL's processor time for a record of the audit trail
     #[arg(long, conflicts_with = "instructions")]
@@ -111,7 +114,7 @@ fn perform(mut options: Options) -> Result<ExitCode> {
     if options.record_cost {
         return record_cost::measure(&options);
     }
-    if options.against.is_some() {
+    if options.against.is_some() || options.without_tls {
         let requests = Request::chosen(&options.functions)?;
         options.functions = requests
             .iter()
@@ -128,9 +131,8 @@ fn perform(mut options: Options) -> Result<ExitCode> {
 // The same runtime as that of the functions: the bare SQL runs in it.
 #[tokio::main(flavor = "current_thread")]
 async fn measure(options: &Options) -> Result<ExitCode> {
-    if let Some(revision) = &options.against {
-        let commit = Commit::find(revision)?;
-        return Box::pin(against::measure(&commit, options)).await;
+    if let Some(rival) = Rival::chosen(options)? {
+        return Box::pin(against::measure(&rival, options)).await;
     }
     let subjects = Subjects::find(options)?;
     let mut report = Report::new(options);

@@ -25,12 +25,18 @@ const PASSWORD: &str = "kafka-password";
 /// The user that it belongs to: broker.py makes it.
 const USER: &str = "patient-management";
 
+/// Where the password is, once a broker has been started.
+#[must_use]
+pub fn password_file(settings: &Settings) -> PathBuf {
+    settings.secret(PASSWORD)
+}
+
 /// What Secrets Manager has to know, so that functions and pollers can log in to the broker.
 ///
 /// # Errors
 /// If the password cannot be read or made.
 pub fn credentials(settings: &Settings) -> Result<String> {
-    let password = files::secret(&settings.secret(PASSWORD))?;
+    let password = files::secret(&password_file(settings))?;
     Ok(json!({ "username": USER, "password": password }).to_string())
 }
 
@@ -85,7 +91,7 @@ pub fn start(context: &Context, step: &Step<'_>, ports: &Ports, broker: &Broker)
     let data = context.settings.directory.join("kafka");
     files::create_folder(&data)?;
     let address = ports.address_of(Service::Kafka);
-    let password = context.settings.secret(PASSWORD);
+    let password = password_file(&context.settings);
     files::secret(&password)?;
     let certificates = certificates::ensure(context, step)?;
     let certificate = fs::read(certificates.join("broker.pem"))

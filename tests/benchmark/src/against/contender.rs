@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use anyhow::{Context as _, Result};
 use uuid::Uuid;
 
-use super::{Commit, Request, database::Database};
+use super::{Request, Rival, database::Database};
 use crate::{
     Options, bare_sql::BareSql, build, memory::sample_event, patients::NewPatient,
     processor_time::of_process, subject::Subject,
@@ -16,7 +16,7 @@ const PATIENTS: usize = 200;
 
 /// The programs of both.
 pub(super) struct Builds<'a> {
-    pub(super) commit: &'a Commit,
+    pub(super) rival: &'a Rival,
     pub(super) options: &'a Options,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Built {
 }
 
 impl Builds<'_> {
-    /// The function of the other commit.
+    /// The function of the other one.
     ///
     /// # Errors
     /// If it has not been built.
@@ -37,9 +37,9 @@ impl Builds<'_> {
         settings: &BTreeMap<String, String>,
         database: &Database,
     ) -> Result<Built> {
-        let program = self.commit.program(request, self.options);
+        let program = self.rival.program(request, self.options);
         let function = request.function();
-        let events = self.commit.source().join("events");
+        let events = self.rival.source().join("events");
         let sample = events.join(function).with_extension("json");
         Ok(Built {
             subject: Subject::of(function, &program, in_database(settings, database))?,

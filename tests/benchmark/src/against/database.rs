@@ -1,7 +1,8 @@
 //! A database with the schemas of a commit.
 
 use std::{
-    fs,
+    fs::{self, OpenOptions},
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -56,6 +57,26 @@ impl Database {
             name,
             server,
         })
+    }
+
+    /// Lets in connections without TLS, which the stack's server does not by itself. It is a server for
+    /// measuring, which ends with its stack.
+    ///
+    /// # Errors
+    /// If the server fails, or runs elsewhere.
+    pub(super) async fn admit_without_tls(&self) -> Result<()> {
+        let rules: String = sqlx::query_scalar("SHOW hba_file")
+            .fetch_one(&self.pool)
+            .await?;
+        let mut rules = OpenOptions::new()
+            .append(true)
+            .open(&rules)
+            .with_context(|| format!("cannot change {rules}"))?;
+        writeln!(rules, "hostnossl all all 127.0.0.1/32 scram-sha-256")?;
+        sqlx::query("SELECT pg_reload_conf()")
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Drops it.

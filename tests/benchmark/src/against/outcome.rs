@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 
-use super::{Commit, Request, folder};
+use super::{Request, Rival, folder};
 use crate::Options;
 
 /// What is measured of each side.
@@ -86,6 +86,9 @@ pub(super) struct Outcome {
     time: DateTime<Utc>,
     profile: String,
     theirs: String,
+    ours: String,
+    #[serde(skip)]
+    file: String,
     functions: Vec<(&'static str, Compared)>,
     /// What could not be measured, and why.
     failures: Vec<(&'static str, String)>,
@@ -93,11 +96,14 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Nothing yet.
-    pub(super) fn new(commit: &Commit, options: &Options) -> Self {
+    pub(super) fn new(rival: &Rival, options: &Options) -> Self {
+        let [theirs, ours] = rival.names();
         Self {
             time: Utc::now(),
             profile: options.profile.clone(),
-            theirs: commit.short().to_owned(),
+            theirs,
+            ours,
+            file: rival.stem(),
             functions: Vec::new(),
             failures: Vec::new(),
         }
@@ -115,7 +121,7 @@ impl Outcome {
     /// The file of this run.
     pub(super) fn file(&self) -> PathBuf {
         let time = self.time.to_rfc3339_opts(SecondsFormat::Secs, true);
-        folder().join(format!("{}-{time}.json", self.theirs))
+        folder().join(format!("{}-{time}.json", self.file))
     }
 
     /// Success if everything was measured, whatever came out.
@@ -132,11 +138,11 @@ impl Outcome {
         table.load_style(UTF8_FULL_CONDENSED).set_header([
             "function",
             "",
-            &format!("theirs ({})", self.theirs),
-            "ours",
-            "ours / theirs",
+            &self.theirs,
+            &self.ours,
+            &format!("{} / {}", self.ours, self.theirs),
             "bare SQL",
-            "ours / bare SQL",
+            &format!("{} / bare SQL", self.ours),
         ]);
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -177,7 +183,10 @@ impl fmt::Display for Outcome {
         }
         writeln!(f, "\n\n{}", self.table())?;
         for (function, compared) in &self.functions {
-            for (side, figures) in [("theirs", &compared.theirs), ("ours", &compared.ours)] {
+            for (side, figures) in [
+                (&self.theirs, &compared.theirs),
+                (&self.ours, &compared.ours),
+            ] {
                 if let Some(undelivered) = figures.undelivered {
                     writeln!(
                         f,
@@ -213,7 +222,9 @@ mod tests {
         let mut outcome = Outcome {
             time: Utc::now(),
             profile: "dev".to_owned(),
-            theirs: "0123456789".to_owned(),
+            theirs: "theirs (0123456789)".to_owned(),
+            ours: "ours".to_owned(),
+            file: "0123456789".to_owned(),
             functions: Vec::new(),
             failures: Vec::new(),
         };
@@ -240,7 +251,7 @@ mod tests {
             "1000 /s",
             "2.50 MB",
             "say nothing about it",
-            "theirs: includes",
+            "theirs (0123456789): includes",
             "relay: 3",
         ] {
             assert!(text.contains(cell), "{cell} is not in\n{text}");

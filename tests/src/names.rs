@@ -1,9 +1,9 @@
 //! Names of people who do not exist, as many and as frequent as those of people who do.
 
-/// How many surnames are told apart.
+/// How many places surnames have. Some names have several.
 pub const SURNAMES: usize = 58_400;
 
-/// How many given names are told apart.
+/// How many places given names have.
 pub const GIVEN_NAMES: usize = 3_000;
 
 /// A surname's place among all: the most frequent one has one in 40.

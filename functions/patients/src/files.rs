@@ -78,12 +78,13 @@ impl Ahead {
     pub(crate) async fn part(&mut self) -> Result<Option<Bytes>, FileError> {
         let part = match self.reading.join_next().await {
             None => return Ok(None),
-            Some(Ok(part)) => part?,
-            Some(Err(broken)) => return Err(FileError::Failed(broken.to_string())),
+            Some(Ok(part)) => part,
+            Some(Err(broken)) => Err(FileError::Failed(broken.to_string())),
         };
-        self.next += part.len() as u64;
+        // A part that was not read is read again: without it, the file would seem to end here.
+        self.next += part.as_ref().map_or(0, |part| part.len() as u64);
         self.read_next();
-        Ok(Some(part))
+        part.map(Some)
     }
 
     fn read_next(&mut self) {

@@ -77,6 +77,7 @@ pub async fn relay<S: Sender>(
             is_read: false,
             reading: Duration::ZERO,
             read_again: Instant::now(),
+            unread: None,
             waiting: VecDeque::new(),
             delivered: 0,
             failures: 0,
@@ -104,7 +105,12 @@ pub async fn relay<S: Sender>(
             lines.iter_mut().for_each(Line::begin_again);
         }
     }
-    let unfinished = Instant::now() >= until && is_left(&lines).await?;
+    if delivered(&lines) == 0
+        && let Some(error) = lines.iter_mut().find_map(|line| line.unread.take())
+    {
+        return Err(error);
+    }
+    let unfinished = Instant::now() >= until && is_left(&lines).await;
     report::<S::Kind>(function, database, delivered(&lines), unfinished).await
 }
 
@@ -124,6 +130,8 @@ struct Line<'a, S: Sender> {
     /// How long reading it has taken, and when it is read again.
     reading: Duration,
     read_again: Instant,
+    /// Why it could not be read the last time.
+    unread: Option<sqlx::Error>,
     delivered: usize,
     /// How often in a row the receiver could not accept a message.
     failures: u32,
@@ -133,13 +141,14 @@ fn delivered<S: Sender>(lines: &[Line<'_, S>]) -> usize {
     lines.iter().map(|line| line.delivered).sum()
 }
 
-async fn is_left<S: Sender>(lines: &[Line<'_, S>]) -> Result<bool, sqlx::Error> {
+/// Whether somebody is left. Whoever cannot tell has a long queue.
+async fn is_left<S: Sender>(lines: &[Line<'_, S>]) -> bool {
     for line in lines {
-        if line.is_left().await? {
-            return Ok(true);
+        if line.is_left().await.unwrap_or(true) {
+            return true;
         }
     }
-    Ok(false)
+    false
 }
 
 impl<S: Sender> Line<'_, S> {
@@ -151,9 +160,18 @@ impl<S: Sender> Line<'_, S> {
         is_done: &AtomicBool,
         are_done: &[AtomicBool],
     ) -> Result<Vec<(Uuid, Receiver<S>)>, sqlx::Error> {
+        let next = self.work_through(are_done).await;
+        is_done.store(true, Ordering::Relaxed);
+        next
+    }
+
+    async fn work_through(
+        &mut self,
+        are_done: &[AtomicBool],
+    ) -> Result<Vec<(Uuid, Receiver<S>)>, sqlx::Error> {
         let before = self.delivered;
         let mut next = Vec::new();
-        while self.may_go_on() && self.read().await? {
+        while self.may_go_on() && self.read().await {
             for _ in 0..TURNS {
                 let patient = self.waiting.pop_front().filter(|_| self.may_go_on());
                 let Some(patient_id) = patient else { break };
@@ -166,24 +184,32 @@ impl<S: Sender> Line<'_, S> {
                 break;
             }
         }
-        is_done.store(true, Ordering::Relaxed);
         Ok(next)
     }
 
-    /// Reads who is next, unless somebody is waiting. Returns whether somebody is.
-    async fn read(&mut self) -> Result<bool, sqlx::Error> {
+    /// Reads who is next, unless somebody is waiting. Returns whether somebody is. Of a queue that cannot be
+    /// read, those are served whom another queue hands over: where many wait, and nearly all of them for
+    /// another receiver, the database may not find the others in time.
+    async fn read(&mut self) -> bool {
         if !self.waiting.is_empty() {
-            return Ok(true);
+            return true;
         }
         if self.is_read && Instant::now() >= self.read_again {
             self.begin_again();
         }
         if self.is_read {
-            return Ok(false);
+            return false;
         }
         let begun = Instant::now();
-        let heads =
-            Outbox::<S::Kind>::heads(self.database, self.receiver, self.place, PAGE).await?;
+        let heads = Outbox::<S::Kind>::heads(self.database, self.receiver, self.place, PAGE).await;
+        let heads = heads.unwrap_or_else(|error| {
+            tracing::warn!(
+                cause = &error as &dyn std::error::Error,
+                "a queue cannot be read"
+            );
+            self.unread = Some(error);
+            Vec::new()
+        });
         self.reading += begun.elapsed();
         if let Some(last) = heads.last() {
             self.place = last.place();
@@ -192,7 +218,7 @@ impl<S: Sender> Line<'_, S> {
             self.read_again = Instant::now() + READ_AGAIN.max(READ_AGAIN_TIMES * self.reading);
         }
         self.waiting = heads.into_iter().map(|head| head.patient_id).collect();
-        Ok(!self.waiting.is_empty())
+        !self.waiting.is_empty()
     }
 
     /// Begins with the first in the table once more.
@@ -217,8 +243,9 @@ impl<S: Sender> Line<'_, S> {
                 if receiver != self.receiver {
                     return Ok(Some(receiver));
                 }
-                // Further back in the table, too; but nobody may be about to read it there.
-                if self.is_read {
+                // Further back in the table, too; but nobody may be about to read it there. If the table is
+                // due to be read, whoever came meanwhile is before them.
+                if self.is_read && Instant::now() < self.read_again {
                     self.waiting.push_back(patient_id);
                 }
                 Ok(None)

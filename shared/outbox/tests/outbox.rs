@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Longer than any run here takes.
-const RUN: Duration = Duration::from_secs(20);
+const RUN: Duration = Duration::from_mins(2);
 
 const SCHEMAS: [&str; 2] = ["one", "two"];
 
@@ -423,4 +423,43 @@ async fn a_patient_who_comes_late_with_many_messages_has_all_of_them_delivered(d
     let pool = store::pool_of(database.connect_options().as_ref().clone());
     let relayed = relay(&pool, &Delivery::new(Accepting)).await;
     assert_eq!((relayed.delivered, relayed.backlog), (51, 0));
+}
+
+/// Accepts everything, but takes its time for it.
+#[derive(Debug, Clone, Default)]
+struct Slow(Arc<Mutex<Vec<Uuid>>>);
+
+impl Sender for Slow {
+    type Kind = Alternating;
+    type Error = Never;
+
+    async fn send(&self, patient: Uuid, _: Message<'_, Alternating>) -> Result<(), Never> {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        self.0.lock().unwrap().push(patient);
+        Ok(())
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn who_comes_while_another_has_many_messages_does_not_wait_for_all_of_them(database: PgPool) {
+    create_tables(&database).await;
+    let (many, late) = (Uuid::now_v7(), Uuid::now_v7());
+    // The queue of events is at its end before this patient comes into it.
+    write(&database, many, Alternating::Bill, "first").await;
+    for _ in 0..150 {
+        write(&database, many, Alternating::Event, "more").await;
+    }
+    let sender = Slow::default();
+    let newcomer = async {
+        while sender.0.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        write(&database, late, Alternating::Event, "late").await;
+    };
+    let pool = store::pool_of(database.connect_options().as_ref().clone());
+    let delivery = Delivery::new(sender.clone());
+    let (relayed, ()) = tokio::join!(relay(&pool, &delivery), newcomer);
+    assert_eq!((relayed.delivered, relayed.backlog), (152, 0));
+    let sent = sender.0.lock().unwrap();
+    assert_ne!(sent.last(), Some(&late));
 }

@@ -4,63 +4,76 @@
 //! the server has acknowledged the others, which a server that has nothing to say yet does after 40 ms.
 //! So every login over TLS waits, and every statement that is longer than a TLS record. The fix is not
 //! released (<https://github.com/transact-rs/sqlx/issues/4335>), and `sqlx` gives no access to its socket,
-//! so that the sockets of the process are looked up. Where that is not possible, connections work as
-//! before, only slower. Delete this module when there is a release with the fix.
+//! so that the sockets of the process are looked up. Where the system does not allow that, as in some
+//! containers, connections work as before, only slower. Delete this module when there is a release with the
+//! fix.
 
 #[cfg(target_os = "linux")]
 mod sockets;
 
-use std::{future::poll_fn, io, os::fd::RawFd};
+use std::{
+    future::poll_fn,
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use futures::FutureExt as _;
 use sqlx::PgPool;
 
-/// Awaits what takes a connection from the pool. If one has to be opened for that, it sends at once from
-/// its beginning.
+/// How often a new socket is looked for at most. It is there after the name of the server was looked up;
+/// a login with a password waits many hundred times, for itself.
+const LOOKS: u32 = 10;
+
+/// Whether the system refuses to show this process its sockets.
+static IS_IMPOSSIBLE: AtomicBool = AtomicBool::new(false);
+
+/// Awaits what takes a connection from the pool. If one is opened for that, it sends at once from its
+/// beginning; one that replaces a connection that was lost does so after its login.
 pub(crate) async fn without_delay<F: Future>(database: &PgPool, taking: F) -> F::Output {
     let taking = Box::pin(taking);
-    if database.num_idle() == 0 {
-        opening(taking).await
-    } else {
+    let is_full = database.size() >= database.options().get_max_connections();
+    if is_full || database.num_idle() > 0 {
         taking.await
+    } else {
+        opening(taking).await
     }
 }
 
 /// Awaits what opens a connection, and sets `TCP_NODELAY` on its socket before anything is sent.
 async fn opening<F: Future + Unpin>(mut opening: F) -> F::Output {
-    let mut known = Vec::new();
-    set_or_say(&mut known);
-    let before = known.len();
+    // From here on, whichever socket lacks it is new.
+    set_no_delay();
+    let mut looks = LOOKS;
     poll_fn(|context| {
         let progress = opening.poll_unpin(context);
-        // Whoever waits for a connection has a socket already. Once that is found, there is nothing to
-        // look for: a login with a password waits many hundred times, for itself.
-        if progress.is_pending() && known.len() == before {
-            set_or_say(&mut known);
+        if progress.is_pending() && looks > 0 {
+            looks = if set_no_delay() == 0 { looks - 1 } else { 0 };
         }
         progress
     })
     .await
 }
 
-/// Sets `TCP_NODELAY` on every TCP socket of this process.
-pub(crate) fn set_no_delay() {
-    set_or_say(&mut Vec::new());
-}
-
-fn set_or_say(known: &mut Vec<RawFd>) {
-    if let Err(error) = set(known) {
-        tracing::debug!(%error, "the sockets of this process cannot be looked up");
+/// Sets `TCP_NODELAY` on every TCP socket of this process. Returns how many did not have it.
+pub(crate) fn set_no_delay() -> usize {
+    if IS_IMPOSSIBLE.load(Ordering::Relaxed) {
+        return 0;
     }
+    set().unwrap_or_else(|error| {
+        let kinds = [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported];
+        IS_IMPOSSIBLE.store(kinds.contains(&error.kind()), Ordering::Relaxed);
+        tracing::debug!(%error, "connections to PostgreSQL have Nagle's algorithm on");
+        0
+    })
 }
 
 #[cfg(target_os = "linux")]
-fn set(known: &mut Vec<RawFd>) -> io::Result<()> {
-    sockets::set_no_delay(known)
+fn set() -> io::Result<usize> {
+    sockets::set_no_delay()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set(_: &mut Vec<RawFd>) -> io::Result<()> {
+fn set() -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -69,7 +82,10 @@ fn set(_: &mut Vec<RawFd>) -> io::Result<()> {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::{
+        net::{TcpListener, TcpStream},
+        task::yield_now,
+    };
 
     use super::*;
 
@@ -78,6 +94,8 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let opened = opening(Box::pin(async {
+            // As long as the name is looked up.
+            yield_now().await;
             let stream = TcpStream::connect(address).await.unwrap();
             stream.nodelay().unwrap()
         }));

@@ -136,7 +136,7 @@ async fn write_lines(
     transaction: &mut Transaction,
 ) -> Result<(), sqlx::Error> {
     // Two imports at the same time would each take the other's patients for new. The tables grow by a
-    // batch each time: a plan that was right for the one before may not be.
+    // batch each time: a plan for a search that was right for the one before may not be.
     sqlx::query!(
         "SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
                 pg_advisory_xact_lock(hashtextextended('import of patients', 0))::text"
@@ -144,6 +144,10 @@ async fn write_lines(
     .fetch_one(&mut *transaction)
     .await?;
     let mut known = Known::of(lines, batch, transaction).await?;
+    // Otherwise, each foreign key of each row would be planned anew.
+    sqlx::query!("SELECT set_config('plan_cache_mode', 'auto', true)")
+        .fetch_one(&mut *transaction)
+        .await?;
     let mut created = Vec::new();
     let mut verdicts = Vec::with_capacity(lines.len());
     for (line, patient) in lines {

@@ -6,21 +6,19 @@ use std::{
 };
 
 use rustix::{
-    io,
-    net::sockopt::set_tcp_nodelay,
+    io::{self, Errno},
+    net::sockopt::{set_tcp_nodelay, tcp_nodelay},
     process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open},
 };
 
-/// Sets `TCP_NODELAY` on every TCP socket of this process, except those that are known to have it, to
-/// which it adds them.
-pub(super) fn set_no_delay(known: &mut Vec<RawFd>) -> std::io::Result<()> {
+/// Sets `TCP_NODELAY` on every TCP socket of this process. Returns how many did not have it.
+pub(super) fn set_no_delay() -> std::io::Result<usize> {
     let this = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let mut changed = 0;
     for number in descriptors()? {
-        if !known.contains(&number) && set(&this, number).is_ok() {
-            known.push(number);
-        }
+        changed += usize::from(set(&this, number)?);
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// The file descriptors that this process has open.
@@ -30,8 +28,13 @@ fn descriptors() -> std::io::Result<Vec<RawFd>> {
     Ok(names.filter_map(|name| number(name.ok()?)).collect())
 }
 
-/// Fails for whatever is not a TCP socket. A duplicate shares the settings of the original.
-fn set(process: &OwnedFd, number: RawFd) -> io::Result<()> {
-    let duplicate = pidfd_getfd(process.as_fd(), number, PidfdGetfdFlags::empty())?;
-    set_tcp_nodelay(duplicate, true)
+/// Returns whether it was changed; whatever is not a TCP socket is not. A duplicate shares the settings of
+/// the original.
+fn set(process: &OwnedFd, number: RawFd) -> io::Result<bool> {
+    let duplicate = match pidfd_getfd(process.as_fd(), number, PidfdGetfdFlags::empty()) {
+        // Closed meanwhile.
+        Err(Errno::BADF) => return Ok(false),
+        other => other?,
+    };
+    Ok(tcp_nodelay(&duplicate) == Ok(false) && set_tcp_nodelay(&duplicate, true).is_ok())
 }

@@ -216,6 +216,32 @@ def test_the_dashboard_is_json() -> None:
     assert shown <= names
 
 
+def test_the_dashboard_shows_whatever_waits_and_has_an_alarm() -> None:
+    """Each outbox, and the messages of each sender."""
+    body = read(OPERATIONS)["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
+    shown = set()
+    for widget in json.loads(body)["widgets"]:
+        before: list[str] = []
+        for metric in widget["properties"]["metrics"]:
+            # "..." stands for what the metric before has there, "." for one part of it.
+            parts = [part for part in metric if isinstance(part, str)]
+            if parts[:1] == ["..."]:
+                parts = before[:-1] + parts[1:]
+            parts = [before[at] if part == "." else part for at, part in enumerate(parts)]
+            before = parts
+            shown.add(tuple(parts[1:]))
+    application = System.of("hospital").stacks[APPLICATION]
+    watched = set()
+    for _, alarm in application.of_type("AWS::CloudWatch::Alarm"):
+        if alarm.get("MetricName") in {"OutboxAge", "OutboxStuck", "OverdueMessages"}:
+            function = application.resources[alarm["Dimensions"][0]["Value"]["Ref"]]
+            name = function["Properties"]["FunctionName"]["Fn::Sub"]
+            name = name.replace("AWS::StackName", "Name")
+            watched.add((alarm["MetricName"], "Function", name))
+    assert len(watched) >= 6
+    assert watched <= shown
+
+
 def test_every_alarm_is_explained() -> None:
     """In the table of docs/operations.md, by its name after that of the deployment."""
     explained = set(re.findall(r"`…-([a-z-]+)`", (REPOSITORY / "docs/operations.md").read_text()))

@@ -16,6 +16,7 @@ KNOWN_TO_LOCALSTACK = {
     "AWS::ApiGateway::Stage",
     "AWS::DynamoDB::Table",
     "AWS::Events::Rule",
+    "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Role",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::EventSourceMapping",
@@ -36,7 +37,9 @@ def local() -> Stack:
     values = {
         "Environment": "local",
         "DatabaseAuthentication": "PASSWORD",
-        "KafkaAuthentication": "NONE",
+        "KafkaAuthentication": "SCRAM",
+        "KafkaCaCertificate": "a certificate",
+        "KafkaSecretArn": "arn:aws:secretsmanager:eu-central-1:000000000000:secret:kafka",
         "VpcSubnetIds": "",
     }
     return Stack(APPLICATION, read(APPLICATION), values)

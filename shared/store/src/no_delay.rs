@@ -20,9 +20,9 @@ use std::{
 use futures::FutureExt as _;
 use sqlx::PgPool;
 
-/// How often a new socket is looked for at most. It is there after the name of the server was looked up;
-/// a login with a password waits many hundred times, for itself.
-const LOOKS: u32 = 10;
+/// How often the new socket is looked for. It is there once the name of the server has been looked up, which
+/// is waited for once or twice; a login with a password waits many hundred times, for itself.
+const LOOKS: u32 = 6;
 
 /// Whether the system refuses to show this process its sockets.
 static IS_IMPOSSIBLE: AtomicBool = AtomicBool::new(false);
@@ -41,39 +41,37 @@ pub(crate) async fn without_delay<F: Future>(database: &PgPool, taking: F) -> F:
 
 /// Awaits what opens a connection, and sets `TCP_NODELAY` on its socket before anything is sent.
 async fn opening<F: Future + Unpin>(mut opening: F) -> F::Output {
-    // From here on, whichever socket lacks it is new.
-    set_no_delay();
     let mut looks = LOOKS;
     poll_fn(|context| {
         let progress = opening.poll_unpin(context);
         if progress.is_pending() && looks > 0 {
-            looks = if set_no_delay() == 0 { looks - 1 } else { 0 };
+            set_no_delay();
+            looks -= 1;
         }
         progress
     })
     .await
 }
 
-/// Sets `TCP_NODELAY` on every TCP socket of this process. Returns how many did not have it.
-pub(crate) fn set_no_delay() -> usize {
+/// Sets `TCP_NODELAY` on every TCP socket of this process.
+pub(crate) fn set_no_delay() {
     if IS_IMPOSSIBLE.load(Ordering::Relaxed) {
-        return 0;
+        return;
     }
-    set().unwrap_or_else(|error| {
+    if let Err(error) = set() {
         let kinds = [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported];
         IS_IMPOSSIBLE.store(kinds.contains(&error.kind()), Ordering::Relaxed);
         tracing::debug!(%error, "connections to PostgreSQL have Nagle's algorithm on");
-        0
-    })
+    }
 }
 
 #[cfg(target_os = "linux")]
-fn set() -> io::Result<usize> {
+fn set() -> io::Result<()> {
     sockets::set_no_delay()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set() -> io::Result<usize> {
+fn set() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

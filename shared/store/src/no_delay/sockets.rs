@@ -7,18 +7,17 @@ use std::{
 
 use rustix::{
     io::{self, Errno},
-    net::sockopt::{set_tcp_nodelay, tcp_nodelay},
+    net::sockopt::set_tcp_nodelay,
     process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open},
 };
 
-/// Sets `TCP_NODELAY` on every TCP socket of this process. Returns how many did not have it.
-pub(super) fn set_no_delay() -> std::io::Result<usize> {
+/// Sets `TCP_NODELAY` on every TCP socket of this process.
+pub(super) fn set_no_delay() -> std::io::Result<()> {
     let this = pidfd_open(getpid(), PidfdFlags::empty())?;
-    let mut changed = 0;
     for number in descriptors()? {
-        changed += usize::from(set(&this, number)?);
+        set(&this, number)?;
     }
-    Ok(changed)
+    Ok(())
 }
 
 /// The file descriptors that this process has open.
@@ -28,13 +27,15 @@ fn descriptors() -> std::io::Result<Vec<RawFd>> {
     Ok(names.filter_map(|name| number(name.ok()?)).collect())
 }
 
-/// Returns whether it was changed; whatever is not a TCP socket is not. A duplicate shares the settings of
-/// the original.
-fn set(process: &OwnedFd, number: RawFd) -> io::Result<bool> {
-    let duplicate = match pidfd_getfd(process.as_fd(), number, PidfdGetfdFlags::empty()) {
+/// Leaves alone whatever is not a TCP socket. A duplicate shares the settings of the original.
+fn set(process: &OwnedFd, number: RawFd) -> io::Result<()> {
+    match pidfd_getfd(process.as_fd(), number, PidfdGetfdFlags::empty()) {
+        Ok(duplicate) => {
+            let _ = set_tcp_nodelay(duplicate, true);
+            Ok(())
+        }
         // Closed meanwhile.
-        Err(Errno::BADF) => return Ok(false),
-        other => other?,
-    };
-    Ok(tcp_nodelay(&duplicate) == Ok(false) && set_tcp_nodelay(&duplicate, true).is_ok())
+        Err(Errno::BADF) => Ok(()),
+        Err(error) => Err(error),
+    }
 }

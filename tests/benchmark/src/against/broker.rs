@@ -1,5 +1,5 @@
-//! The Kafka that both deliver to, or one for each. Nobody consumes what is delivered here, as on the
-//! stack's own.
+//! The Kafka that both deliver to, or one for each. Other than on the stack's own, nobody consumes what is
+//! delivered here.
 
 use std::{
     collections::BTreeMap,
